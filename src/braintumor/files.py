@@ -1,0 +1,85 @@
+"""Writing that cannot tear, hashing, and natural order of names."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from braintumor.errors import MachineError
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Put content at path whole or not at all; an older file there survives a failure.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    Raises MachineError when the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineError(
+                f"the disk is full: {path} ({len(data) / 1e6:.1f} MB) was not written and what "
+                "stood there is intact; free some space, then go on with `bt-train resume=RUN`"
+            ) from error
+        raise
+    finally:
+        Path(name).unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write indented JSON; NaN and infinity, which JSON does not have, become null."""
+    write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(content: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def natural_key(name: str) -> tuple[list[tuple[bool, int | str]], str]:
+    """Sort key under which Image2 comes before Image10, the same on every file system."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else part) for part in parts], name
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems cannot; the rename has happened all the same
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""The nouns that rooms hand to each other. Shapes are declared here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# N images, K classes
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about the images of one split.
+
+    classes: K names in the fixed order of the card.
+    paths: N names of images, as in the manifest.
+    labels: int64 (N,) in [0, K).
+    logits: float32 (N, K), before softmax.
+    """
+
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: np.ndarray
+    logits: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def probs(self) -> np.ndarray:
+        """Softmax of the logits: float64 (N, K), rows sum to 1."""
+        shifted = self.logits.astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        exp = np.exp(shifted)
+        return exp / exp.sum(axis=1, keepdims=True)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class: int64 (N,)."""
+        return self.logits.argmax(axis=1)
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of metrics.csv: an epoch of training and the validation after it.
+
+    Losses are means over images, in nats. Rates are in [0, 1]. Training figures are
+    running means over the augmented images while the weights moved; validation figures
+    belong to the weights at the end of the epoch (their moving average under train.ema).
+    """
+
+    epoch: int  # from 1, counted over all phases
+    phase: int  # from 1
+    lr: float  # of the head, at the end of the epoch
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    val_balanced_accuracy: float
+    val_macro_f1: float
+    val_auroc: float  # macro, one against the rest; NaN when a class is absent
+    images_per_s: float  # of the training part
+    seconds: float  # training and validation
+    is_best: bool  # best so far by the early-stopping metric

@@ -1,0 +1,124 @@
+"""The machine under the run: device, precision, seeds, allocator, fingerprint."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from braintumor.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def keep_big_blocks() -> None:
+    """Ask glibc to keep large freed blocks instead of handing them back after every step.
+
+    Must run before torch allocates. Worth 1.4-1.8x on training and 2-3x on inference at
+    224 px on CPU (two AVX2 cores); elsewhere than Linux with glibc it does nothing.
+    """
+    m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(m_mmap_threshold, 1 << 30)
+    mallopt(m_trim_threshold, (1 << 31) - 1)
+    mallopt(m_top_pad, 64 << 20)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes the first CUDA device when there is one, else the CPU.
+
+    Raises ConfigError when CUDA is asked for and absent: never a silent fall-back.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device={name} is not a device; use auto, cpu, cuda or cuda:N"
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device={name}, but torch {torch.__version__} sees no CUDA device here; "
+            "check `nvidia-smi` and the driver, or use device=cpu"
+        )
+    return device
+
+
+def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """The autocast type: bf16 where CUDA has it, fp16 on older CUDA devices, else fp32.
+
+    On CPUs without bf16 units autocast is 2 to 22 times slower than fp32, so `auto` there is fp32.
+    """
+    import torch
+
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name != "auto":
+        if name == "fp16" and device.type != "cuda":
+            raise ConfigError("train.precision=fp16 needs a CUDA device; use fp32 or auto")
+        return dtypes[name]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def mix_seed(*parts: int | str) -> int:
+    """A 63-bit seed that is a function of all its parts, such as (seed, "augment", epoch)."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode(errors="surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def environment() -> dict[str, Any]:
+    """What a reader needs to repeat the run: versions, device, git commit, command line."""
+    import torch
+
+    packages = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "hydra-core")
+    cuda = torch.cuda.is_available()
+    return {
+        "braintumor": importlib.metadata.version("braintumor") if _installed() else "source",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "cpu_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if cuda else None,
+        "cuda": torch.version.cuda if cuda else None,
+        "git": _git_commit(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "working_directory": str(Path.cwd()),
+    }
+
+
+def _installed() -> bool:
+    try:
+        importlib.metadata.version("braintumor")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _git_commit() -> str | None:
+    """Commit of the working directory's repository, with "+changes" when it is not clean."""
+    try:
+        commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    return done.stdout.strip()

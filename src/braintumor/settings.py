@@ -1,0 +1,164 @@
+"""From YAML to typed values, and from names to components; every mistake gets an answer.
+
+YAML owns the defaults. A frozen dataclass beside its owner, or a `build(...)` signature,
+owns the names and types. Nothing here instantiates what a config names by import path.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from braintumor.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: in the wheel beside this file, in a checkout at its root."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known word, if there is one, and the others."""
+    known = sorted(known)
+    near = difflib.get_close_matches(word, known, n=6, cutoff=0.5)
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    if len(known) > 16 and near:
+        return f"{hint}Near it: {', '.join(near)}; {len(known)} in all, `--help` lists them"
+    return f"{hint}Known: {', '.join(known) or 'none'}"
+
+
+def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from a mapping, with types checked.
+
+    where: the config path of the mapping, for messages, such as "train.early_stopping".
+    A field with a default may be left out.
+    Raises ConfigError on a missing, unknown or wrongly typed key.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    required = [f.name for f in fields if f.default is dataclasses.MISSING]
+    _check_names(values, [f.name for f in fields], [n for n in required if n not in values], where)
+    return cls(**{n: _checked(v, hints[n], f"{where}.{n}") for n, v in values.items()})
+
+
+def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
+    """Call `function(**given, **options)` after checking options against its signature.
+
+    given: what the caller passes and no user can set, such as channels.
+    Raises ConfigError on a missing, unknown or wrongly typed option.
+    """
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in given
+    }
+    required = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
+    _check_names(options, parameters, required, where)
+    hints = typing.get_type_hints(function)
+    checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
+    return function(**given, **checked)
+
+
+def find_builder(package: str, name: str, where: str) -> Callable[..., Any]:
+    """The `build` function of the module `name` in `package`; importing no other module.
+
+    package: such as "braintumor.models.attention".
+    Raises ConfigError when there is no such module, naming the nearest.
+    """
+    known = component_names(package)
+    if name not in known:
+        raise ConfigError(f"{where}={name!r} is not known; {did_you_mean(str(name), known)}")
+    return importlib.import_module(f"{package}.{name}").build
+
+
+def component_names(package: str) -> list[str]:
+    """Names of the components of a package: its public modules."""
+    found = importlib.import_module(package).__path__
+    return sorted(m.name for m in pkgutil.iter_modules(found) if not m.name.startswith("_"))
+
+
+def _check_names(
+    values: Mapping[str, Any], known: Iterable[str], missing: list[str], where: str
+) -> None:
+    known = list(known)
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"`{where}.{name}` is not an option; {did_you_mean(name, known)}")
+    if missing:
+        raise ConfigError(f"`{where}.{missing[0]}` is not set; give it as {where}.{missing[0]}=…")
+
+
+def _checked(value: Any, hint: Any, where: str) -> Any:
+    """value if it fits the type hint (int passes as float, list as tuple), else ConfigError."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _checked_union(value, args, where)
+    if origin is typing.Literal:
+        if value in args:
+            return value
+        choices = did_you_mean(str(value), map(str, args))
+        raise ConfigError(f"`{where}={value}` is not one of the choices; {choices}")
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return typed(typing.cast(type, hint), value, where)
+    if origin in (list, tuple) and isinstance(value, list | tuple):
+        return _checked_list(value, origin, args, where)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    plain = origin or hint
+    is_bool_for_number = isinstance(value, bool) and plain in (int, float)
+    if isinstance(plain, type) and isinstance(value, plain) and not is_bool_for_number:
+        return value
+    raise ConfigError(f"`{where}={value}` should be {_type_name(hint)}, not {_type_of(value)}")
+
+
+def _checked_union(value: Any, options: tuple[Any, ...], where: str) -> Any:
+    """The first option that fits; the error of the only one that is not null, else of all."""
+    if value is None and type(None) in options:
+        return None
+    rest = [option for option in options if option is not type(None)]
+    if len(rest) == 1:
+        return _checked(value, rest[0], where)
+    for option in rest:
+        try:
+            return _checked(value, option, where)
+        except ConfigError:
+            continue
+    wanted = " or ".join(_type_name(option) for option in rest)
+    raise ConfigError(f"`{where}={value}` should be {wanted}, not {_type_of(value)}")
+
+
+def _checked_list(value: Any, origin: type, args: tuple[Any, ...], where: str) -> Any:
+    """A list, or a tuple of any length (`tuple[int, ...]`) or of as many as it has types."""
+    hints = [args[0]] * len(value) if origin is list or args[-1] is Ellipsis else list(args)
+    if len(hints) != len(value):
+        raise ConfigError(f"`{where}={value}` should have {len(hints)} values, not {len(value)}")
+    pairs = enumerate(zip(value, hints, strict=True))
+    return origin(_checked(inner, hint, f"{where}[{i}]") for i, (inner, hint) in pairs)
+
+
+def _type_name(hint: Any) -> str:
+    plain = {
+        int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+        Path: "a path", list: "a list", tuple: "a list", Mapping: "a mapping", dict: "a mapping",
+    }  # fmt: skip
+    hint = typing.get_origin(hint) or hint
+    return plain.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _type_of(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
