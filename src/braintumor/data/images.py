@@ -1,0 +1,159 @@
+"""From the bytes of one image file to upright 8-bit pixels, and to a square of a given size."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image as pil
+from PIL import ImageOps
+
+from braintumor.errors import DataError
+
+# h, w height and width of the picture in its file, S side of the square that a model sees
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+)
+MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb thousands
+
+_DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
+
+# For the whole process: the filters are not safe to change from one thread of many.
+warnings.simplefilter("error", pil.DecompressionBombWarning)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One decoded picture.
+
+    pixels: uint8 (h, w) when it is grey, else (h, w, 3), turned upright.
+    width, height: of those pixels.
+    mode: as the file stores it, in Pillow's words, such as "RGB" or "I;16".
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    mode: str
+
+
+def decode(raw: bytes | np.ndarray) -> Image:
+    """The picture in the content of an image file, or in an array of uint8 (h, w[, 1 or 3]).
+
+    Decoded to the last row, so a truncated file is found. The first frame of several. EXIF
+    rotation applied; transparency laid on black. More than 8 bits a pixel are stretched from
+    the picture's own lowest to its highest value, since MRI intensities have no unit and often
+    fill 12 of 16 bits (16-bit *colour* is cut to its upper 8 bits by Pillow). R = G = B is grey.
+    Raises DataError with the reason when there is no such picture.
+    """
+    if isinstance(raw, np.ndarray):
+        return _from_array(raw)
+    if not raw:
+        raise DataError("the file is empty (0 bytes)")
+    try:
+        with pil.open(io.BytesIO(raw), formats=FORMATS) as opened:
+            mode, (width, height) = opened.mode, opened.size
+            if width * height > MAX_PIXELS:
+                raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
+            opened.load()
+            ImageOps.exif_transpose(opened, in_place=True)
+            pixels = _eight_bit(opened)
+    except (DataError, MemoryError):
+        raise
+    except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
+        raise DataError(f"it has more pixels than the cap of {MAX_PIXELS:,}") from error
+    except pil.UnidentifiedImageError as error:
+        raise DataError(_what_it_is(raw)) from error
+    except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
+        raise DataError(f"damaged or cut short ({error or type(error).__name__})") from error
+    return Image(pixels, width=pixels.shape[1], height=pixels.shape[0], mode=mode)
+
+
+def resize(pixels: np.ndarray, size_px: int, fit: Literal["stretch", "pad"]) -> np.ndarray:
+    """uint8 (h, w[, 3]) -> (S, S[, 3]), bilinear with antialiasing.
+
+    fit: "stretch" changes the aspect ratio, "pad" keeps it and centres the picture on black.
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) == (size_px, size_px):
+        return pixels
+    picture = pil.fromarray(pixels)
+    if fit == "stretch":
+        return np.asarray(picture.resize((size_px, size_px), pil.Resampling.BILINEAR))
+    scale = size_px / max(height, width)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    square = pil.new(picture.mode, (size_px, size_px))
+    corner = ((size_px - inner[0]) // 2, (size_px - inner[1]) // 2)
+    square.paste(picture.resize(inner, pil.Resampling.BILINEAR), corner)
+    return np.asarray(square)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name ends as those of images do."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def _eight_bit(picture: pil.Image) -> np.ndarray:
+    if picture.mode in _DEEP_MODES:
+        return _stretch_to_uint8(np.asarray(picture))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")  # also what a palette or a tRNS chunk makes transparent
+        picture = pil.alpha_composite(pil.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+    if picture.mode in ("1", "L"):
+        return np.asarray(picture.convert("L"))
+    return _grey_if_grey(np.asarray(picture.convert("RGB")))
+
+
+def _stretch_to_uint8(values: np.ndarray) -> np.ndarray:
+    """Lowest value to 0, highest to 255; a constant picture becomes black."""
+    deep = values.astype(np.float64)
+    if not np.isfinite(deep).all():
+        raise DataError("it holds values that are not finite (NaN or infinity)")
+    low, high = deep.min(), deep.max()
+    return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
+
+
+def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
+    red = rgb[..., 0]
+    if np.array_equal(red, rgb[..., 1]) and np.array_equal(red, rgb[..., 2]):
+        return np.ascontiguousarray(red)
+    return rgb
+
+
+def _from_array(array: np.ndarray) -> Image:
+    if array.dtype != np.uint8 or not (
+        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+    ):
+        raise DataError(
+            f"an array of {array.dtype} {array.shape} is no picture; "
+            "it must be uint8 of (height, width), (height, width, 1) or (height, width, 3)"
+        )
+    if array.size == 0 or array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise DataError(f"an array of shape {array.shape} is empty or over {MAX_PIXELS:,} pixels")
+    is_colour = array.ndim == 3 and array.shape[2] == 3
+    pixels = _grey_if_grey(array) if is_colour else array.reshape(array.shape[:2])
+    return Image(pixels, array.shape[1], array.shape[0], "RGB" if is_colour else "L")
+
+
+def _what_it_is(raw: bytes) -> str:
+    """Why Pillow does not know the content: what was saved under the name of an image."""
+    head = raw[:512].lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page (HTML), not an image: the download failed; get the file again"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, not the image; run `git lfs pull`"
+    if raw[128:132] == b"DICM":
+        return "it is a DICOM file; convert it to PNG first"
+    try:
+        text = raw[:512].decode("ascii")
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(c.isprintable() or c.isspace() for c in text):
+        return "it is a text file, not an image"
+    return f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"

@@ -1,0 +1,78 @@
+"""The manifest: a table with one row an image. Everything right of it knows no file format."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+from braintumor.errors import DataError
+from braintumor.files import write_atomic
+
+COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
+SPLITS = ("train", "val", "test")
+
+_MAY_BE_EMPTY = ("split", "group", "patient")
+_WHOLE_NUMBERS = ("width", "height")
+
+
+def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
+    """Write manifest.csv, whole or not at all; every text is quoted, a missing one is "".
+
+    Names that hold commas, quotes, line breaks or bytes that are no UTF-8 come back as they were.
+    """
+    text = manifest.loc[:, list(COLUMNS)].to_csv(
+        index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+    )
+    write_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """The manifest in a CSV file; split, group and patient may be missing (NaN).
+
+    Raises DataError when there is no such file or it is no manifest.
+    """
+    texts = {name: "str" for name in COLUMNS if name not in _WHOLE_NUMBERS}
+    try:
+        manifest = pd.read_csv(
+            path,
+            dtype=texts | dict.fromkeys(_WHOLE_NUMBERS, "int64"),
+            keep_default_na=False,  # a class may be called "NA"
+            na_values={name: [""] for name in _MAY_BE_EMPTY},
+            encoding_errors="surrogateescape",
+        )
+    except FileNotFoundError as error:
+        raise DataError(f"there is no manifest {path}; `bt-data data=…` writes one") from error
+    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
+        raise DataError(f"{path} is not a manifest ({error}); `bt-data` writes one") from error
+    missing = [name for name in COLUMNS if name not in manifest.columns]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column {', '.join(missing)} of a manifest; `bt-data` writes one"
+        )
+    return manifest.loc[:, list(COLUMNS)]
+
+
+def class_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Images by class (rows, sorted) and split (columns train, val, test, total).
+
+    Splits that do not occur are left out; `total` counts images without a split too.
+    """
+    counts = pd.crosstab(manifest["label"], manifest["split"])
+    table = counts.reindex(
+        index=sorted(manifest["label"].unique()),
+        columns=[split for split in SPLITS if split in counts.columns],
+        fill_value=0,
+    )
+    table["total"] = manifest["label"].value_counts()
+    table.columns.name = None
+    return table.astype("int64")
+
+
+def size_table(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Images by size and mode: columns width, height, mode, images; most frequent first."""
+    table = manifest.groupby(["width", "height", "mode"]).size().rename("images").reset_index()
+    return table.sort_values(
+        ["images", "width", "height", "mode"], ascending=[False, True, True, True]
+    ).reset_index(drop=True)

@@ -1,0 +1,60 @@
+"""Where images come from: one module a format, each with `build(**options) -> Source`.
+
+A source lists its images without decoding them and hands out one at a time; it may be read
+from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from braintumor.settings import call, find_builder
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image that a source offers, not read yet.
+
+    path: unique name shown to users: a posix path relative to the root ("Training/no/a.jpg"),
+        or a place in a larger file ("train_data.npz#17").
+    label: as found; `labels.harmonise` makes it comparable.
+    split: the data set's own, "train", "val" or "test"; None when it has none.
+    patient: whom the image belongs to; None when unknown.
+    """
+
+    path: str
+    label: str
+    split: str | None = None
+    patient: str | None = None
+
+
+class Source(Protocol):
+    """A data set that is listed but not read."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """All images in natural order of their path (`files.natural_key`)."""
+
+    @property
+    def ignored(self) -> Mapping[str, int]:
+        """What was passed over as noise: name -> count."""
+
+    def read(self, item: Item) -> bytes | np.ndarray:
+        """The content of an image file, or its pixels: uint8 (h, w) or (h, w, 3).
+
+        Raises OSError or DataError when this one image cannot be had.
+        """
+
+
+def build_source(name: str, options: Mapping[str, Any], where: str = "data") -> Source:
+    """The source called `name`, listed and ready to read.
+
+    options: what its `build` takes, checked against the signature.
+    Raises ConfigError on a wrong name or option, DataError when the files are not as needed.
+    """
+    source: Source = call(find_builder(__name__, name, f"{where}.name"), options, where)
+    return source

@@ -1,0 +1,69 @@
+"""Small image files and folders, made when a test asks for them."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def noise_image(name: str, mode: str = "L", size: tuple[int, int] = (12, 10)) -> Image.Image:
+    """A picture of random pixels that depends on the name only."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    channels = () if mode == "L" else (len(mode),)
+    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], *channels), dtype=np.uint8))
+
+
+@pytest.fixture
+def image_bytes() -> Callable[..., bytes]:
+    """image_bytes(name) -> the content of a PNG file."""
+
+    def make(name: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        noise_image(name, **options).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Callable[..., Path]:
+    """make_tree("a/1.png", "b/") -> a folder with those images and empty folders."""
+
+    def make(*names: str, under: str = "root") -> Path:
+        root = tmp_path / under
+        root.mkdir(exist_ok=True)
+        for name in names:
+            path = root / name
+            if name.endswith("/"):
+                path.mkdir(parents=True, exist_ok=True)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(image_bytes(name) if path.suffix == ".png" else b"not an image")
+        return root
+
+    return make
+
+
+@pytest.fixture
+def data_section() -> Callable[..., dict[str, Any]]:
+    """data_section(name="folder", root=…) -> a `data` section with the YAML defaults."""
+    from omegaconf import OmegaConf
+
+    from braintumor.settings import config_dir
+
+    def make(preset: str, **changes: Any) -> dict[str, Any]:
+        merged: dict[str, Any] = {}
+        for file in ("_common", preset):
+            loaded = OmegaConf.load(config_dir() / "data" / f"{file}.yaml")
+            merged |= OmegaConf.to_container(loaded)  # type: ignore[arg-type]
+        merged.pop("defaults")
+        return merged | changes
+
+    return make

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from braintumor.data.sources import Source
+from braintumor.data.sources.folder import build
+from braintumor.errors import DataError
+
+MakeTree = Callable[..., Path]
+
+
+def listed(source: Source) -> list[tuple[str, str, str | None]]:
+    return [(item.path, item.label, item.split) for item in source.items]
+
+
+def test_flat_class_folders_have_no_split(make_tree: MakeTree) -> None:
+    source = build(make_tree("yes/1.png", "no/1.png"))
+    assert listed(source) == [("no/1.png", "no", None), ("yes/1.png", "yes", None)]
+    assert source.ignored == {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("Training", "train"),
+        ("TRAIN", "train"),
+        ("val", "val"),
+        ("valid", "val"),
+        ("Validation", "val"),
+        ("Testing", "test"),
+        ("test", "test"),
+    ],
+)
+def test_split_folders_are_known_in_any_case(make_tree: MakeTree, folder: str, split: str) -> None:
+    source = build(make_tree(f"{folder}/a/1.png", f"{folder}/b/1.png", "train/a/9.png"))
+    assert {s for p, _, s in listed(source) if p.startswith(folder)} == {split}
+
+
+def test_wrapping_folders_are_looked_through(make_tree: MakeTree) -> None:
+    source = build(
+        make_tree("archive/Data set/Training/a/1.png", "archive/Data set/Testing/b/1.png")
+    )
+    assert [(label, split) for _, label, split in listed(source)] == [("b", "test"), ("a", "train")]
+    assert source.items[0].path == "archive/Data set/Testing/b/1.png"
+
+
+def test_items_come_in_natural_order(make_tree: MakeTree) -> None:
+    source = build(make_tree("a/Image10.png", "a/Image2.png", "b/image1.png"))
+    assert [item.path for item in source.items] == ["a/Image2.png", "a/Image10.png", "b/image1.png"]
+
+
+def test_noise_is_ignored_and_counted(make_tree: MakeTree) -> None:
+    root = make_tree(
+        "a/1.png",
+        "b/1.png",
+        "a/.ipynb_checkpoints/1-checkpoint.png",
+        ".ipynb_checkpoints/",
+        "b/Thumbs.db",
+        ".DS_Store",
+        "b/._1.png",
+        "__MACOSX/a/1.png",
+        "desktop.ini",
+        "readme.TXT",
+        "LICENSE",
+        "loose.png",
+    )
+    source = build(root)
+    assert [item.path for item in source.items] == ["a/1.png", "b/1.png"]
+    assert source.ignored == {
+        ".ipynb_checkpoints": 1,
+        "Thumbs.db": 1,
+        ".DS_Store": 1,
+        "._*": 1,
+        "__MACOSX": 1,
+        "desktop.ini": 1,
+        "*.txt": 1,
+        "files without a suffix": 1,
+        "images outside a class folder": 1,
+    }
+
+
+def test_nested_copy_of_the_class_folders_is_not_counted_twice(make_tree: MakeTree) -> None:
+    names = ["yes/1.png", "yes/2.png", "no/1.png"]
+    source = build(make_tree(*names, *(f"brain_tumor_dataset/{name}" for name in names)))
+    assert sorted(item.path for item in source.items) == sorted(names)
+    assert list(source.ignored.values()) == [3]
+    assert "brain_tumor_dataset/" in next(iter(source.ignored))
+
+
+def test_nested_class_folders_with_other_images_are_refused(make_tree: MakeTree) -> None:
+    root = make_tree("yes/1.png", "no/1.png", "more/yes/1.png", "more/no/77.png")
+    with pytest.raises(DataError, match=r"more/.*holds class folders again"):
+        build(root)
+
+
+def test_folders_inside_a_class_belong_to_it(make_tree: MakeTree) -> None:
+    source = build(make_tree("a/patient 1/1.png", "a/patient 2/1.png", "b/1.png"))
+    assert [label for _, label, _ in listed(source)] == ["a", "a", "b"]
+
+
+def test_images_beside_the_split_folders_are_ignored_and_counted(make_tree: MakeTree) -> None:
+    source = build(make_tree("train/a/1.png", "train/b/1.png", "pred/1.png", "test/1.png"))
+    assert len(source.items) == 2
+    assert source.ignored == {
+        "pred/ beside the split folders": 1,
+        "images outside a class folder": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "empty", ["glioma/", "Testing/glioma/", "Testing/", "Testing/.ipynb_checkpoints/"]
+)
+def test_empty_class_folder_is_refused(make_tree: MakeTree, empty: str) -> None:
+    below = "Training/" if "Testing" in empty else ""
+    root = make_tree(f"{below}no/1.png", f"{below}yes/1.png", empty)
+    with pytest.raises(DataError, match=empty.removesuffix(".ipynb_checkpoints/").rstrip("/")):
+        build(root)
+
+
+def test_class_folder_of_other_files_counts_as_empty(make_tree: MakeTree) -> None:
+    with pytest.raises(DataError, match="class folder b"):
+        build(make_tree("a/1.png", "b/scan.dcm"))
+
+
+def test_text_file_called_jpg_is_no_noise(make_tree: MakeTree) -> None:
+    assert len(build(make_tree("a/1.png", "b/1.jpg")).items) == 2
+
+
+@pytest.mark.parametrize("names", [(), ("a/",), ("1.png", "2.png"), ("train/1.png",)])
+def test_no_image_in_a_known_layout_says_what_is_expected(
+    make_tree: MakeTree, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(DataError, match="expected Training/<class>/"):
+        build(make_tree(*names))
+
+
+def test_missing_root_says_how_to_give_it() -> None:
+    with pytest.raises(DataError, match=r"data=folder needs data.root=FOLDER"):
+        build(None)
+
+
+def test_absent_root_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        build(tmp_path / "nowhere")
+
+
+def test_file_as_root_names_the_source_that_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "train_data.npz").write_bytes(b"x")
+    with pytest.raises(DataError, match="use data=npz"):
+        build(tmp_path / "train_data.npz")
+
+
+def test_linked_folders_are_followed_and_cycles_end(make_tree: MakeTree, tmp_path: Path) -> None:
+    root = make_tree("a/1.png", "b/1.png")
+    make_tree("1.png", under="elsewhere")
+    (root / "c").symlink_to(tmp_path / "elsewhere")
+    (root / "b" / "again").symlink_to(root)
+    assert [item.path for item in build(root).items] == ["a/1.png", "b/1.png", "c/1.png"]
+
+
+def test_pipe_called_png_is_unreadable_and_does_not_hang(make_tree: MakeTree) -> None:
+    root = make_tree("a/1.png", "b/1.png")
+    os.mkfifo(root / "a" / "2.png")
+    source = build(root)
+    with pytest.raises(DataError, match="no regular file"):
+        source.read(source.items[1])
+
+
+def test_read_gives_the_bytes_of_the_file(make_tree: MakeTree) -> None:
+    root = make_tree("a/1.png", "b/1.png")
+    source = build(root)
+    assert source.read(source.items[0]) == (root / "a/1.png").read_bytes()

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from braintumor.data.sources import npz
+from braintumor.data.sources.npz import build
+from braintumor.errors import DataError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (6, 5, 4), dtype=np.uint8)  # (N, h, w)
+LABELS = np.array([0, 1, 0, 1, 1, 0])
+NAMES = ["no_tumor", "tumor"]
+NAMED = ["no_tumor", "tumor", "no_tumor", "tumor", "tumor", "no_tumor"]
+
+
+def save(path: Path, **arrays: Any) -> Path:
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("keys", ["X Y", "x y", "images labels", "Image Label"])
+def test_usual_keys_are_known(tmp_path: Path, keys: str) -> None:
+    x, y = keys.split()
+    source = build(save(tmp_path / "a.npz", **{x: IMAGES, y: LABELS}), NAMES)
+    assert [item.label for item in source.items] == NAMED
+    assert source.items[3].path == "a.npz#3"
+    np.testing.assert_array_equal([source.read(item) for item in source.items], IMAGES)
+
+
+@pytest.mark.parametrize("save_as", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_in_0_1_become_0_255(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    save_as: Any,
+    chunk: int,
+    channels: tuple[int, ...],
+    dtype: Any,
+) -> None:
+    monkeypatch.setattr(npz, "_CHUNK_BYTES", chunk)
+    values = RNG.integers(0, 256, (6, 5, 4, *channels), dtype=np.uint8)
+    save_as(tmp_path / "a.npz", X=(values / 255).astype(dtype), Y=LABELS)
+    source = build(tmp_path / "a.npz", None)
+    np.testing.assert_array_equal([source.read(item) for item in source.items], values)
+
+
+def test_floats_are_rounded_and_not_cut(tmp_path: Path) -> None:
+    floats = np.full((6, 5, 4), 0.999)  # 254.745
+    source = build(save(tmp_path / "a.npz", X=floats, Y=LABELS), None)
+    assert (source.read(source.items[0]) == 255).all()
+
+
+def test_fortran_order_is_read_right(tmp_path: Path) -> None:
+    source = build(save(tmp_path / "a.npz", X=np.asfortranarray(IMAGES), Y=LABELS), None)
+    np.testing.assert_array_equal([source.read(item) for item in source.items], IMAGES)
+
+
+def test_whole_numbers_in_0_255_are_taken(tmp_path: Path) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES.astype(np.int64), Y=LABELS), None)
+    np.testing.assert_array_equal(source.read(source.items[2]), IMAGES[2])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        IMAGES.astype(np.float32),  # floats in 0-255: which scale was meant cannot be known
+        IMAGES / 255 - 0.5,
+        IMAGES.astype(np.int32) * 257,
+        IMAGES.astype(np.int32) - 1000,
+        np.where(IMAGES > 200, np.nan, 0.5),
+        IMAGES.astype(complex),
+    ],
+)
+def test_other_ranges_are_refused(tmp_path: Path, values: np.ndarray) -> None:
+    with pytest.raises(DataError, match="0-255 or floats in 0-1"):
+        build(save(tmp_path / "a.npz", X=values, Y=LABELS), None)
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 20), (6, 5, 4, 2), (6, 3, 5, 4), (0, 5, 4)])
+def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="should be"):
+        build(save(tmp_path / "a.npz", X=np.zeros(shape, np.uint8), Y=LABELS), None)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS[:, None],
+        LABELS.astype(np.float32),
+        LABELS.astype(bool),
+        np.eye(2)[LABELS],
+        np.eye(2, dtype=np.uint8)[LABELS],
+    ],
+)
+def test_labels_of_every_kind_agree(tmp_path: Path, labels: np.ndarray) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=labels), NAMES)
+    assert [item.label for item in source.items] == NAMED
+
+
+@pytest.mark.parametrize("dtype", ["U", "S"])
+def test_text_labels_are_names(tmp_path: Path, dtype: str) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=np.array(NAMED, dtype)), None)
+    assert [item.label for item in source.items] == NAMED
+
+
+def test_numbers_without_names_are_not_guessed(tmp_path: Path) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS), None)
+    assert {item.label for item in source.items} == {"class_0", "class_1"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "reason"),
+    [
+        (LABELS - 1, None, "from 0"),
+        (LABELS + 0.5, None, "whole numbers"),
+        (np.full(6, np.nan), None, "whole numbers"),
+        (np.ones((6, 2), int), None, "no class or several"),
+        (LABELS + 1, NAMES, "names only 2"),
+        (np.array(NAMED), NAMES, "leave out data.class_names"),
+        (LABELS[:5], None, "6 images and 5 labels"),
+        (LABELS[:0], None, "whole numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(
+    tmp_path: Path, labels: np.ndarray, names: list[str] | None, reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        build(save(tmp_path / "a.npz", X=IMAGES, Y=labels), names)
+
+
+def test_train_and_test_file_give_the_splits(tmp_path: Path) -> None:
+    save(tmp_path / "train_data.npz", X=IMAGES, Y=LABELS)
+    save(tmp_path / "test_data.npz", X=IMAGES[:2], Y=LABELS[:2])
+    source = build(tmp_path, NAMES)
+    splits = {item.path: item.split for item in source.items}
+    assert splits["train_data.npz#5"] == "train"
+    assert splits["test_data.npz#1"] == "test"
+    assert len(splits) == 8
+    np.testing.assert_array_equal(source.read(source.items[1]), IMAGES[1])  # test_data.npz#1
+
+
+def test_one_file_may_hold_both_splits(tmp_path: Path) -> None:
+    arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LABELS[:2]}
+    source = build(save(tmp_path / "a.npz", **arrays), None)
+    assert [item.split for item in source.items].count("test") == 2
+    assert source.items[0].path == "a.npz/x_test#0"
+
+
+def test_folder_of_unclear_files_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "one.npz", X=IMAGES, Y=LABELS)
+    save(tmp_path / "two.npz", X=IMAGES, Y=LABELS)
+    with pytest.raises(DataError, match=r"found one\.npz, two\.npz"):
+        build(tmp_path, None)
+
+
+def test_unknown_keys_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="pictures"):
+        build(save(tmp_path / "a.npz", pictures=IMAGES), None)
+
+
+def test_extra_arrays_are_counted_as_ignored(tmp_path: Path) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, masks=IMAGES), None)
+    assert source.ignored == {"array masks": 1}
+
+
+@pytest.mark.parametrize("key", ["X", "Y"])
+def test_pickled_objects_are_refused_and_never_run(tmp_path: Path, key: str) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "run",))
+
+    arrays = {"X": IMAGES, "Y": LABELS, key: np.array([Trap()] * 6, dtype=object)}
+    with pytest.raises(DataError, match="Python objects"):
+        build(save(tmp_path / "a.npz", **arrays), None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
+def test_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = save(tmp_path / "a.npz", X=IMAGES, Y=LABELS)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"damaged or no \.npz file"):
+        build(path, None)
+
+
+def test_web_page_called_npz_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_text("<!DOCTYPE html><html>404</html>")
+    with pytest.raises(DataError, match="web page"):
+        build(tmp_path / "a.npz", None)
+
+
+def test_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
+    content = b"\x93NUMPY\x01\x00"
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000, 90, 90), }\n"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("X.npy", content + len(header).to_bytes(2, "little") + header + b"\0" * 99)
+        file.writestr("Y.npy", b"")
+    with pytest.raises(DataError):
+        build(tmp_path / "a.npz", None)
+
+
+def test_missing_root_says_how_to_give_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.root=FILE\.npz"):
+        build(None, None)
+    with pytest.raises(DataError, match="does not exist"):
+        build(tmp_path / "a.npz", None)

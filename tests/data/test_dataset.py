@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from braintumor.data import dataset
+from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.manifest import COLUMNS, class_table
+from braintumor.data.split import assign_splits
+from braintumor.errors import ConfigError, DataError
+
+MakeTree = Callable[..., Path]
+Section = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def read(data_section: Section) -> Callable[..., Dataset]:
+    """read(root, size_px, key=value) -> the folder as a data set."""
+
+    def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
+        section = data_section("folder", root=str(root), **changes)
+        return read_dataset(section, size_px, progress=False)
+
+    return read_folder
+
+
+def test_manifest_has_the_columns_of_the_contract(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("Training/notumor/1.png", "Training/glioma_tumor/2.png", "Testing/no/3.png")
+    out = read(root)
+    assert tuple(out.manifest.columns) == COLUMNS
+    assert out.manifest["path"].tolist() == [
+        "Testing/no/3.png",
+        "Training/glioma_tumor/2.png",
+        "Training/notumor/1.png",
+    ]
+    assert out.manifest["label"].tolist() == ["no_tumor", "glioma", "no_tumor"]
+    assert out.manifest["split"].tolist() == ["test", "train", "train"]
+    assert out.manifest[["group", "patient"]].isna().all(axis=None)
+    assert out.manifest[["width", "height", "mode"]].to_numpy().tolist() == [[12, 10, "L"]] * 3
+    content = (root / "Testing/no/3.png").read_bytes()
+    assert out.manifest["sha256"][0] == hashlib.sha256(content).hexdigest()
+    assert out.classes == ("glioma", "no_tumor")
+    assert isinstance(out.manifest.index, pd.RangeIndex)
+
+
+def test_row_i_of_the_pixels_is_row_i_of_the_manifest(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(120)))
+    out = read(root, 10)
+    assert out.pixels.shape == (240, 10, 10)
+    for row, path in enumerate(out.manifest["path"]):
+        picture = Image.open(root / path).resize((10, 10), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(out.pixels[row], np.asarray(picture))
+
+
+@pytest.mark.parametrize("colour_at", [0, 20, 39])
+def test_one_coloured_image_makes_all_of_them_three_channels(
+    make_tree: MakeTree, read: Any, image_bytes: Any, colour_at: int
+) -> None:
+    root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(20)))
+    grey = read(root).pixels
+    path = sorted(root.rglob("*.png"), key=lambda p: (p.parent.name, int(p.stem)))[colour_at]
+    path.write_bytes(image_bytes("colour", mode="RGB"))
+    pixels = read(root).pixels
+    assert pixels.shape == (40, 16, 16, 3)
+    others = np.arange(40) != colour_at
+    np.testing.assert_array_equal(pixels[others], np.stack([grey[others]] * 3, axis=-1))
+    assert not np.array_equal(pixels[colour_at, ..., 0], pixels[colour_at, ..., 1])
+
+
+def test_result_does_not_depend_on_the_number_of_threads(
+    make_tree: MakeTree, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(50)))
+    one = read(root)
+    monkeypatch.setattr(dataset, "_BATCH", 1)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(7), raising=False)
+    two = read(root)
+    pd.testing.assert_frame_equal(one.manifest, two.manifest)
+    np.testing.assert_array_equal(one.pixels, two.pixels)
+
+
+def spoil(root: Path) -> None:
+    (root / "a" / "0.png").write_bytes(b"")
+    (root / "a" / "2.png").write_text("<html>404</html>")
+    (root / "b" / "1.png").write_bytes((root / "b" / "1.png").read_bytes()[:40])
+    (root / "b" / "3.png").unlink()
+    (root / "b" / "3.png").symlink_to(root / "gone")
+
+
+def test_all_unreadable_images_are_listed_in_one_error(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(5)))
+    spoil(root)
+    with pytest.raises(DataError) as caught:
+        read(root)
+    message = str(caught.value)
+    assert message.startswith("4 of 10 images cannot be read")
+    assert "data.skip_unreadable=true" in message
+    for line in (
+        "a/0.png: the file is empty",
+        "a/2.png: it is a web page",
+        "b/1.png: ",
+        "b/3.png:",
+    ):
+        assert line in message
+
+
+def test_many_unreadable_images_are_counted_not_all_printed(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("a/1.png", "b/1.png", *(f"b/{i}.jpg" for i in range(50)))
+    with pytest.raises(DataError, match=r"(?s)50 of 52 .*and 30 more") as caught:
+        read(root)
+    assert str(caught.value).count("it is a text file") == 20
+
+
+def test_skip_unreadable_goes_on_with_the_rest(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(5)))
+    whole = read(root)
+    spoil(root)
+    out = read(root, skip_unreadable=True)
+    kept = whole.manifest["path"].isin(out.manifest["path"]).to_numpy()
+    assert out.manifest["path"].tolist() == [
+        "a/1.png",
+        "a/3.png",
+        "a/4.png",
+        "b/0.png",
+        "b/2.png",
+        "b/4.png",
+    ]
+    np.testing.assert_array_equal(out.pixels, whole.pixels[kept])
+    assert [path for path, _ in out.unreadable] == ["a/0.png", "a/2.png", "b/1.png", "b/3.png"]
+    assert list(out.manifest.index) == list(range(6))
+
+
+def test_class_of_which_nothing_is_readable_is_refused(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("a/1.png", "b/1.jpg")
+    with pytest.raises(DataError, match=r"no image of class b can be read.*text file"):
+        read(root, skip_unreadable=True)
+
+
+@pytest.mark.parametrize("names", [("a/1.png",), ("no/1.png", "notumor/2.png")])
+def test_one_class_only_is_refused(
+    make_tree: MakeTree, data_section: Section, names: tuple[str, ...]
+) -> None:
+    section = data_section("folder", root=str(make_tree(*names)))
+    with pytest.raises(DataError, match="one class only"):
+        read_dataset(section, 16, progress=False)
+
+
+def test_binary_joins_the_tumors(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("glioma/1.png", "pituitary/1.png", "notumor/1.png")
+    out = read(root, binary=True)
+    assert out.classes == ("no_tumor", "tumor")
+    assert out.manifest["label"].tolist() == ["tumor", "no_tumor", "tumor"]
+
+
+def test_limit_takes_the_first_by_name_of_each_class_and_split(
+    make_tree: MakeTree, read: Any
+) -> None:
+    names = [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in "ab" for i in (1, 2, 10)]
+    out = read(make_tree(*names), limit=2)
+    assert sorted(out.manifest["path"]) == sorted(n for n in names if not n.endswith("10.png"))
+
+
+def test_limit_comes_before_decoding(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("a/1.png", "b/1.png", "b/2.jpg")  # 2.jpg cannot be read
+    assert len(read(root, limit=1).manifest) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"limit": 0}, "data.limit=0"),
+        ({"fit": "crop"}, "data.fit"),
+        ({"binari": True}, "did you mean `binary`"),
+        ({"rot": "x"}, "did you mean `root`"),
+        ({"name": "foldr"}, "did you mean `folder`"),
+    ],
+)
+def test_wrong_keys_are_answered(
+    make_tree: MakeTree, read: Any, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        read(make_tree("a/1.png", "b/1.png"), **changes)
+
+
+def test_image_size_must_be_positive(make_tree: MakeTree, read: Any) -> None:
+    with pytest.raises(ConfigError, match="image_size=0"):
+        read(make_tree("a/1.png", "b/1.png"), 0)
+
+
+def test_names_that_are_no_utf8_are_read(make_tree: MakeTree, read: Any) -> None:
+    root = make_tree("a/1.png", "b/1.png")
+    (root / "a" / "1.png").rename(root / "a" / "\udcff.png")
+    assert read(root).manifest["path"].tolist() == ["a/\udcff.png", "b/1.png"]
+
+
+def test_patient_becomes_the_group(
+    make_tree: MakeTree, data_section: Section, tmp_path: Path
+) -> None:
+    make_tree("1.png", "2.png")
+    table = tmp_path / "root" / "list.csv"
+    table.write_text("path,label,patient\n1.png,a,p7\n2.png,b,\n")
+    out = read_dataset(data_section("table", table=str(table)), 8, progress=False)
+    assert out.manifest["group"].tolist()[0] == out.manifest["patient"].tolist()[0] == "p7"
+    assert out.manifest["group"].isna().tolist() == [False, True]
+
+
+def test_array_hash_depends_on_shape_and_values() -> None:
+    flat = np.arange(12, dtype=np.uint8)
+    arrays = [flat.reshape(3, 4), flat.reshape(4, 3), flat.reshape(3, 4) + 1]
+    hashes = {dataset._content_hash(array) for array in arrays}
+    assert len(hashes) == 3
+    assert dataset._content_hash(arrays[1].copy()) in hashes
+    strided = np.repeat(arrays[0], 2, axis=1)[:, ::2]
+    assert dataset._content_hash(strided) == dataset._content_hash(arrays[0])
+
+
+@pytest.mark.parametrize(
+    "preset", ["folder", "archive", "npz", "table", "nickparvar", "sartaj", "navoneel"]
+)
+def test_every_preset_without_data_says_what_it_needs(
+    data_section: Section, preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"data\.(root|table)="):
+        read_dataset(data_section(preset), 16, progress=False)
+
+
+def test_progress_goes_to_stderr(
+    make_tree: MakeTree, data_section: Section, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_dataset(data_section("folder", root=make_tree("a/1.png", "b/1.png")), 8, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "reading images" in captured.err
+
+
+@pytest.mark.real_data
+def test_real_images_are_all_read_and_counted(read: Any, nickparvar: Path) -> None:
+    out = read(nickparvar, 32)
+    assert class_table(out.manifest).to_dict() == {
+        "train": {"glioma": 1321, "meningioma": 1339, "no_tumor": 1591, "pituitary": 1457},
+        "test": {"glioma": 300, "meningioma": 306, "no_tumor": 405, "pituitary": 300},
+        "total": {"glioma": 1621, "meningioma": 1645, "no_tumor": 1996, "pituitary": 1757},
+    }
+    assert (out.unreadable, out.ignored) == ([], {})
+    split, kind = assign_splits(out.manifest, "auto", 0, 0.2, 0.2)
+    assert kind == "official"
+    assert (split["split"] == "test").sum() == 1311
+    assert (split["split"] != "test").sum() == 5708

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from braintumor.data import images
+from braintumor.data.images import decode, resize
+from braintumor.errors import DataError
+
+RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5  # (h, w) = (6, 8), values 0 to 235
+
+
+def saved(picture: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def as_rgb(grey: np.ndarray) -> np.ndarray:
+    return np.stack([grey] * 3, axis=-1)
+
+
+def test_grey_file_keeps_its_pixels() -> None:
+    image = decode(saved(Image.fromarray(RAMP)))
+    np.testing.assert_array_equal(image.pixels, RAMP)
+    assert (image.width, image.height, image.mode) == (8, 6, "L")
+
+
+def test_rgb_file_with_equal_channels_is_grey() -> None:
+    image = decode(saved(Image.fromarray(as_rgb(RAMP))))
+    np.testing.assert_array_equal(image.pixels, RAMP)
+    assert image.mode == "RGB"
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_one_coloured_pixel_makes_it_colour(channel: int) -> None:
+    rgb = as_rgb(RAMP)
+    rgb[3, 4, channel] += 1
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(rgb))).pixels, rgb)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_laid_on_black(mode: str) -> None:
+    alpha = np.zeros_like(RAMP)
+    alpha[:, 4:] = 255
+    grey = [RAMP] if mode == "LA" else [RAMP] * 3
+    picture = Image.merge(mode, [Image.fromarray(c) for c in [*grey, alpha]])
+    expected = RAMP.copy()
+    expected[:, :4] = 0
+    np.testing.assert_array_equal(decode(saved(picture)).pixels, expected)
+
+
+def test_palette_is_resolved_to_its_colours() -> None:
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8)).convert("P")
+    picture.putpalette([200, 10, 10, 7, 7, 7] + [0] * 762)
+    pixels = decode(saved(picture)).pixels
+    assert pixels[0, 0].tolist() == [200, 10, 10]
+    assert pixels[0, 1].tolist() == [7, 7, 7]
+
+
+def test_palette_transparency_is_laid_on_black() -> None:
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    picture.putpalette([200, 200, 200, 90, 90, 90] + [0] * 762)
+    np.testing.assert_array_equal(decode(saved(picture, transparency=0)).pixels, [[0, 90]])
+
+
+def test_one_bit_is_black_and_white() -> None:
+    picture = Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).convert("1")
+    np.testing.assert_array_equal(decode(saved(picture)).pixels, [[0, 255], [255, 0]])
+
+
+def test_cmyk_is_decoded() -> None:
+    white = Image.new("CMYK", (8, 6), (0, 0, 0, 0))
+    image = decode(saved(white, "JPEG"))
+    assert image.mode == "CMYK"
+    assert image.pixels.shape == (6, 8)
+    assert image.pixels.min() >= 254
+
+
+def test_sixteen_bits_are_stretched_from_lowest_to_highest() -> None:
+    deep = np.array([[100, 1100], [2100, 4100]], np.uint16)  # 12 bits used: /257 would be black
+    image = decode(saved(Image.fromarray(deep)))
+    np.testing.assert_array_equal(image.pixels, [[0, 64], [128, 255]])  # 255*1000/4000 = 63.75
+    assert image.mode == "I;16"
+
+
+def test_float_tiff_is_stretched_and_constant_is_black() -> None:
+    floats = np.array([[-1.0, 0.0, 1.0]], np.float32)
+    assert decode(saved(Image.fromarray(floats), "TIFF")).pixels.tolist() == [[0, 128, 255]]
+    constant = np.full((3, 3), 7.0, np.float32)
+    assert not decode(saved(Image.fromarray(constant), "TIFF")).pixels.any()
+
+
+def test_float_with_nan_is_refused() -> None:
+    floats = np.array([[0.0, np.nan]], np.float32)
+    with pytest.raises(DataError, match="not finite"):
+        decode(saved(Image.fromarray(floats), "TIFF"))
+
+
+def test_exif_rotation_turns_the_picture_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: rotate 90 degrees clockwise to view
+    image = decode(saved(Image.fromarray(RAMP), "PNG", exif=exif))
+    np.testing.assert_array_equal(image.pixels, np.rot90(RAMP, -1))
+    assert (image.width, image.height) == (6, 8)
+
+
+@pytest.mark.parametrize("file_format", ["BMP", "GIF", "PNG", "PPM", "TIFF"])
+def test_lossless_formats_agree(file_format: str) -> None:
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(RAMP), file_format)).pixels, RAMP)
+
+
+def test_first_frame_of_several_is_taken() -> None:
+    frames = [Image.fromarray(RAMP), Image.fromarray(255 - RAMP)]
+    content = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decode(content).pixels, RAMP)
+
+
+def test_truncated_jpeg_is_found_though_its_header_is_whole() -> None:
+    rng = np.random.default_rng(0)
+    content = saved(Image.fromarray(rng.integers(0, 256, (64, 64), dtype=np.uint8)), "JPEG")
+    with pytest.raises(DataError, match="cut short"):
+        decode(content[: len(content) // 2])
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("file_format", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"])
+def test_truncation_is_found_or_costs_no_pixel(file_format: str) -> None:
+    rng = np.random.default_rng(0)
+    content = saved(Image.fromarray(rng.integers(0, 256, (40, 40), dtype=np.uint8)), file_format)
+    whole = decode(content).pixels
+    for kept in np.linspace(1, len(content) - 1, 50).astype(int):
+        try:
+            np.testing.assert_array_equal(decode(content[:kept]).pixels, whole)
+        except DataError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML"),
+        (b"patient 17, glioma, see folder B\n", "text file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\0" * 128 + b"DICM" + b"\0" * 99, "DICOM"),
+        (b"\0\1\2\3" * 50, "none of BMP"),
+    ],
+)
+def test_what_is_no_image_says_what_it_is(content: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        decode(content)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_image_bomb_is_refused_before_it_is_unpacked() -> None:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    for side in (9_000, 12_000, 60_000):  # over our cap, Pillow's warning, Pillow's error
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+        bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 999))
+        with pytest.raises(DataError, match=f"cap of {images.MAX_PIXELS:,}"):
+            decode(bomb)
+
+
+@pytest.mark.parametrize("file_format", ["PCX", "TGA", "SGI"])
+def test_formats_outside_the_list_are_not_opened(file_format: str) -> None:
+    with pytest.raises(DataError, match="none of BMP"):
+        decode(saved(Image.fromarray(RAMP), file_format))
+
+
+def test_arrays_are_taken_as_they_are() -> None:
+    assert decode(RAMP).mode == "L"
+    np.testing.assert_array_equal(decode(RAMP[..., None]).pixels, RAMP)
+    np.testing.assert_array_equal(decode(as_rgb(RAMP)).pixels, RAMP)
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 8, 2), (0, 8), (2, 6, 8, 3)])
+def test_arrays_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError):
+        decode(np.zeros(shape, np.uint8))
+
+
+def test_float_array_is_refused() -> None:
+    with pytest.raises(DataError, match="uint8"):
+        decode(np.zeros((6, 8), np.float32))
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+@pytest.mark.parametrize("shape", [(6, 8), (30, 3), (1, 500), (9, 9, 3), (16, 16)])
+def test_resize_gives_a_square(fit: Any, shape: tuple[int, ...]) -> None:
+    out = resize(np.full(shape, 77, np.uint8), 16, fit)
+    assert out.shape == (16, 16, *shape[2:])
+    assert out.dtype == np.uint8
+    assert out.max() == 77  # a constant stays
+
+
+def test_pad_keeps_the_aspect_ratio_on_black() -> None:
+    out = resize(np.full((4, 8), 200, np.uint8), 16, "pad")
+    expected = np.zeros((16, 16), np.uint8)
+    expected[4:12] = 200
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_downscaling_averages_instead_of_picking() -> None:
+    checkerboard = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    out = resize(checkerboard, 8, "stretch")
+    assert abs(out.astype(int) - 127).max() <= 2  # without antialiasing: 0 or 255
