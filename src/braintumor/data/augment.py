@@ -1,0 +1,135 @@
+"""Augmentation of a whole batch at once, on the device that holds it; each image its own draw.
+
+All geometry is one affine resampling, so a picture is interpolated once however many
+transforms are on. Every draw comes from the generator that is passed in.
+"""
+
+# B batch, C channels (1 or 3), S side in px, K classes
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Strengths; 0 turns a transform off. Documented in configs/augment/."""
+
+    horizontal_flip: float
+    vertical_flip: float
+    rotation_deg: float
+    shift: float
+    zoom: float
+    brightness: float
+    contrast: float
+    noise: float
+    erasing: float
+    erasing_area: float
+    mixup: float
+
+
+def build_augment(settings: AugmentSettings, num_classes: int) -> Augment:
+    """A function (x, y, generator) -> (x, y).
+
+    x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
+    y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
+    """
+
+    def augment(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = x.float()
+        if _moves(settings):
+            x = _resample(x, _draw_affine(settings, len(x), generator))
+        if settings.brightness or settings.contrast:
+            x = _change_intensity(x, settings, generator)
+        if settings.noise:
+            # an image draws its own strength, so clean pictures stay in the diet
+            std_B111 = 255 * settings.noise * _uniform(len(x), generator, 0, 1)[:, None, None, None]
+            noise = torch.randn(x.shape, generator=generator, device=x.device)
+            x = (x + std_B111 * noise).clamp(0, 255)
+        if settings.erasing:
+            x = _erase(x, settings, generator)
+        if settings.mixup:
+            return _mixup(x, F.one_hot(y, num_classes).float(), settings.mixup, generator)
+        return x, y
+
+    return augment
+
+
+def _moves(s: AugmentSettings) -> bool:
+    return any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom))
+
+
+def _uniform(count: int, generator: torch.Generator, low: float, high: float) -> Tensor:
+    draw = torch.rand(count, generator=generator, device=generator.device)
+    return low + (high - low) * draw
+
+
+def _draw_affine(s: AugmentSettings, count: int, generator: torch.Generator) -> Tensor:
+    """theta (B, 2, 3) for affine_grid: output coordinates in [-1, 1] -> input coordinates."""
+    angle = math.radians(s.rotation_deg) * _uniform(count, generator, -1, 1)
+    scale = 1 / (1 + s.zoom * _uniform(count, generator, -1, 1))
+    flip_x = 1 - 2 * (_uniform(count, generator, 0, 1) < s.horizontal_flip).float()
+    flip_y = 1 - 2 * (_uniform(count, generator, 0, 1) < s.vertical_flip).float()
+    shift_x = 2 * s.shift * _uniform(count, generator, -1, 1)
+    shift_y = 2 * s.shift * _uniform(count, generator, -1, 1)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    row_x = torch.stack([flip_x * cos, -flip_x * sin, shift_x], dim=1)
+    row_y = torch.stack([flip_y * sin, flip_y * cos, shift_y], dim=1)
+    return torch.stack([row_x, row_y], dim=1)
+
+
+def _resample(x: Tensor, theta_B23: Tensor) -> Tensor:
+    grid_BSS2 = F.affine_grid(theta_B23, list(x.shape), align_corners=False)
+    # zeros: outside the picture there is air, and air is black in MRI
+    return F.grid_sample(x, grid_BSS2, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _change_intensity(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Contrast about each image's mean, then gain: a gain keeps air black, an offset would not."""
+    contrast = 1 + s.contrast * _uniform(len(x), generator, -1, 1)[:, None, None, None]
+    gain = 1 + s.brightness * _uniform(len(x), generator, -1, 1)[:, None, None, None]
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (((x - mean) * contrast + mean) * gain).clamp_(0, 255)
+
+
+def _erase(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Black out one rectangle of up to `erasing_area` of the picture, aspect 1/2 to 2.
+
+    Source: Zhong et al. 2020, Random Erasing, arXiv:1708.04896; filled with black, not noise.
+    """
+    count, side = len(x), x.shape[-1]
+    hit = _uniform(count, generator, 0, 1) < s.erasing
+    area = s.erasing_area * _uniform(count, generator, 0.1, 1)
+    aspect = torch.exp2(_uniform(count, generator, -1, 1))
+    half_h, half_w = (area * aspect).sqrt() / 2, (area / aspect).sqrt() / 2
+    centre_y, centre_x = _uniform(count, generator, 0, 1), _uniform(count, generator, 0, 1)
+    position_S = (torch.arange(side, device=x.device) + 0.5) / side
+    in_y_BS = (position_S - centre_y[:, None]).abs() <= half_h[:, None]
+    in_x_BS = (position_S - centre_x[:, None]).abs() <= half_w[:, None]
+    box = (in_y_BS[:, :, None] & in_x_BS[:, None, :] & hit[:, None, None])[:, None]
+    return x.masked_fill(box, 0.0)
+
+
+def _mixup(
+    x: Tensor, y_BK: Tensor, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend each image and its label with another image's; share ~ Beta(alpha, alpha).
+
+    Source: Zhang et al. 2018, arXiv:1710.09412. Drawn per image, not once a batch.
+    """
+    shape = torch.full((2, len(x)), alpha, device=x.device)
+    # torch.distributions takes no generator; a Beta draw is a ratio of two gamma draws
+    gamma = torch._standard_gamma(shape, generator=generator)
+    share = (gamma[0] / gamma.sum(dim=0)).nan_to_num(0.5)
+    share = torch.maximum(share, 1 - share)  # an image stays the larger part of itself
+    other = torch.randperm(len(x), generator=generator, device=x.device)
+    x = x.lerp(x[other], (1 - share)[:, None, None, None])
+    return x, y_BK.lerp(y_BK[other], (1 - share)[:, None])
