@@ -1,0 +1,1 @@
+"""Pixels in, logits out: backbone -> attention -> head, each chosen by name."""

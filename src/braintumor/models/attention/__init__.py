@@ -1,0 +1,25 @@
+"""Modules that reweight a feature map and keep its shape: (B, C, h, w) -> (B, C, h, w)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from braintumor import settings
+
+
+def build_attention(
+    options: Mapping[str, Any], channels: int, where: str = "model.attention"
+) -> nn.Module:
+    """The module of `options["name"]`, for maps of `channels` channels.
+
+    The other options go to `build(channels, **options)` of attention/<name>.py.
+    Raises ConfigError on an unknown name, an unknown option or one that cannot be.
+    """
+    options = dict(options)
+    name = options.pop("name", None)
+    build = settings.find_builder(__name__, name, f"{where}.name")
+    module: nn.Module = settings.call(build, options, where, channels=channels)
+    return module

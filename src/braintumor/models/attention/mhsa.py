@@ -1,0 +1,144 @@
+"""Multi-head self-attention over the cells of the map.
+
+Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; pre-norm as in Xiong et al. 2020,
+arXiv:2002.04745; 2-D sine positions as in Carion et al. 2020, arXiv:2005.12872.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from braintumor.errors import ConfigError
+from braintumor.models.noise import GaussianNoise, check_rate, check_std
+
+# B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
+
+
+class SelfAttention(nn.Module):
+    """x + Attention(LayerNorm(x) + positions): float (B, C, h, w) -> (B, C, h, w).
+
+    Sum, norm and positions are optional. With C = H*d the weights have the layout of
+    torch.nn.MultiheadAttention: `qkv` is its in_proj, `out` its out_proj.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        head_dim: int,
+        residual: bool,
+        norm: bool,
+        sine: bool,
+        noise: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.heads, self.residual, self.sine, self.dropout = heads, residual, sine, dropout
+        self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
+        self.qkv = nn.Linear(channels, 3 * heads * head_dim)
+        self.out = nn.Linear(heads * head_dim, channels)
+        self.noise = GaussianNoise(noise)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        height, width = x_BChw.shape[2:]
+        tokens_BNC = self.norm(x_BChw.flatten(2).transpose(1, 2))
+        if self.sine:
+            tokens_BNC = tokens_BNC + sine_positions(height, width, tokens_BNC)
+        qkv_BNX = self.qkv(tokens_BNC)
+        q_BHNd, k_BHNd, v_BHNd = qkv_BNX.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed_BHNd = F.scaled_dot_product_attention(
+            q_BHNd, k_BHNd, v_BHNd, dropout_p=self.dropout if self.training else 0.0
+        )
+        y_BNC = self.out(mixed_BHNd.transpose(1, 2).flatten(2))
+        y_BChw = y_BNC.transpose(1, 2).unflatten(2, (height, width))
+        return self.noise(x_BChw + y_BChw if self.residual else y_BChw)
+
+
+def sine_positions(height: int, width: int, like_BNC: torch.Tensor) -> torch.Tensor:
+    """Sines and cosines of row and column: (N, C), of the type and device of `like_BNC`.
+
+    Rows fill the first half of the channels, columns the second; nothing is learned, so a
+    model takes maps of any size.
+    """
+    channels, device = like_BNC.shape[-1], like_BNC.device
+    quarter = math.ceil(channels / 4)
+    steps = torch.arange(quarter, device=device, dtype=torch.float32)
+    frequency = 10_000.0 ** (-steps / quarter)
+
+    def waves(count: int) -> torch.Tensor:
+        angle = torch.arange(count, device=device, dtype=torch.float32)[:, None] * frequency
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+    rows = waves(height)[:, None].expand(height, width, -1)
+    columns = waves(width)[None].expand(height, width, -1)
+    both = torch.cat([rows, columns], dim=-1).flatten(0, 1)
+    return both[:, :channels].to(like_BNC.dtype)
+
+
+def build(
+    channels: int,
+    *,
+    heads: int,
+    head_dim: int | Literal["channels"] | None,
+    dim: int | None,
+    residual: bool,
+    norm: bool,
+    position: Literal["none", "sine"],
+    noise: float,
+    dropout: float,
+) -> nn.Module:
+    """Self-attention over `channels`.
+
+    heads x head width is the width of queries, keys and values: `head_dim` sets the width of
+    a head, `dim` the width of all heads together; with neither, a head has channels / heads.
+    Keras' MultiHeadAttention(heads, key_dim=C) is head_dim = "channels": every head has the
+    full width C, and the layer heads times the parameters of torch's.
+    noise: std of Gaussian noise on the result, in training.  dropout: rate on the attention.
+    Raises ConfigError when the heads do not divide the width, or dim contradicts head_dim.
+    """
+    where = "model.attention"
+    if head_dim == "channels":
+        head_dim = channels
+    for key, value in (("heads", heads), ("head_dim", head_dim), ("dim", dim)):
+        if value is not None and value < 1:
+            raise ConfigError(f"`{where}.{key}={value}` is a count; give 1 or more")
+    return SelfAttention(
+        channels,
+        heads=heads,
+        head_dim=_head_width(channels, heads, head_dim, dim, where),
+        residual=residual,
+        norm=norm,
+        sine=position == "sine",
+        noise=check_std(noise, f"{where}.noise"),
+        dropout=check_rate(dropout, f"{where}.dropout"),
+    )
+
+
+def _head_width(
+    channels: int, heads: int, head_dim: int | None, dim: int | None, where: str
+) -> int:
+    if head_dim is not None:
+        if dim not in (None, heads * head_dim):
+            raise ConfigError(
+                f"`{where}.dim={dim}` is not heads x head_dim = {heads * head_dim}; "
+                f"give one of them and set {where}.dim=null or {where}.head_dim=null"
+            )
+        return head_dim
+    width = channels if dim is None else dim
+    if width % heads:
+        divisors = [n for n in range(1, min(width, 64) + 1) if width % n == 0]
+        key = "the backbone's channels" if dim is None else f"{where}.dim"
+        raise ConfigError(
+            f"`{where}.heads={heads}` does not divide {key} = {width}; "
+            f"give heads of {', '.join(map(str, divisors))}, or set {where}.head_dim"
+        )
+    return width // heads

@@ -1,0 +1,40 @@
+"""Squeeze-and-excitation: one gate a channel, from the channel means.
+
+Source: Hu et al. 2018, arXiv:1709.01507, section 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from braintumor.errors import ConfigError
+
+# B batch, C channels, h w height and width of the map, R = C / reduction
+
+
+class SqueezeExcitation(nn.Module):
+    """x * sigmoid(W2 relu(W1 mean(x))): float (B, C, h, w) -> (B, C, h, w)."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        gate_BC = self.gate(x_BChw.mean(dim=(2, 3)))
+        return x_BChw * gate_BC[:, :, None, None]
+
+
+def hidden_width(channels: int, reduction: int, where: str) -> int:
+    """channels / reduction, at least 1. Raises ConfigError when reduction is not positive."""
+    if reduction < 1:
+        raise ConfigError(f"`{where}={reduction}` divides the channels; give 1 or more")
+    return max(channels // reduction, 1)
+
+
+def build(channels: int, *, reduction: int) -> nn.Module:
+    """Squeeze-and-excitation over `channels`; reduction is r of the paper."""
+    hidden = hidden_width(channels, reduction, "model.attention.reduction")
+    return SqueezeExcitation(channels, hidden)

@@ -1,0 +1,106 @@
+"""What a timm net makes of a picture of one size, found without computing a value."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import nn
+
+from braintumor.errors import ConfigError
+
+Layout = Literal["map", "map_last", "tokens"]  # (B, C, h, w), (B, h, w, C), (B, N, C)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a net does to a picture of one size."""
+
+    layout: Layout
+    channels: int
+    map_size_px: tuple[int, int]
+    num_prefix: int
+    unused: tuple[str, ...]  # modules that the features do not need
+
+
+def dry_run(name: str, image_size: int, kwargs: dict[str, Any]) -> Shape:
+    """Run the net on the meta device, where tensors have shapes and no values: 0.3 s at most.
+
+    kwargs: of timm.create_model.
+    The gradients tell which modules have no part in the features: classifier, its norm, its
+    hidden layers. Before any download, so that a wrong size is not an hour's surprise.
+    Remembered, for a sweep asks again and again.
+    Raises ConfigError when the net does not take the size or an option.
+    """
+    return _dry_run(name, image_size, tuple(kwargs.items()))
+
+
+@functools.cache
+def _dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
+    kwargs = dict(options)
+    with torch.device("meta"):
+        net = create(name, kwargs, num_classes=1000).eval()
+        try:
+            features = net.forward_features(torch.zeros(1, 3, image_size, image_size))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise _bad_size(name, image_size, str(error)) from error
+        channels = int(getattr(net, "num_features", 0))
+        layout, map_size_px, num_prefix = _read_shape(name, net, features, channels)
+        if min(map_size_px) < 1:
+            raise _bad_size(name, image_size, f"the map would be {map_size_px}")
+        features.sum().backward()
+    without = {n for n, p in net.named_parameters() if p.grad is None}
+    unused: list[str] = []
+    for path, module in net.named_modules():
+        held = {f"{path}.{n}" for n, _ in module.named_parameters()}
+        if path and held and held <= without and not any(path.startswith(f"{u}.") for u in unused):
+            unused.append(path)
+    return Shape(layout, channels, map_size_px, num_prefix, tuple(unused))
+
+
+def _read_shape(
+    name: str, net: nn.Module, features: Any, channels: int
+) -> tuple[Layout, tuple[int, int], int]:
+    shape = tuple(features.shape) if isinstance(features, torch.Tensor) else ()
+    if len(shape) == 4 and shape[1] == channels:
+        return "map", (shape[2], shape[3]), 0
+    if len(shape) == 4 and shape[3] == channels:
+        return "map_last", (shape[1], shape[2]), 0
+    if len(shape) == 3 and shape[2] == channels:
+        count = shape[1]
+        num_prefix = getattr(net, "num_prefix_tokens", count - math.isqrt(count) ** 2)
+        side = math.isqrt(count - num_prefix)
+        if side**2 == count - num_prefix:
+            return "tokens", (side, side), num_prefix
+    raise ConfigError(
+        f"model.backbone.timm_name={name} gives features of shape {shape or type(features)}, "
+        "which are no square map; choose another net"
+    )
+
+
+def _bad_size(name: str, image_size: int, reason: str) -> ConfigError:
+    return ConfigError(
+        f"backbone `{name}` cannot take pictures of {image_size} px "
+        f"({(reason.strip() or 'no reason given').splitlines()[0]}); give a larger "
+        "data.image_size, or the nearest multiple of the net's patch size, such as 96, 224 or 256"
+    )
+
+
+def create(name: str, kwargs: dict[str, Any], **more: Any) -> Any:
+    """timm.create_model; ConfigError when the net's family does not take an option."""
+    try:
+        return timm.create_model(name, **kwargs, **more)
+    except TypeError as error:
+        given = {key: value for key, value in kwargs.items() if value is not None}
+        raise ConfigError(
+            f"backbone `{name}` does not take {given} ({error}); "
+            "leave model.backbone.pad_type and bn_eps at null, or choose another net"
+        ) from error
+    except AssertionError as error:
+        if "img_size" not in kwargs:
+            raise
+        raise _bad_size(name, kwargs["img_size"], str(error)) from error

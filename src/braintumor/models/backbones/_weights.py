@@ -1,0 +1,131 @@
+"""Weights from a file: safetensors only, checked name by name; never half of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from braintumor.errors import WeightsError
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """Tensors of a file and what the .json beside it says about the net that they fit.
+
+    mean, std: of RGB in 0..1.  pad_type ("same"), bn_eps: how the net was built; the same
+    weights give other features under timm's defaults.  arch: timm's name of the net.
+    """
+
+    path: Path
+    tensors: dict[str, torch.Tensor]
+    arch: str | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    pad_type: str | None
+    bn_eps: float | None
+
+    def check_arch(self, arch: str) -> None:
+        """Raises WeightsError when the .json says that the weights are of another net."""
+        if self.arch is not None and self.arch.split(".")[0] != arch.split(".")[0]:
+            raise WeightsError(
+                f"{self.path} holds weights of `{self.arch}` (its .json says so), not of `{arch}`; "
+                f"set model.backbone.timm_name={self.arch} or give another file"
+            )
+
+
+def read_weights(weights: str) -> WeightsFile:
+    """The file that model.backbone.weights names, with the .json of the same stem if present.
+
+    Raises WeightsError when it is absent, of another format, or damaged.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"model.backbone.weights={weights} is not imagenet, none or a .safetensors file; "
+            "other formats can run code when they are opened, so convert them with "
+            "safetensors.torch.save_file"
+        )
+    if not path.is_file():
+        raise WeightsError(
+            f"there is no file {path} (from {Path.cwd()}); give model.backbone.weights=FILE."
+            "safetensors, or imagenet to download, or none to train from scratch"
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read ({error}); get the file again") from error
+    return WeightsFile(path, tensors, **_about(path.with_suffix(".json")))
+
+
+def load_into(net: nn.Module, file: WeightsFile, droppable: Collection[str]) -> None:
+    """Copy every tensor of the file to the net's parameter or buffer of the same name.
+
+    droppable: names of modules that the file may hold and the net has not: classifiers.
+    Raises WeightsError on missing or unknown names, or on another shape; the net is then
+    left as it was.
+    """
+    wanted = net.state_dict()
+    given = {
+        name: tensor
+        for name, tensor in file.tensors.items()
+        if name in wanted or not any(name.startswith(f"{module}.") for module in droppable)
+    }
+    # the counter of batches is read by nobody unless momentum is null
+    missing = [n for n in wanted if n not in given and not n.endswith("num_batches_tracked")]
+    unknown = [n for n in given if n not in wanted]
+    shapes = [
+        f"{name} {tuple(tensor.shape)} where the net has {tuple(wanted[name].shape)}"
+        for name, tensor in given.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    faults = {"lacks": missing, "has other shapes:": shapes, "has unknown": unknown}
+    for what, names in faults.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise WeightsError(
+                f"{file.path} does not fit the backbone: it {what} {', '.join(names[:3])}{more}; "
+                "check model.backbone.timm_name, or give the file of this net"
+            )
+    net.load_state_dict(given, strict=False)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Fields of WeightsFile that a .json file gives; null where it is silent or absent."""
+    content: Any = {}
+    if path.is_file():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise WeightsError(f"{path} is not JSON ({error}); mend or remove it") from error
+        if not isinstance(content, dict):
+            raise WeightsError(f"{path} is not a JSON object of mean, std, …; mend or remove it")
+    for key, kind in (("arch", str), ("pad_type", str), ("bn_eps", float)):
+        value = content.get(key)
+        if value is not None and not isinstance(value, kind):
+            raise WeightsError(
+                f"`{key}` in {path} should be a {kind.__name__}, not {value!r}; mend or remove it"
+            )
+    return {
+        "arch": content.get("arch"),
+        "mean": _three(content.get("mean"), "mean", path),
+        "std": _three(content.get("std"), "std", path),
+        "pad_type": content.get("pad_type"),
+        "bn_eps": content.get("bn_eps"),
+    }
+
+
+def _three(value: Any, key: str, path: Path) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    numbers = [v for v in value if isinstance(v, int | float)] if isinstance(value, list) else []
+    if len(numbers) != 3 or len(value) != 3 or (key == "std" and min(numbers) <= 0):
+        raise WeightsError(f"`{key}` in {path} should be three numbers for R, G, B, not {value!r}")
+    return tuple(float(v) for v in numbers)

@@ -1,0 +1,182 @@
+"""Any net of timm as a backbone, without its classifier.
+
+Source: Wightman, PyTorch Image Models, https://github.com/huggingface/pytorch-image-models
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from braintumor.errors import ConfigError, WeightsError
+from braintumor.models.backbones._backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from braintumor.models.backbones._hub import fetch_pretrained
+from braintumor.models.backbones._names import check_timm_name
+from braintumor.models.backbones._probe import Layout, create, dry_run
+from braintumor.models.backbones._stages import cut_stages
+from braintumor.models.backbones._weights import load_into, read_weights
+
+# B batch, S side of the picture, C channels, h w height and width of the map, N tokens
+
+
+class TimmBackbone(Backbone):
+    """`forward_features` of a timm net as a map: float (B, 3, S, S) -> (B, C, h, w)."""
+
+    def __init__(self, net: nn.Module, layout: Layout, num_prefix: int, **about: Any) -> None:
+        super().__init__(**about)
+        self.net, self.layout, self.num_prefix = net, layout, num_prefix
+
+    def forward(self, x_B3SS: torch.Tensor) -> torch.Tensor:
+        features = self.net.forward_features(x_B3SS)  # type: ignore[operator]
+        if self.layout == "map":
+            return features
+        if self.layout == "map_last":
+            return features.permute(0, 3, 1, 2)
+        tokens_BNC = features[:, self.num_prefix :]  # class and register tokens have no place
+        return tokens_BNC.transpose(1, 2).unflatten(2, self.map_size_px)
+
+
+def build(
+    *,
+    image_size: int,
+    timm_name: str | None,
+    weights: str,
+    mean: Sequence | None,
+    std: Sequence | None,
+    pad_type: str | None,
+    bn_eps: float | None,
+) -> TimmBackbone:
+    """The timm net `timm_name` ("resnet50" or with a tag, "resnet50.a1_in1k").
+
+    weights: imagenet (timm's pretrained file of that tag), none, or FILE.safetensors.
+    mean, std of RGB in 0..1, pad_type, bn_eps: null takes them from the .json beside the
+    file, else from timm.
+    Raises ConfigError for an unknown name or a picture too small, WeightsError for weights.
+    """
+    name = check_timm_name(timm_name)
+    source = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
+    file = None if weights in ("imagenet", "none") else read_weights(weights)
+    if file is not None:
+        file.check_arch(name)
+        pad_type, bn_eps = pad_type or file.pad_type, bn_eps or file.bn_eps
+        mean, std = mean or list(file.mean or ()), std or list(file.std or ())
+    kwargs: dict[str, Any] = {"pad_type": pad_type, "bn_eps": bn_eps}
+    if source is not None and source.fixed_input_size:
+        kwargs["img_size"] = image_size  # position embeddings are made, or resampled, to this
+    shape = dry_run(name, image_size, kwargs)
+    if weights == "imagenet":
+        net = _pretrained(name, source, kwargs, shape.unused)
+    else:
+        net = create(name, kwargs | _small_unused(name), num_classes=0)
+    _drop(net, shape.unused)
+    if file is not None:
+        load_into(net, file, droppable=shape.unused)
+    resolved_mean = _three(mean, "mean") or (source.mean if source else IMAGENET_MEAN)
+    resolved_std = _three(std, "std") or (source.std if source else IMAGENET_STD)
+    return TimmBackbone(
+        net,
+        shape.layout,
+        shape.num_prefix,
+        channels=shape.channels,
+        map_size_px=shape.map_size_px,
+        image_size=image_size,
+        mean=tuple(resolved_mean),
+        std=tuple(resolved_std),
+        stages=cut_stages(net, _boundaries(net)),
+        pretrained=weights != "none",
+        resolved={
+            "weights": "none",
+            "mean": list(resolved_mean),
+            "std": list(resolved_std),
+            "pad_type": pad_type,
+            "bn_eps": bn_eps,
+        },
+    )
+
+
+def _pretrained(
+    name: str, source: Any, kwargs: dict[str, Any], unused: tuple[str, ...]
+) -> nn.Module:
+    """The net with all of timm's weights; with its classifier, which makes timm load strictly."""
+    if source is None:
+        raise WeightsError(
+            f"timm has no pretrained weights of `{name}`; give model.backbone.weights="
+            "FILE.safetensors, or none to train from scratch"
+        )
+    path = fetch_pretrained(name, source)
+    overlay: dict[str, Any] = {"file": str(path)}
+    if path.suffix != ".npz":
+        overlay["custom_load"] = False
+    with _missing_keys() as missing:
+        try:
+            net = create(name, kwargs, pretrained=True, pretrained_cfg_overlay=overlay)
+        except (SafetensorError, RuntimeError, OSError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(
+                f"the weights of `{name}` at {path} do not load ({reason}); remove that file and "
+                "run again with network, or give model.backbone.weights=FILE.safetensors"
+            ) from error
+    missing = [key for key in missing if not key.startswith(tuple(f"{u}." for u in unused))]
+    if missing:
+        raise WeightsError(
+            f"the weights of `{name}` at {path} lack a part of the net ({', '.join(missing[:3])}); "
+            "choose another tag of model.backbone.timm_name, or weights=FILE.safetensors"
+        )
+    return net
+
+
+@contextmanager
+def _missing_keys() -> Iterator[list[str]]:
+    """Names that a file lacked: some families load loosely, and timm only logs what was missing."""
+    names: list[str] = []
+    logger = logging.getLogger("timm.models._builder")
+
+    def note(record: logging.LogRecord) -> bool:
+        found = re.match(r"Missing keys \((.*?)\)", record.getMessage())
+        names.extend(found.group(1).split(", ") if found else ())
+        return record.levelno >= logging.WARNING
+
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addFilter(note)
+    try:
+        yield names
+    finally:
+        logger.removeFilter(note)
+        logger.setLevel(level)
+
+
+def _small_unused(name: str) -> dict[str, Any]:
+    # VGG's fully connected layers hold 120 of its 138 million values and are dropped: where no
+    # file must fit them, they need not be made
+    return {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
+
+
+def _drop(net: nn.Module, unused: tuple[str, ...]) -> None:
+    for path in unused:
+        parent, _, child = path.rpartition(".")
+        if child in dict(net.get_submodule(parent).named_children()):
+            setattr(net.get_submodule(parent), child, nn.Identity())
+
+
+def _boundaries(net: nn.Module) -> list[str]:
+    """Names of the last modules of the stages, as timm's feature_info gives them."""
+    info = getattr(net, "feature_info", None) or []
+    return [entry["module"] for entry in getattr(info, "info", info) if entry.get("module")]
+
+
+def _three(value: Sequence | None, key: str) -> tuple[float, ...] | None:
+    if not value:
+        return None
+    numbers = [v for v in value if isinstance(v, int | float) and (key == "mean" or v > 0)]
+    if len(numbers) != 3 or len(value) != 3:
+        raise ConfigError(f"`model.backbone.{key}={value}` should be three numbers for R, G, B")
+    return tuple(float(v) for v in numbers)

@@ -1,0 +1,161 @@
+"""normalise -> backbone -> attention -> head, and what of it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from braintumor import settings
+from braintumor.errors import ConfigError
+from braintumor.models import head as head_module
+from braintumor.models.attention import build_attention
+from braintumor.models.backbones import Backbone, build_backbone
+
+# B batch, S side of the picture, C channels, h w height and width of the map, K classes
+
+
+class Classifier(nn.Module):
+    """Raw pixels to logits: uint8 or float (B, 1|3, S, S) in 0..255 -> float32 (B, K).
+
+    Grey pictures become three equal channels; normalisation with the backbone's mean and std
+    is part of the model and of its checkpoint.
+    settings: the `model` section that builds this model again without its weights file.
+    """
+
+    mean_255: torch.Tensor
+    std_255: torch.Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        attention: nn.Module,
+        head: nn.Module,
+        num_classes: int,
+        model: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.backbone, self.attention, self.head = backbone, attention, head
+        self.settings = dict(model)
+        for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
+        self._open_stages = len(backbone.stages)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """The module whose output is the (B, C, h, w) map after attention."""
+        return self.attention
+
+    def forward(self, x_BcSS: torch.Tensor) -> torch.Tensor:
+        return self.forward_head(self.forward_features(x_BcSS))
+
+    def forward_features(self, x_BcSS: torch.Tensor) -> torch.Tensor:
+        """The backbone's map (B, C, h, w), before attention.
+
+        No gradient is recorded when the whole backbone is frozen: the maps may be kept and
+        used again.
+        """
+        x_B3SS = (x_BcSS.expand(-1, 3, -1, -1) - self.mean_255) / self.std_255
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._open_stages > 0):
+            if self.training and len(x_B3SS) == 1:
+                with _running_statistics(self.backbone):
+                    return self.backbone(x_B3SS)
+            return self.backbone(x_B3SS)
+
+    def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
+        """Logits float32 (B, K) of what `forward_features` gave."""
+        if self.training and len(features_BChw) == 1:
+            with _running_statistics(self.head):
+                return self.head(self.attention(features_BChw)).float()
+        return self.head(self.attention(features_BChw)).float()
+
+    def set_trainable(self, what: str | int) -> None:
+        """Choose what is trained: attention and head always, of the backbone this.
+
+        what: "head" nothing, "last_block" the last stage, "all" everything, N the last N
+        stages. Position embeddings and class tokens, which belong to no stage, are trained
+        with "all". Batch-norm statistics and dropout of frozen stages rest, also after
+        `.train()`.
+        Raises ConfigError for anything else.
+        """
+        count = len(self.backbone.stages)
+        named = {"head": 0, "last_block": 1, "all": count}
+        stages = named.get(what) if isinstance(what, str) else what
+        if type(stages) is not int or not 0 <= stages <= count:  # a bool is an int, too
+            raise ConfigError(
+                f"trainable={what} is not head, last_block, all or a number of stages; "
+                f"this backbone has {count}"
+            )
+        self._open_stages = stages
+        self.requires_grad_(True)
+        self.backbone.requires_grad_(stages == count)
+        for module in self._open_modules():
+            module.requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module.train, but frozen stages stay in evaluation mode."""
+        super().train(mode)
+        if mode and self._open_stages < len(self.backbone.stages):
+            self.backbone.eval()
+            for module in self._open_modules():
+                module.train()
+        return self
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """What is trained now: {"backbone": [...], "head": [...]}, attention with the head."""
+        heads = [*self.attention.parameters(), *self.head.parameters()]
+        return {
+            "backbone": [p for p in self.backbone.parameters() if p.requires_grad],
+            "head": [p for p in heads if p.requires_grad],
+        }
+
+    def _open_modules(self) -> list[nn.Module]:
+        stages = self.backbone.stages
+        return [m for stage in stages[len(stages) - self._open_stages :] for m in stage]
+
+
+def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> Classifier:
+    """The classifier of a `model` section: {backbone: {...}, attention: {...}, head: {...}}.
+
+    image_size: side of the pictures in px.
+    Raises ConfigError on names, options or sizes, WeightsError on weights.
+    """
+    backbone = build_backbone(model["backbone"], image_size)
+    attention = build_attention(model["attention"], backbone.channels)
+    head: nn.Module = settings.call(
+        head_module.build,
+        model["head"],
+        "model.head",
+        channels=backbone.channels,
+        num_classes=num_classes,
+        map_size_px=backbone.map_size_px,
+    )
+    resolved = {key: dict(section) for key, section in model.items()}
+    resolved["backbone"].update(backbone.resolved)
+    return Classifier(backbone, attention, head, num_classes, resolved)
+
+
+def model_name(model: Mapping[str, Any]) -> str:
+    """The user's name of a model, such as "mobilenet_mhsa" or "resnet18": fit for a folder."""
+    backbone, attention = model["backbone"], model["attention"]["name"]
+    label = backbone.get("label") or backbone.get("timm_name") or backbone["name"]
+    return label if attention == "none" else f"{label}_{attention}"
+
+
+@contextmanager
+def _running_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norm with its running statistics, for one image has no variance to norm with."""
+    layers = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
