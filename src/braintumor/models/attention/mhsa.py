@@ -47,6 +47,9 @@ class SelfAttention(nn.Module):
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
+        if residual:
+            # starts as the identity, so the first steps do not wreck pretrained features
+            nn.init.zeros_(self.out.weight)
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
         height, width = x_BChw.shape[2:]

@@ -1,0 +1,169 @@
+"""Training as a function: a generator of epoch records. The caller logs, saves and stops."""
+
+# B batch, K classes
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from braintumor.data.augment import Augment
+from braintumor.data.loader import ImageSplit, epoch_order
+from braintumor.errors import TrainingError
+from braintumor.records import EpochRecord
+from braintumor.runtime import choose_precision, mix_seed
+from braintumor.training.losses import Loss, balanced_weights, build_loss
+from braintumor.training.phases import FitState, Recipe
+from braintumor.training.validate import validate
+
+
+def fit(
+    state: FitState,
+    train: ImageSplit,
+    val: ImageSplit,
+    recipe: Recipe,
+    augment: Augment,
+    *,
+    resume_from: dict | None = None,
+    progress: bool = False,
+) -> Iterator[EpochRecord]:
+    """Train through all phases; yields after each epoch, when `state` is safe to save.
+
+    state: holds the model, on the device of `train` and `val`; changed in place.
+    resume_from: a former `state.state_dict()`; what follows is bit for bit (on CPU) what an
+    uninterrupted run would have done.
+    progress: a bar with the time left, where standard error is a terminal.
+    Raises TrainingError when a loss is not finite, naming the batch.
+    """
+    settings = recipe.train
+    dtype = choose_precision(settings.precision, train.images.device)
+    loss_of = _build_loss(recipe, train, state.model.num_classes)
+    labels, oversample = train.labels.cpu().numpy(), settings.imbalance == "oversample"
+    images = len(epoch_order(labels, recipe.seed, 0, oversample=oversample))
+    steps = math.ceil(images / settings.batch_size)
+    if resume_from:
+        state.load_state_dict(resume_from, recipe, steps, dtype)
+
+    with _progress_bar(recipe, state, steps, progress) as bar:
+        for index in range(max(state.phase, 0), len(settings.phases)):
+            if index != state.phase:
+                state.enter(index, recipe, steps, dtype)
+            epochs = recipe.epochs_of(settings.phases[index])
+            while state.phase_epoch < epochs and not state.best.should_stop:
+                started = time.perf_counter()
+                bar.set_description(f"epoch {state.epoch + 1}")
+                order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
+                loss, accuracy = _train_epoch(state, train, order, recipe, augment, loss_of, bar)
+                trained = time.perf_counter()
+                figures = validate(state.evaluated, val, settings.batch_size, dtype)
+                state.epoch += 1
+                state.phase_epoch += 1
+                record = EpochRecord(
+                    epoch=state.epoch,
+                    phase=index + 1,
+                    lr=max(group["lr"] for group in state.optimizer.param_groups),
+                    train_loss=loss,
+                    train_accuracy=accuracy,
+                    images_per_s=images / (trained - started),
+                    seconds=time.perf_counter() - started,
+                    is_best=False,
+                    **figures,
+                )
+                yield _judged(record, state)
+
+
+def _train_epoch(
+    state: FitState,
+    train: ImageSplit,
+    order: np.ndarray,
+    recipe: Recipe,
+    augment: Augment,
+    loss_of: Loss,
+    bar: tqdm,
+) -> tuple[float, float]:
+    """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
+    settings, device, model = recipe.train, train.images.device, state.model
+    dtype = choose_precision(settings.precision, device)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    first_step = state.phase_epoch * state.schedule.steps_per_epoch
+    model.train()
+    torch.manual_seed(mix_seed(recipe.seed, "dropout", state.epoch))
+    generator = torch.Generator(device)
+    losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
+    batches = torch.from_numpy(order).to(device).split(settings.batch_size)
+    for step, index_B in enumerate(batches):
+        generator.manual_seed(mix_seed(recipe.seed, "augment", state.epoch, step))
+        y_B = train.labels[index_B]
+        x, target = augment(train.images[index_B], y_B, generator)
+
+        state.schedule.set_lr(state.optimizer, first_step + step)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits_BK = model(x)
+        loss = loss_of(logits_BK.float(), target)
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()
+        if settings.clip_norm:
+            state.scaler.unscale_(state.optimizer)
+            torch.nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if state.ema:
+            state.ema.update_parameters(model)
+
+        # kept on the device: reading a number here would wait for the GPU at every step
+        losses.append(loss.detach() * len(index_B))
+        hits += (logits_BK.argmax(dim=1) == y_B).sum()
+        bar.update()
+    total = torch.stack(losses)
+    _check_finite(total, state, train, order, settings.batch_size)
+    return total.sum().item() / len(order), hits.item() / len(order)
+
+
+def _judged(record: EpochRecord, state: FitState) -> EpochRecord:
+    """The record with `is_best` decided; the schedule and the best weights learn of it."""
+    cost = state.best.cost_of(record)
+    state.schedule.observe(cost)
+    is_best = state.best.observe(cost, record.epoch, state.evaluated)
+    return dataclasses.replace(record, is_best=is_best)
+
+
+def _build_loss(recipe: Recipe, train: ImageSplit, num_classes: int) -> Loss:
+    weighted = recipe.train.imbalance == "class_weights"
+    return build_loss(
+        recipe.loss, balanced_weights(train.labels, num_classes) if weighted else None
+    )
+
+
+def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> tqdm:
+    """Counts batches to the last epoch of the last phase; early stopping may come before."""
+    epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
+    return tqdm(
+        total=epochs * steps,
+        initial=state.epoch * steps,
+        unit="batch",
+        leave=False,
+        disable=None if wanted else True,  # None: only where standard error is a terminal
+    )
+
+
+def _check_finite(
+    losses: Tensor, state: FitState, train: ImageSplit, order: np.ndarray, batch_size: int
+) -> None:
+    finite = torch.isfinite(losses).cpu()
+    if finite.all():
+        return
+    step = int((~finite).nonzero()[0])
+    batch = order[step * batch_size : (step + 1) * batch_size]
+    names = ", ".join(train.paths[i] for i in batch[:3])
+    raise TrainingError(
+        f"the loss became {losses[step].item()} in epoch {state.epoch + 1}, batch {step + 1} of "
+        f"{len(losses)} ({names}, …); the best checkpoint so far is intact: lower optimizer.lr, "
+        "set train.clip_norm=1, or use train.precision=fp32"
+    )

@@ -1,0 +1,66 @@
+"""What is minimised, in nats. Targets are class indices (B,) or, under mixup, rows (B, K)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from braintumor.errors import ConfigError
+from braintumor.settings import call, did_you_mean
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def build_loss(options: Mapping[str, Any], class_weights: Tensor | None) -> Loss:
+    """A function (logits_BK, target) -> scalar mean over the batch.
+
+    options: the `loss` section: a name and that loss's own options.
+    class_weights: float (K,) or None; each image counts by the weight of its class.
+    """
+    options = dict(options)
+    name = options.pop("name")
+    known: dict[str, Callable[..., Loss]] = {"cross_entropy": cross_entropy, "focal": focal}
+    if name not in known:
+        raise ConfigError(f"loss.name={name!r} is not known; {did_you_mean(name, known)}")
+    return call(known[name], options, "loss", class_weights=class_weights)
+
+
+def cross_entropy(*, label_smoothing: float, class_weights: Tensor | None) -> Loss:
+    """Cross-entropy against targets mixed with the uniform distribution.
+
+    Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
+    """
+
+    def loss(logits_BK: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits_BK, target, weight=class_weights, label_smoothing=label_smoothing
+        )
+
+    return loss
+
+
+def focal(*, gamma: float, class_weights: Tensor | None) -> Loss:
+    """Cross-entropy in which an image counts less the surer the model is of its class.
+
+    gamma 0 is cross-entropy.  Source: Lin et al. 2017, arXiv:1708.02002, eq. 4.
+    """
+
+    def loss(logits_BK: Tensor, target: Tensor) -> Tensor:
+        log_p_BK = logits_BK.log_softmax(dim=1)
+        if target.ndim == 1:
+            target = F.one_hot(target, logits_BK.shape[1]).to(log_p_BK.dtype)
+        weight_BK = target if class_weights is None else target * class_weights
+        surprise_BK = -((1 - log_p_BK.exp()) ** gamma) * log_p_BK
+        return (weight_BK * surprise_BK).sum() / weight_BK.sum()
+
+    return loss
+
+
+def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """float32 (K,): N / (K * n_k), so that every class weighs the same in sum; absent: 0."""
+    count_K = torch.bincount(labels, minlength=num_classes).float()
+    return torch.where(count_K > 0, len(labels) / (num_classes * count_K.clamp(min=1)), 0.0)

@@ -1,0 +1,188 @@
+"""Optimizers, and the learning rate as a function of the epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from braintumor.errors import ConfigError
+from braintumor.settings import call, did_you_mean
+
+Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
+
+
+def build_optimizer(
+    options: Mapping[str, Any],
+    groups: Mapping[str, list[nn.Parameter]],
+    lr: float,
+    lr_scales: Mapping[str, float],
+) -> torch.optim.Optimizer:
+    """The optimizer of one phase, over what is trainable in it.
+
+    options: the `optimizer` section: a name, its own options, and weight_decay.
+    groups: "backbone" and "head" -> their trainable parameters (an empty one is left out).
+    lr: base rate; each group trains at lr * lr_scales[group], kept in its "base_lr".
+    Weight decay skips vectors (biases, norms): it is meant for what multiplies inputs.
+    """
+    options = {k: v for k, v in options.items() if k not in ("lr", "head_lr_scale")}
+    name, decay = options.pop("name"), float(options.pop("weight_decay"))
+    known: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": _adamw,
+        "adam": _adam,
+        "sgd": _sgd,
+    }
+    if name not in known:
+        raise ConfigError(f"optimizer.name={name!r} is not known; {did_you_mean(name, known)}")
+    params: list[dict[str, Any]] = []
+    for group, members in groups.items():
+        rate = lr * lr_scales[group]
+        for part, wd in (
+            ([p for p in members if p.ndim > 1], decay),
+            ([p for p in members if p.ndim <= 1], 0.0),
+        ):
+            if part:
+                params.append(
+                    {"params": part, "name": group, "lr": rate, "base_lr": rate, "weight_decay": wd}
+                )
+    if not params:
+        raise ConfigError("nothing is trainable in this phase; check train.phases[].trainable")
+    return call(known[name], options, "optimizer", params=params)
+
+
+def _adamw(*, params: list, beta1: float, beta2: float, eps: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(params, betas=(beta1, beta2), eps=eps, fused=True)
+
+
+def _adam(*, params: list, beta1: float, beta2: float, eps: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(params, betas=(beta1, beta2), eps=eps, fused=True)
+
+
+def _sgd(*, params: list, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
+    # lr is set in every group; this one is never used
+    return torch.optim.SGD(params, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+
+
+class Schedule:
+    """Sets the rate before every step: base_lr * warm-up * shape * plateau factor.
+
+    All shapes but `plateau` are pure functions of the epoch, so a resumed run needs no state
+    for them; `plateau` keeps a factor that falls when the watched metric stops improving.
+    """
+
+    def __init__(self, options: Mapping[str, Any], epochs: int, steps_per_epoch: int):
+        options = dict(options)
+        name = options.pop("name")
+        self.warmup_epochs = float(options.pop("warmup_epochs"))
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.factor = 1.0
+        self.plateau: Plateau | None = None
+        shapes: dict[str, Callable[..., Shape]] = {
+            "cosine": cosine,
+            "onecycle": onecycle,
+            "warm_restarts": warm_restarts,
+            "constant": constant,
+        }
+        if name == "plateau":
+            self.plateau = call(Plateau, options, "scheduler")
+            self.shape = constant()
+        elif name in shapes:
+            self.shape = call(shapes[name], options, "scheduler")
+        else:
+            raise ConfigError(
+                f"scheduler.name={name!r} is not known; {did_you_mean(name, [*shapes, 'plateau'])}"
+            )
+
+    def set_lr(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Before step number `step` of the phase, counted from 0."""
+        warmup = min(self.warmup_epochs, self.epochs)
+        done = step / self.steps_per_epoch
+        if done < warmup:
+            factor = (step + 1) / (warmup * self.steps_per_epoch)
+        else:
+            factor = self.shape(done - warmup, max(self.epochs - warmup, 1e-9))
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * min(factor, 1.0) * self.factor
+
+    def observe(self, loss: float) -> None:
+        """After an epoch: the metric that early stopping watches, lower is better."""
+        if self.plateau:
+            self.factor = self.plateau.observe(loss, self.factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"factor": self.factor}
+        return state | (self.plateau.state_dict() if self.plateau else {})
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.factor = state["factor"]
+        if self.plateau:
+            self.plateau.best, self.plateau.bad_epochs = state["best"], state["bad_epochs"]
+
+
+def constant() -> Shape:
+    """Factor 1 throughout."""
+    return lambda done, epochs: 1.0
+
+
+def cosine(*, min_factor: float) -> Shape:
+    """From 1 to min_factor along half a cosine. Source: Loshchilov 2017, arXiv:1608.03983."""
+    return lambda done, epochs: _cosine(1.0, min_factor, done / epochs)
+
+
+def onecycle(*, rise: float, start_factor: float, min_factor: float) -> Shape:
+    """Up from start_factor over the first `rise` of the phase, then down to min_factor.
+
+    Source: Smith 2018, arXiv:1708.07120; both halves are cosines. Momentum stays constant.
+    """
+
+    def shape(done: float, epochs: float) -> float:
+        progress = done / epochs
+        if progress < rise:
+            return _cosine(start_factor, 1.0, progress / rise)
+        return _cosine(1.0, min_factor, (progress - rise) / (1 - rise))
+
+    return shape
+
+
+def warm_restarts(*, first_epochs: int, growth: int, min_factor: float) -> Shape:
+    """Cosines that start anew: T_0 = first_epochs, each next one `growth` times as long.
+
+    Source: Loshchilov 2017, arXiv:1608.03983, eq. 5.
+    """
+
+    def shape(done: float, epochs: float) -> float:
+        length = float(first_epochs)
+        while done >= length:
+            done, length = done - length, length * growth
+        return _cosine(1.0, min_factor, done / length)
+
+    return shape
+
+
+class Plateau:
+    """Multiplies the rate by `factor` after more than `patience` epochs without improvement."""
+
+    def __init__(self, *, patience: int, factor: float, min_factor: float):
+        self.patience, self.drop, self.min_factor = patience, factor, min_factor
+        self.best, self.bad_epochs = math.inf, 0
+
+    def observe(self, loss: float, current: float) -> float:
+        """The new factor on the rate."""
+        if loss < self.best:
+            self.best, self.bad_epochs = loss, 0
+        else:
+            self.bad_epochs += 1
+        if self.bad_epochs > self.patience:
+            self.bad_epochs = 0
+            return max(current * self.drop, self.min_factor)
+        return current
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "bad_epochs": self.bad_epochs}
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2

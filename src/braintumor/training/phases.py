@@ -1,0 +1,150 @@
+"""Phases of a training, as data, and the state that a resume needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from braintumor.errors import ConfigError
+from braintumor.models.classifier import Classifier
+from braintumor.runtime import Precision
+from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.optim import Schedule, build_optimizer
+
+
+@dataclass(frozen=True)
+class Phase:
+    """epochs at most; what is trainable: head, last_block, all, or the last N stages.
+
+    lr: base rate of this phase; null takes optimizer.lr.
+    """
+
+    epochs: int
+    trainable: str | int = "all"
+    lr: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The `train` section. Documented in configs/training/default.yaml."""
+
+    batch_size: int
+    phases: tuple[Phase, ...]
+    max_epochs: int | None
+    precision: Precision
+    imbalance: Literal["oversample", "class_weights", "none"]
+    clip_norm: float | None
+    ema_decay: float
+    channels_last: bool
+    tensorboard: bool
+    early_stopping: EarlyStoppingSettings
+
+    def __post_init__(self) -> None:
+        checks = {
+            "batch_size": self.batch_size >= 1,
+            "phases": bool(self.phases) and all(phase.epochs >= 1 for phase in self.phases),
+            "max_epochs": self.max_epochs is None or self.max_epochs >= 1,
+            "clip_norm": self.clip_norm is None or self.clip_norm > 0,
+            "ema_decay": 0 <= self.ema_decay < 1,
+        }
+        for name, is_good in checks.items():
+            if not is_good:
+                raise ConfigError(
+                    f"`train.{name}={getattr(self, name)}` makes no training: batches and epochs "
+                    "are 1 or more, clip_norm is above 0 or null, ema_decay is in [0, 1)"
+                )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that `fit` does not learn: settings, named components' options, and the seed."""
+
+    train: TrainSettings
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    backbone_lr_scale: float
+    seed: int
+
+    def epochs_of(self, phase: Phase) -> int:
+        """Epochs of a phase after the cap."""
+        return min(phase.epochs, self.train.max_epochs or phase.epochs)
+
+
+@dataclass
+class FitState:
+    """Everything that changes while training. `state_dict` is what last.ckpt holds.
+
+    Order, augmentation and dropout are functions of (seed, epoch, step), so no generator
+    state is part of it: a resumed epoch draws what an uninterrupted one would have drawn.
+    """
+
+    model: Classifier
+    best: Best
+    phase: int = -1  # index of the current phase; -1 before the first
+    phase_epoch: int = 0  # epochs finished in it
+    epoch: int = 0  # epochs finished in all
+    optimizer: torch.optim.Optimizer = field(init=False)
+    schedule: Schedule = field(init=False)
+    scaler: torch.amp.GradScaler = field(init=False)
+    ema: AveragedModel | None = field(init=False, default=None)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The weights that validation and the best checkpoint use."""
+        return self.ema.module if self.ema else self.model
+
+    def enter(self, index: int, recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype) -> None:
+        """Begin phase `index`, from the best weights so far: new optimizer, new schedule."""
+        phase = recipe.train.phases[index]
+        if self.best.weights:
+            self.model.load_state_dict(self.best.weights)
+        self.phase, self.phase_epoch, self.best.bad_epochs = index, 0, 0
+        self.model.set_trainable(phase.trainable)
+        lr = phase.lr if phase.lr is not None else float(recipe.optimizer["lr"])
+        scales = {
+            "backbone": recipe.backbone_lr_scale,
+            "head": float(recipe.optimizer["head_lr_scale"]),
+        }
+        self.optimizer = build_optimizer(
+            recipe.optimizer, self.model.parameter_groups(), lr, scales
+        )
+        self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
+        device = next(self.model.parameters()).device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.ema = None
+        if recipe.train.ema_decay:
+            average = get_ema_multi_avg_fn(recipe.train.ema_decay)
+            self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "phase": self.phase,
+            "phase_epoch": self.phase_epoch,
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "best": self.best.state_dict(),
+        }
+
+    def load_state_dict(
+        self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
+    ) -> None:
+        """Stand where `state_dict` was taken; the model must be of the same shape."""
+        self.enter(state["phase"], recipe, steps_per_epoch, dtype)
+        self.phase_epoch, self.epoch = state["phase_epoch"], state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.best.load_state_dict(state["best"])

@@ -1,0 +1,153 @@
+"""Checkpoints: what goes in comes out, and damage is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from braintumor.errors import CheckpointError
+from braintumor.models.classifier import build_model
+from braintumor.runs.checkpoint import (
+    Card,
+    find_checkpoint,
+    load_classifier,
+    load_state,
+    read_card,
+    save_best,
+    save_state,
+)
+from braintumor.runs.folder import RunFolder
+
+MODEL: dict[str, Any] = {
+    "backbone": {
+        "name": "cnn", "weights": "none", "widths": [4, 8], "dropout": 0.0,
+        "block_attention": {"name": "none"},
+    },
+    "attention": {"name": "se", "reduction": 4},
+    "head": {"pooling": "avg", "hidden": None, "batch_norm": False, "noise": 0.0, "dropout": 0.0},
+}  # fmt: skip
+CPU = torch.device("cpu")
+
+
+def card(**changes: Any) -> Card:
+    values: dict[str, Any] = {
+        "version": "0", "model_name": "cnn_se", "data_name": "phantom",
+        "classes": ("glioma", "no_tumor", "pituitary"), "binary": False, "image_size": 32,
+        "fit": "stretch", "mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2), "model": MODEL,
+        "settings": {"seed": 1, "data": {"root": None}}, "epoch": 3,
+        "validation": {"val_loss": 0.5, "val_auroc": None}, "parameters": 10,
+        "training_hashes": ("a" * 64, "b" * 64),
+    }  # fmt: skip
+    return Card(**(values | changes))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
+    torch.manual_seed(0)
+    model = build_model(MODEL, 3, 32)
+    path = tmp_path / "best.safetensors"
+    save_best(path, model.state_dict(), card())
+    return path, model
+
+
+def test_card_and_weights_come_back(saved: tuple[Path, torch.nn.Module]) -> None:
+    path, model = saved
+    loaded, read = load_classifier(path, CPU)
+    assert read == card() == read_card(path)
+    x = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
+    assert torch.equal(loaded(x), model.eval()(x))
+    assert not loaded.training
+
+
+def test_channels_last_weights_come_back(tmp_path: Path) -> None:
+    model = build_model(MODEL, 3, 32).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_best(tmp_path / "best.safetensors", model.state_dict(), card())
+    loaded, _ = load_classifier(tmp_path / "best.safetensors", CPU)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name])
+
+
+def test_a_file_cut_short_is_refused(saved: tuple[Path, torch.nn.Module]) -> None:
+    path, _ = saved
+    whole = path.read_bytes()
+    for length in (0, 4, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"cut short|not a safetensors"):
+            load_classifier(path, CPU)
+
+
+def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "exploded"),))
+
+    (tmp_path / "best.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError):
+        load_classifier(tmp_path / "best.safetensors", CPU)
+    torch.save({"x": Bomb()}, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError):
+        load_state(RunFolder(tmp_path), CPU)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_bare_weights_say_where_they_belong(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "imagenet.safetensors")
+    with pytest.raises(CheckpointError, match=r"model\.backbone\.weights="):
+        read_card(tmp_path / "imagenet.safetensors")
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    other = build_model({**MODEL, "attention": {"name": "none"}}, 3, 32)
+    save_best(tmp_path / "best.safetensors", other.state_dict(), card())
+    with pytest.raises(CheckpointError, match="not of the model on its card"):
+        load_classifier(tmp_path / "best.safetensors", CPU)
+
+
+def test_a_card_of_another_version_says_what_it_lacks(tmp_path: Path) -> None:
+    values = {"classes": ["a", "b"]}
+    metadata = {"braintumor_card": json.dumps(values)}
+    save_file({"a": torch.zeros(2)}, tmp_path / "best.safetensors", metadata)
+    with pytest.raises(CheckpointError, match="lacks"):
+        read_card(tmp_path / "best.safetensors")
+
+
+def test_ckpt_takes_run_best_or_last(saved: tuple[Path, torch.nn.Module]) -> None:
+    path, _ = saved
+    run = path.parent
+    (run / "last.ckpt").write_bytes(b"")
+    assert find_checkpoint(run) == find_checkpoint(path) == find_checkpoint(run / "last.ckpt")
+    assert find_checkpoint(run) == path
+
+
+def test_a_run_that_is_not_there_names_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "2026_run").mkdir()
+    with pytest.raises(CheckpointError, match="2026_run"):
+        find_checkpoint(tmp_path / "2025_run")
+    with pytest.raises(CheckpointError, match=r"no best\.safetensors"):
+        find_checkpoint(tmp_path / "2026_run")
+
+
+def test_resume_state_comes_back_and_a_torn_one_falls_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunFolder(tmp_path)
+    save_state(run, {"epoch": 1, "weights": torch.ones(3)})
+    save_state(run, {"epoch": 2, "weights": torch.ones(3)})
+    assert load_state(run, CPU)["epoch"] == 2
+    run.last.write_bytes(run.last.read_bytes()[:-200])
+    assert load_state(run, CPU)["epoch"] == 1
+    assert "last.ckpt" in caplog.text
+    run.last.unlink()
+    assert load_state(run, CPU)["epoch"] == 1
+
+
+def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no last\.ckpt"):
+        load_state(RunFolder(tmp_path), CPU)

@@ -1,0 +1,60 @@
+"""The run folder: status, history, names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from braintumor.errors import CheckpointError
+from braintumor.records import EpochRecord
+from braintumor.runs.folder import RunFolder, new_run_path, open_run
+
+
+def record(epoch: int) -> EpochRecord:
+    return EpochRecord(
+        epoch=epoch, phase=1, lr=1e-3, train_loss=1 / epoch, train_accuracy=0.5, val_loss=0.1,
+        val_accuracy=0.5, val_balanced_accuracy=0.5, val_macro_f1=0.5, val_auroc=float("nan"),
+        images_per_s=10, seconds=1, is_best=epoch == 2,
+    )  # fmt: skip
+
+
+def test_status_keeps_facts_and_replaces_the_state(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.set_status("running", model_name="cnn_se")
+    run.set_status("failed", why="no disk")
+    status = run.read_status()
+    assert (status["status"], status["why"], status["model_name"]) == (
+        "failed",
+        "no disk",
+        "cnn_se",
+    )
+    run.set_status("completed")
+    assert run.read_status()["why"] is None
+
+
+def test_history_comes_back_exactly_and_can_be_cut(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for epoch in (1, 2, 3):
+        run.append_history(record(epoch))
+    history = run.read_history()
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert history["train_loss"].tolist() == [1.0, 0.5, 1 / 3]
+    assert history["is_best"].tolist() == [False, True, False]
+    run.cut_history(2)
+    run.append_history(record(3))
+    assert run.read_history().equals(history)
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
+    first = new_run_path(tmp_path, "phantom", "cnn_se")
+    first.mkdir()
+    second = new_run_path(tmp_path, "phantom", "cnn_se")
+    assert first != second
+
+
+def test_open_run_refuses_what_is_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no run folder"):
+        open_run(tmp_path / "nope")
+    with pytest.raises(CheckpointError, match=r"no config\.yaml"):
+        open_run(tmp_path)

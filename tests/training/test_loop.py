@@ -1,0 +1,221 @@
+"""The training loop: it learns, it resumes exactly, and it leads by one metric."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from braintumor.data.augment import AugmentSettings, build_augment
+from braintumor.data.loader import ImageSplit
+from braintumor.errors import TrainingError
+from braintumor.models.classifier import build_model
+from braintumor.records import EpochRecord
+from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.loop import fit
+from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings
+
+SIDE, CLASSES = 32, 3
+MODEL = {
+    "backbone": {
+        "name": "cnn",
+        "weights": "none",
+        "widths": [8, 16],
+        "dropout": 0.1,
+        "block_attention": {"name": "none"},
+    },
+    "attention": {"name": "se", "reduction": 4},
+    "head": {"pooling": "avg", "hidden": None, "batch_norm": False, "noise": 0.1, "dropout": 0.2},
+}
+AUGMENT = AugmentSettings(
+    horizontal_flip=0.5, vertical_flip=0, rotation_deg=10, shift=0.05, zoom=0.1, brightness=0.1,
+    contrast=0.1, noise=0.02, erasing=0.2, erasing_area=0.1, mixup=0.2,
+)  # fmt: skip
+
+
+def split(count: int, seed: int) -> ImageSplit:
+    """Pictures whose class is the brightness of a square at a random place."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = rng.integers(0, 40, (count, 1, SIDE, SIDE))
+    for image, label in zip(images, labels, strict=True):
+        y, x = rng.integers(0, SIDE - 10, 2)
+        image[0, y : y + 10, x : x + 10] += 60 * (label + 1)
+    return ImageSplit(
+        torch.from_numpy(images.astype(np.uint8)),
+        torch.from_numpy(labels.astype(np.int64)),
+        tuple(f"image{i}.png" for i in range(count)),
+    )
+
+
+def recipe(phases: tuple[Phase, ...] = (Phase(3),), **changes: Any) -> Recipe:
+    settings = TrainSettings(
+        batch_size=16, phases=phases, max_epochs=None, precision="fp32", imbalance="oversample",
+        clip_norm=1.0, ema_decay=0.0, channels_last=False, tensorboard=False,
+        early_stopping=EarlyStoppingSettings("val_loss", None, 0.0),
+    )  # fmt: skip
+    return Recipe(
+        train=dataclasses.replace(settings, **changes),
+        optimizer={
+            "name": "adamw", "lr": 3e-3, "head_lr_scale": 1.0, "weight_decay": 0.01,
+            "beta1": 0.9, "beta2": 0.999, "eps": 1e-8,
+        },
+        scheduler={"name": "cosine", "warmup_epochs": 0.5, "min_factor": 0.1},
+        loss={"name": "cross_entropy", "label_smoothing": 0.05},
+        backbone_lr_scale=1.0,
+        seed=3,
+    )  # fmt: skip
+
+
+def new_state(recipe: Recipe) -> FitState:
+    torch.manual_seed(0)
+    return FitState(build_model(MODEL, CLASSES, SIDE), Best(recipe.train.early_stopping))
+
+
+TRAIN, VAL = split(50, 1), split(30, 2)
+
+
+def run(
+    state: FitState, recipe: Recipe, augment: AugmentSettings = AUGMENT, **more: Any
+) -> list[EpochRecord]:
+    return list(fit(state, TRAIN, VAL, recipe, build_augment(augment, CLASSES), **more))
+
+
+def weights_equal(one: dict, other: dict) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_learns() -> None:
+    plan = recipe((Phase(20, "all", 1e-2),))
+    plain = dataclasses.replace(AUGMENT, mixup=0.0, erasing=0.0)
+    records = run(new_state(plan), plan, plain)
+    assert [r.epoch for r in records] == list(range(1, 21))
+    assert max(r.val_accuracy for r in records) > 0.8
+    assert records[-1].train_loss < records[0].train_loss
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_decay": 0.9},
+        {"imbalance": "class_weights"},
+        {"phases": (Phase(2, "head", 1e-2), Phase(2, 1), Phase(1, "all"))},
+    ],
+    ids=["plain", "ema", "class_weights", "phases"],
+)
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_resume_equals_uninterrupted_bit_for_bit(changes: dict[str, Any], cut: int) -> None:
+    plan = recipe(**{"phases": (Phase(4),), **changes})
+    whole = new_state(plan)
+    expected = run(whole, plan)
+
+    first = new_state(plan)
+    epochs = fit(first, TRAIN, VAL, plan, build_augment(AUGMENT, CLASSES))
+    seen = [next(epochs) for _ in range(cut)]
+    saved = copy.deepcopy(first.state_dict())
+    torch.manual_seed(999)  # another process has another generator state
+
+    second = new_state(plan)
+    seen += run(second, plan, resume_from=saved)
+    assert weights_equal(whole.model.state_dict(), second.model.state_dict())
+    assert weights_equal(whole.best.weights, second.best.weights)
+    for a, b in zip(expected, seen, strict=True):
+        for name in ("train_loss", "val_loss", "lr", "is_best"):
+            assert getattr(a, name) == getattr(b, name)
+
+
+def test_resume_of_plateau_keeps_the_lowered_rate() -> None:
+    plan = dataclasses.replace(
+        recipe((Phase(6),)),
+        scheduler={
+            "name": "plateau",
+            "warmup_epochs": 0.0,
+            "patience": 0,
+            "factor": 0.1,
+            "min_factor": 1e-6,
+        },
+        optimizer={**recipe().optimizer, "lr": 1.0},  # far too large, so that it must fall
+    )  # fmt: skip
+    expected = run(new_state(plan), plan)
+    assert len({r.lr for r in expected}) > 1
+    first = new_state(plan)
+    epochs = fit(first, TRAIN, VAL, plan, build_augment(AUGMENT, CLASSES))
+    for _ in range(4):
+        next(epochs)
+    second = new_state(plan)
+    rest = run(second, plan, resume_from=copy.deepcopy(first.state_dict()))
+    assert [r.lr for r in rest] == [r.lr for r in expected[4:]]
+
+
+def test_best_checkpoint_is_the_epoch_that_early_stopping_counts_from() -> None:
+    plan = recipe((Phase(30),), early_stopping=EarlyStoppingSettings("val_macro_f1", 3, 0.0))
+    state = new_state(plan)
+    records = run(state, plan)
+    first_best = max(records, key=lambda r: (r.val_macro_f1, -r.epoch))
+    assert state.best.epoch == first_best.epoch
+    assert [r.epoch for r in records if r.is_best][-1] == state.best.epoch
+    assert len(records) == min(30, state.best.epoch + 3)
+
+
+def test_next_phase_starts_from_the_best_weights() -> None:
+    """The second phase moves nothing, so its figures are those of the weights it began with."""
+    plan = dataclasses.replace(
+        recipe((Phase(6, "all", 1.0), Phase(1, "head", 0.0))),
+        scheduler={"name": "constant", "warmup_epochs": 0.0},
+    )
+    *phase_one, last = run(new_state(plan), plan)
+    best = min(r.val_loss for r in phase_one)
+    assert phase_one[-1].val_loss != best
+    assert last.val_loss == pytest.approx(best, rel=1e-6)
+
+
+def test_head_phase_moves_no_backbone_weight_nor_statistic() -> None:
+    plan = recipe((Phase(2, "head"),))
+    state = new_state(plan)
+    before = copy.deepcopy(state.model.backbone.state_dict())
+    head_before = copy.deepcopy(state.model.head.state_dict())
+    run(state, plan)
+    assert weights_equal(before, state.model.backbone.state_dict())
+    assert not weights_equal(head_before, state.model.head.state_dict())
+
+
+def test_unfreezing_gives_the_optimizer_the_new_parameters() -> None:
+    plan = recipe((Phase(1, "head"), Phase(1, "all")))
+    state = new_state(plan)
+    before = copy.deepcopy(state.model.backbone.state_dict())
+    run(state, plan)
+    assert not weights_equal(before, state.model.backbone.state_dict())
+
+
+def test_ema_weights_are_the_ones_validated_and_kept() -> None:
+    plan = recipe((Phase(2),), ema_decay=0.5)
+    state = new_state(plan)
+    run(state, plan)
+    assert state.ema is not None
+    assert weights_equal(state.best.weights, state.ema.module.state_dict())
+    assert not weights_equal(state.best.weights, state.model.state_dict())
+
+
+def test_max_epochs_caps_every_phase() -> None:
+    plan = recipe((Phase(5, "head"), Phase(5)), max_epochs=1)
+    assert [r.phase for r in run(new_state(plan), plan)] == [1, 2]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_batch_named() -> None:
+    plan = dataclasses.replace(recipe(clip_norm=None), optimizer={**recipe().optimizer, "lr": 1e30})
+    state = new_state(plan)
+    with pytest.raises(TrainingError, match=r"epoch \d+, batch \d+ of \d+ \(image\d+\.png"):
+        run(state, plan)
+    assert all(torch.isfinite(v.float()).all() for v in state.best.weights.values())
+
+
+def test_validation_is_not_augmented() -> None:
+    """With a rate of zero and frozen statistics, validation gives the same figures every epoch."""
+    plan = recipe((Phase(3, "head", 0.0),))
+    records = run(new_state(plan), plan)
+    assert len({r.val_loss for r in records}) == 1
