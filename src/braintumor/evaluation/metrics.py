@@ -1,0 +1,128 @@
+"""Figures over a whole split, computed once from all predictions and never batch by batch.
+
+Undefined is not zero: a class that the split does not hold has no recall, and one that is never
+predicted has no precision. Such figures are NaN here and null in metrics.json, and a mean over
+classes takes those that have a value. All arithmetic is scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn.metrics as sk
+from scipy.special import logsumexp
+
+from braintumor.errors import CheckpointError, DataError
+from braintumor.records import Predictions
+
+# N images, K classes
+
+
+def compute_metrics(predictions: Predictions) -> dict[str, Any]:
+    """The figures of one split: the "all" block of metrics.json.
+
+    accuracy; balanced_accuracy: mean recall of the classes present; macro_f1: mean over the
+    classes present or predicted; mcc: 0 when one class is always predicted, NaN when the split
+    holds one class only; auroc, auprc: one class against the rest, mean over the classes that
+    have images on both sides (for two classes this AUROC is the usual one); loss: mean
+    cross-entropy in nats; n; per_class: {name: precision, recall, specificity, f1, auroc,
+    auprc, n}. All in [0, 1] but mcc in [-1, 1], loss >= 0 and the counts.
+    Raises DataError when there is no image, CheckpointError when a logit is not finite.
+    Source: Grandini et al. 2020, arXiv:2008.05756, for the averages over classes.
+    """
+    _check(predictions)
+    per_class = _per_class(predictions)
+    labels, predicted = predictions.labels, predictions.predicted
+    several = len(np.unique(labels)) > 1
+    return {
+        "accuracy": float(sk.accuracy_score(labels, predicted)),
+        "balanced_accuracy": _mean(per_class, "recall"),
+        "macro_f1": _mean(per_class, "f1"),
+        "mcc": float(sk.matthews_corrcoef(labels, predicted)) if several else float("nan"),
+        "auroc": _mean(per_class, "auroc"),
+        "auprc": _mean(per_class, "auprc"),
+        "loss": _cross_entropy(predictions),
+        "n": len(predictions),
+        "per_class": per_class,
+    }
+
+
+def classification_report(predictions: Predictions) -> str:
+    """scikit-learn's table as text, word for word; it prints 0 where a figure is undefined."""
+    return str(
+        sk.classification_report(
+            predictions.labels,
+            predictions.predicted,
+            labels=range(len(predictions.classes)),
+            target_names=predictions.classes,
+            zero_division=0,
+        )
+    )
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """Counts, int64 (K, K): a row is the true class, a column the predicted one."""
+    classes = range(len(predictions.classes))
+    matrix = sk.confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
+    return np.asarray(matrix, dtype=np.int64)
+
+
+def _check(predictions: Predictions) -> None:
+    if not len(predictions):
+        raise DataError("there is no image to evaluate; choose a split that is not empty")
+    bad = ~np.isfinite(predictions.logits).all(axis=1)
+    if bad.any():
+        raise CheckpointError(
+            f"the model's outputs are not finite for {bad.sum()} of {len(bad)} images (first: "
+            f"{predictions.paths[int(bad.argmax())]}); the training has diverged: train again "
+            "with a lower optimizer.lr, or with train.precision=fp32"
+        )
+
+
+def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    matrix = confusion_matrix(predictions)
+    precision, recall, f1, counts = sk.precision_recall_fscore_support(
+        predictions.labels,
+        predictions.predicted,
+        labels=range(len(predictions.classes)),
+        zero_division=np.nan,
+    )
+    others = matrix.sum() - counts
+    wrongly_here = matrix.sum(axis=0) - matrix.diagonal()
+    table = {}
+    for k, name in enumerate(predictions.classes):
+        auroc, auprc = _ranking(predictions, k)
+        table[name] = {
+            "precision": float(precision[k]),
+            "recall": float(recall[k]),
+            "specificity": float(1 - wrongly_here[k] / others[k]) if others[k] else float("nan"),
+            "f1": float(f1[k]),
+            "auroc": auroc,
+            "auprc": auprc,
+            "n": int(counts[k]),
+        }
+    return table
+
+
+def _ranking(predictions: Predictions, k: int) -> tuple[float, float]:
+    """AUROC and average precision of class k against the rest; NaN without both sides."""
+    is_class = predictions.labels == k
+    if is_class.all() or not is_class.any():
+        return float("nan"), float("nan")
+    score = predictions.probs[:, k]
+    auroc = sk.roc_auc_score(is_class, score)
+    return float(auroc), float(sk.average_precision_score(is_class, score))
+
+
+def _cross_entropy(predictions: Predictions) -> float:
+    # From logits and not from probabilities: those underflow to 0, and log(0) has no value.
+    logits = predictions.logits.astype(np.float64)
+    of_truth = logits[np.arange(len(predictions)), predictions.labels]
+    return float((logsumexp(logits, axis=1) - of_truth).mean())
+
+
+def _mean(per_class: dict[str, dict[str, Any]], name: str) -> float:
+    """Mean over the classes that have a value; NaN when none has."""
+    values = [row[name] for row in per_class.values() if not np.isnan(row[name])]
+    return float(np.mean(values)) if values else float("nan")

@@ -1,0 +1,1 @@
+"""One file a picture: `draw_<name>(...) -> Figure`; `style.to_png` makes the bytes."""

@@ -1,0 +1,103 @@
+"""Predictions to look at: some that are right, and the worst that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from braintumor.evaluation.plots import style
+from braintumor.evaluation.plots.overlay import as_rgb, overlay
+from braintumor.evaluation.plots.style import LIGHT, Theme
+from braintumor.files import natural_key
+from braintumor.records import Predictions
+
+# N images, S image size px
+
+
+def choose_examples(predictions: Predictions, count: int) -> list[int]:
+    """Indices of at most `count` images worth a look: the wrong ones first, worst first.
+
+    Half are wrong, those with most probability on the wrong class; the rest are right, class
+    by class in turn and evenly over the confidence, so that they are typical and not the best.
+    Where one kind is short the other fills up. The choice does not depend on the order of rows.
+    """
+    confidence = predictions.probs.max(axis=1)
+    order = sorted(range(len(predictions)), key=lambda i: _rank(predictions, confidence, i))
+    wrong = [i for i in order if predictions.predicted[i] != predictions.labels[i]]
+    right = [i for i in order if predictions.predicted[i] == predictions.labels[i]]
+    keep_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    by_class = [[i for i in right if predictions.labels[i] == k] for k in _classes(predictions)]
+    return wrong[:keep_wrong] + _in_turn(by_class, min(count - keep_wrong, len(right)))
+
+
+def draw_examples(
+    predictions: Predictions,
+    images: np.ndarray,
+    indices: Sequence[int],
+    heatmaps: Mapping[int, np.ndarray] | None = None,
+    *,
+    columns: int = 4,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """A grid of slices with truth, prediction and probability; wrong ones first, framed orange.
+
+    images: uint8 (N, S, S) or (N, S, S, 3).  heatmaps: index -> float (S, S) in [0, 1]; a slice
+    that has one is shown twice, plain and with the heat over it.
+    """
+    heatmaps = heatmaps or {}
+    is_right = predictions.predicted == predictions.labels
+    cells = sorted(indices, key=lambda i: bool(is_right[i]))
+    wide = 2 if heatmaps else 1
+    rows = max(1, -(-len(cells) // columns))
+    with style.using(theme):
+        figure, frames = style.picture_grid(rows, columns, 1.55 * wide, 1.55, caption=0.42)
+        for axes, index in zip(frames, cells, strict=False):
+            picture = as_rgb(images[index])
+            if index in heatmaps:
+                picture = np.hstack([picture, overlay(images[index], heatmaps[index])])
+            axes.imshow(picture, interpolation="bilinear", aspect="auto")
+            _caption(axes, predictions, index, theme, 13 * wide)
+        wrong = sum(not is_right[i] for i in cells)
+        title = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
+        figure.text(0.01, 0.995, title, weight="bold", size=11, va="top")
+    return figure
+
+
+def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, longest: int) -> None:
+    truth = int(predictions.labels[index])
+    guess = int(predictions.predicted[index])
+    names = [style.label(name, longest) for name in predictions.classes]
+    probability = float(predictions.probs[index, guess])
+    colour = theme.right if truth == guess else theme.wrong
+    mark = "✓" if truth == guess else "✗"
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
+    said = f"{mark} {names[guess]} {probability:.2f}"
+    axes.text(0, 1.1, said, color=colour, weight="bold", **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)
+
+
+def _rank(predictions: Predictions, confidence: np.ndarray, i: int) -> tuple[float, object]:
+    return -float(confidence[i]), natural_key(predictions.paths[i])
+
+
+def _classes(predictions: Predictions) -> range:
+    return range(len(predictions.classes))
+
+
+def _in_turn(queues: list[list[int]], count: int) -> list[int]:
+    """`count` items, one of each queue in turn, evenly spread over the length of each queue."""
+    shares = [0] * len(queues)
+    while sum(shares) < count:
+        for k, queue in enumerate(queues):
+            if shares[k] < len(queue) and sum(shares) < count:
+                shares[k] += 1
+    taken = [
+        [queue[int((place + 0.5) * len(queue) / share)] for place in range(share)]
+        for queue, share in zip(queues, shares, strict=True)
+    ]
+    longest = max(shares, default=0)
+    return [queue[place] for place in range(longest) for queue in taken if place < len(queue)]

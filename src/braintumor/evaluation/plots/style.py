@@ -1,0 +1,225 @@
+"""The one look of all pictures, on light and on dark paper.
+
+Figures are plain objects: pyplot and its global state are never touched. Names come from files
+and folders of strangers, so nothing is ever read as mathematics or TeX, and `label` makes any
+name short and drawable.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+DPI = 150
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one paper. Series follow Okabe & Ito (2008): told apart by every eye."""
+
+    name: str
+    paper: str
+    ink: str
+    muted: str
+    grid: str
+    right: str  # what is correct: blue
+    wrong: str  # what is not: vermilion
+    series: tuple[str, ...]
+
+
+LIGHT = Theme(
+    name="light",
+    paper="#ffffff",
+    ink="#1b2430",
+    muted="#5d6878",
+    grid="#e4e8ee",
+    right="#0072b2",
+    wrong="#d55e00",
+    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+)
+DARK = Theme(
+    name="dark",
+    paper="#151c26",
+    ink="#e6ebf2",
+    muted="#9aa7b8",
+    grid="#2a3442",
+    right="#56b4e9",
+    wrong="#f08a4b",
+    series=("#56b4e9", "#f08a4b", "#2fc89b", "#e3a1c6", "#f0c04a", "#8fa8ff"),
+)
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_LINES = ("-", "--", ":", "-.")
+# Wanted beside DejaVu Sans, which is always there and knows no Chinese, Japanese or Korean.
+_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Noto Sans")
+
+
+@contextmanager
+def using(theme: Theme) -> Iterator[None]:
+    """Draw inside this: colours, sizes and fonts of the theme, and no mathematics in texts."""
+    settings: dict[Any, Any] = {
+        "text.parse_math": False,
+        "text.usetex": False,
+        "axes.formatter.use_mathtext": False,
+        "font.family": _families(),
+        "font.size": 9.5,
+        "figure.facecolor": theme.paper,
+        "savefig.facecolor": theme.paper,
+        "savefig.dpi": "figure",
+        "axes.facecolor": theme.paper,
+        "axes.edgecolor": theme.muted,
+        "axes.labelcolor": theme.ink,
+        "axes.titlecolor": theme.ink,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 11,
+        "axes.titleweight": "bold",
+        "axes.titlepad": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.8,
+        "text.color": theme.ink,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "xtick.labelcolor": theme.ink,
+        "ytick.labelcolor": theme.ink,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "lines.linewidth": 1.8,
+        "legend.frameon": False,
+        "legend.fontsize": 9,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of width x height inches that keeps its texts inside the paper."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.14, h_pad=0.14)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def picture_grid(
+    rows: int, columns: int, width: float, height: float, caption: float
+) -> tuple[Figure, list[Axes]]:
+    """Frames of width x height inches without axes, row by row, each below a caption's space.
+
+    caption: inches above every frame. The top of the figure keeps room for a title.
+    """
+    gap, title = 0.14, 0.32
+    across = gap + columns * (width + gap)
+    down = title + rows * (height + caption) + gap
+    figure = Figure(figsize=(across, down), dpi=DPI)
+    frames = []
+    for row in range(rows):
+        for column in range(columns):
+            left = gap + column * (width + gap)
+            bottom = down - title - (row + 1) * (height + caption)
+            box = (left / across, bottom / down, width / across, height / down)
+            frames.append(figure.add_axes(box))
+            frames[-1].set_axis_off()
+    return figure, frames
+
+
+def to_png(figure: Figure, theme: Theme = LIGHT) -> bytes:
+    """The figure as PNG bytes at 150 dpi; theme is the one it was drawn with."""
+    buffer = io.BytesIO()
+    with using(theme):
+        FigureCanvasAgg(figure)
+        # No date and no version: the same figure gives the same bytes.
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def line_style(theme: Theme, k: int) -> dict[str, Any]:
+    """Colour and dash of series k; both change, so that no two of the first 24 look alike."""
+    count = len(theme.series)
+    return {"color": theme.series[k % count], "linestyle": _LINES[k // count % len(_LINES)]}
+
+
+def ramp(theme: Theme, colour: str) -> LinearSegmentedColormap:
+    """Colour map from the paper (0) to the colour (1)."""
+    return LinearSegmentedColormap.from_list("ramp", [theme.paper, colour])
+
+
+def label(name: str, longest: int = 40) -> str:
+    """The name as a picture can show it: one line, at most `longest` characters, drawable.
+
+    Long names lose their middle, since classes and files differ at both ends. Control and
+    direction marks, and characters that no font here knows, become one replacement mark a run.
+    """
+    # Printed last to first, a right-to-left mark could make "gpj.exe" out of an honest name.
+    shown = "".join(c if _is_drawable(c) else _UNKNOWN for c in str(name))
+    return elide(re.sub(f"{_UNKNOWN}+", _UNKNOWN, shown), longest)
+
+
+def width_of(names: Iterable[str]) -> float:
+    """Inches that the longest of the names takes in the size of tick labels."""
+    font = _fonts()[0]
+    font.set_size(9.5, 72)
+    # A wide letter stands for what only another font has.
+    texts = ["".join(c if font.get_char_index(ord(c)) else "W" for c in name) for name in names]
+    return max((_measured(font, text) for text in texts), default=0.0)
+
+
+def _measured(font: FT2Font, text: str) -> float:
+    font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / 72
+
+
+def elide(name: str, longest: int = 40) -> str:
+    """The name with its middle left out when it has more than `longest` characters."""
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) * 2 // 3
+    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
+
+
+def legend_below(figure: Figure) -> None:
+    """One legend for all axes under them, in as many columns as its longest text allows."""
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    width = width_of(names) + 0.75  # the sample of the line, and the space between columns
+    columns = max(1, min(len(names), int(figure.get_figwidth() / width)))
+    figure.legend(handles, names, loc="outside lower left", ncols=columns, borderaxespad=0.8)
+
+
+def only_grid(axes: Axes, which: Literal["x", "y", "none"]) -> None:
+    """Keep the grid of one axis: "x", "y" or, for pictures, "none"."""
+    axes.grid(visible=False)
+    if which != "none":
+        axes.grid(visible=True, axis=which)
+
+
+def _is_drawable(character: str) -> bool:
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return False
+    return any(font.get_char_index(ord(character)) for font in _fonts())
+
+
+@functools.cache
+def _families() -> list[str]:
+    known = {entry.name for entry in font_manager.fontManager.ttflist}
+    return [name for name in _FONTS if name in known]
+
+
+@functools.cache
+def _fonts() -> list[FT2Font]:
+    paths = [font_manager.findfont(name, fallback_to_default=False) for name in _families()]
+    return [FT2Font(str(Path(path))) for path in paths]

@@ -1,0 +1,72 @@
+"""From a model and images to predictions: the last room but CAM that sees torch."""
+
+# N images, K classes, V views
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from braintumor.data.augment import Augment, AugmentSettings, build_augment
+from braintumor.data.loader import ImageSplit
+from braintumor.errors import ConfigError
+from braintumor.models.inference import logits_of
+from braintumor.records import Predictions
+from braintumor.runtime import mix_seed
+
+# beyond the mirror image: small moves, as a technician would place the head slightly otherwise
+_SMALL_MOVES = AugmentSettings(
+    horizontal_flip=0.5, vertical_flip=0.0, rotation_deg=8.0, shift=0.03, zoom=0.05,
+    brightness=0.0, contrast=0.0, noise=0.0, erasing=0.0, erasing_area=0.0, mixup=0.0,
+)  # fmt: skip
+
+
+def predict(
+    model: nn.Module,
+    split: ImageSplit,
+    classes: tuple[str, ...],
+    *,
+    batch_size: int,
+    dtype: torch.dtype,
+    views: int = 1,
+) -> Predictions:
+    """Predictions for every image of the split, in its order.
+
+    views: 1 the picture as it is; 2 with its mirror image; more add small random moves, the
+    same at every call. Probabilities are averaged; logits are then their logarithms.
+    """
+    if views < 1:
+        raise ConfigError(f"eval.views={views} must be 1 or more; 1 is the picture as it is")
+    if views == 1:
+        logits = logits_of(model, split.images, batch_size=batch_size, dtype=dtype)
+    else:
+        mean = sum(_probs_of_view(model, split, v, batch_size, dtype) for v in range(views)) / views
+        logits = torch.as_tensor(mean).clamp_min(1e-12).log()
+    return Predictions(
+        classes=classes,
+        paths=split.paths,
+        labels=split.labels.cpu().numpy(),
+        logits=logits.float().cpu().numpy(),
+    )
+
+
+def _probs_of_view(
+    model: nn.Module, split: ImageSplit, view: int, batch_size: int, dtype: torch.dtype
+) -> Tensor:
+    """Softmax of one view: float64 (N, K)."""
+    moved = build_augment(_SMALL_MOVES, num_classes=0)
+    parts = []
+    for start in range(0, len(split), batch_size):
+        x = _view(split.images[start : start + batch_size], view, start, moved)
+        parts.append(logits_of(model, x, batch_size=batch_size, dtype=dtype))
+    return torch.cat(parts).double().softmax(dim=1)
+
+
+def _view(images: Tensor, view: int, start: int, moved: Augment) -> Tensor:
+    if view == 0:
+        return images
+    if view == 1:
+        return images.flip(-1)
+    generator = torch.Generator(images.device).manual_seed(mix_seed("view", view, start))
+    none = torch.zeros(len(images), dtype=torch.long, device=images.device)
+    return moved(images, none, generator)[0]

@@ -1,0 +1,1 @@
+"""The page that is shown to people: `render.render_report`."""

@@ -1,0 +1,141 @@
+"""Grad-CAM: it looks where the logit comes from, and leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from braintumor.evaluation.cam import cam_heatmaps
+from braintumor.models.classifier import Classifier, build_model
+from braintumor.settings import component_names, config_dir
+
+FOLDER = config_dir() / "model"
+BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
+ATTENTIONS = component_names("braintumor.models.attention")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Nets this small are quicker on one thread, above all beside other tests."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make(backbone: str, attention: str, size: int = 64) -> Classifier:
+    def read(group: str, name: str) -> dict[str, Any]:
+        text = (FOLDER / group / f"{name}.yaml").read_text(encoding="utf-8")
+        return dict(yaml.safe_load(text))
+
+    torch.manual_seed(0)
+    about = read("backbone", backbone) | {"weights": "none"}
+    if backbone == "timm":
+        about["timm_name"] = "vit_tiny_patch16_224"  # tokens, not maps
+    parts = {
+        "backbone": about,
+        "attention": read("attention", attention),
+        "head": read("head", "default"),
+    }
+    return build_model(parts, num_classes=3, image_size=size)
+
+
+def pictures(count: int, size: int, channels: int | None = None) -> np.ndarray:
+    shape = (count, size, size) if channels is None else (count, size, size, channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+class Quadrants(nn.Module):
+    """Logit q is the mean of quadrant q of the map's first channel: a head of known gaze."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))  # a model without parameters has no device
+
+    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        half = x_BChw.shape[-1] // 2
+        first = x_BChw[:, 0]
+        parts = [first[:, r : r + half, c : c + half] for r in (0, half) for c in (0, half)]
+        return self.scale * torch.stack([part.mean(dim=(1, 2)) for part in parts], dim=1)
+
+
+@pytest.mark.parametrize("quadrant", [0, 1, 2, 3])
+def test_heat_lies_where_the_logit_comes_from(quadrant: int) -> None:
+    model = make("cnn", "none")
+    model.head = Quadrants()
+    row, column = divmod(quadrant, 2)
+    image = np.zeros((1, 64, 64), dtype=np.uint8)
+    image[0, 32 * row + 8 : 32 * row + 24, 32 * column + 8 : 32 * column + 24] = 255
+
+    class Brightness(nn.Module):
+        """The first channel is the brightness of the picture, in 8 x 8 cells."""
+
+        stages = ()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.avg_pool2d(x[:, :1] + 3, 8)
+
+    model.backbone = Brightness()  # type: ignore[assignment]
+    model._open_stages = 0
+    heat = cam_heatmaps(model, image, np.array([quadrant]), "cpu", 1)[0]
+    top = np.unravel_index(heat.argmax(), heat.shape)
+    assert (top[0] // 32, top[1] // 32) == (row, column)
+    corner = heat[32 * row : 32 * row + 32, 32 * column : 32 * column + 32]
+    assert corner.sum() > 0.9 * heat.sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_name_has_a_heatmap(backbone: str) -> None:
+    size = 96 if backbone == "inceptionv3" else 64
+    for attention in ATTENTIONS:
+        model = make(backbone, attention, size)
+        heat = cam_heatmaps(model, pictures(3, size), np.array([0, 1, 2]), "cpu", 2)
+        assert heat.shape == (3, size, size) and heat.dtype == np.float32
+        assert heat.min() >= 0 and heat.max() <= 1 and np.isfinite(heat).all()
+
+
+@pytest.mark.parametrize("trainable", ["head", "last_block", "all"])
+def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainable: str) -> None:
+    model = make("cnn", "mhsa")
+    images, targets = pictures(3, 64, 3), np.array([2, 1, 0])
+    expected = cam_heatmaps(model, images, targets, "cpu", 3)
+    assert expected.max() > 0
+    model.set_trainable(trainable)
+    model.train()
+    model(torch.zeros(2, 1, 64, 64)).sum().backward()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = [(m.training, len(m._forward_hooks)) for m in model.modules()]
+    wanted = [p.requires_grad for p in model.parameters()]
+    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+    with torch.no_grad():  # as the evaluation calls it
+        again = cam_heatmaps(model, images, targets, "cpu", 2)
+    # running statistics moved in the open blocks: their map is compared where all is frozen
+    if trainable == "head":
+        np.testing.assert_allclose(again, expected, atol=1e-4)
+    assert [(m.training, len(m._forward_hooks)) for m in model.modules()] == found
+    assert [p.requires_grad for p in model.parameters()] == wanted
+    for parameter, grad in zip(model.parameters(), grads, strict=True):
+        assert (grad is None) == (parameter.grad is None)
+        assert grad is None or torch.equal(parameter.grad, grad)
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+
+
+def test_heatmaps_are_float32_under_autocast() -> None:
+    model = make("cnn", "se").eval()
+    images, targets = pictures(2, 64), np.array([0, 1])
+    expected = cam_heatmaps(model, images, targets, "cpu", 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(cam_heatmaps(model, images, targets, "cpu", 2), expected)
+
+
+def test_no_images_give_no_heatmaps() -> None:
+    empty = cam_heatmaps(make("cnn", "none"), pictures(0, 64), np.array([], int), "cpu", 2)
+    assert empty.shape == (0, 64, 64)

@@ -1,0 +1,139 @@
+"""The folder eval/<split>/: complete, recomputable, replaced as a whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as sk
+from PIL import Image
+
+from braintumor.evaluation import evidence
+from braintumor.evaluation.evidence import write_evidence
+from braintumor.records import Predictions
+
+FILES = {
+    "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
+    "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "cam",
+    "report.html",
+}  # fmt: skip
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch):
+    """A white dot for every chart, where a test is about everything else."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    monkeypatch.setattr(evidence, "to_png", lambda *_: buffer.getvalue())
+
+
+def _write(folder, p, images=None, heatmaps=None, history=None, **more):
+    return write_evidence(
+        folder, p, split="test", about={"model_name": "m", "data_name": "d"},
+        images=images, heatmaps=heatmaps or {}, history=history, **more,
+    )  # fmt: skip
+
+
+def test_folder_holds_the_files_of_the_contract(tmp_path, make_predictions, images, history):
+    heat = {i: np.full((24, 24), 0.5, np.float32) for i in (3, 40)}
+    Image.new("RGB", (60, 40)).save(tmp_path / "balance.png")
+    folder = tmp_path / "eval" / "test"
+    given = {"Class balance": tmp_path / "balance.png"}
+    _write(folder, make_predictions(), images, heat, history, pictures=given)
+    assert {entry.name for entry in folder.iterdir()} == FILES
+    assert {entry.name for entry in (folder / "cam").iterdir()} == {"00003.png", "00040.png"}
+    assert [entry.name for entry in folder.parent.iterdir()] == ["test"]  # nothing temporary
+    html = (folder / "report.html").read_text()
+    assert "Class balance" in html
+    assert "Loss and accuracy over the epochs" in html
+    assert html.count("The same slice with the heat map") == 2
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_metrics_file_is_what_is_returned_with_null_for_undefined(tmp_path):
+    labels = np.array([0, 0, 1])
+    p = Predictions(("a", "b", "c"), ("x", "y", "z"), labels, np.eye(3)[labels])
+    returned = _write(tmp_path / "e", p)
+    stored = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert list(stored) == ["split", "n", "all", "clean"]
+    assert (stored["split"], stored["n"], stored["clean"]) == ("test", 3, None)
+    assert stored["all"]["per_class"]["c"]["recall"] is None
+    assert np.isnan(returned["all"]["per_class"]["c"]["recall"])
+    assert stored["all"]["accuracy"] == returned["all"]["accuracy"] == 1
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_figures_can_be_recomputed_from_predictions_csv(tmp_path, make_predictions):
+    p = make_predictions(skill=1.0)
+    found = _write(tmp_path / "e", p)["all"]
+    table = pd.read_csv(tmp_path / "e" / "predictions.csv")
+    assert list(table.columns) == ["path", "true", "pred", *(f"prob_{c}" for c in p.classes)]
+    assert tuple(table["path"]) == p.paths
+    assert sk.accuracy_score(table["true"], table["pred"]) == pytest.approx(found["accuracy"])
+    probs = table[[f"prob_{c}" for c in p.classes]].to_numpy()
+    assert sk.roc_auc_score(np.eye(4)[p.labels], probs) == pytest.approx(found["auroc"])
+    matrix = pd.read_csv(tmp_path / "e" / "confusion_matrix.csv", index_col="true")
+    assert list(matrix.columns) == list(matrix.index) == list(p.classes)
+    assert matrix.loc["glioma"].sum() == (p.labels == 0).sum()
+    assert matrix.to_numpy().trace() == (p.labels == p.predicted).sum()
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_rerun_leaves_nothing_of_the_former_run_but_what_is_not_ours(
+    tmp_path, make_predictions, images
+):
+    folder = tmp_path / "e"
+    _write(folder, make_predictions(), images, {7: np.ones((24, 24), np.float32)})
+    (folder / "notes.txt").write_text("mine")
+    _write(folder, make_predictions(seed=1), images, {8: np.ones((24, 24), np.float32)})
+    assert [entry.name for entry in (folder / "cam").iterdir()] == ["00008.png"]
+    _write(folder, make_predictions())
+    left = {entry.name for entry in folder.iterdir()}
+    assert left == FILES - {"cam", "examples.png"} | {"notes.txt"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["e"]
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_failure_in_the_middle_keeps_the_former_evaluation(tmp_path, make_predictions, monkeypatch):
+    folder = tmp_path / "e"
+    _write(folder, make_predictions())
+    before = (folder / "metrics.json").read_bytes()
+    monkeypatch.setattr(evidence, "render_report", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        _write(folder, make_predictions(seed=1))
+    assert (folder / "metrics.json").read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["e"]
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_hostile_names_are_written_and_name_no_file(tmp_path, images):
+    classes = ("$\\frac$", "../../etc", "日本語")
+    labels = np.arange(120) % 3
+    paths = tuple(f"<img src=x onerror=alert({i})>\udce9{'y' * 300}.jpg" for i in range(120))
+    p = Predictions(classes, paths, labels, np.eye(3)[(labels + 1) % 3])
+    _write(tmp_path / "e", p, images, {0: np.ones((24, 24), np.float32)})
+    assert {entry.name for entry in (tmp_path / "e").iterdir()} == FILES
+    assert "<img src=x" not in (tmp_path / "e" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_no_examples_without_images_or_errors(tmp_path, make_predictions, images):
+    _write(tmp_path / "e", make_predictions(skill=100.0), images)
+    html = (tmp_path / "e" / "report.html").read_text()
+    assert "Right, of every class" in html
+    assert "Wrong, the surest first" not in html
+
+
+def test_1300_images_give_a_small_report_in_seconds(tmp_path, make_predictions, history):
+    p = make_predictions(n=1311)
+    images = np.random.default_rng(0).integers(0, 256, (1311, 128, 128), dtype=np.uint8)
+    heat = {i: images[i] / np.float32(255) for i in range(0, 1311, 82)}
+    start = time.perf_counter()
+    _write(tmp_path / "e", p, images, heat, history)
+    assert time.perf_counter() - start < 30  # 3 s on two idle cores; a slow machine is no fault
+    assert len(heat) == 16
+    assert (tmp_path / "e" / "report.html").stat().st_size < 5e6

@@ -1,0 +1,57 @@
+"""From model to predictions: order kept, no image lost, views averaged."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from braintumor.data.loader import ImageSplit
+from braintumor.errors import ConfigError
+from braintumor.evaluation.predict import predict
+
+CLASSES = ("left", "right")
+
+
+class LeftOrRight(nn.Module):
+    """Logits are the brightness of the two halves: a mirror image swaps them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.float() / 255
+        return torch.stack([x[..., :4].mean(dim=(1, 2, 3)), x[..., 4:].mean(dim=(1, 2, 3))], dim=1)
+
+
+def split(count: int = 7) -> ImageSplit:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    return ImageSplit(images, torch.arange(count) % 2, tuple(f"{i}.png" for i in range(count)))
+
+
+def run(views: int, batch_size: int = 3) -> torch.Tensor:
+    found = predict(
+        LeftOrRight(), split(), CLASSES, batch_size=batch_size, dtype=torch.float32, views=views
+    )
+    assert found.paths == split().paths
+    assert found.labels.tolist() == split().labels.tolist()
+    return torch.from_numpy(found.probs)
+
+
+def test_every_image_is_predicted_once_in_order_whatever_the_batch_size() -> None:
+    expected = LeftOrRight()(split().images).double().softmax(dim=1)
+    for batch_size in (1, 3, 7, 100):
+        torch.testing.assert_close(run(1, batch_size), expected, atol=1e-6, rtol=0)
+
+
+def test_two_views_average_the_picture_and_its_mirror_image() -> None:
+    """The mirror image swaps the classes, so their average knows no side."""
+    torch.testing.assert_close(run(2), torch.full((7, 2), 0.5).double(), atol=1e-6, rtol=0)
+
+
+def test_more_views_are_the_same_at_every_call_and_differ_from_one() -> None:
+    torch.testing.assert_close(run(10), run(10), atol=0, rtol=0)
+    assert not torch.allclose(run(3), run(1), atol=1e-4)
+
+
+def test_no_view_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"eval\.views=0"):
+        run(0)
