@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from braintumor.data.loader import batches_of, count_batches, epoch_order, load_split
+from braintumor.data.loader import epoch_order, load_split
 
 LABELS = np.array([0] * 10 + [1] * 4 + [2] * 7)
 
@@ -37,17 +35,6 @@ def test_oversampling_repeats_evenly() -> None:
     order = epoch_order(LABELS, seed=0, epoch=0, oversample=True)
     repeats = np.bincount(order, minlength=len(LABELS))[LABELS == 1]
     assert set(repeats) == {2, 3}
-
-
-@given(st.integers(1, 200), st.integers(2, 64))
-def test_batches_cover_the_order_but_for_a_lone_last_image(count: int, size: int) -> None:
-    order = np.arange(count)
-    batches = list(batches_of(order, size))
-    seen = np.concatenate(batches) if batches else np.array([])
-    assert len(batches) == count_batches(count, size)
-    assert all(len(b) > 1 for b in batches) or count == 1
-    assert count - len(seen) <= 1
-    assert (seen == order[: len(seen)]).all()
 
 
 def test_grey_pictures_keep_one_channel_and_colour_three() -> None:

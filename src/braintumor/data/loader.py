@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,21 +62,3 @@ def epoch_order(labels: np.ndarray, seed: int, epoch: int, *, oversample: bool) 
         parts.append(np.tile(members, target // count))
         parts.append(rng.choice(members, target % count, replace=False))
     return rng.permutation(np.concatenate(parts))
-
-
-def batches_of(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Cut an order into training batches of two images or more.
-
-    A last batch of one image is left out: batch norm cannot normalise over one, and since
-    the order is random, no image is left out twice running but by chance.
-    """
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        if len(batch) > 1 or len(order) == 1:
-            yield batch
-
-
-def count_batches(num_images: int, batch_size: int) -> int:
-    """How many batches `batches_of` gives."""
-    full, rest = divmod(num_images, batch_size)
-    return full + (rest > 1 or num_images == 1)

@@ -1,0 +1,60 @@
+"""What `--help` prints: usage first, then what can be chosen, from the folders of YAML files.
+
+Hydra's own help page (`--hydra-help` for its flags) would take seconds: it reads every config.
+"""
+
+from __future__ import annotations
+
+from braintumor.cli.names import options_of
+from braintumor.settings import config_dir
+
+_USAGE = {
+    "train": """bt-train: scan, split, train, evaluate the best checkpoint once on test.
+
+  bt-train                                              phantoms, nothing to download
+  bt-train data=folder data.root=DIR model=resnet50_cbam
+  bt-train -m data=folder data.root=DIR model=mobilenet_mhsa,resnet50_cbam seed=0,1,2
+  bt-train resume=runs/RUN                              go on with an interrupted run""",
+    "eval": """bt-eval: evaluate a checkpoint on its own data set or on any other.
+
+  bt-eval ckpt=runs/RUN
+  bt-eval ckpt=runs/RUN data=folder data.root=DIR split=all""",
+    "predict": """bt-predict: classify pictures that have no labels.
+
+  bt-predict ckpt=runs/RUN input=DIR""",
+    "data": """bt-data: scan, split and explore a data set, without training.
+
+  bt-data data=folder data.root=DIR""",
+    "compare": """bt-compare: finished runs side by side.
+
+  bt-compare 'runs=[runs/A,runs/B]'
+  bt-compare 'runs=[multirun/SWEEP]'""",
+}
+_GROUPS = {
+    "train": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],
+    "eval": ["data"],
+    "data": ["data"],
+}
+
+
+def help_text(command: str) -> str:
+    """The help page of bt-<command>."""
+    lines = [_USAGE[command], ""]
+    if command in _GROUPS:
+        lines.append("Choose with GROUP=OPTION:")
+    if command == "train":
+        lines += [
+            "  model       BACKBONE or BACKBONE_ATTENTION, such as mobilenet_mhsa",
+            f"    BACKBONE  {', '.join(options_of('model/backbone'))}",
+            f"    ATTENTION {', '.join(options_of('model/attention'))}",
+        ]
+    lines += [f"  {g:<11} {', '.join(options_of(g))}" for g in _GROUPS.get(command, [])]
+    lines += [
+        "",
+        "Set anything with SECTION.KEY=VALUE, such as optimizer.lr=1e-4.",
+        f"  bt-{command} --cfg job         all settings with their values",
+        f"  bt-{command} -m KEY=A,B,C      a sweep over values",
+        f"  bt-{command} --hydra-help      flags, shell completion",
+        f"What each setting means stands beside its default in {config_dir()}",
+    ]
+    return "\n".join(lines)

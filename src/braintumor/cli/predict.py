@@ -1,0 +1,130 @@
+"""bt-predict: classify pictures that have no labels."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from braintumor.cli.shell import Job, Settings, command
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from braintumor.models.classifier import Classifier
+    from braintumor.runs.checkpoint import Card
+
+
+def main() -> None:
+    """Entry point of `bt-predict`."""
+    command("predict", run)
+
+
+def run(settings: Settings, job: Job) -> None:
+    """Write predictions.csv and Grad-CAM overlays for a picture or a folder of pictures."""
+    from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
+    from braintumor.runtime import choose_device, choose_precision, keep_big_blocks
+
+    path = find_checkpoint(settings["ckpt"])
+    card = read_card(path)
+    paths, images = _read_pictures(settings, card)
+    keep_big_blocks()
+    import numpy as np
+
+    from braintumor.cli.console import log
+    from braintumor.data.loader import load_split
+    from braintumor.evaluation.predict import predict
+
+    device = choose_device(settings["device"])
+    model, card = load_classifier(path, device)
+    nobody_knows = np.zeros(len(paths), dtype=np.int64)  # labels are not read below
+    split = load_split(images, nobody_knows, tuple(paths), np.arange(len(paths)), device)
+    predictions = predict(
+        model, split, card.classes, batch_size=settings["batch_size"],
+        dtype=choose_precision(settings["precision"], device), views=settings["views"],
+    )  # fmt: skip
+    named = settings["run_dir"] or f"predictions/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    folder = job.sweep_folder or Path(named).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    probs, predicted = predictions.probs, predictions.predicted
+    shown = min(settings["overlays"], len(paths))
+    _write_table(folder, paths, card.classes, probs, predicted, shown)
+    _write_overlays(folder, model, images[:shown], predicted[:shown], device)
+    for name, p, k in list(zip(paths, probs, predicted, strict=True))[:20]:
+        log.info("%-40s %-14s %.3f", name, card.classes[k], p[k])
+    if len(paths) > 20:
+        log.info("… and %d more", len(paths) - 20)
+    log.info("predictions: %s", folder / "predictions.csv")
+
+
+def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarray]:
+    """Names and uint8 pixels (N, S, S[, 3]) of all pictures, or one error naming all bad ones."""
+    import numpy as np
+
+    from braintumor.data.images import decode, is_image_name, resize
+    from braintumor.errors import DataError
+    from braintumor.files import natural_key
+
+    if not settings["input"]:
+        raise DataError("no pictures given; name a file or a folder with input=PATH")
+    root = Path(settings["input"]).expanduser()
+    if not root.exists():
+        raise DataError(f"there is no file or folder {root}; check input=")
+    files = [root] if root.is_file() else [p for p in root.rglob("*") if is_image_name(p.name)]
+    files.sort(key=lambda p: natural_key(p.as_posix()))
+    if not files:
+        raise DataError(f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP")
+    names, pictures, bad = [], [], []
+    for file in files:
+        try:
+            picture = decode(file.read_bytes()).pixels
+        except DataError as error:
+            bad.append(f"{file}: {error}")
+            continue
+        names.append(file.name if root.is_file() else file.relative_to(root).as_posix())
+        pictures.append(resize(picture, card.image_size, card.fit))
+    if bad and (not settings["skip_unreadable"] or not names):
+        listed = "\n  ".join(bad[:20])
+        raise DataError(
+            f"{len(bad)} of {len(files)} pictures cannot be read; mend or remove them, or use "
+            f"skip_unreadable=true:\n  {listed}"
+        )
+    if any(p.ndim == 3 for p in pictures):
+        pictures = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]
+    return names, np.stack(pictures)
+
+
+def _write_table(
+    folder: Path, paths: list[str], classes: tuple[str, ...], probs: np.ndarray,
+    predicted: np.ndarray, shown: int,
+) -> None:  # fmt: skip
+    import pandas as pd
+
+    from braintumor.files import write_atomic
+
+    table = pd.DataFrame({"path": paths, "pred": [classes[k] for k in predicted]})
+    for k, name in enumerate(classes):
+        table[f"prob_{name}"] = probs[:, k]
+    table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
+    write_atomic(folder / "predictions.csv", table.to_csv(index=False))
+
+
+def _write_overlays(
+    folder: Path, model: Classifier, images: np.ndarray, predicted: np.ndarray, device: torch.device
+) -> None:
+    from PIL import Image
+
+    from braintumor.evaluation.cam import cam_heatmaps
+    from braintumor.evaluation.plots.overlay import overlay
+
+    if not len(images):
+        return
+    (folder / "cam").mkdir(exist_ok=True)
+    heatmaps = cam_heatmaps(model, images, predicted, device, batch_size=16)
+    for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
+        Image.fromarray(overlay(image, heatmap)).save(folder / "cam" / f"{i:05d}.png")
+
+
+if __name__ == "__main__":
+    main()

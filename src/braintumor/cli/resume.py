@@ -1,0 +1,47 @@
+"""Taking over an interrupted run: its settings, and the check that its images are the same."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from braintumor.cli.shell import Job, Settings
+from braintumor.data.manifest import read_manifest
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.runs.folder import RunFolder, open_run, read_config
+
+_ALLOWED = ("resume", "device")
+
+
+def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
+    """The run that `resume=` names, its settings with this machine's device, its data's name."""
+    foreign = [o for o in job.overrides if o.lstrip("+~").split("=")[0] not in _ALLOWED]
+    if foreign:
+        raise ConfigError(
+            f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
+            "ignored; leave it out, or start a new run with it"
+        )
+    run = open_run(settings["resume"])
+    status = run.read_status()
+    if status.get("status") == "completed":
+        raise CheckpointError(
+            f"{run.path} is complete, there is nothing to resume; its report is "
+            f"{run.evaluation('test') / 'report.html'}"
+        )
+    stored = read_config(run)
+    stored["resume"] = str(run.path)
+    if any(o.startswith("device=") for o in job.overrides):
+        stored["device"] = settings["device"]
+    return run, stored, status["data_name"]
+
+
+def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:
+    """Raises DataError when images or splits are not those the run began with."""
+    keys = ["path", "sha256", "split"]
+    before = set(read_manifest(run.manifest)[keys].itertuples(index=False, name=None))
+    now = set(manifest[keys].itertuples(index=False, name=None))
+    changed = sorted({row[0] for row in before ^ now})
+    if changed:
+        raise DataError(
+            f"{len(changed)} images changed since {run.path} began ({', '.join(changed[:3])}, …); "
+            "restore them, or start a new run"
+        )

@@ -1,0 +1,166 @@
+"""The Hydra shell that all commands share: compose, run, and answer mistakes in a sentence.
+
+A command is `command(config_name, run)`: Hydra composes the settings, `run(settings, job)`
+is plain Python on plain dicts. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from braintumor.cli.help import help_text
+from braintumor.cli.names import register_models
+from braintumor.cli.suggest import explain
+from braintumor.errors import BraintumorError
+from braintumor.settings import config_dir
+
+log = logging.getLogger("braintumor")
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Hydra knows beside the settings.
+
+    choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
+    overrides: what the user typed.  sweep_folder: Hydra's folder of this job under -m.
+    """
+
+    choices: Mapping[str, str]
+    overrides: tuple[str, ...]
+    sweep_folder: Path | None
+
+
+Run = Callable[[Settings, Job], None]
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+
+
+def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | None = None) -> None:
+    """Run one command with the arguments of this process, and leave with its exit code.
+
+    0 done, 1 our bug, 2 the user's input, 3 the machine, 130 interrupted.
+    after_sweep: called with the sweep's folder once all its jobs have ended.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(help_text(config_name))
+        return
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    # Hydra would print its own errors and leave; with this set it raises, and we explain
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    _log_to_console()
+    register_models()
+
+    @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
+    def app(cfg: Any) -> None:
+        settings, job = _plain(cfg)
+        if job.sweep_folder is not None:
+            _run_job_of_sweep(run, settings, job, job.sweep_folder)
+            return
+        try:
+            run(settings, job)
+        except BaseException as error:
+            failure.append(error)  # Hydra would print a line of its own before ours
+
+    def whole() -> None:
+        app()
+        if failure:
+            raise failure[0]
+
+    failure: list[BaseException] = []
+    code = _exit_code_of(whole, config_name)
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and after_sweep:
+        folder = Path(HydraConfig.get().sweep.dir)
+        if folder.is_dir():
+            code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
+    sys.exit(code)
+
+
+def _plain(cfg: Any) -> tuple[Settings, Job]:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    known = HydraConfig.get()
+    sweeping = known.mode == RunMode.MULTIRUN
+    choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
+    job = Job(
+        choices={k: v for k, v in choices.items() if not k.startswith("hydra/")},
+        overrides=tuple(known.overrides.task),
+        sweep_folder=Path(known.runtime.output_dir) if sweeping else None,
+    )
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    return dict(settings), job  # type: ignore[arg-type]
+
+
+def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> None:
+    """One failing job is recorded and does not end the others."""
+    from braintumor.runs.folder import RunFolder
+
+    _log_to_console()  # a job of the joblib launcher runs in a process of its own
+    try:
+        run(settings, job)
+    except Exception as error:
+        RunFolder(path).set_status("failed", why=f"{type(error).__name__}: {error}")
+        log.error("job %s failed: %s", path.name, error)
+        if not isinstance(error, BraintumorError):
+            (path / "traceback.txt").write_text(traceback.format_exc())
+
+
+def _exit_code_of(work: Callable[[], Any], config_name: str) -> int:
+    """Run it; print what went wrong, with a traceback only for our own bugs or BT_DEBUG=1."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BraintumorError as error:
+        return _report(str(error), error.exit_code)
+    except MemoryError:
+        return _report("out of memory; lower data.image_size, train.batch_size or data.limit", 3)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            what = f"{error.strerror}: {error.filename}"
+            return _report(f"{what}; free space, or name another run_dir", 3)
+        answer = explain(error, config_name)
+        return _report(answer, 2) if answer else _report_bug()
+    return 0
+
+
+def _report(message: str, code: int) -> int:
+    if os.environ.get("BT_DEBUG") == "1":
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _report_bug() -> int:
+    traceback.print_exc()
+    print(
+        "error: this is a bug in braintumor, not your mistake; please report the lines above "
+        "with the command",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _log_to_console() -> None:
+    """Messages of the toolkit go to standard output as they are; progress goes to stderr."""
+    if not log.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

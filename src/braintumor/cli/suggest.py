@@ -1,0 +1,106 @@
+"""Hydra's complaints about what was typed, said again with the nearest right word."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from braintumor.settings import config_dir, did_you_mean
+
+# what other toolkits call it
+_SYNONYMS = {
+    "learning_rate": "optimizer.lr",
+    "lr": "optimizer.lr",
+    "epochs": "train.phases",
+    "bs": "train.batch_size",
+    "img_size": "data.image_size",
+    "path": "data.root",
+    "checkpoint": "ckpt",
+    "patience": "train.early_stopping.patience",
+    "pretrained": "model.backbone.weights",
+}
+
+
+def explain(error: Exception, config_name: str) -> str | None:
+    """One sentence on a mistake in the overrides; None when the error is something else."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+
+    if isinstance(error, OverrideParseException):
+        return _explain_syntax(error.override)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name} is not known; {did_you_mean(name, error.options)}"
+    if isinstance(error, HydraException):
+        return _explain_key(error, config_name)
+    from omegaconf.errors import OmegaConfBaseException
+
+    return " ".join(str(error).split()) if isinstance(error, OmegaConfBaseException) else None
+
+
+def _explain_syntax(override: str) -> str:
+    key, _, value = override.partition("=")
+    if not value:
+        return f"{override!r} is not an override; settings look like key=value, such as seed=1"
+    quoted = value.strip("'\"").replace("'", "\\'")
+    return (
+        f"the value in {override!r} has characters with a meaning of their own; quote it twice, "
+        f"for the shell and for Hydra: {key}=\"'{quoted}'\""
+    )
+
+
+def _explain_key(error: Exception, config_name: str) -> str:
+    text = " ".join(str(error).split())
+    found = re.search(
+        r"Could not (?:override|append to|delete|find match for override) '([^'=]+)", text
+    )
+    if not found:
+        found = re.search(r"Could not override '([^']+)'", text)
+    if not found:
+        return text
+    key = found.group(1).lstrip("+~")
+    known = known_keys(config_name)
+    if key in known:
+        return text
+    section = key.rpartition(".")[0]
+    near = [name for name in known if name.rpartition(".")[0] == section] or known
+    # a whole wrong path matches best against whole paths, a wrong leaf against its siblings
+    return f"`{key}` is not a setting; {_nearest(key, known, near)}"
+
+
+def _nearest(key: str, known: list[str], siblings: list[str]) -> str:
+    import difflib
+
+    leaf = key.rpartition(".")[2]
+    near = [_SYNONYMS[leaf]] if _SYNONYMS.get(leaf) in known else []
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    near = near or [name for name in known if name.rpartition(".")[2] == leaf][:1]
+    if near:
+        return f"did you mean `{near[0]}`? `--cfg job` shows all"
+    listed = ", ".join(siblings[:12])
+    return f"settings near it: {listed}; `--cfg job` shows all"
+
+
+def known_keys(config_name: str) -> list[str]:
+    """Every key and config group that the command takes, with its default choices."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose(config_name, return_hydra_config=False)
+    root = config_dir()
+    groups = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir()]
+    return sorted({*_flatten(cfg), *groups})
+
+
+def _flatten(node: Any, prefix: str = "") -> list[str]:
+    from omegaconf import DictConfig
+
+    keys = []
+    for key in node:
+        path = f"{prefix}{key}"
+        keys.append(path)
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            keys += _flatten(child, f"{path}.")
+    return keys

@@ -1,0 +1,75 @@
+"""Model names and every configuration compose."""
+
+from __future__ import annotations
+
+import itertools
+
+import hydra
+import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from braintumor.cli.names import model_names, options_of, register_models
+from braintumor.data.augment import AugmentSettings
+from braintumor.settings import config_dir, typed
+from braintumor.training.losses import build_loss
+from braintumor.training.optim import Schedule
+from braintumor.training.phases import TrainSettings
+
+BACKBONES = [
+    "cnn", "vgg16", "vgg19", "mobilenet", "mobilenetv2", "xception", "inceptionv3", "resnet50",
+    "efficientnetb0", "timm",
+]  # fmt: skip
+ATTENTIONS = ["", "_mhsa", "_se", "_cbam"]
+
+
+def compose(config: str, *overrides: str) -> dict:
+    register_models()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose(config, list(overrides))
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_store() -> None:
+    ConfigStore.instance().repo.pop("model", None)
+
+
+def test_all_forty_names_of_the_field_exist() -> None:
+    names = {f"{b}{a}" for b, a in itertools.product(BACKBONES, ATTENTIONS)}
+    assert len(names) == 40
+    assert names <= set(model_names())
+
+
+@pytest.mark.parametrize("name", sorted(model_names()))
+def test_every_model_name_composes(name: str) -> None:
+    model = compose("train", f"model={name}")["model"]
+    backbone, attention = model_names()[name]
+    assert set(model) == {"backbone", "attention", "head"}
+    assert model["attention"]["name"] == attention
+    assert model["backbone"]["label"] in (backbone, None)
+
+
+@pytest.mark.parametrize("data", options_of("data"))
+@pytest.mark.parametrize("config", ["train", "data", "eval"])
+def test_every_data_set_composes(config: str, data: str) -> None:
+    section = compose(config, f"data={data}")["data"]
+    assert {"name", "image_size", "skip_unreadable", "val_fraction"} <= set(section)
+
+
+@pytest.mark.parametrize("experiment", options_of("experiment"))
+@pytest.mark.parametrize("debug", ["", "tiny"])
+def test_every_experiment_composes_and_is_typed(experiment: str, debug: str) -> None:
+    cfg = compose("train", f"experiment={experiment}", *([f"debug={debug}"] if debug else []))
+    typed(TrainSettings, cfg["train"], "train")
+    typed(AugmentSettings, cfg["augment"], "augment")
+    build_loss(cfg["loss"], None)
+    Schedule(cfg["scheduler"], 10, 10)
+    if debug == "tiny":
+        assert cfg["model"]["backbone"]["weights"] == "none"
+
+
+@pytest.mark.parametrize("group", ["augment", "optimizer", "scheduler", "loss"])
+def test_every_option_of_a_group_composes(group: str) -> None:
+    for option in options_of(group):
+        assert compose("train", f"{group}={option}")[group]

@@ -1,0 +1,100 @@
+"""Answers before any work starts: quick, without torch, and naming the nearest right word."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMANDS = ["train", "eval", "predict", "data", "compare"]
+NO_TORCH = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'torchvision', 'timm'):
+            raise ImportError(f'{name} was imported')
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def run_without_torch(
+    name: str, *arguments: str, cwd: Path
+) -> tuple[subprocess.CompletedProcess[str], float]:
+    """The command in a process that cannot import torch, and its seconds."""
+    code = NO_TORCH + f"from braintumor.cli.{name} import main; sys.argv[0] = 'bt-{name}'; main()"
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done, time.perf_counter() - started
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("argument", ["--help", "--cfg=job"])
+def test_help_and_settings_need_no_torch(name: str, argument: str, tmp_path: Path) -> None:
+    done, _ = run_without_torch(name, *argument.split("="), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stderr
+    assert not list(tmp_path.iterdir())
+    if argument == "--help":
+        assert f"bt-{name}" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["optimzer.lr=1"]])
+def test_answers_come_within_a_second(arguments: list[str], tmp_path: Path) -> None:
+    """The best of five, for a machine that is busy with other tests too."""
+    seconds = min(run_without_torch("train", *arguments, cwd=tmp_path)[1] for _ in range(5))
+    assert seconds < 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["optimzer.lr=1"], "`optimizer.lr`"),
+        (["optimizer.learning_rate=1"], "optimizer.lr"),
+        (["train.early_stoping.patience=3"], "`train.early_stopping.patience`"),
+        (["train.batchsize=3"], "`train.batch_size`"),
+        (["batch_size=3"], "`train.batch_size`"),
+        (["model=mobilnet_mhsa"], "`mobilenet_mhsa`"),
+        (["model/attention=cbm"], "`cbam`"),
+        (["data=foldr"], "`folder`"),
+        (["experiment=attention_transfr"], "`attention_transfer`"),
+        (["modle=cnn"], "`model`"),
+    ],
+)
+def test_a_mistyped_option_names_the_nearest(
+    arguments: list[str], answer: str, tmp_path: Path
+) -> None:
+    done, _ = run_without_torch("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert answer in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["runs/a=b", "my runs/a", "runs/(1)"])
+def test_a_path_that_hydra_cannot_parse_shows_the_quoted_command(path: str, tmp_path: Path) -> None:
+    done, _ = run_without_torch("eval", f"ckpt={path}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    if "quote" not in done.stderr:  # Hydra takes some of them as they are
+        assert path in done.stderr
+        return
+    quoted = f"ckpt='{path}'"
+    assert f"ckpt=\"'{path}'\"" in done.stderr
+    again, _ = run_without_torch("eval", quoted, cwd=tmp_path)
+    assert "there is no run folder" in again.stderr
+    assert path in again.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BT_DEBUG", "1")
+    done, _ = run_without_torch("compare", "runs=[nope]", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert "there is no run folder" in done.stderr
