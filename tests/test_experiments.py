@@ -1,0 +1,69 @@
+"""The field's recipes run from data to report, small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from braintumor.cli.names import options_of, register_models
+from braintumor.cli.shell import Job
+from braintumor.settings import config_dir
+
+
+def train(*overrides: str) -> None:
+    """bt-train in this process: no start-up to wait for."""
+    from braintumor.cli.training import train_and_evaluate
+
+    ConfigStore.instance().repo.pop("model", None)
+    register_models()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cfg = hydra.compose("train", [*overrides, "train.tensorboard=false"])
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    job = Job(choices={"data": "phantom"}, overrides=tuple(overrides), sweep_folder=None)
+    train_and_evaluate(settings, job)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", options_of("experiment"))
+def test_every_experiment_runs_with_debug_tiny(experiment: str, tmp_path: Path) -> None:
+    train(f"experiment={experiment}", "debug=tiny", "data.patients=16", f"run_dir={tmp_path}")
+    metrics = json.loads((tmp_path / "eval/test/metrics.json").read_text())
+    assert np.isfinite(metrics["all"]["loss"])
+    if experiment == "binary_transfer":
+        assert set(metrics["all"]["per_class"]) == {"no_tumor", "tumor"}
+    assert (tmp_path / "eval/test/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_cnn_learns_phantoms(tmp_path: Path) -> None:
+    """Far above chance (0.25) in a minute: the whole pipe carries a signal."""
+    train(
+        "data.patients=120", "data.image_size=64", "model=cnn_se", f"run_dir={tmp_path}",
+        "train.phases=[{epochs: 12, trainable: all}]", "seed=0",
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "eval/test/metrics.json").read_text())
+    assert metrics["all"]["accuracy"] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.real_data
+def test_pretrained_network_learns_real_slices(
+    nickparvar: Path, imagenet_weights: Path, tmp_path: Path
+) -> None:
+    """One frozen and one open epoch on 60 images a class: far above chance."""
+    train(
+        "data=folder", f"data.root={nickparvar}", "data.limit=60", "data.image_size=96",
+        "model=mobilenetv2_035", f"model.backbone.weights={imagenet_weights}",
+        "train.phases=[{epochs: 2, trainable: head, lr: 3e-3}, {epochs: 2, trainable: all}]",
+        f"run_dir={tmp_path}",
+    )  # fmt: skip
+    metrics = json.loads((tmp_path / "eval/test/metrics.json").read_text())
+    assert metrics["n"] == 240
+    assert metrics["all"]["accuracy"] > 0.6
