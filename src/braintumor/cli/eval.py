@@ -32,7 +32,7 @@ def run(settings: Settings, job: Job) -> None:
     keep_big_blocks()
     from braintumor.cli.evaluate import evaluate
     from braintumor.cli.inputs import explored, labels_of
-    from braintumor.cli.training import about_run
+    from braintumor.cli.recording import about_run
 
     device = choose_device(settings["device"])
     data, data_name = _data_for(card, settings, job)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +14,10 @@ import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from braintumor import __version__
-from braintumor.cli.console import describe_epoch, log, log_to_file
+from braintumor.cli.console import describe_epoch, log
 from braintumor.cli.evaluate import evaluate
 from braintumor.cli.inputs import explore, explored, labels_of, read_data
+from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.augment import AugmentSettings, build_augment
@@ -72,7 +69,7 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
         check_same_images(run, work.data.manifest)
     else:
         run = _create_folder(work, job)
-    with _recorded(run, started):
+    with recorded(run, started):
         _train(work, run, resume=bool(settings["resume"]))
         _evaluate_best(work, run)
 
@@ -136,38 +133,6 @@ def _create_folder(work: Work, job: Job) -> RunFolder:
     )  # fmt: skip
     explore(work.data, run.path)
     return run
-
-
-@contextmanager
-def _recorded(run: RunFolder, started: float) -> Iterator[None]:
-    """status.json tells how it ended, whatever happens inside."""
-    handler = log_to_file(run.log)
-    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main() else None
-    log.info("run folder: %s", run.path)
-    try:
-        run.set_status("running")
-        yield
-    except KeyboardInterrupt:
-        run.set_status("interrupted")
-        log.warning("interrupted; go on with: bt-train resume=%s", run.path)
-        raise
-    except BaseException as error:
-        run.set_status("failed", why=f"{type(error).__name__}: {error}")
-        raise
-    else:
-        run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
-    finally:
-        if previous:
-            signal.signal(signal.SIGTERM, previous)
-        log.removeHandler(handler)
-        handler.close()
-
-
-def _is_main() -> bool:
-    import threading
-
-    return threading.current_thread() is threading.main_thread()
 
 
 def _train(work: Work, run: RunFolder, *, resume: bool) -> None:
@@ -254,20 +219,3 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         views=options["views"],
         examples=options["examples"],
     )
-
-
-def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
-    """What the report says of where its numbers come from."""
-    known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
-    command = known.pop("command", [])
-    return {
-        "model_name": card.model_name,
-        "data_name": card.data_name,
-        "created": f"{datetime.now():%Y-%m-%d %H:%M}",
-        "run": run.path.name,
-        "best epoch": card.epoch,
-        "parameters": card.parameters,
-        "command": command,
-        "settings": card.settings,
-        "environment": known,
-    }

@@ -1,0 +1,65 @@
+"""What a run tells of itself: how it ended, and where its numbers come from."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from braintumor.cli.console import log, log_to_file
+from braintumor.runs.checkpoint import Card
+from braintumor.runs.folder import RunFolder
+
+
+@contextmanager
+def recorded(run: RunFolder, started: float) -> Iterator[None]:
+    """status.json tells how it ended, whatever happens inside."""
+    handler = log_to_file(run.log)
+    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed
+    previous = (
+        signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
+    )
+    log.info("run folder: %s", run.path)
+    try:
+        run.set_status("running")
+        yield
+    except KeyboardInterrupt:
+        run.set_status("interrupted")
+        log.warning("interrupted; go on with: bt-train resume=%s", run.path)
+        raise
+    except BaseException as error:
+        run.set_status("failed", why=f"{type(error).__name__}: {error}")
+        raise
+    else:
+        run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
+    finally:
+        if previous:
+            signal.signal(signal.SIGTERM, previous)
+        log.removeHandler(handler)
+        handler.close()
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
+    """What the report says of where its numbers come from."""
+    known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
+    command = known.pop("command", [])
+    return {
+        "model_name": card.model_name,
+        "data_name": card.data_name,
+        "created": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "run": run.path.name,
+        "best epoch": card.epoch,
+        "parameters": card.parameters,
+        "command": command,
+        "settings": card.settings,
+        "environment": known,
+    }
