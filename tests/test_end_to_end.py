@@ -84,7 +84,7 @@ def test_eval_on_another_data_set_of_unlabelled_splits(bt: Command, trained: Pat
             Image.fromarray(pixels).save(root / name / f"{i}.png")
     done = bt("eval", f"ckpt={trained}", "data=folder", f"data.root={root}", cwd=trained.parent)
     assert done.returncode == 0, done.stderr
-    folder = trained / "eval" / "folder_all"
+    folder = trained / "eval" / "folder-other_all"
     assert json.loads((folder / "metrics.json").read_text())["n"] == 12
     header = (folder / "confusion_matrix.csv").read_text().splitlines()[0]
     assert header == "true,glioma,meningioma,no_tumor,pituitary"

@@ -55,6 +55,10 @@ def choose_device(name: str) -> torch.device:
             f"device={name}, but torch {torch.__version__} sees no CUDA device here; "
             "check `nvidia-smi` and the driver, or use device=cpu"
         )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device={name}, but there are {torch.cuda.device_count()} CUDA devices, from cuda:0"
+        )
     return device
 
 

@@ -70,6 +70,14 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     return function(**given, **checked)
 
 
+def not_negative(value: Any, where: str) -> float:
+    """value as a number of 0 or more. Raises ConfigError naming the key `where`."""
+    number: float = _checked(value, float, where)
+    if not number >= 0:
+        raise ConfigError(f"`{where}={value}` should be 0 or more")
+    return number
+
+
 def find_builder(package: str, name: str, where: str) -> Callable[..., Any]:
     """The `build` function of the module `name` in `package`; importing no other module.
 

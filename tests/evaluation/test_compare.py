@@ -172,3 +172,13 @@ def test_comparing_and_reporting_never_import_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_sweep_shows_what_it_varied_and_nothing_else(tmp_path):
+    for job, rate in (("0", "optimizer.lr=1e-3"), ("1", "optimizer.lr=1e-4")):
+        run = _run(tmp_path / job)
+        state = json.loads((run / "status.json").read_text())
+        state["overrides"] = ["model=cnn_se", rate]
+        (run / "status.json").write_text(json.dumps(state))
+    table = compare_runs([tmp_path])
+    assert sorted(table["overrides"]) == ["optimizer.lr=1e-3", "optimizer.lr=1e-4"]

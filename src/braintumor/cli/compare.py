@@ -11,6 +11,7 @@ _SHOWN = (
     "run",
     "model",
     "data",
+    "overrides",
     "status",
     "n",
     "val_macro_f1",
@@ -34,7 +35,7 @@ def run(settings: Settings, job: Job) -> None:
         raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")
     runs = settings["runs"] if isinstance(settings["runs"], list) else [settings["runs"]]
     folder = settings["run_dir"] or f"comparison/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    compare(_expand(runs), Path(folder), settings["split"])
+    compare(_expand(runs), Path(folder).expanduser(), settings["split"])
 
 
 def compare(runs: list[Path], folder: Path, split: str) -> None:
@@ -51,11 +52,17 @@ def compare(runs: list[Path], folder: Path, split: str) -> None:
 
 
 def _expand(patterns: list[str]) -> list[Path]:
+    from braintumor.evaluation.compare import is_comparable
+
     paths: list[Path] = []
     for pattern in patterns:
         path = Path(str(pattern)).expanduser()
+        if path.exists():
+            paths.append(path)
+            continue
         found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
-        paths += found or [path]
+        # a pattern takes the runs among what it finds; a name must be a run
+        paths += [p for p in found if is_comparable(p)] or [path]
     return paths
 
 

@@ -17,13 +17,14 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.cli.console import log
     from braintumor.cli.inputs import explore, read_data
     from braintumor.data.manifest import size_table, write_manifest
-    from braintumor.runs.folder import new_run_path
+    from braintumor.runs.folder import make_run_folder
 
     size = settings["data"]["image_size"] or 224
     data = read_data(settings, size, job.choices["data"])
-    folder = Path(settings["run_dir"] or new_run_path(Path("runs"), job.choices["data"], "data"))
-    folder = job.sweep_folder or folder
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = job.sweep_folder
+    if settings["run_dir"]:
+        folder = Path(settings["run_dir"]).expanduser()
+    folder = folder or make_run_folder(Path("runs"), job.choices["data"], "data")
     write_manifest(folder / "manifest.csv", data.manifest)
     explore(data, folder)
     for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():

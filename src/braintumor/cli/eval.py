@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from braintumor.data.dataset import Dataset
     from braintumor.runs.checkpoint import Card
+    from braintumor.runs.folder import RunFolder
 
 
 def main() -> None:
@@ -31,60 +32,78 @@ def run(settings: Settings, job: Job) -> None:
     card = read_card(path)
     keep_big_blocks()
     from braintumor.cli.evaluate import evaluate
-    from braintumor.cli.inputs import explored, labels_of
+    from braintumor.cli.inputs import explored, labels_of, warn_of_training_images
     from braintumor.cli.recording import about_run
 
+    run = RunFolder(path.parent)
     device = choose_device(settings["device"])
-    data, data_name = _data_for(card, settings, job)
+    data, data_name = _data_for(card, settings, job, run)
     split, rows = _rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
+    known = warn_of_training_images(data.manifest["sha256"].iloc[rows], card, split)
     model, card = load_classifier(path, device)
-    run = RunFolder(path.parent)
-    own = not settings.get("data")
-    name = split if own else f"{data_name}_{split}"
+    is_own = not settings.get("data")
     named = settings["run_dir"]
-    folder = job.sweep_folder or (Path(named).expanduser() if named else run.evaluation(name))
+    folder = Path(named).expanduser() if named else None
+    # what the run itself was evaluated with, unless the user says otherwise
+    trained = card.settings
+    precision = settings["precision"] or trained["train"]["precision"]
     evaluate(
         model,
         card.classes,
         data,
         labels,
         rows,
-        folder,
+        job.sweep_folder
+        or folder
+        or run.evaluation(split if is_own else f"{_slug(data_name)}_{split}"),
         split=split,
-        about=about_run(run, card) | {"data_name": data_name},
+        about=about_run(run, card) | {"data_name": data_name} | known,
         history=run.read_history() if run.history.is_file() else None,
-        pictures=explored(run.path) if own else {},
+        pictures=explored(run.path) if is_own else {},
         device=device,
-        dtype=choose_precision(settings["precision"], device),
+        dtype=choose_precision(precision, device),
         batch_size=settings["batch_size"],
-        views=settings["eval"]["views"],
+        views=settings["eval"]["views"] or trained["eval"]["views"],
         examples=settings["eval"]["examples"],
     )
 
 
-def _data_for(card: Card, settings: Settings, job: Job) -> tuple[Dataset, str]:
+def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple[Dataset, str]:
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
     from braintumor.cli.console import describe_data, log
     from braintumor.cli.inputs import read_data
+    from braintumor.cli.resume import check_same_images
     from braintumor.data.dataset import read_dataset
     from braintumor.data.manifest import class_table
     from braintumor.errors import ConfigError
 
     options: dict[str, Any] | None = settings.get("data")
     if not options:
-        return read_data(card.settings, card.image_size, card.data_name), card.data_name
-    if options["image_size"] not in (None, card.image_size):
-        raise ConfigError(
-            f"data.image_size={options['image_size']}, but the checkpoint was trained at "
-            f"{card.image_size} px; leave data.image_size out"
-        )
-    options = options | {"fit": card.fit, "binary": card.binary}
-    data = read_dataset(options, card.image_size, progress=True)
-    name = job.choices["data"]
+        data = read_data(card.settings, card.image_size, card.data_name)
+        if run.manifest.is_file():
+            check_same_images(run, data.manifest)
+        return data, card.data_name
+    typed_in = {o.split("=")[0].lstrip("+") for o in job.overrides}
+    for key, own in (("image_size", card.image_size), ("fit", card.fit)):
+        if f"data.{key}" in typed_in and options[key] != own:
+            raise ConfigError(
+                f"data.{key}={options[key]}, but the checkpoint was trained with {own}; "
+                f"leave data.{key} out"
+            )
+    is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
+    options = options | {"fit": card.fit, "binary": is_binary}
+    data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
+    root = options.get("root")
+    name = f"{job.choices['data']}-{Path(root).stem}" if root else job.choices["data"]
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
-    return dataclasses.replace(data, classes=card.classes), name
+    return data, name
+
+
+def _slug(name: str) -> str:
+    """A folder name of plain letters, digits and dashes."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"
 
 
 def _rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
@@ -99,7 +118,7 @@ def _rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarra
         raise ConfigError(f"split={split} is not one of train, val, test, all")
     rows = np.arange(len(manifest)) if split == "all" else np.flatnonzero(splits == split)
     if not len(rows):
-        raise DataError(f"the data has no {split} split; use split=all for all its images")
+        raise DataError(f"the data has no images in split={split}; use split=all for all of them")
     return split, rows
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from braintumor.cli.console import describe_data, log
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table
 from braintumor.data.split import assign_splits
 from braintumor.errors import DataError
+from braintumor.runs.checkpoint import Card
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
@@ -78,3 +80,16 @@ def explored(folder: Path) -> dict[str, Path]:
     titles = {"class_balance": "Images by class and split", "samples": "Samples of each class"}
     files = {title: folder / "plots" / f"{name}.png" for name, title in titles.items()}
     return {title: file for title, file in files.items() if file.is_file()}
+
+
+def warn_of_training_images(hashes: pd.Series, card: Card, split: str) -> dict[str, str]:
+    """Say how many of these images the model was trained on, byte for byte; for the report too.
+
+    hashes: sha256 of the images to be evaluated. Mirrored or re-encoded copies are not seen.
+    """
+    known = int(hashes.isin(card.training_hashes).sum())
+    if not known or split == "train":
+        return {}
+    share = f"{known:,} of {len(hashes):,} images"
+    log.warning("  %s are byte for byte images that the model was trained on", share)
+    return {"byte-identical to a training image": share}

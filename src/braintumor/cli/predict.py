@@ -71,7 +71,10 @@ def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarra
     root = Path(settings["input"]).expanduser()
     if not root.exists():
         raise DataError(f"there is no file or folder {root}; check input=")
-    files = [root] if root.is_file() else [p for p in root.rglob("*") if is_image_name(p.name)]
+    files = [root] if root.is_file() else [
+        p for p in root.rglob("*")
+        if p.is_file() and is_image_name(p.name) and not p.name.startswith(".")
+    ]  # fmt: skip
     files.sort(key=lambda p: natural_key(p.as_posix()))
     if not files:
         raise DataError(f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP")
@@ -79,7 +82,7 @@ def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarra
     for file in files:
         try:
             picture = decode(file.read_bytes()).pixels
-        except DataError as error:
+        except (DataError, OSError) as error:
             bad.append(f"{file}: {error}")
             continue
         names.append(file.name if root.is_file() else file.relative_to(root).as_posix())
@@ -107,7 +110,8 @@ def _write_table(
     for k, name in enumerate(classes):
         table[f"prob_{name}"] = probs[:, k]
     table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
-    write_atomic(folder / "predictions.csv", table.to_csv(index=False))
+    content = table.to_csv(index=False).encode(errors="backslashreplace")
+    write_atomic(folder / "predictions.csv", content)
 
 
 def _write_overlays(

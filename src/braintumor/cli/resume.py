@@ -42,6 +42,7 @@ def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:
     changed = sorted({row[0] for row in before ^ now})
     if changed:
         raise DataError(
-            f"{len(changed)} images changed since {run.path} began ({', '.join(changed[:3])}, …); "
-            "restore them, or start a new run"
+            f"{len(changed)} images or their splits changed since {run.path} began "
+            f"({', '.join(changed[:3])}, …); restore them, or name the data set as it is now: "
+            "a new `bt-train`, or `bt-eval` with data=…"
         )

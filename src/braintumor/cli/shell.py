@@ -13,13 +13,14 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from braintumor.cli.help import help_text
 from braintumor.cli.names import register_models
 from braintumor.cli.suggest import explain
-from braintumor.errors import BraintumorError
+from braintumor.errors import BraintumorError, ConfigError
 from braintumor.settings import config_dir
 
 log = logging.getLogger("braintumor")
@@ -42,7 +43,7 @@ class Job:
 
 Run = Callable[[Settings, Job], None]
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | None = None) -> None:
@@ -55,11 +56,11 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
         print(help_text(config_name))
         return
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
 
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    # the default name of a sweep's folder, known here before its jobs run elsewhere
+    os.environ["BT_STARTED"] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     _log_to_console()
     register_models()
 
@@ -81,11 +82,19 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
 
     failure: list[BaseException] = []
     code = _exit_code_of(whole, config_name)
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and after_sweep:
-        folder = Path(HydraConfig.get().sweep.dir)
-        if folder.is_dir():
-            code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
+    folder = _sweep_folder(sys.argv[1:])
+    if after_sweep and folder and code in (0, 2):
+        code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
     sys.exit(code)
+
+
+def _sweep_folder(arguments: list[str]) -> Path | None:
+    """The folder that a sweep has left; None when this was none, or it never began."""
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
+        return None
+    named = [a.split("=", 1)[1] for a in arguments if a.startswith("hydra.sweep.dir=")]
+    folder = Path(named[-1] if named else f"multirun/{os.environ['BT_STARTED']}")
+    return folder if any(folder.glob("*/status.json")) else None
 
 
 def _plain(cfg: Any) -> tuple[Settings, Job]:
@@ -111,9 +120,15 @@ def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> Non
 
     _log_to_console()  # a job of the joblib launcher runs in a process of its own
     try:
+        if settings.get("run_dir"):
+            raise ConfigError(
+                f"run_dir={settings['run_dir']} would be the folder of every job of the sweep; "
+                "name the sweep's folder instead: hydra.sweep.dir=FOLDER"
+            )
         run(settings, job)
     except Exception as error:
-        RunFolder(path).set_status("failed", why=f"{type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        RunFolder(path).set_status("failed", why=why, overrides=list(job.overrides))
         log.error("job %s failed: %s", path.name, error)
         if not isinstance(error, BraintumorError):
             (path / "traceback.txt").write_text(traceback.format_exc())
@@ -128,15 +143,23 @@ def _exit_code_of(work: Callable[[], Any], config_name: str) -> int:
         return 130
     except BraintumorError as error:
         return _report(str(error), error.exit_code)
-    except MemoryError:
-        return _report("out of memory; lower data.image_size, train.batch_size or data.limit", 3)
     except Exception as error:
+        if _is_out_of_memory(error):
+            return _report("out of memory; lower the batch size, data.image_size or data.limit", 3)
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             what = f"{error.strerror}: {error.filename}"
             return _report(f"{what}; free space, or name another run_dir", 3)
+        if isinstance(error, PermissionError):
+            return _report(f"no permission for {error.filename}; check its owner and mode", 2)
         answer = explain(error, config_name)
         return _report(answer, 2) if answer else _report_bug()
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch is not imported here; on the CPU it raises a plain RuntimeError
+    is_on_device = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or is_on_device or "can't allocate memory" in str(error)
 
 
 def _report(message: str, code: int) -> int:

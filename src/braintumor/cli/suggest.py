@@ -61,10 +61,22 @@ def _explain_key(error: Exception, config_name: str) -> str:
     known = known_keys(config_name)
     if key in known:
         return text
-    section = key.rpartition(".")[0]
+    section, _, leaf = key.rpartition(".")
+    if owners := _owners(section, leaf):
+        return (
+            f"`{key}` belongs to {section}={'|'.join(owners)}; add {section}={owners[0]} to the "
+            "command"
+        )
     near = [name for name in known if name.rpartition(".")[0] == section] or known
     # a whole wrong path matches best against whole paths, a wrong leaf against its siblings
     return f"`{key}` is not a setting; {_nearest(key, known, near)}"
+
+
+def _owners(section: str, leaf: str) -> list[str]:
+    """Options of a config group that have this key, `folder` first among data sets."""
+    files = sorted((config_dir() / section).glob("[!_]*.yaml")) if section else []
+    having = [f.stem for f in files if re.search(rf"^{re.escape(leaf)}:", f.read_text(), re.M)]
+    return sorted(having, key=lambda name: (name != "folder", name))
 
 
 def _nearest(key: str, known: list[str], siblings: list[str]) -> str:

@@ -27,16 +27,17 @@ from braintumor.data.manifest import write_manifest
 from braintumor.errors import MachineError
 from braintumor.evaluation.plots.curves import draw_curves
 from braintumor.evaluation.plots.style import to_png
+from braintumor.evaluation.predict import EvalSettings
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runs.checkpoint import Card, load_classifier, load_state, save_best, save_state
-from braintumor.runs.folder import RunFolder, new_run_path
+from braintumor.runs.folder import RunFolder, make_run_folder
 from braintumor.runs.tensorboard import open_tensorboard
 from braintumor.runtime import choose_device, choose_precision, environment, mix_seed
 from braintumor.settings import typed
 from braintumor.training.early_stopping import Best
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Recipe, TrainSettings
+from braintumor.training.phases import FitState, Recipe, TrainSettings, check_recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,8 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
     else:
         run = _create_folder(work, job)
     with recorded(run, started):
+        if not settings["resume"]:
+            explore(work.data, run.path)
         _train(work, run, resume=bool(settings["resume"]))
         _evaluate_best(work, run)
 
@@ -78,6 +81,7 @@ def prepare(settings: Settings, data_name: str) -> Work:
     """Read the data, build the model, check every setting."""
     train = typed(TrainSettings, settings["train"], "train")
     typed(AugmentSettings, settings["augment"], "augment")
+    typed(EvalSettings, settings["eval"], "eval")
     device = choose_device(settings["device"])
     dtype = choose_precision(train.precision, device)
     size = settings["data"]["image_size"] or settings["model"]["backbone"]["image_size"]
@@ -86,53 +90,47 @@ def prepare(settings: Settings, data_name: str) -> Work:
     model = build_model(settings["model"], len(data.classes), size).to(device)
     if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    count = sum(p.numel() for p in model.parameters())
-    log.info(
-        "%s: %.2f M parameters, on %s in %s",
-        model_name(settings["model"]),
-        count / 1e6,
-        device,
-        str(dtype)[6:],
+    recipe = Recipe(
+        train=train,
+        optimizer=settings["optimizer"],
+        scheduler=settings["scheduler"],
+        loss=settings["loss"],
+        backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
+        seed=settings["seed"],
     )
+    check_recipe(recipe, model)
+    name, millions = model_name(settings["model"]), _count_parameters(model) / 1e6
+    log.info("%s: %.2f M parameters, on %s in %s", name, millions, device, str(dtype)[6:])
     return Work(
         settings=settings,
         data_name=data_name,
         data=data,
         labels=labels_of(data, data.classes),
         model=model,
-        recipe=Recipe(
-            train=train,
-            optimizer=settings["optimizer"],
-            scheduler=settings["scheduler"],
-            loss=settings["loss"],
-            backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
-            seed=settings["seed"],
-        ),
+        recipe=recipe,
         device=device,
         dtype=dtype,
     )
 
 
 def _create_folder(work: Work, job: Job) -> RunFolder:
-    name = model_name(work.settings["model"])
-    named = work.settings["run_dir"]
-    path = Path(named).expanduser() if named else new_run_path(Path("runs"), work.data_name, name)
-    run = RunFolder(job.sweep_folder if job.sweep_folder and not named else path)
-    if run.best.exists() or run.last.exists():
-        log.warning("%s holds a former run, which this one replaces", run.path)
-        for old in (run.best, run.last, run.history):
-            old.unlink(missing_ok=True)
-    run.path.mkdir(parents=True, exist_ok=True)
+    name, named = model_name(work.settings["model"]), work.settings["run_dir"]
+    path = Path(named).expanduser() if named else job.sweep_folder
+    run = RunFolder(path or make_run_folder(Path("runs"), work.data_name, name))
+    if run.clear():
+        log.warning("%s held a former run, which this one replaces", run.path)
+    run.set_status(
+        "running", model_name=name, data_name=work.data_name, seed=work.settings["seed"],
+        parameters=_count_parameters(work.model), overrides=list(job.overrides),
+    )  # fmt: skip
     write_atomic(run.config, yaml.safe_dump(work.settings, sort_keys=False, allow_unicode=True))
     write_json(run.environment, environment())
     write_manifest(run.manifest, work.data.manifest)
-    count = sum(p.numel() for p in work.model.parameters())
-    run.set_status(
-        "running", model_name=name, data_name=work.data_name, parameters=count,
-        seed=work.settings["seed"], overrides=list(job.overrides),
-    )  # fmt: skip
-    explore(work.data, run.path)
     return run
+
+
+def _count_parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _train(work: Work, run: RunFolder, *, resume: bool) -> None:
@@ -151,7 +149,8 @@ def _train(work: Work, run: RunFolder, *, resume: bool) -> None:
         typed(AugmentSettings, work.settings["augment"], "augment"), len(work.data.classes)
     )
     epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
-    tensorboard = open_tensorboard(run, recipe.train.tensorboard)
+    done = saved["epoch"] if saved else 0
+    tensorboard = open_tensorboard(run, recipe.train.tensorboard, first_epoch=done + 1)
     with tensorboard as write_scalars, logging_redirect_tqdm([log]):
         try:
             for record in fit(state, train, val, recipe, augment, resume_from=saved, progress=True):
@@ -189,7 +188,7 @@ def make_card(work: Work, validation: Mapping[str, Any]) -> Card:
         settings=work.settings,
         epoch=validation["epoch"],
         validation=finite,
-        parameters=sum(p.numel() for p in work.model.parameters()),
+        parameters=_count_parameters(work.model),
         training_hashes=tuple(sorted(set(seen))),
     )
 

@@ -72,11 +72,18 @@ class _Read:
     reason: str = ""
 
 
-def read_dataset(data: Mapping[str, Any], image_size: int, *, progress: bool) -> Dataset:
+def read_dataset(
+    data: Mapping[str, Any],
+    image_size: int,
+    *,
+    progress: bool,
+    classes: tuple[str, ...] | None = None,
+) -> Dataset:
     """List, label, decode and resize the images of the configuration's `data` section.
 
     data: the keys of DataSettings and the options of the source that `data.name` says.
     image_size: S in pixels. progress: show a bar on stderr.
+    classes: those of a model that will be evaluated; the data may then have one class only.
     Raises ConfigError on a wrong key, DataError when images cannot be read (all are listed),
     there is one class only, or a class is left with no image.
     """
@@ -84,18 +91,18 @@ def read_dataset(data: Mapping[str, Any], image_size: int, *, progress: bool) ->
     if image_size < 1:
         raise ConfigError(f"data.image_size={image_size} should be at least 1 pixel")
     items = _labelled(source.items, settings)
-    classes = _classes(items, settings.name)
+    found = _classes(items, settings.name, least=1 if classes else 2)
     pixels, rows, unreadable = _read_all(source, items, image_size, settings.fit, progress)
     if unreadable and not settings.skip_unreadable:
         raise DataError(_list_unreadable(unreadable, len(items)))
     manifest = _manifest(items, rows)
-    lost = set(classes) - set(manifest["label"])
+    lost = set(found) - set(manifest["label"])
     if lost:
         raise DataError(
             f"no image of class {', '.join(sorted(lost))} can be read; the first reason: "
             f"{unreadable[0][0]}: {unreadable[0][1]}"
         )
-    return Dataset(manifest, pixels, classes, source.ignored, unreadable)
+    return Dataset(manifest, pixels, classes or found, source.ignored, unreadable)
 
 
 def _open(data: Mapping[str, Any]) -> tuple[DataSettings, Source]:
@@ -131,9 +138,9 @@ def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
     return kept
 
 
-def _classes(items: Sequence[Item], name: str) -> tuple[str, ...]:
+def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
     classes = tuple(sorted({item.label for item in items}))
-    if len(classes) < 2:
+    if len(classes) < least:
         raise DataError(
             f"data={name} has {len(items)} images of one class only "
             f"({', '.join(classes) or 'none'}); a classifier needs two, each in its own folder "
@@ -151,7 +158,9 @@ def _read_all(
     unreadable = []
     count = 0
     results = _in_threads(source, items, size_px, fit)
-    bar = tqdm(results, "reading images", len(items), unit="img", disable=not progress)
+    bar = tqdm(
+        results, "reading images", len(items), unit="img", disable=None if progress else True
+    )
     for item, result in zip(items, bar, strict=True):
         if result.square is None:
             unreadable.append((item.path, result.reason))

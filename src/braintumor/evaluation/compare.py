@@ -29,7 +29,7 @@ _OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "
 _OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
 _COUNTS = ("seed", "n", "best_epoch", "parameters")
 COLUMNS = (
-    "run", "model", "data", "seed", "status", "split", *_OF_SPLIT, "best_epoch",
+    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT, "best_epoch",
     *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "seconds", "why",
 )  # fmt: skip
 _log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ def compare_runs(folders: Sequence[Path], split: str = "test") -> pd.DataFrame:
     if not runs:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
     rows = [_row(run, name, split) for run, name in zip(runs, _names(runs), strict=True)]
+    _keep_what_differs(rows)
     table = _typed(pd.DataFrame(rows, columns=list(COLUMNS)))
     table = table.sort_values("val_macro_f1", ascending=False, kind="stable", ignore_index=True)
     table.attrs["notes"] = [RANKING, *_different_images(runs, _names(runs), split)]
@@ -91,6 +92,11 @@ def _runs_in(folder: Path) -> list[Path]:
     return sorted(jobs, key=lambda job: (len(job.name), job.name))  # Hydra's job 2 before 10
 
 
+def is_comparable(folder: Path) -> bool:
+    """Whether a folder is a run, or holds the jobs of a sweep."""
+    return folder.is_dir() and (_is_run(folder) or any(map(_is_run, folder.iterdir())))
+
+
 def _is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("status.json", "config.yaml", "eval"))
 
@@ -126,6 +132,7 @@ def _row(run: Path, name: str, split: str) -> dict[str, Any]:
         "model": status.get("model_name"),
         "data": status.get("data_name") or _read_config(run).get("data", {}).get("name"),
         "seed": status.get("seed", _read_config(run).get("seed")),
+        "overrides": status.get("overrides", []),
         "status": state,
         "split": split if metrics else None,
         **{key: figures.get(key) for key in _OF_SPLIT},
@@ -134,6 +141,14 @@ def _row(run: Path, name: str, split: str) -> dict[str, Any]:
         "seconds": status.get("seconds"),
         "why": status.get("why"),
     }
+
+
+def _keep_what_differs(rows: list[dict[str, Any]]) -> None:
+    """Of the overrides of each run, those that not all runs share: what a sweep varied."""
+    shared = set.intersection(*(set(row["overrides"]) for row in rows))
+    for row in rows:
+        own = [o for o in row["overrides"] if o not in shared and not o.startswith("run_dir=")]
+        row["overrides"] = " ".join(own) or None
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

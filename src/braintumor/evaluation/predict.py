@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,18 @@ _SMALL_MOVES = AugmentSettings(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class EvalSettings:
+    """The `eval` section. Documented in configs/evaluation/default.yaml."""
+
+    views: int | None
+    examples: int
+
+    def __post_init__(self) -> None:
+        if self.views is not None and self.views < 1:
+            raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
+
+
 def predict(
     model: nn.Module,
     split: ImageSplit,
@@ -36,7 +50,7 @@ def predict(
     same at every call. Probabilities are averaged; logits are then their logarithms.
     """
     if views < 1:
-        raise ConfigError(f"eval.views={views} must be 1 or more; 1 is the picture as it is")
+        raise ConfigError(f"views={views} must be 1 or more; 1 is the picture as it is")
     if views == 1:
         logits = logits_of(model, split.images, batch_size=batch_size, dtype=dtype)
     else:

@@ -103,6 +103,7 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
     path = Path(ckpt).expanduser()
     if path.name == RunFolder(path).last.name:
+        log.info("taking the best epoch of the run, not its last: best.safetensors")
         path = path.parent
     if path.is_dir():
         run = RunFolder(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,6 +69,16 @@ class RunFolder:
         """Folder of one evaluation: the split, or <data>_<split> for another data set."""
         return self.path / "eval" / name
 
+    def clear(self) -> bool:
+        """Remove what a former run left here, keeping foreign files; true if there was any."""
+        names = ("status.json", "best.safetensors", "last.ckpt", "previous.ckpt", "next.ckpt")
+        old = [self.path / name for name in names if (self.path / name).exists()]
+        for path in [*old, self.history, self.log]:
+            path.unlink(missing_ok=True)
+        for folder in ("eval", "tensorboard", "plots"):
+            shutil.rmtree(self.path / folder, ignore_errors=True)
+        return bool(old)
+
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty when there is none."""
         return json.loads(self.status.read_text()) if self.status.is_file() else {}
@@ -120,10 +132,14 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     return dict(content)
 
 
-def new_run_path(parent: Path, data: str, model: str) -> Path:
-    """<date>_<time>_<data>_<model> below parent, with a number behind it when that is taken."""
+def make_run_folder(parent: Path, data: str, model: str) -> Path:
+    """Make <date>_<time>_<data>_<model> below parent, with a number behind it when taken."""
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{data}_{model}"
-    path, number = parent / name, 2
-    while path.exists():
-        path, number = parent / f"{name}_{number}", number + 1
-    return path
+    for number in itertools.count(1):
+        path = parent / (name if number == 1 else f"{name}_{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # a run that began in the same second
+            continue
+        return path
+    raise AssertionError("unreachable")

@@ -11,14 +11,19 @@ from braintumor.runs.folder import RunFolder
 
 
 @contextmanager
-def open_tensorboard(run: RunFolder, wanted: bool) -> Iterator[Callable[[EpochRecord], None]]:
-    """A function that writes one epoch's figures to <run>/tensorboard, or nothing unless wanted."""
+def open_tensorboard(
+    run: RunFolder, wanted: bool, first_epoch: int
+) -> Iterator[Callable[[EpochRecord], None]]:
+    """A function that writes one epoch's figures to <run>/tensorboard, or nothing unless wanted.
+
+    first_epoch: what an interrupted run wrote from this epoch on is dropped.
+    """
     if not wanted:
         yield lambda record: None
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(run.path / "tensorboard"))
+    writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch)
 
     def write(record: EpochRecord) -> None:
         for name, value in dataclasses.asdict(record).items():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from braintumor.errors import ConfigError, TrainingError
 from braintumor.records import EpochRecord
 
 Metric = Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_auroc"]
@@ -24,6 +25,13 @@ class EarlyStoppingSettings:
     patience: int | None
     min_delta: float
 
+    def __post_init__(self) -> None:
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(
+                f"train.early_stopping.patience={self.patience} would stop before it began; "
+                "give 1 or more, or null to never stop early"
+            )
+
 
 @dataclass
 class Best:
@@ -36,8 +44,16 @@ class Best:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def cost_of(self, record: EpochRecord) -> float:
-        """The watched metric with lower meaning better; a NaN counts as worst."""
+        """The watched metric with lower meaning better; a NaN counts as worst.
+
+        Raises TrainingError when the first epoch already has no such figure.
+        """
         value = getattr(record, self.settings.metric)
+        if math.isnan(value) and record.epoch == 1:
+            raise TrainingError(
+                f"train.early_stopping.metric={self.settings.metric} is undefined on this "
+                "validation split, as when a class has no image there; choose val_loss"
+            )
         cost = value if self.settings.metric == "val_loss" else -value
         return math.inf if math.isnan(cost) else cost
 

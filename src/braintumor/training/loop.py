@@ -60,7 +60,9 @@ def fit(
                 started = time.perf_counter()
                 bar.set_description(f"epoch {state.epoch + 1}")
                 order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
-                loss, accuracy = _train_epoch(state, train, order, recipe, augment, loss_of, bar)
+                loss, accuracy = _train_epoch(
+                    state, train, order, recipe, augment, loss_of, dtype, bar
+                )
                 trained = time.perf_counter()
                 figures = validate(state.evaluated, val, settings.batch_size, dtype)
                 state.epoch += 1
@@ -86,11 +88,11 @@ def _train_epoch(
     recipe: Recipe,
     augment: Augment,
     loss_of: Loss,
+    dtype: torch.dtype,
     bar: tqdm,
 ) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
     settings, device, model = recipe.train, train.images.device, state.model
-    dtype = choose_precision(settings.precision, device)
     trainable = [p for p in model.parameters() if p.requires_grad]
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
     model.train()
@@ -114,8 +116,7 @@ def _train_epoch(
             torch.nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        if state.ema:
-            state.ema.update_parameters(model)
+        state.update_ema()
 
         # kept on the device: reading a number here would wait for the GPU at every step
         losses.append(loss.detach() * len(index_B))

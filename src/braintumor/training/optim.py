@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
-from braintumor.settings import call, did_you_mean
+from braintumor.settings import call, did_you_mean, not_negative
 
 Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
 
@@ -29,7 +29,8 @@ def build_optimizer(
     Weight decay skips vectors (biases, norms): it is meant for what multiplies inputs.
     """
     options = {k: v for k, v in options.items() if k not in ("lr", "head_lr_scale")}
-    name, decay = options.pop("name"), float(options.pop("weight_decay"))
+    name = options.pop("name")
+    decay = not_negative(options.pop("weight_decay"), "optimizer.weight_decay")
     known: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adamw": _adamw,
         "adam": _adam,
@@ -76,7 +77,7 @@ class Schedule:
     def __init__(self, options: Mapping[str, Any], epochs: int, steps_per_epoch: int):
         options = dict(options)
         name = options.pop("name")
-        self.warmup_epochs = float(options.pop("warmup_epochs"))
+        self.warmup_epochs = not_negative(options.pop("warmup_epochs"), "scheduler.warmup_epochs")
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.factor = 1.0
         self.plateau: Plateau | None = None
@@ -152,6 +153,9 @@ def warm_restarts(*, first_epochs: int, growth: int, min_factor: float) -> Shape
 
     Source: Loshchilov 2017, arXiv:1608.03983, eq. 5.
     """
+
+    if first_epochs < 1 or growth < 1:
+        raise ConfigError("`scheduler.first_epochs` and `scheduler.growth` should be 1 or more")
 
     def shape(done: float, epochs: float) -> float:
         length = float(first_epochs)

@@ -13,7 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import Precision
+from braintumor.settings import not_negative
 from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule, build_optimizer
 
 
@@ -93,6 +95,8 @@ class FitState:
     schedule: Schedule = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
     ema: AveragedModel | None = field(init=False, default=None)
+    ema_decay: float = field(init=False, default=0.0)
+    ema_steps: int = field(init=False, default=0)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -106,10 +110,14 @@ class FitState:
             self.model.load_state_dict(self.best.weights)
         self.phase, self.phase_epoch, self.best.bad_epochs = index, 0, 0
         self.model.set_trainable(phase.trainable)
-        lr = phase.lr if phase.lr is not None else float(recipe.optimizer["lr"])
+        own = phase.lr is not None
+        lr = not_negative(
+            phase.lr if own else recipe.optimizer["lr"],
+            f"train.phases[{index}].lr" if own else "optimizer.lr",
+        )
         scales = {
-            "backbone": recipe.backbone_lr_scale,
-            "head": float(recipe.optimizer["head_lr_scale"]),
+            "backbone": not_negative(recipe.backbone_lr_scale, "model.backbone.lr_scale"),
+            "head": not_negative(recipe.optimizer["head_lr_scale"], "optimizer.head_lr_scale"),
         }
         self.optimizer = build_optimizer(
             recipe.optimizer, self.model.parameter_groups(), lr, scales
@@ -119,8 +127,19 @@ class FitState:
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.ema = None
         if recipe.train.ema_decay:
-            average = get_ema_multi_avg_fn(recipe.train.ema_decay)
-            self.ema = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+            self.ema = AveragedModel(self.model, multi_avg_fn=self._average, use_buffers=True)
+            self.ema_decay, self.ema_steps = recipe.train.ema_decay, 0
+
+    def update_ema(self) -> None:
+        """After a step: move the average towards the weights."""
+        if self.ema:
+            self.ema.update_parameters(self.model)
+            self.ema_steps += 1
+
+    def _average(self, averaged: Any, current: Any, _: Any) -> None:
+        # the decay grows from 0.1, or in a short run the first step's weights would stay in it
+        decay = min(self.ema_decay, (1 + self.ema_steps) / (10 + self.ema_steps))
+        get_ema_multi_avg_fn(decay)(averaged, current, None)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -132,6 +151,7 @@ class FitState:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
+            "ema_steps": self.ema_steps,
             "best": self.best.state_dict(),
         }
 
@@ -147,4 +167,16 @@ class FitState:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
+            self.ema_steps = state["ema_steps"]
         self.best.load_state_dict(state["best"])
+
+
+def check_recipe(recipe: Recipe, model: Classifier) -> None:
+    """Raises ConfigError now for what would else stop the training in its last phase.
+
+    Enters every phase once; the model is left trainable as the last one wants it.
+    """
+    build_loss(recipe.loss, None)
+    state = FitState(model, Best(recipe.train.early_stopping))
+    for index in range(len(recipe.train.phases)):
+        state.enter(index, recipe, steps_per_epoch=1, dtype=torch.float32)
