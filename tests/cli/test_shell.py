@@ -64,6 +64,8 @@ def test_answers_come_within_a_second(arguments: list[str], tmp_path: Path) -> N
         (["data=foldr"], "`folder`"),
         (["experiment=attention_transfr"], "`attention_transfer`"),
         (["modle=cnn"], "`model`"),
+        (["data.root=mri"], "data=folder"),
+        (["scheduler.growth=2"], "scheduler=warm_restarts"),
     ],
 )
 def test_a_mistyped_option_names_the_nearest(

@@ -12,12 +12,12 @@ import torch
 
 from braintumor.data.augment import AugmentSettings, build_augment
 from braintumor.data.loader import ImageSplit
-from braintumor.errors import TrainingError
+from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import build_model
 from braintumor.records import EpochRecord
 from braintumor.training.early_stopping import Best, EarlyStoppingSettings
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings
+from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings, check_recipe
 
 SIDE, CLASSES = 32, 3
 MODEL = {
@@ -199,6 +199,40 @@ def test_ema_weights_are_the_ones_validated_and_kept() -> None:
     assert state.ema is not None
     assert weights_equal(state.best.weights, state.ema.module.state_dict())
     assert not weights_equal(state.best.weights, state.model.state_dict())
+
+
+def test_ema_of_a_short_run_follows_the_weights() -> None:
+    """Without warm-up a decay of 0.999 would still hold the first weights after eight steps."""
+    plan = recipe((Phase(2),), ema_decay=0.999)
+    state = new_state(plan)
+    name = next(n for n, p in state.model.head.named_parameters() if p.ndim == 2)
+    first = state.model.head.state_dict()[name].clone()
+    run(state, plan)
+    assert state.ema is not None
+    last = state.model.head.state_dict()[name]
+    average = state.ema.module.head.state_dict()[name]
+    assert (average - last).norm() < (average - first).norm()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"phases": (Phase(1), Phase(1, "lastblock"))}, "lastblock"),
+        ({"phases": (Phase(1), Phase(1, 9))}, "trainable=9"),
+        ({"phases": (Phase(1), Phase(1, "all", -1.0))}, r"train\.phases\[1\]\.lr=-1"),
+    ],
+)
+def test_a_mistake_in_the_last_phase_is_found_before_the_first(
+    changes: dict[str, Any], message: str
+) -> None:
+    plan = recipe(**changes)
+    with pytest.raises(ConfigError, match=message):
+        check_recipe(plan, new_state(plan).model)
+
+
+def test_no_patience_is_refused() -> None:
+    with pytest.raises(ConfigError, match="patience=0"):
+        EarlyStoppingSettings("val_loss", 0, 0.0)
 
 
 def test_max_epochs_caps_every_phase() -> None:
