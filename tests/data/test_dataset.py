@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,13 +233,19 @@ def test_every_preset_without_data_says_what_it_needs(
         read_dataset(data_section(preset), 16, progress=False)
 
 
-def test_progress_goes_to_stderr(
-    make_tree: MakeTree, data_section: Section, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_goes_to_stderr_where_it_is_a_terminal(
+    make_tree: MakeTree,
+    data_section: Section,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     read_dataset(data_section("folder", root=make_tree("a/1.png", "b/1.png")), 8, progress=True)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "reading images" in captured.err
+    assert ("reading images" in captured.err) == is_terminal
 
 
 @pytest.mark.real_data

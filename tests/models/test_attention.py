@@ -60,6 +60,15 @@ def test_mhsa_residual_adds_the_input_and_norm_ignores_its_scale() -> None:
     torch.testing.assert_close(ours(x), x + without)
 
 
+def test_mhsa_with_residual_starts_as_the_identity_and_can_leave_it() -> None:
+    """So that pretrained features survive the first steps."""
+    torch.manual_seed(0)
+    ours, x = plain_mhsa(16, residual=True), torch.randn(2, 16, 3, 3)
+    torch.testing.assert_close(ours(x), x)
+    ours(x).square().mean().backward()
+    assert ours.out.weight.grad.norm() > 0
+
+
 def test_mhsa_without_positions_commutes_with_permuting_cells() -> None:
     torch.manual_seed(0)
     x, order = torch.randn(2, 16, 3, 4), torch.randperm(12)
@@ -67,7 +76,7 @@ def test_mhsa_without_positions_commutes_with_permuting_cells() -> None:
     def permute(map_: torch.Tensor) -> torch.Tensor:
         return map_.flatten(2)[..., order].reshape(map_.shape)
 
-    blind, placed = plain_mhsa(16, residual=True), plain_mhsa(16, residual=True, position="sine")
+    blind, placed = plain_mhsa(16), plain_mhsa(16, position="sine")
     torch.testing.assert_close(blind(permute(x)), permute(blind(x)))
     assert not torch.allclose(placed(permute(x)), permute(placed(x)), atol=1e-3)
 

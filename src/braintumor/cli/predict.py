@@ -40,10 +40,15 @@ def run(settings: Settings, job: Job) -> None:
     model, card = load_classifier(path, device)
     nobody_knows = np.zeros(len(paths), dtype=np.int64)  # labels are not read below
     split = load_split(images, nobody_knows, tuple(paths), np.arange(len(paths)), device)
+    precision = settings["precision"] or card.settings["train"]["precision"]
     predictions = predict(
-        model, split, card.classes, batch_size=settings["batch_size"],
-        dtype=choose_precision(settings["precision"], device), views=settings["views"],
-    )  # fmt: skip
+        model,
+        split,
+        card.classes,
+        batch_size=settings["batch_size"],
+        dtype=choose_precision(precision, device),
+        views=settings["views"] or card.settings["eval"]["views"],
+    )
     named = settings["run_dir"] or f"predictions/{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = job.sweep_folder or Path(named).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
