@@ -26,8 +26,8 @@ $(READY): requirements.lock pyproject.toml
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $$uv pip install --quiet --no-deps -e .
 	@touch $@
 
-demo: $(READY)       ## train on phantoms and print the report's path: 3 minutes on 2 cores
-	$(BIN)/bt-train
+demo: $(READY)       ## train on phantoms and print where the report is: a minute or two
+	$(BIN)/bt-train experiment=demo
 
 check: $(READY)      ## format, lint, types
 	$(BIN)/ruff format --check src tests scripts
