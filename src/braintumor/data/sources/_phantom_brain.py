@@ -29,8 +29,8 @@ class Fields:
 def brain_fields(
     canvas: Canvas, a: Anatomy, cavity: np.ndarray, grain: np.ndarray, z: float
 ) -> Fields:
-    """The fields of a slice. Neighbouring slices share most of their folds."""
-    cos, sin = math.cos(8.0 * z), math.sin(8.0 * z)
+    """The fields of a slice. Folds change within a few millimetres of height."""
+    cos, sin = math.cos(24.0 * z), math.sin(24.0 * z)
     coarse = canvas.field(a.folds[0] * cos + a.folds[1] * sin)
     bend = 1.5 * canvas.field(a.folds[1] * cos - a.folds[0] * sin)
     x, y = np.abs(canvas.x), canvas.y

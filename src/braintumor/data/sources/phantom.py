@@ -8,6 +8,7 @@ What a model scores on phantoms says that the code works, nothing about medicine
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from braintumor.data.sources._phantom_anatomy import (
 )
 from braintumor.data.sources._phantom_base import draw_fossa, draw_vessels
 from braintumor.data.sources._phantom_brain import brain_fields, draw_brain, draw_ventricles
-from braintumor.data.sources._phantom_canvas import ALL, Canvas, soft, waves
+from braintumor.data.sources._phantom_canvas import ALL, Canvas, Pose, soft, waves
 from braintumor.data.sources._phantom_face import draw_face, draw_outside
 from braintumor.data.sources._phantom_lesions import (
     Lesion,
@@ -40,6 +41,7 @@ from braintumor.runtime import mix_seed
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 _BEND = 0.016  # head units: how far soft tissue strays from the textbook, standard deviation
+_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less whole numbers, spread evenly
 _LEVELS = 4096  # of the signal before windowing, as a scanner's 12 bits
 
 
@@ -94,8 +96,16 @@ class Phantom:
         number, slice_number = self._place[item.path]
         patient = _draw_patient(self._seed, number)
         rng = np.random.default_rng(mix_seed(self._seed, "phantom", number, slice_number))
-        z = patient.height + patient.reach * rng.uniform(-0.7, 0.7)
-        return rng, patient.anatomy, patient.lesion, z
+        # Four slices from bottom to top like a scan, then four between them, and so on:
+        # never twice at nearly the same height.
+        layer, step = divmod(slice_number, 4)
+        place = (step + (0.5 + layer * _GOLDEN) % 1 + rng.uniform(-0.1, 0.1)) / 4
+        z = patient.height + patient.reach * (1.8 * place - 0.9)
+        # The head moves a little while it is scanned.
+        pose, move = patient.anatomy.pose, rng.normal(0, (0.006, 0.006, 0.025))
+        centre = pose.centre[0] + move[0], pose.centre[1] + move[1]
+        pose = Pose(centre, pose.scale, pose.angle + move[2])
+        return rng, dataclasses.replace(patient.anatomy, pose=pose), patient.lesion, z
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +178,7 @@ def render(
 
 def _bend(canvas: Canvas, anatomy: Anatomy, z: float) -> tuple[np.ndarray, np.ndarray]:
     """Small random shifts of all soft tissue, so that no structure is a perfect ellipse."""
-    cos, sin = math.cos(3 * z), math.sin(3 * z)
+    cos, sin = math.cos(9 * z), math.sin(9 * z)
     w = anatomy.warp
     dx, dy = canvas.field(w[0] * cos + w[1] * sin), canvas.field(w[2] * cos + w[3] * sin)
     return _BEND * dx, _BEND * dy
