@@ -14,6 +14,12 @@ from support import TINY, Command
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands keep for later runs goes to a folder of the tests."""
+    os.environ["BT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def nickparvar() -> Path:
     """Folder of the real images: Training/ and Testing/ with four classes each."""

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.data import dataset
+from braintumor.data import reading
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import COLUMNS, class_table
 from braintumor.data.split import assign_splits
@@ -80,7 +80,7 @@ def test_result_does_not_depend_on_the_number_of_threads(
 ) -> None:
     root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(50)))
     one = read(root)
-    monkeypatch.setattr(dataset, "_BATCH", 1)
+    monkeypatch.setattr(reading, "_BATCH", 1)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(7), raising=False)
     two = read(root)
     pd.testing.assert_frame_equal(one.manifest, two.manifest)
@@ -215,11 +215,11 @@ def test_patient_becomes_the_group(
 def test_array_hash_depends_on_shape_and_values() -> None:
     flat = np.arange(12, dtype=np.uint8)
     arrays = [flat.reshape(3, 4), flat.reshape(4, 3), flat.reshape(3, 4) + 1]
-    hashes = {dataset._content_hash(array) for array in arrays}
+    hashes = {reading._content_hash(array) for array in arrays}
     assert len(hashes) == 3
-    assert dataset._content_hash(arrays[1].copy()) in hashes
+    assert reading._content_hash(arrays[1].copy()) in hashes
     strided = np.repeat(arrays[0], 2, axis=1)[:, ::2]
-    assert dataset._content_hash(strided) == dataset._content_hash(arrays[0])
+    assert reading._content_hash(strided) == reading._content_hash(arrays[0])
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,10 @@ def test_binary_collapse_keeps_no_tumor_and_joins_the_rest() -> None:
     assert collapse_to_binary(labels) == ["tumor", "no_tumor", "tumor", "tumor"]
 
 
-def test_binary_collapse_needs_a_class_without_tumor() -> None:
-    with pytest.raises(DataError, match="no_tumor"):
-        collapse_to_binary(["glioma", "pituitary"])
+def test_tumours_alone_collapse_to_tumor() -> None:
+    assert collapse_to_binary(["glioma", "pituitary", "tumor"]) == ["tumor"] * 3
+
+
+def test_binary_collapse_refuses_a_class_that_may_be_the_healthy_one() -> None:
+    with pytest.raises(DataError, match=r"glioma, grade_0; rename .* to no_tumor"):
+        collapse_to_binary(["glioma", "grade_0"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braintumor.data.split import assign_splits
+from braintumor.data.split import SplitKind, assign_splits, refuse_crossing, seen_in_training
 from braintumor.errors import ConfigError, DataError
 
 
@@ -216,3 +216,123 @@ def test_class_that_only_the_test_split_has_is_refused() -> None:
     manifest.loc[manifest["label"] == "c", "split"] = "test"
     with pytest.raises(DataError, match="class c has no training image"):
         assign_splits(manifest, "official", 0, 0.2, 0.2)
+
+
+def crossing() -> pd.DataFrame:
+    """90 images a class in groups of three, of which every third image is an official test one."""
+    manifest = manifest_of({"a": 90, "b": 90}, slices=3)
+    manifest["split"] = np.where(manifest.index % 3 == 0, "test", "train")
+    manifest.loc[manifest["group"].str.endswith(("0", "1", "2", "3")), "split"] = "train"
+    return manifest
+
+
+def test_official_clean_drops_the_copies_of_test_images_from_training() -> None:
+    manifest = crossing()
+    out, kind = assign_splits(manifest, "official_clean", 0, 0.25, 0.2)
+    assert kind == "official_clean"
+    assert ((out["split"] == "test") == (manifest["split"] == "test")).all()
+    leaky = manifest["group"].isin(manifest.loc[manifest["split"] == "test", "group"])
+    assert ((out["split"] == "excluded") == (leaky & (manifest["split"] == "train"))).all()
+    assert (out.loc[~leaky, "split"].value_counts() > 0).reindex(["train", "val"]).all()
+    refuse_crossing(out)
+
+
+def test_official_keeps_the_copies_of_test_images_in_training() -> None:
+    manifest = crossing()
+    out, _ = assign_splits(manifest, "official", 0, 0.25, 0.2)
+    assert ((out["split"] == "test") == (manifest["split"] == "test")).all()
+    assert not (out["split"] == "excluded").any()
+    with pytest.raises(DataError, match=r"36 groups .* with 108 images .* a-4, a-5, a-6, …"):
+        refuse_crossing(out)  # 18 of 30 groups a class: the numbers that end in 4 to 9
+
+
+def test_copies_of_an_official_validation_split_leave_training() -> None:
+    manifest = manifest_of({"a": 30, "b": 30}, slices=3)
+    manifest["split"] = ["val", "train", "train"] * 5 + ["train"] * 10 + ["test"] * 5 + (
+        ["train"] * 20 + ["val"] * 5 + ["test"] * 5
+    )  # fmt: skip
+    out, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)
+    assert out["split"].tolist() == ["val", "excluded", "excluded"] * 5 + ["train"] * 10 + [
+        "test"
+    ] * 5 + (["train"] * 18 + ["excluded"] * 2 + ["val"] * 5 + ["test"] * 5)
+
+
+kinds = st.sampled_from(["official", "official_clean", "stratified", "grouped"])
+structure = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 8), st.integers(0, 3)), min_size=8, max_size=40
+)  # class, images and own test images of a group
+
+
+@settings(max_examples=60, deadline=None)
+@given(structure, kinds, st.booleans(), st.booleans(), st.integers(0, 2**31))
+def test_validation_shares_no_group_with_training_under_any_split(
+    groups: list[tuple[int, int, int]], kind: SplitKind, mixed: bool, has_val: bool, seed: int
+) -> None:
+    rows = [
+        (f"{g}/{i}.png", "abc"[(label + (mixed and i % 4 == 3)) % 3],
+         "test" if i < tests else "val" if has_val and (g + i) % 5 == 0 else "train",
+         f"g{g}" if size > 1 else None)
+        for g, (label, size, tests) in enumerate(
+            [(k, 2, t) for k in range(3) for t in (0, 0, 0, 0, 0, 2)] + groups
+        )
+        for i in range(size)
+    ]  # fmt: skip
+    manifest = pd.DataFrame(rows, columns=["path", "label", "split", "group"]).astype("str")
+    out, _ = assign_splits(manifest, kind, seed, 0.2, 0.2)
+    pd.testing.assert_frame_equal(manifest.drop(columns="split"), out.drop(columns="split"))
+    assert out["split"].isin(["train", "val", "test", "excluded"]).all()
+    splits_of = out[out["group"].notna()].groupby("group")["split"].agg(set)
+    assert not splits_of.map(lambda s: {"train", "val"} <= s).any()
+    if kind in ("grouped", "official_clean"):
+        refuse_crossing(out)
+        assert not seen_in_training(out, "test").any()
+    if kind in ("grouped", "stratified"):
+        assert not (out["split"] == "excluded").any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(structure, st.integers(0, 2**31), st.floats(0.1, 0.4), st.floats(0.1, 0.4))
+def test_grouped_shares_are_off_by_at_most_the_largest_group(
+    groups: list[tuple[int, int, int]], seed: int, val: float, test: float
+) -> None:
+    """With one class a group: a group is taken only if it is less than twice what is wanted."""
+    sized = [(k, 2) for k in range(3) for _ in range(6)] + [(k, size) for k, size, _ in groups]
+    rows = [
+        (f"{g}/{i}.png", "abc"[label], None, f"g{g}" if size > 1 else None)
+        for g, (label, size) in enumerate(sized)
+        for i in range(size)
+    ]
+    manifest = pd.DataFrame(rows, columns=["path", "label", "split", "group"]).astype("str")
+    out, _ = assign_splits(manifest, "grouped", seed, val, test)
+    for k, label in enumerate("abc"):
+        largest = max(size for of, size in sized if of == k)
+        counts = out.loc[out["label"] == label, "split"].value_counts()
+        n = counts.sum()
+        assert abs(counts["test"] - max(round(n * test), 1)) <= largest
+        assert abs(counts["val"] - max(round((n - counts["test"]) * val), 1)) <= largest
+
+
+def test_seen_in_training_names_copies_and_patients_of_the_split() -> None:
+    """Of the test images: a lone one, a pair of its own, copies of t, v and of an excluded one."""
+    rows = [
+        ("test", None), ("test", "own"), ("test", "own"), ("train", "t"), ("test", "t"),
+        ("val", "v"), ("test", "v"), ("train", None), ("excluded", "x"), ("test", "x"),
+        ("train", "w"), ("val", "w"), ("val", "own v"), ("val", "own v"),
+    ]  # fmt: skip
+    manifest = pd.DataFrame(rows, columns=["split", "group"]).astype("str")
+    assert seen_in_training(manifest, "test").tolist() == [False] * 3 + [True, True, False]
+    assert seen_in_training(manifest, "val").tolist() == [False, True, False, False]
+    assert seen_in_training(manifest, "train").tolist() == [False] * 3
+    assert seen_in_training(manifest, "test").dtype == bool
+
+
+def test_excluded_images_do_not_count_as_crossing() -> None:
+    rows = [("test", "g"), ("excluded", "g"), ("train", "h"), ("train", None), ("test", None)]
+    refuse_crossing(pd.DataFrame(rows, columns=["split", "group"]).astype("str"))
+
+
+def test_a_class_whose_training_images_are_all_copies_is_refused() -> None:
+    manifest = crossing()
+    manifest.loc[manifest["label"] == "b", "group"] = "one patient"
+    with pytest.raises(DataError, match=r"class b has no training image \(\d+ are excluded"):
+        assign_splits(manifest, "official_clean", 0, 0.2, 0.2)

@@ -8,33 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from braintumor.cli.console import describe_data, log
+from braintumor.data.audit import audit_images, describe_pairs
 from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.findings import five_lines, summarise, write_audit
 from braintumor.data.manifest import class_table
 from braintumor.data.split import assign_splits
 from braintumor.errors import DataError
-from braintumor.runs.checkpoint import Card
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
-    """The data set that `settings["data"]` names, decoded, labelled, and with splits assigned.
+    """The data set that `settings["data"]` names: decoded, labelled, audited, divided.
 
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
     options = settings["data"]
     data = read_dataset(options, image_size, progress=True)
+    audit = audit_images(data.manifest, data.prints)
     manifest, kind = assign_splits(
-        data.manifest,
+        data.manifest.assign(group=audit.group),
         settings["split"],
         settings["seed"],
         options["val_fraction"],
         options["test_fraction"],
+        folds=settings.get("folds"),
+        fold=settings.get("fold"),
     )
-    data = dataclasses.replace(data, manifest=manifest)
+    data = dataclasses.replace(data, manifest=manifest, audit=audit)
     log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
     describe_data(class_table(manifest), data.ignored, len(data.unreadable))
+    for line in five_lines(summarise(manifest, audit)):
+        log.info("%s", line)
     return data
 
 
@@ -54,9 +59,13 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
 
 
 def explore(data: Dataset, folder: Path) -> dict[str, Path]:
-    """Class and size tables as CSV, pictures of both and of samples under plots/: title -> file."""
+    """Tables of classes, sizes and copies, and pictures of all three under plots/: title -> file.
+
+    classes.csv, image_sizes.csv, audit.json, duplicates.csv.
+    """
     from braintumor.data.manifest import class_table, size_table
     from braintumor.evaluation.plots.class_balance import draw_class_balance
+    from braintumor.evaluation.plots.copies import choose_pairs, draw_copies
     from braintumor.evaluation.plots.image_sizes import draw_image_sizes
     from braintumor.evaluation.plots.samples import draw_samples
     from braintumor.evaluation.plots.style import to_png
@@ -70,6 +79,10 @@ def explore(data: Dataset, folder: Path) -> dict[str, Path]:
         "image_sizes": draw_image_sizes(data.manifest),
         "samples": draw_samples(data.pixels, labels, data.classes),
     }
+    if data.audit:
+        write_audit(folder, data.manifest, data.audit)
+        pairs = choose_pairs(describe_pairs(data.manifest, data.audit.pairs))
+        figures["copies"] = draw_copies(data.pixels, data.manifest["path"], pairs)
     for name, figure in figures.items():
         write_atomic(folder / "plots" / f"{name}.png", to_png(figure))
     return explored(folder)
@@ -77,19 +90,10 @@ def explore(data: Dataset, folder: Path) -> dict[str, Path]:
 
 def explored(folder: Path) -> dict[str, Path]:
     """The pictures that `explore` left in a folder: title -> file."""
-    titles = {"class_balance": "Images by class and split", "samples": "Samples of each class"}
+    titles = {
+        "class_balance": "Images by class and split",
+        "samples": "Samples of each class",
+        "copies": "Copies found",
+    }
     files = {title: folder / "plots" / f"{name}.png" for name, title in titles.items()}
     return {title: file for title, file in files.items() if file.is_file()}
-
-
-def warn_of_training_images(hashes: pd.Series, card: Card, split: str) -> dict[str, str]:
-    """Say how many of these images the model was trained on, byte for byte; for the report too.
-
-    hashes: sha256 of the images to be evaluated. Mirrored or re-encoded copies are not seen.
-    """
-    known = int(hashes.isin(card.training_hashes).sum())
-    if not known or split == "train":
-        return {}
-    share = f"{known:,} of {len(hashes):,} images"
-    log.warning("  %s are byte for byte images that the model was trained on", share)
-    return {"byte-identical to a training image": share}

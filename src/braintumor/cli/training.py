@@ -15,7 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from braintumor import __version__
 from braintumor.cli.console import describe_epoch, log
-from braintumor.cli.evaluate import evaluate
+from braintumor.cli.evaluate import evaluate, truth_of_own
 from braintumor.cli.inputs import explore, explored, labels_of, read_data
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
@@ -172,7 +172,8 @@ def _train(work: Work, run: RunFolder, *, resume: bool) -> None:
 
 def make_card(work: Work, validation: Mapping[str, Any]) -> Card:
     """The card of a checkpoint of this work; validation: the record of its epoch."""
-    seen = work.data.manifest.loc[work.data.manifest["split"] == "train", "sha256"]
+    # validation chose the epoch, so its images are known to the model as well
+    seen = work.data.manifest["split"].isin(("train", "val")).to_numpy()
     finite = {k: v if v == v else None for k, v in validation.items()}
     return Card(
         version=__version__,
@@ -189,7 +190,8 @@ def make_card(work: Work, validation: Mapping[str, Any]) -> Card:
         epoch=validation["epoch"],
         validation=finite,
         parameters=_count_parameters(work.model),
-        training_hashes=tuple(sorted(set(seen))),
+        training_hashes=tuple(sorted(set(work.data.manifest.loc[seen, "sha256"]))),
+        training_phashes=tuple(sorted(set(work.data.phashes[seen].tolist()))),
     )
 
 
@@ -209,6 +211,7 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         rows,
         run.evaluation("test"),
         split="test",
+        truth=truth_of_own(work.data, "test"),
         about=about_run(run, card),
         history=run.read_history(),
         pictures=explored(run.path),

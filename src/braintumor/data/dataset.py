@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 import inspect
-import os
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from braintumor.data.images import Image, decode, resize
+from braintumor.data.audit import Audit
+from braintumor.data.fingerprint import Prints, phashes
 from braintumor.data.labels import collapse_to_binary, harmonise
 from braintumor.data.manifest import COLUMNS
+from braintumor.data.reading import Facts, Fit, read_images
 from braintumor.data.sources import Item, Source, build_source
-from braintumor.errors import ConfigError, DataError, MachineError
-from braintumor.files import sha256_of
+from braintumor.errors import ConfigError, DataError
 from braintumor.settings import did_you_mean, find_builder, typed
 
 # N images, S side of the square in pixels
 
-Fit = Literal["stretch", "pad"]
-
-_BATCH = 16  # images a thread reads before it hands over; one by one costs a third of the speed
 _NAMED = 20  # unreadable images that a message lists; the count covers all
 
 
@@ -54,6 +49,7 @@ class Dataset:
         split being the data set's own (NaN where it has none).
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
     classes: sorted. ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
+    prints: what recognises each image, in the order of the rows.  audit: once there was one.
     """
 
     manifest: pd.DataFrame
@@ -61,15 +57,18 @@ class Dataset:
     classes: tuple[str, ...]
     ignored: Mapping[str, int]
     unreadable: list[tuple[str, str]]
+    prints: Prints
+    audit: Audit | None = None
 
+    @property
+    def thumbnails(self) -> np.ndarray:
+        """Grey thumbnails: uint8 (N, T, T)."""
+        return self.prints.thumbnails
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """One image after a worker thread had it: decoded, resized, or the reason why not."""
-
-    square: np.ndarray | None = None
-    row: tuple[str, int, int, str] = ("", 0, 0, "")  # sha256, width, height, mode
-    reason: str = ""
+    @functools.cached_property
+    def phashes(self) -> np.ndarray:
+        """Perceptual hashes of 256 bits as hex: str (N,)."""
+        return self.audit.phashes if self.audit else phashes(self.thumbnails)
 
 
 def read_dataset(
@@ -92,17 +91,19 @@ def read_dataset(
         raise ConfigError(f"data.image_size={image_size} should be at least 1 pixel")
     items = _labelled(source.items, settings)
     found = _classes(items, settings.name, least=1 if classes else 2)
-    pixels, rows, unreadable = _read_all(source, items, image_size, settings.fit, progress)
-    if unreadable and not settings.skip_unreadable:
-        raise DataError(_list_unreadable(unreadable, len(items)))
-    manifest = _manifest(items, rows)
+    read = read_images(source, items, image_size, settings.fit, progress=progress)
+    if read.unreadable and not settings.skip_unreadable:
+        raise DataError(_list_unreadable(read.unreadable, len(items)))
+    manifest = _manifest(items, read.facts)
     lost = set(found) - set(manifest["label"])
     if lost:
         raise DataError(
             f"no image of class {', '.join(sorted(lost))} can be read; the first reason: "
-            f"{unreadable[0][0]}: {unreadable[0][1]}"
+            f"{read.unreadable[0][0]}: {read.unreadable[0][1]}"
         )
-    return Dataset(manifest, pixels, classes or found, source.ignored, unreadable)
+    return Dataset(
+        manifest, read.pixels, classes or found, source.ignored, read.unreadable, read.prints
+    )
 
 
 def _open(data: Mapping[str, Any]) -> tuple[DataSettings, Source]:
@@ -149,102 +150,11 @@ def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
     return classes
 
 
-def _read_all(
-    source: Source, items: Sequence[Item], size_px: int, fit: Fit, progress: bool
-) -> tuple[np.ndarray, list[tuple[str, int, int, str] | None], list[tuple[str, str]]]:
-    """Pixels of the readable images; one manifest row an item, None if unreadable; reasons."""
-    pixels = _allocate(len(items), size_px)
-    rows: list[tuple[str, int, int, str] | None] = []
-    unreadable = []
-    count = 0
-    results = _in_threads(source, items, size_px, fit)
-    bar = tqdm(
-        results, "reading images", len(items), unit="img", disable=None if progress else True
-    )
-    for item, result in zip(items, bar, strict=True):
-        if result.square is None:
-            unreadable.append((item.path, result.reason))
-            rows.append(None)
-            continue
-        if result.square.ndim > pixels.ndim - 1:  # the first one in colour
-            pixels = _in_colour(pixels, count)
-        if result.square.ndim < pixels.ndim - 1:  # grey among colour
-            for channel in range(3):  # ten times faster than broadcasting a last axis
-                pixels[count, ..., channel] = result.square
-        else:
-            pixels[count] = result.square
-        rows.append(result.row)
-        count += 1
-    return pixels[:count], rows, unreadable
-
-
-def _in_threads(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> Iterator[_Read]:
-    """Read items on all cores, handed out in their order; few are held at a time."""
-    affinity = getattr(os, "sched_getaffinity", None)  # cores of this process; Linux only
-    workers = len(affinity(0)) if affinity else os.cpu_count() or 1
-    batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
-    waiting: deque[Future[list[_Read]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:  # Pillow, hashlib and read() release the GIL
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_read_batch, source, batch, size_px, fit))
-                if len(waiting) > 2 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _read_batch(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> list[_Read]:
-    return [_read_one(source, item, size_px, fit) for item in items]
-
-
-def _read_one(source: Source, item: Item, size_px: int, fit: Fit) -> _Read:
-    try:
-        raw = source.read(item)
-        image: Image = decode(raw)
-    except (DataError, OSError) as error:
-        return _Read(reason=str(error))
-    square = resize(image.pixels, size_px, fit)
-    return _Read(square, (_content_hash(raw), image.width, image.height, image.mode))
-
-
-def _content_hash(raw: bytes | np.ndarray) -> str:
-    """SHA-256 of a file's bytes; of an array's type, shape and values."""
-    if isinstance(raw, bytes):
-        return sha256_of(raw)
-    digest = hashlib.sha256(f"{raw.dtype.str}{raw.shape}".encode())
-    digest.update(np.ascontiguousarray(raw).data)
-    return digest.hexdigest()
-
-
-def _allocate(count: int, size_px: int) -> np.ndarray:
-    try:
-        return np.empty((count, size_px, size_px), np.uint8)
-    except MemoryError as error:
-        raise MachineError(
-            f"{count} images at {size_px} px need {count * size_px**2 / 1e9:.1f} GB of memory; "
-            "use a smaller data.image_size, or data.limit"
-        ) from error
-
-
-def _in_colour(grey: np.ndarray, count: int) -> np.ndarray:
-    """(N, S, S) -> (N, S, S, 3), of which only the first `count` are filled yet."""
-    colour = np.empty((*grey.shape, 3), np.uint8)
-    for channel in range(3):
-        colour[:count, ..., channel] = grey[:count]
-    return colour
-
-
-def _manifest(
-    items: Sequence[Item], rows: Sequence[tuple[str, int, int, str] | None]
-) -> pd.DataFrame:
+def _manifest(items: Sequence[Item], facts: Sequence[Facts | None]) -> pd.DataFrame:
     records = [
-        (item.path, item.label, item.split, item.patient, item.patient, *row)
-        for item, row in zip(items, rows, strict=True)
-        if row is not None
+        (item.path, item.label, item.split, item.patient, item.patient, *dataclasses.astuple(known))
+        for item, known in zip(items, facts, strict=True)
+        if known is not None
     ]
     manifest = pd.DataFrame(records, columns=list(COLUMNS))
     whole = {"width": "int64", "height": "int64"}

@@ -39,12 +39,15 @@ def harmonise(label: str) -> str:
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     """Harmonised labels as "no_tumor" and "tumor"; every class but no_tumor counts as tumor.
 
-    Raises DataError when no label is "no_tumor": then nothing says what the other side is.
+    Images of tumours alone are fine, to evaluate on.
+    Raises DataError when there is no "no_tumor" and a label that is no known tumour either:
+    it might be the healthy ones under another name.
     """
-    if "no_tumor" not in labels:
+    unknown = sorted(set(labels) - set(CANONICAL))
+    if "no_tumor" not in labels and unknown:
         raise DataError(
-            f"data.binary=true needs a class no_tumor, and there are only "
+            f"to tell tumour from none, a class no_tumor is needed; there are only "
             f"{', '.join(sorted(set(labels)))}; rename the class without tumour to no_tumor "
-            "or leave data.binary=false"
+            f"and the others to names such as tumor, or set data.binary=false"
         )
     return [label if label == "no_tumor" else "tumor" for label in labels]

@@ -11,7 +11,7 @@ from braintumor.errors import DataError
 from braintumor.files import write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test", "excluded")
 
 _MAY_BE_EMPTY = ("split", "group", "patient")
 _WHOLE_NUMBERS = ("width", "height")
@@ -55,7 +55,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
 
 def class_table(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Images by class (rows, sorted) and split (columns train, val, test, total).
+    """Images by class (rows, sorted) and split (columns train, val, test, excluded, total).
 
     Splits that do not occur are left out; `total` counts images without a split too.
     """

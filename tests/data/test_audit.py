@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braintumor.data import audit
+from braintumor.data.audit import Audit, audit_images, describe_pairs, label_conflicts
+from braintumor.data.findings import five_lines, summarise, write_audit
+from braintumor.data.fingerprint import Prints, fingerprint
+from braintumor.data.sources.phantom import Phantom
+from braintumor.files import sha256_of
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def heads() -> list[np.ndarray]:
+    source = Phantom(8, 1, 128, 1, 0.0)
+    return [source.read(item) for item in source.items]
+
+
+def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame, Prints]:
+    """Manifest and fingerprints; sha256 is that of the pixels unless it is given."""
+    count = len(pictures)
+    found = [fingerprint(picture) for picture in pictures]
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{i}.png" for i in range(count)],
+            "label": ["glioma"] * count,
+            "split": ["train"] * count,
+            "group": [None] * count,
+            "patient": [None] * count,
+            "sha256": [sha256_of(picture.tobytes()) for picture in pictures],
+            "width": [128] * count,
+            "height": [128] * count,
+            "mode": ["L"] * count,
+        }
+        | columns
+    )
+    prints = Prints(
+        np.array([f.pixel_sha256 for f in found]),
+        np.stack([f.thumbnail for f in found]),
+        tuple(f.oddities for f in found),
+    )
+    return manifest, prints
+
+
+def audited(manifest: pd.DataFrame, prints: Prints) -> tuple[pd.DataFrame, Audit]:
+    result = audit_images(manifest, prints)
+    return manifest.assign(group=result.group), result
+
+
+def test_kinds_of_copies(heads: list[np.ndarray]) -> None:
+    a, b, c = heads[:3]
+    nearly = a.copy()
+    nearly[0, 0] ^= 3
+    pictures = [a, a, a, nearly, b, b[:, ::-1], c]
+    manifest, prints = table_of(pictures, sha256=["x", "x", "y", "z", "u", "v", "w"])
+    pairs = audit_images(manifest, prints).pairs
+    kinds = {(p.a, p.b): p.kind for p in pairs.itertuples()}
+    assert kinds == {
+        (0, 1): "same file",
+        (0, 2): "same pixels",
+        (1, 2): "same pixels",
+        (0, 3): "same picture",
+        (1, 3): "same picture",
+        (2, 3): "same picture",
+        (4, 5): "mirror image",
+    }
+
+
+def test_copies_and_patients_join_into_one_group(heads: list[np.ndarray]) -> None:
+    a, b, c, d, e = heads[:5]
+    manifest, prints = table_of(
+        [a, b, b[:, ::-1], c, d, e], patient=["p1", "p1", None, "p2", None, None]
+    )
+    group = audit_images(manifest, prints).group
+    assert group[:3].tolist() == ["p1", "p1", "p1"]  # p1 has a and b, and a mirror of b is alone
+    assert group[3] == "p2"
+    assert group[4:].isna().all()
+
+
+def test_groups_without_a_patient_bear_the_first_path(heads: list[np.ndarray]) -> None:
+    manifest, prints = table_of([heads[0], heads[1], heads[1]])
+    group = audit_images(manifest, prints).group
+    assert group[1] == group[2] == "1.png"
+    assert pd.isna(group[0])
+
+
+def test_blank_pictures_are_no_copies_of_each_other(heads: list[np.ndarray]) -> None:
+    black = np.zeros((128, 128), np.uint8)
+    manifest, prints = table_of([black, black, black + 1, heads[0]])
+    result = audit_images(manifest, prints)
+    assert result.pairs.empty
+    assert result.group.isna().all()
+
+
+def test_many_identical_images_make_one_group_and_few_pairs(heads: list[np.ndarray]) -> None:
+    manifest, prints = table_of([heads[0]] * 150)
+    result = audit_images(manifest, prints)
+    assert len(result.pairs) == 149
+    assert (result.group == result.group[0]).all()
+
+
+def test_cache_gives_the_same_answer(
+    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_WORTH_KEEPING_S", 0)
+    manifest, prints = table_of([*heads, heads[2][:, ::-1]])
+    first, second = audit_images(manifest, prints), audit_images(manifest, prints)
+    assert (first.is_cached, second.is_cached) == (False, True)
+    pd.testing.assert_frame_equal(first.pairs, second.pairs)
+    assert (first.phashes == second.phashes).all()
+
+
+def test_other_content_is_not_taken_from_the_cache(
+    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_WORTH_KEEPING_S", 0)
+    audit_images(*table_of(heads[:4]))
+    assert not audit_images(*table_of(heads[:3])).is_cached
+
+
+def test_a_damaged_cache_is_searched_again(
+    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(audit, "_WORTH_KEEPING_S", 0)
+    manifest, prints = table_of([heads[0], heads[0][:, ::-1]])
+    audit_images(manifest, prints)
+    (file,) = (tmp_path / "cache" / "copies").glob("*.npz")
+    file.write_bytes(file.read_bytes()[:100])
+    result = audit_images(manifest, prints)
+    assert not result.is_cached
+    assert len(result.pairs) == 1
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_the_audit(
+    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("BT_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr(audit, "_WORTH_KEEPING_S", 0)
+    assert len(audit_images(*table_of([heads[0], heads[0]])).pairs) == 1
+
+
+def test_report_counts_leaks_conflicts_and_oddities(
+    heads: list[np.ndarray], tmp_path: Path
+) -> None:
+    a, b, c, d = heads[:4]
+    black = np.zeros((128, 128), np.uint8)
+    manifest, prints = table_of(
+        [a, b, c, black, a, b[:, ::-1], d],
+        split=["train", "val", "train", "train", "test", "test", "test"],
+        label=["glioma", "no_tumor", "glioma", "glioma", "glioma", "glioma", "no_tumor"],
+    )
+    manifest, result = audited(manifest, prints)
+    content = write_audit(tmp_path, manifest, result)
+    assert content["images"], content["pictures"] == (7, 5)
+    assert content["test"] == {
+        "images": 3,
+        "seen": 2,
+        "share": 0.6667,
+        "byte_identical": 1,
+        "clean_by_class": {"glioma": 0, "no_tumor": 1},
+    }
+    assert content["label_conflicts"]["pairs"] == 1
+    assert content["oddities"]["blank"]["first"] == ["3.png"]
+    table = pd.read_csv(tmp_path / "duplicates.csv")
+    assert table["path_b"].tolist() == ["5.png", "4.png"]  # the contradiction first
+    lines = five_lines(summarise(manifest, result))
+    assert len(lines) == 5
+    assert "2 of 3 test images (66.7%)" in lines[2]
+    assert "1.png is no_tumor but 5.png is glioma" in lines[3]
+
+
+def test_label_conflicts_are_pairs_with_two_labels(heads: list[np.ndarray]) -> None:
+    manifest, prints = table_of(
+        [heads[0], heads[0], heads[1], heads[1]], label=["glioma", "glioma", "glioma", "no_tumor"]
+    )
+    conflicts = label_conflicts(manifest, audit_images(manifest, prints).pairs)
+    assert conflicts[["a", "b"]].to_numpy().tolist() == [[2, 3]]
+    assert describe_pairs(manifest, conflicts)["same_label"].tolist() == [False]
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> None:
+    """216 byte-identical and 992 same pictures were counted apart from this code."""
+    from omegaconf import OmegaConf
+
+    from braintumor.data.dataset import read_dataset
+    from braintumor.data.split import assign_splits, refuse_crossing
+    from braintumor.settings import config_dir
+
+    common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
+    section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}
+    data = read_dataset(section, 32, progress=False)
+    result = audit_images(data.manifest, data.prints)
+    manifest = data.manifest.assign(group=result.group)
+    official, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)
+    content = summarise(official, result)
+    assert content["test"]["byte_identical"] == 216
+    assert content["test"]["seen"] == pytest.approx(992, rel=0.01)
+    assert content["pictures"] == pytest.approx(3644, rel=0.03)
+    grouped, _ = assign_splits(manifest, "grouped", 0, 0.2, 0.2)
+    refuse_crossing(grouped)
+    parts = grouped["split"].to_numpy()
+    assert (parts[result.pairs["a"]] == parts[result.pairs["b"]]).all()
