@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -29,11 +30,14 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 TORCH_FREE = [
     "errors.py", "records.py", "files.py", "settings.py", "runs/folder.py",
     "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py", "data/split.py",
+    "data/audit.py", "data/copies.py", "data/findings.py", "data/blank.py", "data/folds.py",
     "data/sources", "evaluation/metrics.py", "evaluation/evidence.py", "evaluation/compare.py",
-    "evaluation/plots", "evaluation/report",
+    "evaluation/trust.py", "evaluation/contamination.py", "evaluation/floors.py",
+    "evaluation/matrix.py", "evaluation/pool.py", "evaluation/plots", "evaluation/report",
 ]  # fmt: skip
 
 
+@functools.cache
 def imports_of(path: Path, *, top_level: bool = False) -> set[str]:
     """Dotted names that a file imports; only those that importing it executes, if top_level."""
     tree = ast.parse(path.read_text())

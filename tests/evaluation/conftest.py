@@ -57,3 +57,15 @@ def history() -> pd.DataFrame:
             "is_best": [True, True, True, True, False],
         }
     )
+
+
+@pytest.fixture
+def floors() -> pd.DataFrame:
+    """Two floors as measure_floors gives them; made up."""
+    columns = ["accuracy", "balanced_accuracy", "n", "clean_accuracy", "clean_balanced_accuracy"]
+    rows = {
+        "majority class": [0.309, 0.25, 1311, 0.4, 0.25],
+        "eight intensity statistics": [0.899, 0.89, 1311, 0.697, 0.6],
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.assign(clean_n=319, seconds=1.0).astype({"n": "int64"})

@@ -62,6 +62,17 @@ def test_row_holds_what_the_folder_says(tmp_path):
     assert np.isnan(row["auroc"])
 
 
+def test_row_holds_clean_figures_and_the_floor_where_they_are_known(tmp_path):
+    run, other = _run(tmp_path / "r"), _run(tmp_path / "old")
+    path = run / "eval" / "test" / "metrics.json"
+    known = {"clean": {"accuracy": 0.5, "n": 1}, "floor": {"name": "f", "accuracy": 0.7}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | known))
+    table = compare_runs([run, other]).set_index("run")
+    row = table.loc["r"]
+    assert (row["clean_accuracy"], row["clean_n"], row["floor_accuracy"]) == (0.5, 1, 0.7)
+    assert table.loc["old", ["clean_accuracy", "clean_n", "floor_accuracy"]].isna().all()
+
+
 def test_missing_pieces_are_blank(tmp_path):
     run = _run(tmp_path / "r")
     for name in ("status.json", "metrics.csv", "config.yaml"):

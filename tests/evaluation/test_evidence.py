@@ -12,7 +12,7 @@ import pytest
 import sklearn.metrics as sk
 from PIL import Image
 
-from braintumor.evaluation import evidence
+from braintumor.evaluation import _charts, evidence
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.records import Predictions
 
@@ -28,7 +28,7 @@ def blank_pictures(monkeypatch):
     """A white dot for every chart, where a test is about everything else."""
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
-    monkeypatch.setattr(evidence, "to_png", lambda *_: buffer.getvalue())
+    monkeypatch.setattr(_charts, "to_png", lambda *_: buffer.getvalue())
 
 
 def _write(folder, p, images=None, heatmaps=None, history=None, **more):
@@ -59,8 +59,10 @@ def test_metrics_file_is_what_is_returned_with_null_for_undefined(tmp_path):
     p = Predictions(("a", "b", "c"), ("x", "y", "z"), labels, np.eye(3)[labels])
     returned = _write(tmp_path / "e", p)
     stored = json.loads((tmp_path / "e" / "metrics.json").read_text())
-    assert list(stored) == ["split", "n", "all", "clean"]
-    assert (stored["split"], stored["n"], stored["clean"]) == ("test", 3, None)
+    keys = ["split", "n", "all", "clean", "contaminated", "floor", "shortcuts"]
+    assert list(stored) == keys
+    assert (stored["split"], stored["n"]) == ("test", 3)
+    assert [stored[key] for key in keys[3:]] == [None] * 4  # nothing of it was given
     assert stored["all"]["per_class"]["c"]["recall"] is None
     assert np.isnan(returned["all"]["per_class"]["c"]["recall"])
     assert stored["all"]["accuracy"] == returned["all"]["accuracy"] == 1
@@ -80,6 +82,43 @@ def test_figures_can_be_recomputed_from_predictions_csv(tmp_path, make_predictio
     assert list(matrix.columns) == list(matrix.index) == list(p.classes)
     assert matrix.loc["glioma"].sum() == (p.labels == 0).sum()
     assert matrix.to_numpy().trace() == (p.labels == p.predicted).sum()
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_clean_block_is_that_of_an_evaluation_of_the_clean_images_alone(
+    tmp_path, make_predictions, floors
+):
+    p = make_predictions(skill=1.0)
+    contaminated = np.arange(120) % 3 == 0
+    blanked = {"rim blanked": make_predictions(seed=1)}
+    found = _write(tmp_path / "e", p, contaminated=contaminated, floors=floors, shortcuts=blanked)
+    left = Predictions(
+        p.classes,
+        tuple(path for path, seen in zip(p.paths, contaminated, strict=True) if not seen),
+        p.labels[~contaminated],
+        p.logits[~contaminated],
+    )
+    assert found["clean"] == _write(tmp_path / "alone", left)["all"]
+    assert (found["contaminated"], found["clean"]["n"]) == (40, 80)
+    assert found["floor"] == {
+        "name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697,
+    }  # fmt: skip
+    is_right = blanked["rim blanked"].predicted == blanked["rim blanked"].labels
+    assert found["shortcuts"]["rim blanked"] == {
+        "accuracy": pytest.approx(is_right.mean()),
+        "clean_accuracy": pytest.approx(is_right[~contaminated].mean()),
+    }
+    table = pd.read_csv(tmp_path / "e" / "predictions.csv")
+    assert table.columns[-1] == "in_training"
+    assert table["in_training"].tolist() == contaminated.tolist()
+    assert {"floors.csv", "floors.png"} <= {entry.name for entry in (tmp_path / "e").iterdir()}
+    assert not (tmp_path / "alone" / "floors.png").exists()
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_clean_is_null_when_every_image_is_known(tmp_path, make_predictions):
+    found = _write(tmp_path / "e", make_predictions(), contaminated=np.ones(120, bool))
+    assert (found["clean"], found["contaminated"]) == (None, 120)
 
 
 @pytest.mark.usefixtures("blank_pictures")

@@ -1,10 +1,14 @@
-"""bt-data: scan, split and explore a data set: manifest, tables and pictures."""
+"""bt-data: scan, audit, split and explore a data set: manifest, tables and pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from braintumor.cli.shell import Job, Settings, command
+
+if TYPE_CHECKING:
+    from braintumor.data.dataset import Dataset
 
 
 def main() -> None:
@@ -13,7 +17,7 @@ def main() -> None:
 
 
 def run(settings: Settings, job: Job) -> None:
-    """Write manifest.csv, classes.csv, image_sizes.csv and plots/ of one data set."""
+    """Write manifest.csv, the tables and plots/ of one data set; with probe=true its floors."""
     from braintumor.cli.console import log
     from braintumor.cli.inputs import explore, read_data
     from braintumor.data.manifest import size_table, write_manifest
@@ -29,7 +33,26 @@ def run(settings: Settings, job: Job) -> None:
     explore(data, folder)
     for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():
         log.info("  %s", line)
+    if settings["probe"]:
+        _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
+
+
+def _probe(data: Dataset, folder: Path) -> None:
+    """floors.csv and plots/floors.png: what a model has to beat on the test split."""
+    from braintumor.cli.console import log
+    from braintumor.evaluation.floors import measure_floors
+    from braintumor.evaluation.plots.floors import draw_floors
+    from braintumor.evaluation.plots.style import to_png
+    from braintumor.files import write_atomic
+
+    floors = measure_floors(data.pixels, data.manifest, data.classes)
+    write_atomic(folder / "floors.csv", floors.to_csv())
+    write_atomic(folder / "plots" / "floors.png", to_png(draw_floors(floors)))
+    log.info("floors on test, a model should be above them:")
+    shown = floors[["accuracy", "n", "clean_accuracy", "clean_n"]]
+    for line in shown.to_string(float_format="%.3f", na_rep="–").splitlines():
+        log.info("  %s", line)
 
 
 if __name__ == "__main__":

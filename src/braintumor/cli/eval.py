@@ -1,4 +1,4 @@
-"""bt-eval: a checkpoint on its own data set, or on any other."""
+"""bt-eval: a checkpoint on its own data set or on any other; several on several as a matrix."""
 
 from __future__ import annotations
 
@@ -23,26 +23,41 @@ def main() -> None:
 
 
 def run(settings: Settings, job: Job) -> None:
-    """Evaluate one checkpoint on one split and write the evidence."""
+    """Evaluate one checkpoint on one split and write the evidence, or many as a matrix."""
+    from braintumor.runtime import keep_big_blocks
+
+    keep_big_blocks()
+    several = settings["ckpt"] if isinstance(settings["ckpt"], list) else [settings["ckpt"]]
+    if settings["on"] or len(several) > 1:
+        from braintumor.cli.matrix import run_matrix
+
+        run_matrix(settings, job)
+    else:
+        _run_one(settings | {"ckpt": several[0] if several else None}, job)
+
+
+def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import RunFolder
-    from braintumor.runtime import choose_device, choose_precision, keep_big_blocks
+    from braintumor.runtime import choose_device, choose_precision
 
     path = find_checkpoint(settings["ckpt"])
     card = read_card(path)
-    keep_big_blocks()
-    from braintumor.cli.evaluate import evaluate
-    from braintumor.cli.inputs import explored, labels_of, warn_of_training_images
+    from braintumor.cli.evaluate import evaluate, truth_of_other, truth_of_own
+    from braintumor.cli.inputs import explored, labels_of
     from braintumor.cli.recording import about_run
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
     data, data_name = _data_for(card, settings, job, run)
-    split, rows = _rows_of(data.manifest, settings["split"])
+    split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
-    known = warn_of_training_images(data.manifest["sha256"].iloc[rows], card, split)
-    model, card = load_classifier(path, device)
     is_own = not settings.get("data")
+    if is_own:
+        truth = truth_of_own(data, split)
+    else:
+        truth = truth_of_other(data, rows, card, settings["copy_bits"])
+    model, card = load_classifier(path, device)
     named = settings["run_dir"]
     folder = Path(named).expanduser() if named else None
     # what the run itself was evaluated with, unless the user says otherwise
@@ -58,7 +73,8 @@ def run(settings: Settings, job: Job) -> None:
         or folder
         or run.evaluation(split if is_own else f"{_slug(data_name)}_{split}"),
         split=split,
-        about=about_run(run, card) | {"data_name": data_name} | known,
+        truth=truth,
+        about=about_run(run, card) | {"data_name": data_name},
         history=run.read_history() if run.history.is_file() else None,
         pictures=explored(run.path) if is_own else {},
         device=device,
@@ -106,7 +122,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"
 
 
-def _rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
+def rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
     """The split's name and its row numbers."""
     import numpy as np
 

@@ -19,6 +19,7 @@ import yaml
 from braintumor.errors import CheckpointError
 from braintumor.evaluation.plots.comparison import draw_comparison
 from braintumor.evaluation.plots.style import to_png
+from braintumor.evaluation.report.markdown import escaped
 from braintumor.files import write_atomic
 
 RANKING = (
@@ -26,10 +27,13 @@ RANKING = (
     "to be chosen by, since ranking by them would pick the luckiest run."
 )
 _OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "loss")
+_OF_CLEAN = ("n", "accuracy", "balanced_accuracy", "macro_f1")  # images without copies in training
 _OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
-_COUNTS = ("seed", "n", "best_epoch", "parameters")
+_COUNTS = ("seed", "n", "clean_n", "best_epoch", "parameters")
+_OTHERS = ("seconds", "floor_accuracy")
 COLUMNS = (
-    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT, "best_epoch",
+    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
+    *(f"clean_{name}" for name in _OF_CLEAN), "floor_accuracy", "best_epoch",
     *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "seconds", "why",
 )  # fmt: skip
 _log = logging.getLogger(__name__)
@@ -47,11 +51,11 @@ def compare_runs(folders: Sequence[Path], split: str = "test") -> pd.DataFrame:
     runs = _without_repeats([run for folder in folders for run in _runs_in(Path(folder))])
     if not runs:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
-    rows = [_row(run, name, split) for run, name in zip(runs, _names(runs), strict=True)]
+    rows = [_row(run, name, split) for run, name in zip(runs, run_names(runs), strict=True)]
     _keep_what_differs(rows)
     table = _typed(pd.DataFrame(rows, columns=list(COLUMNS)))
     table = table.sort_values("val_macro_f1", ascending=False, kind="stable", ignore_index=True)
-    table.attrs["notes"] = [RANKING, *_different_images(runs, _names(runs), split)]
+    table.attrs["notes"] = [RANKING, *_different_images(runs, run_names(runs), split)]
     for note in table.attrs["notes"][1:]:
         _log.warning(note)
     return table
@@ -67,8 +71,8 @@ def write_comparison(folder: Path, table: pd.DataFrame) -> None:
 def as_markdown(table: pd.DataFrame) -> str:
     """The table as GitHub Markdown under its notes; empty columns are left out."""
     shown = table.dropna(axis="columns", how="all")
-    lines = [f"{_escaped(note)}\n" for note in table.attrs.get("notes", [RANKING])]
-    lines.append("| " + " | ".join(map(_escaped, shown.columns)) + " |")
+    lines = [f"{escaped(note)}\n" for note in table.attrs.get("notes", [RANKING])]
+    lines.append("| " + " | ".join(map(escaped, shown.columns)) + " |")
     is_number = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns]
     lines.append("|" + "|".join("---:" if number else "---" for number in is_number) + "|")
     for row in shown.itertuples(index=False):
@@ -105,7 +109,7 @@ def _without_repeats(runs: list[Path]) -> list[Path]:
     return list({run.resolve(): run for run in runs}.values())
 
 
-def _names(runs: Sequence[Path]) -> list[str]:
+def run_names(runs: Sequence[Path]) -> list[str]:
     """As many trailing parts of each path as tell all runs apart."""
     parts = [run.resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
@@ -126,7 +130,7 @@ def _row(run: Path, name: str, split: str) -> dict[str, Any]:
             f"`bt-eval 'ckpt=\"{run}\"' split={split}` first"
         )
     metrics = _read_json(evaluation)
-    figures = metrics.get("all", {})
+    figures, clean = metrics.get("all", {}), metrics.get("clean") or {}
     return {
         "run": name,
         "model": status.get("model_name"),
@@ -136,6 +140,8 @@ def _row(run: Path, name: str, split: str) -> dict[str, Any]:
         "status": state,
         "split": split if metrics else None,
         **{key: figures.get(key) for key in _OF_SPLIT},
+        **{f"clean_{key}": clean.get(key) for key in _OF_CLEAN},
+        "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
         **_validation(run / "metrics.csv", status.get("best_epoch")),
         "parameters": status.get("parameters"),
         "seconds": status.get("seconds"),
@@ -156,7 +162,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for name in table.columns:
         if name in _COUNTS:
             table[name] = pd.to_numeric(table[name]).astype("Int64")
-        elif name in _OF_SPLIT or name.startswith("val_") or name == "seconds":
+        elif name in (*_OF_SPLIT, *_OTHERS) or name.startswith(("val_", "clean_")):
             table[name] = pd.to_numeric(table[name]).astype(float)
     return table
 
@@ -259,12 +265,4 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
-    return _escaped(str(value))
-
-
-def _escaped(text: str) -> str:
-    """Text that stays one cell of Markdown and becomes no markup."""
-    text = " ".join(str(text).split())
-    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
-        text = text.replace(sign, escaped)
-    return text
+    return escaped(str(value))

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from PIL import Image
 
+from braintumor.evaluation._charts import (
+    draw_performance,
+    floors_chart,
+    history_chart,
+    picture_chart,
+    write_examples,
+)
 from braintumor.evaluation.metrics import classification_report, compute_metrics, confusion_matrix
-from braintumor.evaluation.plots.calibration import draw_calibration
-from braintumor.evaluation.plots.confusion_matrix import draw_confusion_matrix
-from braintumor.evaluation.plots.curves import draw_curves
-from braintumor.evaluation.plots.examples import choose_examples, draw_examples
-from braintumor.evaluation.plots.overlay import overlay
-from braintumor.evaluation.plots.precision_recall import draw_precision_recall
-from braintumor.evaluation.plots.roc import draw_roc
-from braintumor.evaluation.plots.style import DARK, LIGHT, Theme, to_png
-from braintumor.evaluation.report.render import Chart, Example, render_report
+from braintumor.evaluation.report.render import render_report
+from braintumor.evaluation.trust import Trust, judge
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
 
-# N images, S image size px, K classes
+# M images, S image size px, K classes
 
-_EXAMPLES = 16  # shown when no heat maps say which
 _FILES = (
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
     "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "report.html", "cam",
+    "floors.csv", "floors.png",
 )  # fmt: skip
 
 
@@ -47,45 +44,70 @@ def write_evidence(
     heatmaps: Mapping[int, np.ndarray],
     history: pd.DataFrame | None,
     pictures: Mapping[str, Path] | None = None,
+    contaminated: np.ndarray | None = None,
+    floors: pd.DataFrame | None = None,
+    shortcuts: Mapping[str, Predictions] | None = None,
 ) -> dict[str, Any]:
     """Write the whole evaluation to `folder` and return the content of metrics.json.
 
     about: model_name, data_name, created, command (text or list), settings and environment
         (mappings), each of which may be missing; any other key is shown as it is.
-    images: uint8 (N, S, S) or (N, S, S, 3), row i that of prediction i; without them there are
+    images: uint8 (M, S, S) or (M, S, S, 3), row i that of prediction i; without them there are
         no examples and no overlays.
     heatmaps: index -> float (S, S) in [0, 1]. The report shows these very images; where there is
         none it shows those that `plots.examples.choose_examples` names.
     history: metrics.csv as a table, for the curves.
     pictures: title -> PNG file to show in the report, such as the class balance.
+    contaminated: bool (M,), the model saw a copy of the image (or the patient) in training;
+        None when that is not known.
+    floors: what needs no model, as floors.measure_floors gives it.
+    shortcuts: name -> predictions of the same images with a part of each blanked.
     The folder appears whole or not at all; of an older one our own files go, others stay.
     Undefined figures are NaN in what is returned and null in the file.
     """
     metrics = compute_metrics(predictions)
-    content = {"split": split, "n": len(predictions), "all": metrics, "clean": None}
-    matrix = confusion_matrix(predictions)
+    trust = judge(predictions, contaminated, floors, shortcuts)
+    content = {"split": split, "n": len(predictions), "all": metrics, **_content(trust)}
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         write_json(new / "metrics.json", content)
-        _write_text(new / "classification_report.txt", classification_report(predictions))
-        _write_text(new / "confusion_matrix.csv", _matrix_csv(matrix, predictions.classes))
-        _write_text(new / "predictions.csv", _predictions_csv(predictions))
-        performance = _draw_performance(new, predictions, matrix)
-        examples = _write_examples(new, predictions, images, heatmaps)
+        _write_tables(new, predictions, trust)
+        performance = draw_performance(new, predictions)
+        examples = write_examples(new, predictions, images, heatmaps)
         charts = {
             "performance": performance,
-            "training": [] if history is None or history.empty else [_curves(history)],
-            "data": [_picture(title, path) for title, path in (pictures or {}).items()],
+            "floors": [] if floors is None else [floors_chart(new, floors, metrics, trust.clean)],
+            "training": [] if history is None or history.empty else [history_chart(history)],
+            "data": [picture_chart(title, path) for title, path in (pictures or {}).items()],
         }
         page = render_report(
-            predictions, metrics, split=split, about=about, charts=charts, examples=examples
+            predictions, metrics, trust, split=split, about=about, charts=charts, examples=examples
         )
         _write_text(new / "report.html", page)
         _swap(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return content
+
+
+def _content(trust: Trust) -> dict[str, Any]:
+    """What metrics.json says beside the figures over all images."""
+    return {
+        "clean": trust.clean,
+        "contaminated": trust.count,
+        "floor": trust.best_floor,
+        "shortcuts": dict(trust.shortcuts) or None,
+    }
+
+
+def _write_tables(new: Path, predictions: Predictions, trust: Trust) -> None:
+    matrix = confusion_matrix(predictions)
+    _write_text(new / "classification_report.txt", classification_report(predictions))
+    _write_text(new / "confusion_matrix.csv", _matrix_csv(matrix, predictions.classes))
+    _write_text(new / "predictions.csv", _predictions_csv(predictions, trust.contaminated))
+    if trust.floors is not None:
+        _write_text(new / "floors.csv", str(trust.floors.to_csv(index_label="floor")))
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -98,77 +120,16 @@ def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
     return str(table.to_csv(index_label="true"))
 
 
-def _predictions_csv(predictions: Predictions) -> str:
+def _predictions_csv(predictions: Predictions, contaminated: np.ndarray | None) -> str:
     names = np.asarray(predictions.classes, dtype=object)
     probs = [f"prob_{name}" for name in predictions.classes]
     table = pd.DataFrame(predictions.probs, columns=probs)
     table.insert(0, "path", list(predictions.paths))
     table.insert(1, "true", names[predictions.labels])
     table.insert(2, "pred", names[predictions.predicted])
+    if contaminated is not None:
+        table["in_training"] = np.where(contaminated, "true", "false")
     return str(table.to_csv(index=False, float_format="%.9g"))  # 9 digits keep a float32 exact
-
-
-def _draw_performance(new: Path, predictions: Predictions, matrix: np.ndarray) -> list[Chart]:
-    """Write the four pictures of performance; return those that the report shows as pictures."""
-    figure = draw_confusion_matrix(matrix, predictions.classes)
-    write_atomic(new / "confusion_matrix.png", to_png(figure))
-    charts = {
-        "roc.png": _chart("ROC", lambda theme: draw_roc(predictions, theme=theme)),
-        "pr.png": _chart(
-            "Precision and recall", lambda theme: draw_precision_recall(predictions, theme=theme)
-        ),
-        "calibration.png": _chart(
-            "Calibration", lambda theme: draw_calibration(predictions, theme=theme)
-        ),
-    }
-    for name, chart in charts.items():
-        write_atomic(new / name, chart.light)
-    return list(charts.values())
-
-
-def _curves(history: pd.DataFrame) -> Chart:
-    return _chart("Loss and accuracy over the epochs", lambda t: draw_curves(history, theme=t))
-
-
-_ALT = {
-    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
-    "Precision and recall": "Precision against recall, a curve a class.",
-    "Calibration": "Share of right answers against the probability that the model gave.",
-    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
-}
-
-
-def _chart(title: str, draw: Callable[[Theme], Figure]) -> Chart:
-    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
-    return Chart(title, _ALT[title], light, dark)
-
-
-def _picture(title: str, path: Path) -> Chart:
-    return Chart(title, title, path.read_bytes())
-
-
-def _write_examples(
-    new: Path,
-    predictions: Predictions,
-    images: np.ndarray | None,
-    heatmaps: Mapping[int, np.ndarray],
-) -> list[Example]:
-    """Write examples.png and cam/; return the examples for the report, in the order shown."""
-    if images is None:
-        return []
-    indices = choose_examples(predictions, _EXAMPLES)
-    if heatmaps:
-        confidence = predictions.probs.max(axis=1)
-        indices = sorted(heatmaps, key=lambda i: -confidence[i])
-    figure = draw_examples(predictions, images, indices, heatmaps)
-    write_atomic(new / "examples.png", to_png(figure))
-    overlays = {i: overlay(images[i], heatmap) for i, heatmap in heatmaps.items()}
-    for i, picture in overlays.items():
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG")
-        # The index and nothing of the class or file: those names belong to strangers.
-        write_atomic(new / "cam" / f"{i:05d}.png", buffer.getvalue())
-    return [Example(i, images[i], overlays.get(i)) for i in indices]
 
 
 def _swap(new: Path, folder: Path) -> None:

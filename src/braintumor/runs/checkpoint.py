@@ -33,7 +33,9 @@ class Card:
 
     classes: fixed order of the logits.  image_size: px.  fit: how pictures are made square.
     model: options that rebuild the architecture, needing no download.
-    settings: the whole resolved configuration.  training_hashes: sha256 of what it saw.
+    settings: the whole resolved configuration.
+    training_hashes, training_phashes: sha256 and perceptual hashes (256 bits, 64 hex characters)
+        of the training and validation images; no picture can be made from them again.
     validation: figures of its epoch, as in metrics.csv.
     """
 
@@ -52,6 +54,7 @@ class Card:
     validation: dict[str, float | None]
     parameters: int
     training_hashes: tuple[str, ...]
+    training_phashes: tuple[str, ...]
 
 
 def save_best(path: Path, weights: Mapping[str, torch.Tensor], card: Card) -> None:
@@ -91,8 +94,11 @@ def read_card(path: Path) -> Card:
     names = {field.name for field in dataclasses.fields(Card)}
     if not names <= set(values):
         missing = ", ".join(sorted(names - set(values)))
-        raise CheckpointError(f"the card of {path} lacks {missing}: it is of another version")
-    for name in ("classes", "mean", "std", "training_hashes"):
+        raise CheckpointError(
+            f"the card of {path} lacks {missing}: it is of another version; train again, or use "
+            f"the version that wrote it ({values.get('version', 'unknown')})"
+        )
+    for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
         values[name] = tuple(values[name])
     return Card(**{name: values[name] for name in names})
 

@@ -16,6 +16,7 @@ from PIL import Image
 from braintumor.evaluation.metrics import classification_report, compute_metrics
 from braintumor.evaluation.report import verdict
 from braintumor.evaluation.report.render import Chart, Example, render_report
+from braintumor.evaluation.trust import Trust, judge
 from braintumor.records import Predictions
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
@@ -50,7 +51,7 @@ class _Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def _render(p: Predictions, split: str = "test", **about) -> str:
+def _render(p: Predictions, split: str = "test", trust: Trust | None = None, **about) -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (9, 9)).save(buffer, "PNG")
     png = buffer.getvalue()
@@ -59,9 +60,10 @@ def _render(p: Predictions, split: str = "test", **about) -> str:
     return render_report(
         p,
         compute_metrics(p),
+        trust or judge(p, None, None, None),
         split=split,
         about=about,
-        charts={"performance": [chart], "training": [], "data": []},
+        charts={"performance": [chart], "floors": [chart], "training": [], "data": []},
         examples=[Example(i, image, np.zeros((16, 16, 3), np.uint8)) for i in range(6)],
     )
 
@@ -157,10 +159,69 @@ def test_verdict_tells_of_absent_and_silent_classes():
     assert "never answers b" in silent
 
 
-def test_verdict_cautions_by_split():
-    assert verdict.cautions("test") == [verdict.COPIES]
-    assert "trained on" in verdict.cautions("train")[0]
-    assert "chosen on these" in verdict.cautions("val")[0]
+def test_verdict_cautions_by_split_and_by_what_is_known_of_copies():
+    assert verdict.cautions("test", 8, None) == [verdict.COPIES]
+    assert verdict.cautions("test", 8, 0) == []
+    assert "knows 2 of these 8 images (25.0\u00a0%)" in verdict.cautions("test", 8, 2)[0]
+    assert "trained on" in verdict.cautions("train", 8, None)[0]
+    assert "chosen on these" in verdict.cautions("val", 8, 0)[0]
+
+
+def test_page_shows_three_figures_side_by_side(make_predictions, floors):
+    """All images, those without a copy with their counts, and the best floor, by hand."""
+    p = make_predictions(n=120, skill=3.0)
+    contaminated = np.arange(120) % 4 != 0
+    is_right = p.labels == p.predicted
+    page = _Page(_render(p, trust=judge(p, contaminated, floors, None)))
+    start = page.text.index("All images")
+    three = page.text[start : page.text.index("Copies in training", start)]
+    assert f"{is_right.mean():.1%}".replace("%", "\u00a0%") in three
+    assert f"{is_right[~contaminated].mean():.1%}".replace("%", "\u00a0%") in three
+    counts = [int((p.labels[~contaminated] == k).sum()) for k in range(4)]
+    listed = ", ".join(f"{c} {n}" for c, n in zip(p.classes, counts, strict=True))
+    assert f"n = 30 ({listed})" in three
+    assert "89.9\u00a0%" in three
+    assert "eight intensity statistics, all images; without copies 69.7\u00a0%" in three
+    assert "90 of 120 images are known to the model from its training (75.0\u00a0%)" in page.text
+    assert "Fewer than 20 images" in three
+
+
+def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, floors):
+    p = make_predictions(n=120)
+    page = _Page(_render(p, trust=judge(p, np.zeros(120, bool), floors, None)))
+    assert "None of the 120 images" in page.text
+    assert "Without a copy" not in page.text  # no second column of the same figures
+    assert not [attrs for _, attrs in page.tags if attrs.get("class") == "caution"]
+
+
+def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_predictions):
+    p = make_predictions(n=40)
+    page = _Page(_render(p, trust=judge(p, np.zeros(40, bool), None, None)))
+    assert "The split has fewer than 20 images of glioma" in page.text
+    assert "split=grouped" not in page.text
+
+
+def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
+    p = make_predictions(n=120)
+    blanked = {"rim blanked": p, "centre blanked": make_predictions(n=120, skill=0.0)}
+    html = _render(p, trust=judge(p, np.arange(120) < 60, floors, blanked))
+    page = _Page(html)
+    assert not page.open
+    section = page.text[page.text.index("Shortcuts and floors", 600) :]
+    assert section.index("eight intensity statistics") < section.index("majority class")
+    assert "0.6970" in section
+    whole = f"{(p.labels == p.predicted).mean():.4f}"
+    assert section.count(whole) >= 2  # whole picture, and rim blanked
+    assert "centre blanked" in section
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert {"copies", "floors"} <= set(ids)
+
+
+def test_page_without_knowledge_of_copies_shows_dashes(make_predictions):
+    page = _Page(_render(make_predictions()))
+    start = page.text.index("Without copies in training")
+    assert "–" in page.text[start : start + 40]
+    assert "not known" in page.text[start : start + 90]
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99")])

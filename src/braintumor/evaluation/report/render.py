@@ -24,6 +24,8 @@ from PIL import Image
 from braintumor.evaluation.metrics import classification_report, confusion_matrix
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import verdict
+from braintumor.evaluation.report.truth import truth_of_page
+from braintumor.evaluation.trust import Trust
 from braintumor.records import Predictions
 
 # S image size px, K classes
@@ -72,6 +74,7 @@ class Example:
 def render_report(
     predictions: Predictions,
     metrics: Mapping[str, Any],
+    trust: Trust,
     *,
     split: str,
     about: Mapping[str, Any],
@@ -82,7 +85,9 @@ def render_report(
 
     metrics: what compute_metrics says of these predictions.
     about: see evidence.write_evidence.
-    charts: pictures of the sections "performance", "training" and "data"; any may be missing.
+    trust: what trust.judge says of them.
+    charts: pictures of the sections "performance", "floors", "training" and "data"; any may be
+        missing.
     """
     errors = int((predictions.predicted != predictions.labels).sum())
     css = (_HERE / "report.css").read_text(encoding="utf-8")
@@ -99,7 +104,8 @@ def render_report(
         errors=errors,
         headline=verdict.headline(predictions, metrics, split, elide(data) or "the data"),
         findings=verdict.findings(predictions, metrics),
-        cautions=verdict.cautions(split),
+        cautions=verdict.cautions(split, len(predictions), trust.count),
+        truth=truth_of_page(metrics, trust),
         accuracy=verdict.percent(metrics["accuracy"]),
         accuracy_width=_width(metrics["accuracy"]),
         tiles=_tiles(metrics, errors),

@@ -20,9 +20,13 @@ _OF_SPLIT = {
     "too good; the test split is the one to quote.",
 }
 COPIES = (
-    "Copies have not been excluded. A public data set's own test split may share pictures, or "
-    "near-copies of them, with the training split, and this version does not check for that; "
-    "where it is so, every figure on this page is too high."
+    "It is not known here which of these images the model has seen in training, as they are or as "
+    "copies. A public data set's own test split may share pictures with its training split; where "
+    "it does, every figure on this page is too high."
+)
+LEAK = (
+    "The model knows {count:,} of these {n:,} images ({share}) from its training. The figures over "
+    "all images are too high; read the second of the three below."
 )
 
 
@@ -44,10 +48,17 @@ def findings(predictions: Predictions, metrics: Mapping[str, Any]) -> list[str]:
     return [_weakest(matrix, names), *_missing(matrix, names)]
 
 
-def cautions(split: str) -> list[str]:
-    """What the figures do not say: the role of the split, and copies."""
+def cautions(split: str, n: int, contaminated: int | None) -> list[str]:
+    """What the figures do not say: the role of the split, and copies of training images.
+
+    contaminated: how many of the n images; None when unknown.
+    """
     role = [_OF_SPLIT[split]] if split in _OF_SPLIT else []
-    return role if split == "train" else [*role, COPIES]
+    if split == "train" or contaminated == 0:
+        return role
+    if contaminated is None:
+        return [*role, COPIES]
+    return [*role, LEAK.format(count=contaminated, n=n, share=percent(contaminated / n))]
 
 
 def percent(share: float) -> str:

@@ -1,0 +1,107 @@
+"""The pictures of an evaluation: written to its folder, and handed on to the report."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from braintumor.evaluation.metrics import confusion_matrix
+from braintumor.evaluation.plots.calibration import draw_calibration
+from braintumor.evaluation.plots.confusion_matrix import draw_confusion_matrix
+from braintumor.evaluation.plots.curves import draw_curves
+from braintumor.evaluation.plots.examples import choose_examples, draw_examples
+from braintumor.evaluation.plots.floors import draw_floors
+from braintumor.evaluation.plots.overlay import overlay
+from braintumor.evaluation.plots.precision_recall import draw_precision_recall
+from braintumor.evaluation.plots.roc import draw_roc
+from braintumor.evaluation.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.evaluation.report.render import Chart, Example
+from braintumor.files import write_atomic
+from braintumor.records import Predictions
+
+# S image size px
+
+_EXAMPLES = 16  # shown when no heat maps say which
+
+
+def draw_performance(new: Path, predictions: Predictions) -> list[Chart]:
+    """Write the four pictures of performance; return those that the report shows as pictures."""
+    figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
+    write_atomic(new / "confusion_matrix.png", to_png(figure))
+    charts = {
+        "roc.png": _chart("ROC", lambda theme: draw_roc(predictions, theme=theme)),
+        "pr.png": _chart(
+            "Precision and recall", lambda theme: draw_precision_recall(predictions, theme=theme)
+        ),
+        "calibration.png": _chart(
+            "Calibration", lambda theme: draw_calibration(predictions, theme=theme)
+        ),
+    }
+    for name, chart in charts.items():
+        write_atomic(new / name, chart.light)
+    return list(charts.values())
+
+
+def history_chart(history: pd.DataFrame) -> Chart:
+    """The curves of training, for the report."""
+    return _chart("Loss and accuracy over the epochs", lambda t: draw_curves(history, theme=t))
+
+
+def floors_chart(
+    new: Path, floors: pd.DataFrame, metrics: Mapping[str, Any], clean: Mapping[str, Any] | None
+) -> Chart:
+    """Write floors.png; the model's accuracy among the floors."""
+    accuracy, of_clean = metrics["accuracy"], clean["accuracy"] if clean else None
+    chart = _chart("Floors", lambda theme: draw_floors(floors, accuracy, of_clean, theme=theme))
+    write_atomic(new / "floors.png", chart.light)
+    return chart
+
+
+_ALT = {
+    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
+    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
+    "Precision and recall": "Precision against recall, a curve a class.",
+    "Calibration": "Share of right answers against the probability that the model gave.",
+    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
+}
+
+
+def _chart(title: str, draw: Callable[[Theme], Figure]) -> Chart:
+    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
+    return Chart(title, _ALT[title], light, dark)
+
+
+def picture_chart(title: str, path: Path) -> Chart:
+    """A PNG file as it is."""
+    return Chart(title, title, path.read_bytes())
+
+
+def write_examples(
+    new: Path,
+    predictions: Predictions,
+    images: np.ndarray | None,
+    heatmaps: Mapping[int, np.ndarray],
+) -> list[Example]:
+    """Write examples.png and cam/; return the examples for the report, in the order shown."""
+    if images is None:
+        return []
+    indices = choose_examples(predictions, _EXAMPLES)
+    if heatmaps:
+        confidence = predictions.probs.max(axis=1)
+        indices = sorted(heatmaps, key=lambda i: -confidence[i])
+    figure = draw_examples(predictions, images, indices, heatmaps)
+    write_atomic(new / "examples.png", to_png(figure))
+    overlays = {i: overlay(images[i], heatmap) for i, heatmap in heatmaps.items()}
+    for i, picture in overlays.items():
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        # The index and nothing of the class or file: those names belong to strangers.
+        write_atomic(new / "cam" / f"{i:05d}.png", buffer.getvalue())
+    return [Example(i, images[i], overlays.get(i)) for i in indices]

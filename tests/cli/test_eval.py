@@ -1,0 +1,125 @@
+"""bt-eval: what is said of the images that the model has seen."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from braintumor.cli.evaluate import describe_truth, truth_of_own
+from braintumor.data.dataset import Dataset
+from braintumor.data.sources.phantom import build
+from support import Command
+
+
+def _figures(clean: dict | None, contaminated: int | None, floor: dict | None) -> dict:
+    return {
+        "n": 1311, "all": {"accuracy": 0.975}, "clean": clean, "contaminated": contaminated,
+        "floor": floor,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `describe_truth` prints."""
+    monkeypatch.setattr(logging.getLogger("braintumor"), "propagate", True)
+    caplog.set_level(logging.INFO, "braintumor")
+    return caplog.messages
+
+
+def test_three_figures_stand_in_one_line(lines: list[str], caplog) -> None:
+    floor = {"name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697}
+    describe_truth(_figures({"accuracy": 0.95, "n": 319}, 992, floor))
+    assert caplog.messages[0] == (
+        "accuracy: all 0.975 (n=1311) | without copies in training 0.950 (n=319) | "
+        "best floor 0.899 (eight intensity statistics)"
+    )
+    assert "992 of 1311" in caplog.messages[1]
+
+
+def test_what_is_unknown_is_not_said(lines: list[str], caplog) -> None:
+    describe_truth(_figures(None, None, None))
+    assert caplog.messages == ["accuracy: all 0.975 (n=1311)"]
+
+
+def test_copies_of_training_images_in_other_data_are_told_apart(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
+    """A training slice as it is, one re-encoded and mirrored, beside slices of other patients."""
+    rng = np.random.default_rng(0)
+    manifest = pd.read_csv(trained / "manifest.csv")
+    seen = manifest[manifest["split"].isin(["train", "val"])].groupby("label").head(1)
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    options = {
+        key: value
+        for key, value in config["data"].items()
+        if key in ("patients", "slices_per_patient", "size_px", "seed", "test_share")
+    }
+    source = build(**options)
+    items = {item.path: item for item in source.items}
+    for label, path in zip(seen["label"], seen["path"], strict=True):
+        folder = tmp_path / "other" / label
+        folder.mkdir(parents=True)
+        picture = np.asarray(source.read(items[path]))
+        mirrored = Image.fromarray(np.ascontiguousarray(picture[:, ::-1]))
+        mirrored.save(folder / "copy.jpg", quality=60)
+        noise = rng.integers(0, 256, picture.shape, dtype=np.uint8)
+        Image.fromarray(noise).save(folder / "new.png")
+    root = tmp_path / "other"
+    done = bt("eval", f"ckpt={trained}", "data=folder", f"data.root={root}", "run_dir=out",
+              cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["contaminated"], metrics["clean"]["n"]) == (8, 4, 4)
+    assert set(metrics["shortcuts"]) == {"rim blanked", "centre blanked"}
+    assert metrics["floor"] is None  # nothing of this data set was trained on
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table.loc[table["in_training"], "path"].str.endswith("copy.jpg").all()
+    assert "without copies in training" in done.stdout
+
+
+def test_own_split_by_patient_is_clean_and_has_floors(trained: Path) -> None:
+    stored = json.loads((trained / "eval" / "test" / "metrics.json").read_text())
+    assert (stored["contaminated"], stored["clean"]) == (0, stored["all"])
+    assert 0 < stored["floor"]["accuracy"] <= 1
+
+
+@pytest.fixture
+def data() -> Dataset:
+    """Twelve images: p and q are each one patient or copies; excluded rows trained nobody."""
+    rows = [
+        ("train", "p"), ("train", None), ("val", "q"), ("val", None), ("test", "p"), ("test", "q"),
+        ("test", None), ("test", "r"), ("excluded", "r"), ("excluded", None), ("train", None),
+        ("val", "p"),
+    ]  # fmt: skip
+    manifest = pd.DataFrame(rows, columns=["split", "group"])
+    manifest["label"] = ["a", "b"] * 6
+    manifest["path"] = [f"{i}.png" for i in range(12)]
+    manifest[["width", "height", "mode"]] = 8, 8, "L"
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    return SimpleNamespace(manifest=manifest, pixels=pixels, classes=("a", "b"))  # type: ignore
+
+
+def test_of_all_images_those_trained_on_and_their_kin_are_known(data: Dataset) -> None:
+    truth = truth_of_own(data, "all")
+    known = [True, True, True, True, True, True, False, False, False, False, True, True]
+    assert truth.contaminated.tolist() == known
+    assert truth.floors is None
+
+
+def test_of_the_test_split_the_kin_of_training_images_are_known(data: Dataset) -> None:
+    truth = truth_of_own(data, "test")
+    assert truth.contaminated.tolist() == [True, True, False, False]
+    assert truth.floors["n"].eq(4).all()
+
+
+def test_of_the_training_split_nothing_is_claimed(data: Dataset) -> None:
+    truth = truth_of_own(data, "train")
+    assert (truth.contaminated, truth.floors) == (None, None)

@@ -1,0 +1,73 @@
+"""bt-eval with on=[…], as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from braintumor.cli.matrix import run_matrix
+from braintumor.cli.shell import Job
+from braintumor.errors import CheckpointError, ConfigError
+from support import Command
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flat data set of yes and no, other spellings, noise."""
+    root = tmp_path_factory.mktemp("data") / "binary"
+    rng = np.random.default_rng(0)
+    for name in ("yes", "no"):
+        (root / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 256, (40, 50), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+def test_checkpoints_meet_data_sets_in_one_call(
+    bt: Command, trained: Path, binary: Path, tmp_path: Path
+) -> None:
+    """A four-class model on phantoms as they are, on a binary set collapsed, on others not."""
+    stranger = tmp_path / "stranger"
+    for name in ("cat", "dog"):
+        (stranger / name).mkdir(parents=True)
+        Image.new("L", (40, 40), 90).save(stranger / name / "0.png")
+    (tmp_path / "empty").mkdir()
+    sets = f"on=[{binary},{stranger},{tmp_path / 'empty'}]"
+    done = bt("eval", f"ckpt=[{trained}]", sets, "run_dir=m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "m" / "matrix.csv").set_index("data")
+    assert list(table.index) == ["binary", "stranger", "empty"]
+    assert (table.loc["binary", "n"], table.loc["binary", "classes"]) == (6, 2)
+    assert "4 classes joined to no_tumor / tumor" in table.loc["binary", "note"]
+    assert table.loc["stranger", "n"] == table.loc["empty", "n"] == 0
+    assert "does not know cat, dog" in table.loc["stranger", "note"]
+    for suffix in ("md", "png"):
+        assert (tmp_path / "m" / f"matrix.{suffix}").is_file()
+    assert "run " in done.stdout
+    assert "matrix: m/matrix.md" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"on": ["phantom"], "data": {"name": "phantom"}}, "both name data sets"),
+        ({"on": ["nowhere"]}, "no file or folder"),
+        ({"ckpt": ["a", "b"]}, r"on=\[FOLDER"),
+    ],
+)
+def test_what_cannot_be_meant_is_answered(changes: dict[str, Any], message: str) -> None:
+    settings = {"ckpt": "a", "on": None, "split": None, "run_dir": None} | changes
+    with pytest.raises(ConfigError, match=message):
+        run_matrix(settings, Job({}, (), None))
+
+
+def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) -> None:
+    settings = {"ckpt": [str(tmp_path / "none")], "on": ["phantom"]}
+    with pytest.raises(CheckpointError, match="none"):
+        run_matrix(settings, Job({}, (), None))
