@@ -9,22 +9,25 @@ from braintumor.cli.names import options_of
 from braintumor.settings import config_dir
 
 _USAGE = {
-    "train": """bt-train: scan, split, train, evaluate the best checkpoint once on test.
+    "train": """bt-train: scan, audit, split, train, evaluate the best checkpoint once on test.
 
   bt-train                                              phantoms, nothing to download
   bt-train data=folder data.root=DIR model=resnet50_cbam
   bt-train -m data=folder data.root=DIR model=mobilenet_mhsa,resnet50_cbam seed=0,1,2
+  bt-train data=folder data.root=DIR split=grouped folds=5        every image tested once
   bt-train resume=runs/RUN                              go on with an interrupted run""",
     "eval": """bt-eval: evaluate a checkpoint on its own data set or on any other.
 
   bt-eval ckpt=runs/RUN
-  bt-eval ckpt=runs/RUN data=folder data.root=DIR split=all""",
+  bt-eval ckpt=runs/RUN data=folder data.root=DIR split=all
+  bt-eval 'ckpt=[runs/A,runs/B]' 'on=[DIR,FILE.npz]'    a matrix of models and data sets""",
     "predict": """bt-predict: classify pictures that have no labels.
 
   bt-predict ckpt=runs/RUN input=DIR""",
-    "data": """bt-data: scan, split and explore a data set, without training.
+    "data": """bt-data: scan, audit, split and explore a data set, without training.
 
-  bt-data data=folder data.root=DIR""",
+  bt-data data=folder data.root=DIR
+  bt-data data=folder data.root=DIR probe=true          what rules without anatomy score""",
     "compare": """bt-compare: finished runs side by side.
 
   bt-compare 'runs=[runs/A,runs/B]'

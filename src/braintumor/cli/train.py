@@ -13,23 +13,30 @@ def main() -> None:
 
 
 def run(settings: Settings, job: Job) -> None:
-    """Train one model and evaluate it; under -m this is one job of the sweep."""
+    """Train one model and evaluate it, or all its folds and seeds; under -m one job of a sweep."""
     from braintumor.runtime import keep_big_blocks
 
     keep_big_blocks()  # before torch allocates, so before what imports it
+    from braintumor.cli.parts import is_repeated
+    from braintumor.cli.repeats import train_repeats
     from braintumor.cli.training import train_and_evaluate
 
-    train_and_evaluate(settings, job)
+    (train_repeats if is_repeated(settings) else train_and_evaluate)(settings, job)
 
 
 def after_sweep(folder: Path) -> None:
-    """The table over the jobs of a sweep. Raises TrainingError when some of them failed."""
+    """The table over the jobs of a sweep, a row a fold or seed where they have such parts.
+
+    Raises TrainingError when some jobs failed.
+    """
     from braintumor.cli.compare import compare
     from braintumor.errors import TrainingError
     from braintumor.runs.folder import RunFolder
 
-    compare([folder], folder, split="test")
     jobs = [RunFolder(path.parent) for path in sorted(folder.glob("*/status.json"))]
+    parts = [sorted(path.parent for path in job.path.glob("*/status.json")) for job in jobs]
+    runs = [run for job, own in zip(jobs, parts, strict=True) for run in own or [job.path]]
+    compare(runs, folder, split="test")
     failed = [job.path.name for job in jobs if job.read_status()["status"] != "completed"]
     if failed:
         raise TrainingError(

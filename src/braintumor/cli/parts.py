@@ -1,0 +1,66 @@
+"""Which runs the settings ask for: one, or k folds, or repeated seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from braintumor.cli.shell import Settings
+from braintumor.errors import ConfigError
+from braintumor.runs.folder import open_run, read_config
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the runs. name: fold_0, seed_1 or seed_1_fold_0; fold: from 0, None without folds."""
+
+    name: str
+    seed: int
+    fold: int | None
+
+
+def is_repeated(settings: Settings) -> bool:
+    """Whether the settings, or the run that `resume=` names, stand for several runs.
+
+    A run that names its fold is one part, and an ordinary run.
+    """
+    if settings["resume"]:
+        settings = read_config(open_run(settings["resume"]))
+    folds, seeds, fold = (settings.get(key) for key in ("folds", "seeds", "fold"))
+    return seeds is not None or (folds is not None and fold is None)
+
+
+def parts_of(settings: Settings) -> list[Part]:
+    """The runs that the settings ask for: each fold of each seed.
+
+    Raises ConfigError when folds or seeds are not what they should be.
+    """
+    folds, seeds = settings["folds"], settings["seeds"]
+    if folds is not None and (not _is_whole(folds) or folds < 2):
+        raise ConfigError(f"folds={folds} should be a whole number of 2 or more, such as folds=5")
+    if seeds is not None and not (isinstance(seeds, list) and seeds and all(map(_is_whole, seeds))):
+        raise ConfigError(f"seeds={seeds} should be whole numbers, such as seeds=[0,1,2]")
+    if seeds is not None and len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds={seeds} names a seed twice; leave one of them out")
+    if settings["fold"] is not None:
+        raise ConfigError(
+            f"fold={settings['fold']} is one run, and seeds={seeds} are several; leave one out"
+        )
+    parts = []
+    for seed in [settings["seed"]] if seeds is None else seeds:
+        for fold in [None] if folds is None else range(folds):
+            names = ([] if seeds is None else [f"seed_{seed}"]) + (
+                [] if fold is None else [f"fold_{fold}"]
+            )
+            parts.append(Part("_".join(names), seed, fold))
+    return parts
+
+
+def suffix_of(settings: Settings) -> str:
+    """What the name of the parent folder says of its parts: _3seeds_5fold."""
+    seeds, folds = settings["seeds"], settings["folds"]
+    return (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

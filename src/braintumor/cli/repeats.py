@@ -1,0 +1,196 @@
+"""k folds and repeated seeds: ordinary runs in one folder, and what they say together."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from braintumor.cli.console import log
+from braintumor.cli.parts import Part, parts_of, suffix_of
+from braintumor.cli.recording import about_run, recorded
+from braintumor.cli.resume import take_over
+from braintumor.cli.shell import Job, Settings
+from braintumor.cli.training import prepare, train_and_evaluate
+from braintumor.errors import BraintumorError, CheckpointError, ConfigError, TrainingError
+from braintumor.evaluation.evidence import write_evidence
+from braintumor.evaluation.pool import (
+    pool_folds,
+    read_metrics,
+    summarise,
+    summary_lines,
+    write_summary,
+)
+from braintumor.files import write_atomic, write_json
+from braintumor.models.classifier import model_name
+from braintumor.runs.checkpoint import read_card
+from braintumor.runs.folder import RunFolder, make_run_folder, open_run, read_config
+from braintumor.runtime import environment
+
+
+def train_repeats(settings: Settings, job: Job) -> None:
+    """Run every part that is not complete, then pool and summarise.
+
+    A part that fails is recorded and does not end the others.
+    Raises TrainingError at the end when some failed.
+    """
+    started = time.perf_counter()
+    if settings["resume"]:
+        parent, settings = _take_over(settings, job)
+    else:
+        parent = _begin(settings, job)
+    parts = parts_of(settings)
+    with recorded(parent, started):
+        for number, part in enumerate(parts, start=1):
+            log.info("%s, part %d of %d", part.name, number, len(parts))
+            _run_part(parent, part, settings, job)
+        _summarise(parent, parts, settings)
+
+
+def _settings_of(part: Part, settings: Settings) -> Settings:
+    own = {"seed": part.seed, "seeds": None, "fold": part.fold, "run_dir": None, "resume": None}
+    return settings | own
+
+
+def _begin(settings: Settings, job: Job) -> RunFolder:
+    """The parent folder, which appears once the first part's input has been accepted."""
+    parts, data_name = parts_of(settings), job.choices["data"]
+    if settings["seeds"] is not None and any(o.startswith("seed=") for o in job.overrides):
+        raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
+    log.info("checking the input of %s, the first of %d parts", parts[0].name, len(parts))
+    prepare(_settings_of(parts[0], settings), data_name)
+    name, named = model_name(settings["model"]), settings["run_dir"]
+    path = Path(named).expanduser() if named else job.sweep_folder
+    parent = RunFolder(
+        path or make_run_folder(Path("runs"), data_name, f"{name}{suffix_of(settings)}")
+    )
+    _clear(parent)
+    parent.set_status(
+        "running", model_name=name, data_name=data_name, overrides=list(job.overrides),
+        parts=[part.name for part in parts],
+    )  # fmt: skip
+    write_atomic(parent.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    write_json(parent.environment, environment())
+    return parent
+
+
+def _clear(parent: RunFolder) -> None:
+    """Remove what a former run left here: its parts, as its status names them, and its summary."""
+    for name in map(str, parent.read_status().get("parts", [])):
+        part = parent.path / name
+        if Path(name).name == name and (part / "status.json").is_file():
+            shutil.rmtree(part)
+    for suffix in ("csv", "json", "md"):
+        (parent.path / f"summary.{suffix}").unlink(missing_ok=True)
+    if parent.clear():
+        log.warning("%s held a former run, which this one replaces", parent.path)
+
+
+def _take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings]:
+    parent = open_run(settings["resume"])
+    if parent.read_status().get("status") == "completed":
+        if all(_is_complete(parent, part) for part in parts_of(read_config(parent))):
+            raise CheckpointError(
+                f"{parent.path} is complete, there is nothing to resume; its figures are in "
+                f"{parent.path / 'summary.md'}"
+            )
+        parent.set_status("interrupted", why="a part has been removed since")
+    parent, settings, _ = take_over(settings, job)
+    return parent, settings
+
+
+def _folder(parent: RunFolder, part: Part) -> RunFolder:
+    return RunFolder(parent.path / part.name)
+
+
+def _is_complete(parent: RunFolder, part: Part) -> bool:
+    return bool(_folder(parent, part).read_status().get("status") == "completed")
+
+
+def _run_part(parent: RunFolder, part: Part, settings: Settings, job: Job) -> None:
+    """Train and evaluate one part, go on with it, or leave it when it is complete."""
+    is_resumed = bool(settings["resume"])  # else what may lie here is no part of this work
+    if is_resumed and _is_complete(parent, part):
+        log.info("  complete")
+        return
+    run, begun = _folder(parent, part), parent.read_status()
+    own = _settings_of(part, settings) | {"run_dir": str(run.path)}
+    states = (run.last, run.path / "previous.ckpt")
+    if is_resumed and any(state.is_file() for state in states):
+        own["resume"] = str(run.path)
+    else:  # as the command that made the parent would have begun it
+        choices = {**job.choices, "data": begun["data_name"]}
+        job = Job(choices, overrides=tuple(begun["overrides"]), sweep_folder=None)
+    try:
+        train_and_evaluate(own, job)
+    except Exception as error:
+        run.set_status("failed", why=f"{type(error).__name__}: {error}")
+        log.error("%s failed: %s", part.name, error)
+        if not isinstance(error, BraintumorError):
+            write_atomic(run.path / "traceback.txt", traceback.format_exc())
+
+
+def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None:
+    """Write eval/pooled/ (one a seed) and the summary, say it, and name the parts that failed."""
+    metrics = {
+        part.name: read_metrics(_folder(parent, part).evaluation("test"))
+        if _is_complete(parent, part)
+        else None
+        for part in parts
+    }
+    pooled = {}
+    for seed in dict.fromkeys(part.seed for part in parts if part.fold is not None):
+        folds = [part for part in parts if part.seed == seed]
+        if all(metrics[part.name] for part in folds):
+            name = "pooled" if settings["seeds"] is None else f"pooled_seed_{seed}"
+            pooled[name] = _pool(parent, folds, settings, name)
+    failed = [name for name, content in metrics.items() if content is None]
+    table = summarise(metrics, pooled)
+    write_summary(parent.path, table, list(metrics), _notes(parts, failed, settings))
+    for line in summary_lines(table, list(pooled)):
+        log.info("%s", line)
+    log.info("summary: %s", parent.path / "summary.md")
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(parts)} parts failed ({', '.join(failed)}); why stands in "
+            f"{parent.path}/<part>/status.json, and `bt-train resume={parent.path}` tries again"
+        )
+
+
+def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -> dict[str, Any]:
+    """Write the evaluation of all folds together; gives the content of its metrics.json."""
+    runs = [_folder(parent, part) for part in folds]
+    predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
+    epochs = [str(run.read_status().get("best_epoch")) for run in runs]
+    about = about_run(parent, read_card(runs[0].best)) | {
+        "best epoch": ", ".join(epochs),
+        "settings": settings,
+        "folds": len(folds),
+        "seed": folds[0].seed,
+    }
+    return write_evidence(
+        parent.evaluation(name), predictions, split="pooled", about=about, images=None,
+        heatmaps={}, history=None, contaminated=contaminated,
+    )  # fmt: skip
+
+
+def _notes(parts: list[Part], failed: list[str], settings: Settings) -> list[str]:
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(part.seed for part in parts))
+    folds = f"{settings['folds']} folds, " if settings["folds"] else ""
+    notes = [
+        f"{folds}split={settings['split']}, seed {seeds}: figures of the test images of each part, "
+        "then mean, standard deviation (n - 1), least and greatest of the parts."
+    ]
+    if settings["folds"]:
+        notes.append(
+            "The parts share training images, so their spread is less than that of new data; "
+            "pooled figures count every image once, each judged by the model that did not train "
+            "on it."
+        )
+    if failed:
+        notes.append(f"Without {', '.join(failed)}: they failed, so nothing is pooled over them.")
+    return notes

@@ -1,0 +1,357 @@
+"""Folds and seeds: every part an ordinary run, one folder, one summary; all of it resumable."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import hydra
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hydra.core.config_store import ConfigStore
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from PIL import Image
+
+from braintumor.cli import repeats
+from braintumor.cli.names import register_models
+from braintumor.cli.parts import is_repeated, parts_of
+from braintumor.cli.shell import Job
+from braintumor.cli.train import run
+from braintumor.errors import (
+    BraintumorError,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    TrainingError,
+)
+from braintumor.evaluation.compare import compare_runs
+from braintumor.runs.folder import RunFolder
+from braintumor.settings import config_dir
+from support import TINY
+
+SETTINGS: dict[str, Any] = {
+    "seed": 0, "split": "grouped", "folds": None, "seeds": None, "fold": None, "device": "auto",
+    "run_dir": "parent", "resume": None,
+    "model": {"backbone": {"name": "cnn"}, "attention": {"name": "se"}},
+}  # fmt: skip
+OVERRIDES = ("split=grouped", "folds=3")
+ABOUT = SimpleNamespace(model_name="m", data_name="d", epoch=1, parameters=1, settings={})
+
+
+def names_of(**settings: Any) -> list[str]:
+    return [part.name for part in parts_of(SETTINGS | settings)]
+
+
+class Trainings:
+    """Stands in for training: notes what it was called with, and leaves what a run leaves."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[dict[str, Any], Job]] = []
+        self.errors: dict[str, BaseException] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return [Path(own["run_dir"]).name for own, _ in self.calls]
+
+    def __call__(self, own: dict[str, Any], job: Job) -> None:
+        self.calls.append((own, job))
+        run = RunFolder(Path(own["run_dir"]))
+        run.path.mkdir(parents=True, exist_ok=True)
+        if run.path.name in self.errors:
+            raise self.errors[run.path.name]
+        run.config.write_text(yaml.safe_dump(own))
+        folder = run.evaluation("test")
+        folder.mkdir(parents=True)
+        paths = [f"{own['fold']}/{i}.png" for i in range(4)]
+        table = pd.DataFrame(
+            {"path": paths, "true": "a", "pred": "a", "prob_a": 0.9, "prob_b": 0.1}
+        )
+        table.to_csv(folder / "predictions.csv", index=False)
+        figures = {"accuracy": 0.5 + 0.1 * (own["fold"] or 0), "n": 4}
+        (folder / "metrics.json").write_text(json.dumps({"all": figures, "clean": None}))
+        run.set_status("completed", best_epoch=1)
+
+
+@pytest.fixture
+def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    """Commands run in tmp_path; training, its checks and the evidence are stood in for."""
+
+    def write_evidence(folder: Path, predictions: Any, **_: Any) -> dict[str, Any]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "paths.txt").write_text("\n".join(predictions.paths))
+        return {"all": {"n": len(predictions), "accuracy": 0.75}, "clean": None}
+
+    monkeypatch.chdir(tmp_path)
+    stand_in = Trainings()
+    monkeypatch.setattr(repeats, "train_and_evaluate", stand_in)
+    monkeypatch.setattr(repeats, "prepare", lambda settings, data_name: None)
+    monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
+    monkeypatch.setattr(repeats, "write_evidence", write_evidence)
+    return stand_in
+
+
+def start(sweep_folder: Path | None = None, **settings: Any) -> Path:
+    job = Job({"data": "table"}, OVERRIDES, sweep_folder)
+    repeats.train_repeats(SETTINGS | {"folds": 3} | settings, job)
+    return sweep_folder or Path("parent")
+
+
+def resume(path: str = "parent", *overrides: str, **settings: Any) -> None:
+    job = Job({"data": "phantom"}, (f"resume={path}", *overrides), None)
+    repeats.train_repeats(SETTINGS | {"resume": path} | settings, job)
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    return RunFolder(folder).read_status()
+
+
+def pooled_paths(folder: Path) -> list[str]:
+    return (folder / "paths.txt").read_text().split("\n")
+
+
+def test_parts_are_the_folds_of_each_seed() -> None:
+    assert names_of(folds=2) == ["fold_0", "fold_1"]
+    assert names_of(seeds=[3, 0]) == ["seed_3", "seed_0"]
+    assert names_of(folds=2, seeds=[3, 0]) == [
+        "seed_3_fold_0", "seed_3_fold_1", "seed_0_fold_0", "seed_0_fold_1",
+    ]  # fmt: skip
+    parts = parts_of(SETTINGS | {"folds": 2, "seeds": [3, 0]})
+    assert [(part.seed, part.fold) for part in parts] == [(3, 0), (3, 1), (0, 0), (0, 1)]
+    assert [part.seed for part in parts_of(SETTINGS | {"folds": 2, "seed": 7})] == [7, 7]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"folds": 1}, "folds=1 should be a whole number of 2 or more"),
+        ({"folds": True}, "folds=True"),
+        ({"folds": "five"}, "folds=five"),
+        ({"seeds": []}, r"seeds=\[\] should be whole numbers"),
+        ({"seeds": 3}, r"such as seeds=\[0,1,2\]"),
+        ({"seeds": [0, 1.5]}, "seeds="),
+        ({"seeds": [0, 1, 0]}, "names a seed twice"),
+        ({"seeds": [0, 1], "fold": 0, "folds": 2}, "fold=0 is one run"),
+    ],
+)
+def test_folds_and_seeds_that_make_no_sense_are_refused(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parts_of(SETTINGS | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, False), ({"folds": 3}, True), ({"seeds": [0]}, True), ({"folds": 3, "fold": 1}, False),
+     ({"seeds": [0], "folds": 3, "fold": 1}, True)],
+)  # fmt: skip
+def test_a_run_that_names_its_fold_is_an_ordinary_run(
+    tmp_path: Path, settings: dict[str, Any], expected: bool
+) -> None:
+    assert is_repeated(SETTINGS | settings) == expected
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(SETTINGS | settings))
+    assert is_repeated(SETTINGS | {"resume": str(tmp_path)}) == expected
+    old = {key: value for key, value in SETTINGS.items() if key not in ("folds", "seeds", "fold")}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    assert not is_repeated(SETTINGS | {"resume": str(tmp_path)})
+
+
+def test_each_fold_is_a_run_of_its_own_and_all_are_pooled(trainings: Trainings) -> None:
+    parent = start()
+    assert trainings.names == ["fold_0", "fold_1", "fold_2"]
+    for i, (own, job) in enumerate(trainings.calls):
+        assert (own["folds"], own["fold"], own["seeds"], own["resume"]) == (3, i, None, None)
+        assert job == Job({"data": "table"}, OVERRIDES, None)
+    assert pooled_paths(parent / "eval/pooled") == [
+        f"{f}/{i}.png" for f in range(3) for i in range(4)
+    ]
+    summary = json.loads((parent / "summary.json").read_text())
+    assert summary["mean"]["accuracy"] == pytest.approx(0.6)  # of 0.5, 0.6 and 0.7
+    assert summary["std"]["accuracy"] == pytest.approx(0.1)
+    assert summary["pooled"] == pytest.approx({**summary["pooled"], "n": 12, "accuracy": 0.75})
+    assert status_of(parent)["status"] == "completed"
+    assert yaml.safe_load((parent / "config.yaml").read_text())["folds"] == 3
+
+
+def test_seeds_are_summarised_and_not_pooled(trainings: Trainings) -> None:
+    parent = start(folds=None, seeds=[4, 2])
+    assert [own["seed"] for own, _ in trainings.calls] == [4, 2]
+    assert [own["fold"] for own, _ in trainings.calls] == [None, None]
+    assert not (parent / "eval").exists()
+    assert "pooled" not in json.loads((parent / "summary.json").read_text())
+
+
+def test_folds_are_pooled_within_each_seed(trainings: Trainings) -> None:
+    parent = start(folds=2, seeds=[4, 2])
+    for seed in (4, 2):
+        assert len(pooled_paths(parent / f"eval/pooled_seed_{seed}")) == 8
+
+
+def test_a_failing_fold_does_not_end_the_others_and_nothing_is_pooled(
+    trainings: Trainings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainings.errors = {"fold_0": DataError("no"), "fold_1": RuntimeError("a bug")}
+    with pytest.raises(
+        TrainingError, match=r"2 of 3 parts failed \(fold_0, fold_1\).*resume=parent"
+    ):
+        start()
+    parent = Path("parent")
+    assert trainings.names == ["fold_0", "fold_1", "fold_2"]
+    assert status_of(parent / "fold_0")["why"] == "DataError: no"
+    assert not (parent / "fold_0/traceback.txt").exists()
+    assert "a bug" in (parent / "fold_1/traceback.txt").read_text()
+    assert status_of(parent)["status"] == "failed"
+    assert not (parent / "eval").exists()
+    summary = json.loads((parent / "summary.json").read_text())
+    assert summary["parts"]["fold_0"]["accuracy"] is None
+    assert summary["mean"]["accuracy"] == pytest.approx(0.7)
+    assert "fold_0, fold_1" in summary["notes"][-1]
+
+    trainings.errors, trainings.calls = {}, []
+    resume()
+    assert trainings.names == ["fold_0", "fold_1"]
+    assert len(pooled_paths(parent / "eval/pooled")) == 12
+    assert status_of(parent)["status"] == "completed"
+
+
+def test_all_parts_failing_is_one_sentence(trainings: Trainings) -> None:
+    trainings.errors = {f"fold_{i}": DataError("no") for i in range(3)}
+    with pytest.raises(TrainingError, match="3 of 3 parts failed"):
+        start()
+
+
+def test_resume_runs_what_is_missing_as_the_first_command_would_have(trainings: Trainings) -> None:
+    parent = start()
+    shutil.rmtree(parent / "fold_1")
+    trainings.calls = []
+    resume("parent", "device=cpu", device="cpu")
+    assert trainings.names == ["fold_1"]
+    own, job = trainings.calls[0]
+    assert (own["fold"], own["resume"], own["device"]) == (1, None, "cpu")
+    assert job == Job({"data": "table"}, OVERRIDES, None)
+    assert len(pooled_paths(parent / "eval/pooled")) == 12
+
+
+def test_an_interrupted_part_is_resumed_and_a_torn_start_begins_anew(trainings: Trainings) -> None:
+    trainings.errors = {"fold_1": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    parent = Path("parent")
+    assert status_of(parent)["status"] == "interrupted"
+    assert not (parent / "summary.csv").exists()
+    trainings.errors, trainings.calls = {}, []
+    (parent / "fold_1/last.ckpt").touch()  # some epochs were done
+    (parent / "fold_2").mkdir()
+    (parent / "fold_2/config.yaml").touch()  # none was
+    resume()
+    (one, job), (two, _) = trainings.calls
+    assert (one["run_dir"], one["resume"]) == ("parent/fold_1", "parent/fold_1")
+    assert job.overrides == ("resume=parent",)  # which take_over lets pass
+    assert (two["run_dir"], two["resume"]) == ("parent/fold_2", None)
+
+
+def test_a_complete_parent_has_nothing_to_resume(trainings: Trainings) -> None:
+    start()
+    with pytest.raises(CheckpointError, match=r"complete.*parent/summary\.md"):
+        resume()
+    assert status_of(Path("parent"))["status"] == "completed"
+
+
+def test_resume_with_other_settings_is_refused(trainings: Trainings) -> None:
+    trainings.errors = {"fold_1": DataError("no")}
+    with pytest.raises(TrainingError):
+        start()
+    trainings.calls = []
+    with pytest.raises(ConfigError, match="folds=4 would be ignored"):
+        resume("parent", "folds=4")
+    assert not trainings.calls
+
+
+def test_refused_input_leaves_everything_as_it_was(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(settings: dict[str, Any], data_name: str) -> None:
+        raise DataError("no images")
+
+    monkeypatch.setattr(repeats, "prepare", refuse)
+    with pytest.raises(DataError, match="no images"):
+        start()
+    with pytest.raises(DataError, match="no images"):
+        start(run_dir=None)
+    assert not list(Path().iterdir())
+
+
+def test_a_new_start_replaces_the_former_parts_and_keeps_foreign_files(
+    trainings: Trainings,
+) -> None:
+    parent = start(folds=4)
+    (parent / "notes").mkdir()
+    (parent / "summary.docx").touch()
+    trainings.calls = []
+    start(folds=2)
+    assert trainings.names == ["fold_0", "fold_1"]
+    assert sorted(path.name for path in parent.glob("fold_*")) == ["fold_0", "fold_1"]
+    assert (parent / "notes").is_dir()
+    assert (parent / "summary.docx").is_file()
+
+
+def test_the_parent_is_the_job_folder_of_a_sweep_or_named_for_its_parts(
+    trainings: Trainings, tmp_path: Path
+) -> None:
+    start(tmp_path / "sweep" / "0", run_dir=None)
+    assert [own["run_dir"] for own, _ in trainings.calls] == [
+        str(tmp_path / "sweep" / "0" / f"fold_{i}") for i in range(3)
+    ]
+    start(run_dir=None, seeds=[0, 1])
+    (made,) = Path("runs").iterdir()
+    assert made.name.endswith("_table_cnn_se_2seeds_3fold")
+
+
+def test_a_seed_beside_seeds_is_refused(trainings: Trainings) -> None:
+    job = Job({"data": "table"}, ("seed=3", "seeds=[0,1]"), None)
+    with pytest.raises(BraintumorError, match="leaves seed=… without use"):
+        repeats.train_repeats(SETTINGS | {"seeds": [0, 1]}, job)
+
+
+def train(*overrides: str) -> None:
+    """bt-train in this process: no start-up to wait for."""
+    ConfigStore.instance().repo.pop("model", None)
+    register_models()
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        settings = OmegaConf.to_container(hydra.compose("train", [*overrides]), resolve=True)
+    run(settings, Job({"data": "phantom"}, overrides, None))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_two_folds_from_data_to_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained, one part deleted, resumed to the same predictions, and compared."""
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")  # pictures take most of the time, and say nothing
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
+    monkeypatch.chdir(tmp_path)
+    train(*TINY, "split=grouped", "folds=2", "eval.examples=0", "run_dir=parent")
+    parent = tmp_path / "parent"
+    pooled = pd.read_csv(parent / "eval/pooled/predictions.csv")
+    manifest = pd.read_csv(parent / "fold_0/manifest.csv")
+    assert sorted(pooled["path"]) == sorted(manifest["path"])  # every image once
+    parts = [json.loads((parent / f"fold_{i}/eval/test/metrics.json").read_text()) for i in (0, 1)]
+    whole = json.loads((parent / "eval/pooled/metrics.json").read_text())
+    counts = [part["n"] for part in parts]
+    expected = np.average([part["all"]["accuracy"] for part in parts], weights=counts)
+    assert whole["all"]["accuracy"] == pytest.approx(expected)
+    assert whole["n"] == sum(counts) == len(manifest)
+
+    shutil.rmtree(parent / "fold_1")
+    train("resume=parent")
+    table = pd.read_csv(parent / "eval/pooled/predictions.csv")
+    pd.testing.assert_frame_equal(table, pooled)
+    table = compare_runs([parent], split="pooled")
+    assert table["accuracy"].tolist() == pytest.approx([expected])
+    assert compare_runs([parent / "fold_0", parent / "fold_1"])["n"].tolist() == counts
