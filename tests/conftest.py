@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from support import TINY, Command
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -41,7 +48,37 @@ def imagenet_weights() -> Path:
 
 @pytest.fixture(scope="session")
 def bt() -> Command:
-    """bt("train", "seed=1", cwd=folder): the command's exit code, stdout and stderr."""
+    """bt("train", "seed=1", cwd=folder): the command's exit code, stdout and stderr.
+
+    main() in this process: imports, which take most of a small run, happen once.
+    """
+
+    def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+        main = importlib.import_module(f"braintumor.cli.{name}").main
+        words = [f"bt-{name}", *arguments]
+        out, err = io.StringIO(), io.StringIO()
+        log = logging.getLogger("braintumor")
+        log.handlers.clear()  # one would write to the output of the command before
+        code = 0
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(sys, "argv", words))
+            stack.enter_context(mock.patch.dict(os.environ, env))
+            stack.enter_context(contextlib.chdir(cwd))
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(err))
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        log.handlers.clear()
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bt_process() -> Command:
+    """The same in a process of its own, as a user has it."""
 
     def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         code = (
@@ -50,7 +87,7 @@ def bt() -> Command:
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=cwd,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", **env},
+            env={**os.environ, **env},
             capture_output=True,
             text=True,
             timeout=300,

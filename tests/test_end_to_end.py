@@ -117,7 +117,9 @@ def test_data_leaves_manifest_tables_and_pictures(bt: Command, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_weights(bt: Command, tmp_path: Path) -> None:
+def test_killed_run_resumes_to_the_same_weights(
+    bt: Command, bt_process: Command, tmp_path: Path
+) -> None:
     """kill -9 after the second epoch; what follows is what an uninterrupted run does."""
     arguments = [*TINY, "train.max_epochs=4", "train.ema_decay=0.9", "augment=strong"]
     whole = bt("train", *arguments, "run_dir=whole", cwd=tmp_path)
@@ -138,7 +140,7 @@ def test_killed_run_resumes_to_the_same_weights(bt: Command, tmp_path: Path) -> 
     process.wait()
     assert status_of(tmp_path / "cut")["status"] == "running"
 
-    resumed = bt("train", "resume=cut", cwd=tmp_path)
+    resumed = bt_process("train", "resume=cut", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after epoch" in resumed.stdout
     one, other = (load_file(tmp_path / run / "best.safetensors") for run in ("whole", "cut"))

@@ -100,6 +100,18 @@ def test_sweep_stands_for_its_jobs_and_failed_ones_keep_their_row(tmp_path):
     assert table["why"][3] == "loss is NaN"
 
 
+def test_folds_stand_for_themselves_and_their_run_for_what_is_pooled(tmp_path):
+    folds = _run(tmp_path / "folds", accuracy=None)
+    status = json.loads((folds / "status.json").read_text())
+    (folds / "status.json").write_text(json.dumps(status | {"parts": ["fold_0", "fold_1"]}))
+    _run(folds / "fold_0", val_f1=0.9)
+    _run(folds / "fold_1", val_f1=0.8)
+    assert list(compare_runs([folds])["run"]) == ["fold_0", "fold_1"]
+    (folds / "eval").mkdir()
+    (folds / "fold_0" / "eval" / "test").rename(folds / "eval" / "pooled")
+    assert list(compare_runs([folds], split="pooled")["run"]) == ["folds"]
+
+
 def test_the_same_run_twice_is_one_row_and_equal_names_are_told_apart(tmp_path):
     first, second = _run(tmp_path / "x" / "r"), _run(tmp_path / "y" / "r")
     table = compare_runs([first, second, first])

@@ -52,6 +52,10 @@ def test_more_views_are_the_same_at_every_call_and_differ_from_one() -> None:
     assert not torch.allclose(run(3), run(1), atol=1e-4)
 
 
+def test_a_picture_is_judged_alike_whatever_stands_beside_it() -> None:
+    torch.testing.assert_close(run(6, batch_size=1), run(6, batch_size=7), atol=1e-6, rtol=0)
+
+
 def test_no_view_is_refused() -> None:
     with pytest.raises(ConfigError, match="views=0"):
         run(0)

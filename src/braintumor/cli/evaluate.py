@@ -102,12 +102,12 @@ def evaluate(
     """
     paths = tuple(data.manifest["path"].iloc[rows])
 
-    def answers(pixels: np.ndarray) -> Predictions:
+    def answers(pixels: np.ndarray, views: int) -> Predictions:
         chosen = load_split(pixels, labels[rows], paths, np.arange(len(rows)), device)
         return predict(model, chosen, classes, batch_size=batch_size, dtype=dtype, views=views)
 
     images = data.pixels[rows]
-    predictions = answers(images)
+    predictions = answers(images, views)
     shown = np.asarray(choose_examples(predictions, examples), dtype=np.int64)
     heatmaps = cam_heatmaps(
         model, images[shown], predictions.predicted[shown], device, batch_size=16
@@ -124,8 +124,8 @@ def evaluate(
         contaminated=truth.contaminated,
         floors=truth.floors,
         shortcuts={
-            "rim blanked": answers(blank_rim(images, RIM_SHARE)),
-            "centre blanked": answers(blank_centre(images, RIM_SHARE)),
+            "rim blanked": answers(blank_rim(images, RIM_SHARE), 1),
+            "centre blanked": answers(blank_centre(images, RIM_SHARE), 1),
         },
     )
     describe_scores(metrics, classes)

@@ -63,6 +63,15 @@ def build_augment(settings: AugmentSettings, num_classes: int) -> Augment:
     return augment
 
 
+def move_alike(x: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """All pictures by one and the same draw, on whichever device they are: float32 (B, C, S, S).
+
+    x: uint8 or float (B, C, S, S), pixels in 0..255.  generator: of the CPU, so that devices agree.
+    """
+    theta_123 = _draw_affine(settings, 1, generator).to(x.device)
+    return _resample(x.float(), theta_123.expand(len(x), -1, -1))
+
+
 def _moves(s: AugmentSettings) -> bool:
     return any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom))
 

@@ -48,7 +48,7 @@ def compare_runs(folders: Sequence[Path], split: str = "test") -> pd.DataFrame:
     different images, which is also logged as a warning.
     Raises CheckpointError when there is no folder, or a completed run without this evaluation.
     """
-    runs = _without_repeats([run for folder in folders for run in _runs_in(Path(folder))])
+    runs = _without_repeats([run for folder in folders for run in _runs_in(Path(folder), split)])
     if not runs:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
     rows = [_row(run, name, split) for run, name in zip(runs, run_names(runs), strict=True)]
@@ -81,12 +81,18 @@ def as_markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _runs_in(folder: Path) -> list[Path]:
-    """The folder itself when it is a run, else the jobs of the sweep that it holds."""
+def _runs_in(folder: Path, split: str) -> list[Path]:
+    """The folder itself when it is a run, else the jobs of the sweep that it holds.
+
+    A run of folds or seeds stands for itself where it was evaluated (split=pooled), and else
+    for its parts.
+    """
     if not folder.is_dir():
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
-        return [folder]
+        named = _read_json(folder / "status.json").get("parts", [])
+        parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
+        return [folder] if (folder / "eval" / split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
     if not jobs:
         raise CheckpointError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from braintumor.data.augment import Augment, AugmentSettings, build_augment
+from braintumor.data.augment import AugmentSettings, move_alike
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.models.inference import logits_of
@@ -18,7 +18,7 @@ from braintumor.runtime import mix_seed
 
 # beyond the mirror image: small moves, as a technician would place the head slightly otherwise
 _SMALL_MOVES = AugmentSettings(
-    horizontal_flip=0.5, vertical_flip=0.0, rotation_deg=8.0, shift=0.03, zoom=0.05,
+    horizontal_flip=0.0, vertical_flip=0.0, rotation_deg=8.0, shift=0.03, zoom=0.05,
     brightness=0.0, contrast=0.0, noise=0.0, erasing=0.0, erasing_area=0.0, mixup=0.0,
 )  # fmt: skip
 
@@ -46,8 +46,8 @@ def predict(
 ) -> Predictions:
     """Predictions for every image of the split, in its order.
 
-    views: 1 the picture as it is; 2 with its mirror image; more add small random moves, the
-    same at every call. Probabilities are averaged; logits are then their logarithms.
+    views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
+    every picture and call. Probabilities are averaged; logits are then their logarithms.
     """
     if views < 1:
         raise ConfigError(f"views={views} must be 1 or more; 1 is the picture as it is")
@@ -68,19 +68,20 @@ def _probs_of_view(
     model: nn.Module, split: ImageSplit, view: int, batch_size: int, dtype: torch.dtype
 ) -> Tensor:
     """Softmax of one view: float64 (N, K)."""
-    moved = build_augment(_SMALL_MOVES, num_classes=0)
     parts = []
     for start in range(0, len(split), batch_size):
-        x = _view(split.images[start : start + batch_size], view, start, moved)
+        x = _view(split.images[start : start + batch_size], view)
         parts.append(logits_of(model, x, batch_size=batch_size, dtype=dtype))
     return torch.cat(parts).double().softmax(dim=1)
 
 
-def _view(images: Tensor, view: int, start: int, moved: Augment) -> Tensor:
-    if view == 0:
+def _view(images: Tensor, view: int) -> Tensor:
+    """Every second view mirrored; from the third on also moved, all pictures alike.
+
+    One move for all: what is said of a picture must not depend on its neighbours in the batch.
+    """
+    if view % 2:
+        images = images.flip(-1)
+    if view < 2:
         return images
-    if view == 1:
-        return images.flip(-1)
-    generator = torch.Generator(images.device).manual_seed(mix_seed("view", view, start))
-    none = torch.zeros(len(images), dtype=torch.long, device=images.device)
-    return moved(images, none, generator)[0]
+    return move_alike(images, _SMALL_MOVES, torch.Generator().manual_seed(mix_seed("view", view)))
