@@ -45,7 +45,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON; NaN and infinity, which JSON does not have, become null."""
-    write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
+    # a file name that is no UTF-8 holds surrogates; backslashed they are what JSON writes for them
+    write_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
 def sha256_of(content: bytes) -> str:

@@ -101,6 +101,23 @@ def test_blank_pictures_are_no_copies_of_each_other(heads: list[np.ndarray]) -> 
     assert result.group.isna().all()
 
 
+def test_nothing_but_blank_pictures_is_no_copy_either() -> None:
+    manifest, prints = table_of([np.zeros((64, 64), np.uint8)] * 3)
+    assert audit_images(manifest, prints).pairs.empty
+
+
+def test_file_names_that_are_no_utf8_can_be_reported(
+    heads: list[np.ndarray], tmp_path: Path
+) -> None:
+    manifest, prints = table_of(
+        [heads[0], heads[0]], path=["a\udcff.png", "b\r.png"], label=["glioma", "no_tumor"]
+    )
+    manifest, result = audited(manifest, prints)
+    write_audit(tmp_path, manifest, result)
+    table = pd.read_csv(tmp_path / "duplicates.csv", encoding_errors="surrogateescape")
+    assert table.loc[0, ["path_a", "path_b"]].tolist() == ["a\udcff.png", "b\r.png"]
+
+
 def test_many_identical_images_make_one_group_and_few_pairs(heads: list[np.ndarray]) -> None:
     manifest, prints = table_of([heads[0]] * 150)
     result = audit_images(manifest, prints)
@@ -127,14 +144,18 @@ def test_other_content_is_not_taken_from_the_cache(
     assert not audit_images(*table_of(heads[:3])).is_cached
 
 
+@pytest.mark.parametrize("size", [0, 100, -1])
 def test_a_damaged_cache_is_searched_again(
-    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    heads: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
 ) -> None:
     monkeypatch.setattr(audit, "_WORTH_KEEPING_S", 0)
     manifest, prints = table_of([heads[0], heads[0][:, ::-1]])
     audit_images(manifest, prints)
     (file,) = (tmp_path / "cache" / "copies").glob("*.npz")
-    file.write_bytes(file.read_bytes()[:100])
+    content = bytearray(file.read_bytes())
+    for place in range(60, len(content), 7) if size < 0 else ():
+        content[place] ^= 0x55
+    file.write_bytes(content if size < 0 else content[:size])
     result = audit_images(manifest, prints)
     assert not result.is_cached
     assert len(result.pairs) == 1

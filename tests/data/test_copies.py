@@ -108,3 +108,5 @@ def test_searching_by_neighbourhoods_finds_what_searching_all_finds(
 
 def test_no_images_and_one_image_have_no_copies(heads: list[Image.Image]) -> None:
     assert search(thumbnails_of(heads[:1])).empty
+    empty = np.empty((0, 64, 64), np.uint8)
+    assert find_near_copies(empty, phashes(empty), phashes(empty)).empty

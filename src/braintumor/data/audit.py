@@ -11,6 +11,7 @@ import io
 import logging
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -204,6 +205,6 @@ def _load(path: Path) -> tuple[np.ndarray, pd.DataFrame] | None:
             return stored["hashes"], pd.DataFrame(columns)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         log.warning("%s cannot be read (%s); the copies are searched again", path, error)
         return None

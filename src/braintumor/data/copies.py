@@ -38,8 +38,11 @@ def find_near_copies(
     thumbnails: uint8 (N, T, T), grey.  hashes, mirrored: perceptual hashes of the thumbnails
     and of their mirror images, str (N,), 64 hex characters each.
     A pair that agrees in both mirror states counts once, in the better one.
-    Memory is bounded: N x 5 kB and a few blocks of 1,024 pictures, never N x N.
+    Memory is bounded: about N x 15 kB and a few blocks of 1,024 pictures, not N x N; but every
+    pair is listed, so n re-encodings of one picture make n * (n - 1) / 2 rows.
     """
+    if len(thumbnails) < 2:
+        return _no_pairs()
     contrast = _local_contrast(thumbnails)
     found = [
         _confirmed(thumbnails, contrast, pairs, is_mirrored)
@@ -90,14 +93,19 @@ def _cells(bits: np.ndarray, query_bits: np.ndarray) -> Iterator[tuple[np.ndarra
     home = index.predict(bits)
     visits = np.concatenate(
         [
-            np.argpartition(index.transform(query_bits[start : start + _BLOCK]), _PROBES, axis=1)
+            _nearest_cells(index.transform(query_bits[start : start + _BLOCK]))
             for start in range(0, len(bits), _BLOCK)
         ]
-    )[:, :_PROBES]
+    )
     for cell in range(count):
         members = np.flatnonzero(home == cell)
         if len(members):
             yield members, np.flatnonzero((visits == cell).any(axis=1))
+
+
+def _nearest_cells(distance: np.ndarray) -> np.ndarray:
+    """Distances (P, cells) -> numbers of the few nearest: int (P, _PROBES)."""
+    return np.argpartition(distance, _PROBES, axis=1)[:, :_PROBES].copy()
 
 
 def _words(hashes: np.ndarray) -> np.ndarray:

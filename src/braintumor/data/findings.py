@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _NAMED = 5  # images that audit.json names of each finding; the count covers all
 def write_audit(folder: Path, manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     """Write audit.json and duplicates.csv; gives the content of audit.json."""
     content = summarise(manifest, audit)
-    table = describe_pairs(manifest, audit.pairs).to_csv(index=False)
+    table = describe_pairs(manifest, audit.pairs).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
     write_atomic(folder / "duplicates.csv", table.encode("utf-8", "surrogateescape"))
     write_json(folder / "audit.json", content)
     return content
@@ -112,7 +113,8 @@ def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
         "images": len(test),
         "seen": int(seen.sum()),
         "share": round(float(seen.mean()), 4),
-        "byte_identical": int(test["sha256"].isin(trained).sum()),
+        # blank pictures are nobody's copy
+        "byte_identical": int((test["sha256"].isin(trained) & seen).sum()),
         "clean_by_class": {str(k): int(left.get(k, 0)) for k in sorted(test["label"].unique())},
     }
 

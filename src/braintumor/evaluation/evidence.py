@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import tempfile
@@ -123,13 +124,16 @@ def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
 def _predictions_csv(predictions: Predictions, contaminated: np.ndarray | None) -> str:
     names = np.asarray(predictions.classes, dtype=object)
     probs = [f"prob_{name}" for name in predictions.classes]
-    table = pd.DataFrame(predictions.probs, columns=probs)
+    # 9 digits keep a float32 exact
+    rounded = [[float(f"{p:.9g}") for p in row] for row in predictions.probs]
+    table = pd.DataFrame(rounded, columns=probs)
     table.insert(0, "path", list(predictions.paths))
     table.insert(1, "true", names[predictions.labels])
     table.insert(2, "pred", names[predictions.predicted])
     if contaminated is not None:
         table["in_training"] = np.where(contaminated, "true", "false")
-    return str(table.to_csv(index=False, float_format="%.9g"))  # 9 digits keep a float32 exact
+    # texts are quoted, or a line break in a file name would end the row
+    return str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -45,8 +45,8 @@ def leak(n: int, trust: Trust) -> list[str]:
     if not trust.count:
         return [
             f"None of the {n:,} images was found among the pictures that the model was trained "
-            "on: neither byte for byte, nor re-encoded, resized or mirrored, nor as another "
-            "slice of a patient who is named in both."
+            "on: neither byte for byte, nor re-encoded, resized or mirrored. Other slices of the "
+            "same patients are recognised only within one data set that names its patients."
         ]
     were = "image is" if trust.count == 1 else "images are"
     said = [
