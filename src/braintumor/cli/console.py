@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,14 +36,19 @@ def describe_data(table: pd.DataFrame, ignored: Mapping[str, int], unreadable: i
 
 
 def describe_epoch(record: EpochRecord, epochs: int) -> None:
-    """One line an epoch; a star marks the best so far."""
+    """One line an epoch; a star marks the best so far. A refit has no validation."""
     width = len(str(epochs))
+    validation, star = "", ""
+    if not math.isnan(record.val_loss):
+        validation = (
+            f"val loss {record.val_loss:.3f} acc {record.val_accuracy:.3f} "
+            f"f1 {record.val_macro_f1:.3f} | "
+        )
+        star = "*" if record.is_best else ""
     log.info(
-        "epoch %*d/%d  train loss %.3f acc %.3f | val loss %.3f acc %.3f f1 %.3f | "
-        "lr %.1e | %4.0f img/s %5.1f s %s",
-        width, record.epoch, epochs, record.train_loss, record.train_accuracy, record.val_loss,
-        record.val_accuracy, record.val_macro_f1, record.lr, record.images_per_s, record.seconds,
-        "*" if record.is_best else "",
+        "epoch %*d/%d  train loss %.3f acc %.3f | %slr %.1e | %4.0f img/s %5.1f s %s",
+        width, record.epoch, epochs, record.train_loss, record.train_accuracy, validation,
+        record.lr, record.images_per_s, record.seconds, star,
     )  # fmt: skip
 
 

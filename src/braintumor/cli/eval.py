@@ -37,12 +37,19 @@ def run(settings: Settings, job: Job) -> None:
 
 
 def _run_one(settings: Settings, job: Job) -> None:
+    from braintumor.errors import ConfigError
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import RunFolder
     from braintumor.runtime import choose_device, choose_precision
 
     path = find_checkpoint(settings["ckpt"])
     card = read_card(path)
+    is_own, is_refit = not settings.get("data"), card.settings["train"].get("refit", False)
+    if is_own and is_refit and settings["split"] == "val":
+        raise ConfigError(
+            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
+            f"evaluate the model that val chose: ckpt={RunFolder(path.parent).selected}"
+        )
     from braintumor.cli.evaluate import evaluate, truth_of_other, truth_of_own
     from braintumor.cli.inputs import explored, labels_of
     from braintumor.cli.recording import about_run
@@ -52,14 +59,14 @@ def _run_one(settings: Settings, job: Job) -> None:
     data, data_name = _data_for(card, settings, job, run)
     split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
-    is_own = not settings.get("data")
     if is_own:
-        truth = truth_of_own(data, split)
+        truth = truth_of_own(data, split, refit=is_refit)
     else:
         truth = truth_of_other(data, rows, card, settings["copy_bits"])
     model, card = load_classifier(path, device)
     named = settings["run_dir"]
     folder = Path(named).expanduser() if named else None
+    which = "selected_" if path == run.selected else ""
     # what the run itself was evaluated with, unless the user says otherwise
     trained = card.settings
     precision = settings["precision"] or trained["train"]["precision"]
@@ -71,7 +78,7 @@ def _run_one(settings: Settings, job: Job) -> None:
         rows,
         job.sweep_folder
         or folder
-        or run.evaluation(split if is_own else f"{_slug(data_name)}_{split}"),
+        or run.evaluation(which + (split if is_own else f"{_slug(data_name)}_{split}")),
         split=split,
         truth=truth,
         about=about_run(run, card) | {"data_name": data_name},

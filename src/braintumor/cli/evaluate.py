@@ -41,13 +41,16 @@ class Truth:
     floors: pd.DataFrame | None
 
 
-def truth_of_own(data: Dataset, split: str) -> Truth:
+def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
     """For a split of the data set that the model was trained on, by its groups.
 
     split "all": training and validation images count as seen. split "train": nothing is said,
     since all of it is what the model was trained on.
+    refit: the model was trained on val too, and so are the floors.
     """
     manifest = data.manifest
+    if refit:
+        manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
     if split == "train":
         return Truth(None, None)
     if split == "all":

@@ -15,7 +15,8 @@ from braintumor.cli.parts import Part, parts_of, suffix_of
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import take_over
 from braintumor.cli.shell import Job, Settings
-from braintumor.cli.training import prepare, train_and_evaluate
+from braintumor.cli.training import train_and_evaluate
+from braintumor.cli.work import prepare
 from braintumor.errors import BraintumorError, CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.pool import (

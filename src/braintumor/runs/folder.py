@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def selected(self) -> Path:
+        """Under train.refit: the weights that validation chose, before the refit."""
+        return self.path / "selected.safetensors"
+
+    @property
     def last(self) -> Path:
         return self.path / "last.ckpt"
 
@@ -71,11 +76,14 @@ class RunFolder:
 
     def clear(self) -> bool:
         """Remove what a former run left here, keeping foreign files; true if there was any."""
-        names = ("status.json", "best.safetensors", "last.ckpt", "previous.ckpt", "next.ckpt")
+        names = (
+            "status.json", "best.safetensors", "selected.safetensors",
+            "last.ckpt", "previous.ckpt", "next.ckpt",
+        )  # fmt: skip
         old = [self.path / name for name in names if (self.path / name).exists()]
         for path in [*old, self.history, self.log]:
             path.unlink(missing_ok=True)
-        for folder in ("eval", "tensorboard", "plots"):
+        for folder in ("eval", "refit", "tensorboard", "plots"):
             shutil.rmtree(self.path / folder, ignore_errors=True)
         return bool(old)
 

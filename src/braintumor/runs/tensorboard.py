@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,7 +28,7 @@ def open_tensorboard(
 
     def write(record: EpochRecord) -> None:
         for name, value in dataclasses.asdict(record).items():
-            if isinstance(value, float):
+            if isinstance(value, float) and not math.isnan(value):
                 part, _, metric = name.partition("_")
                 tag = f"{metric}/{part}" if part in ("train", "val") else name
                 writer.add_scalar(tag, value, record.epoch)

@@ -21,13 +21,13 @@ from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed
 from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.phases import FitState, Recipe
-from braintumor.training.validate import validate
+from braintumor.training.validate import FIGURES, validate
 
 
 def fit(
     state: FitState,
     train: ImageSplit,
-    val: ImageSplit,
+    val: ImageSplit | None,
     recipe: Recipe,
     augment: Augment,
     *,
@@ -37,6 +37,8 @@ def fit(
     """Train through all phases; yields after each epoch, when `state` is safe to save.
 
     state: holds the model, on the device of `train` and `val`; changed in place.
+    val: None trains to the end of every phase; the last epoch then counts as the best one, and
+    its figures of validation are NaN.
     resume_from: a former `state.state_dict()`; what follows is bit for bit (on CPU) what an
     uninterrupted run would have done.
     progress: a bar with the time left, where standard error is a terminal.
@@ -64,7 +66,9 @@ def fit(
                     state, train, order, recipe, augment, loss_of, dtype, bar
                 )
                 trained = time.perf_counter()
-                figures = validate(state.evaluated, val, settings.batch_size, dtype)
+                figures = dict.fromkeys(FIGURES, math.nan)
+                if val is not None:
+                    figures = validate(state.evaluated, val, settings.batch_size, dtype)
                 state.epoch += 1
                 state.phase_epoch += 1
                 record = EpochRecord(
@@ -78,7 +82,7 @@ def fit(
                     is_best=False,
                     **figures,
                 )
-                yield _judged(record, state)
+                yield _judged(record, state, validated=val is not None)
 
 
 def _train_epoch(
@@ -127,9 +131,9 @@ def _train_epoch(
     return total.sum().item() / len(order), hits.item() / len(order)
 
 
-def _judged(record: EpochRecord, state: FitState) -> EpochRecord:
+def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
     """The record with `is_best` decided; the schedule and the best weights learn of it."""
-    cost = state.best.cost_of(record)
+    cost = state.best.cost_of(record) if validated else -record.epoch
     state.schedule.observe(cost)
     is_best = state.best.observe(cost, record.epoch, state.evaluated)
     return dataclasses.replace(record, is_best=is_best)

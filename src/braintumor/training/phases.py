@@ -45,6 +45,7 @@ class TrainSettings:
     channels_last: bool
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
+    refit: bool = False
 
     def __post_init__(self) -> None:
         checks = {
@@ -177,6 +178,11 @@ def check_recipe(recipe: Recipe, model: Classifier) -> None:
     Enters every phase once; the model is left trainable as the last one wants it.
     """
     build_loss(recipe.loss, None)
+    if recipe.train.refit and recipe.scheduler["name"] == "plateau":
+        raise ConfigError(
+            "train.refit=true trains without validation, which scheduler=plateau follows; choose "
+            "another, such as scheduler=onecycle"
+        )
     state = FitState(model, Best(recipe.train.early_stopping))
     for index in range(len(recipe.train.phases)):
         state.enter(index, recipe, steps_per_epoch=1, dtype=torch.float32)

@@ -10,6 +10,8 @@ from torch import nn
 from braintumor.data.loader import ImageSplit
 from braintumor.models.inference import logits_of
 
+FIGURES = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_auroc")
+
 
 def validate(
     model: nn.Module, val: ImageSplit, batch_size: int, dtype: torch.dtype

@@ -1,0 +1,126 @@
+"""train.refit: what the run folder holds, what is evaluated, and how it is resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.support import TINY, Command
+
+from braintumor.evaluation.floors import measure_floors
+from braintumor.runs.checkpoint import read_card
+
+REFIT = [*TINY, "train.max_epochs=3", "train.refit=true"]
+
+
+@pytest.fixture(scope="module")
+def refitted(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("refitted")
+    done = bt("train", *REFIT, "run_dir=run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "stdout.txt").write_text(done.stdout)
+    return folder / "run"
+
+
+def test_the_second_training_has_the_images_of_validation(refitted: Path) -> None:
+    counts = pd.read_csv(refitted / "manifest.csv")["split"].value_counts()
+    output = (refitted.parent / "stdout.txt").read_text()
+    best = json.loads((refitted / "status.json").read_text())["best_epoch"]
+    assert f"refit: {best} epochs from the start on train and val together" in output
+    assert f"together, {counts['train'] + counts['val']} images" in output
+    rows = pd.read_csv(refitted / "refit" / "metrics.csv")
+    assert len(rows) == best
+    assert rows["val_loss"].isna().all()
+
+
+def test_both_models_are_kept_and_say_what_they_are(refitted: Path) -> None:
+    final, selected = refitted / "best.safetensors", refitted / "selected.safetensors"
+    weights, chosen = load_file(final), load_file(selected)
+    assert any(not torch.equal(weights[name], chosen[name]) for name in weights)
+    assert read_card(final).settings["train"]["refit"] is True
+    assert read_card(selected).settings["train"]["refit"] is False
+    assert read_card(final).validation == read_card(selected).validation
+
+
+def test_validation_says_nothing_of_the_refitted_model(refitted: Path, bt: Command) -> None:
+    done = bt("eval", "ckpt=run", "split=val", cwd=refitted.parent)
+    assert done.returncode == 2
+    assert "ckpt=run/selected.safetensors" in done.stderr
+    before = (refitted / "eval" / "test" / "metrics.json").read_text()
+    for split in ("val", "test"):
+        done = bt(
+            "eval", "ckpt=run/selected.safetensors", f"split={split}", "eval.examples=1",
+            cwd=refitted.parent,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (refitted / "eval" / f"selected_{split}" / "report.html").is_file()
+    assert (refitted / "eval" / "test" / "metrics.json").read_text() == before
+
+
+@pytest.mark.parametrize("ckpt", ["run", "run/selected.safetensors"])
+def test_the_floors_learn_from_the_images_that_the_model_had(
+    refitted: Path, bt: Command, ckpt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[dict[str, int]] = []
+
+    def measured(pixels: np.ndarray, manifest: pd.DataFrame, *rest: Any) -> pd.DataFrame:
+        counts.append(manifest["split"].value_counts().to_dict())
+        return measure_floors(pixels, manifest, *rest)
+
+    monkeypatch.setattr("braintumor.cli.evaluate.measure_floors", measured)
+    done = bt("eval", f"ckpt={ckpt}", "run_dir=out", "eval.examples=1", cwd=refitted.parent)
+    assert done.returncode == 0, done.stderr
+    (seen,) = counts
+    assert ("val" in seen) is (ckpt != "run")
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_an_interrupted_refit_resumes_to_the_same_weights(
+    refitted: Path, bt: Command, tmp_path: Path, epochs: int
+) -> None:
+    """epochs: finished of the refit when it was cut; 0: it had not begun."""
+    cut = tmp_path / "run"
+    shutil.copytree(refitted, cut)
+    shutil.rmtree(cut / "eval")
+    shutil.copyfile(cut / "selected.safetensors", cut / "best.safetensors")
+    status = json.loads((cut / "status.json").read_text()) | {"status": "interrupted"}
+    (cut / "status.json").write_text(json.dumps(status))
+    if epochs:  # previous.ckpt is the state one epoch before the end
+        assert status["best_epoch"] == 3, "else there is no epoch in between to cut at"
+        (cut / "refit" / "previous.ckpt").replace(cut / "refit" / "last.ckpt")
+    else:
+        shutil.rmtree(cut / "refit")
+        (cut / "selected.safetensors").unlink()
+    done = bt("train", "resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    expected, got = (load_file(run / "best.safetensors") for run in (refitted, cut))
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    one, other = (pd.read_csv(run / "refit" / "metrics.csv") for run in (refitted, cut))
+    assert one["train_loss"].equals(other["train_loss"])
+
+
+def test_a_new_run_in_the_folder_removes_the_old_refit(
+    refitted: Path, bt: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(refitted, tmp_path / "run")
+    done = bt("train", *TINY, "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run" / "refit").exists()
+    assert not (tmp_path / "run" / "selected.safetensors").exists()
+
+
+def test_folds_are_refitted_each(bt: Command, tmp_path: Path) -> None:
+    done = bt(
+        "train", *REFIT, "train.max_epochs=1", "split=grouped", "folds=2", "run_dir=run",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for fold in (0, 1):
+        assert (tmp_path / "run" / f"fold_{fold}" / "refit" / "metrics.csv").is_file()
