@@ -8,11 +8,15 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from braintumor.errors import MachineError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -21,12 +25,34 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Temporary file in the same folder, fsync, rename, fsync of the folder.
     Raises MachineError when the disk is full.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with _atomic_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_array(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> None:
+    """Write a .npy file whole or not at all, part by part: more than memory can hold at once.
+
+    parts: arrays of `dtype` that make one of `shape` when joined along the first axis.
+    Raises MachineError when the disk is full.
+    """
+    from numpy.lib import format as npy
+
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with _atomic_file(path) as file:
+        npy.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(part.reshape(-1).view("uint8").data)
+
+
+@contextmanager
+def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
@@ -34,8 +60,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MachineError(
-                f"the disk is full: {path} ({len(data) / 1e6:.1f} MB) was not written and what "
-                "stood there is intact; free some space, then go on with `bt-train resume=RUN`"
+                f"the disk is full: {path} was not written and what stood there is intact; "
+                "free some space, then go on with `bt-train resume=RUN`"
             ) from error
         raise
     finally:

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from braintumor.data.augment import AugmentSettings, build_augment
+from braintumor.data.augment import Augment, AugmentSettings
 
 OFF = AugmentSettings(
     horizontal_flip=0, vertical_flip=0, rotation_deg=0, shift=0, zoom=0, brightness=0,
@@ -25,7 +25,7 @@ def pictures(count: int = 4, side: int = 16, channels: int = 1) -> torch.Tensor:
 
 
 def apply(x: torch.Tensor, seed: int = 0, **strengths: float) -> torch.Tensor:
-    augment = build_augment(dataclasses.replace(OFF, **strengths), num_classes=4)
+    augment = Augment(dataclasses.replace(OFF, **strengths), num_classes=4)
     return augment(x, torch.zeros(len(x), dtype=torch.long), seeded(seed))[0]
 
 
@@ -103,7 +103,7 @@ def test_erasing_blacks_out_no_more_than_its_area() -> None:
 def test_mixup_blends_labels_as_it_blends_pictures() -> None:
     y = torch.arange(12) % 3
     x = (100.0 * y)[:, None, None, None].expand(12, 1, 4, 4)
-    augment = build_augment(dataclasses.replace(OFF, mixup=1.0), num_classes=3)
+    augment = Augment(dataclasses.replace(OFF, mixup=1.0), num_classes=3)
     mixed, target = augment(x, y, seeded(1))
     assert target.shape == (12, 3)
     torch.testing.assert_close(target.sum(dim=1), torch.ones(12))

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from braintumor.data.augment import AugmentSettings, build_augment
+from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import build_model
 from braintumor.records import EpochRecord
 from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.features import FeatureSettings
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings, check_recipe
 
@@ -68,6 +69,7 @@ def recipe(phases: tuple[Phase, ...] = (Phase(3),), **changes: Any) -> Recipe:
         loss={"name": "cross_entropy", "label_smoothing": 0.05},
         backbone_lr_scale=1.0,
         seed=3,
+        features=FeatureSettings(0),
     )  # fmt: skip
 
 
@@ -82,7 +84,7 @@ TRAIN, VAL = split(50, 1), split(30, 2)
 def run(
     state: FitState, recipe: Recipe, augment: AugmentSettings = AUGMENT, **more: Any
 ) -> list[EpochRecord]:
-    return list(fit(state, TRAIN, VAL, recipe, build_augment(augment, CLASSES), **more))
+    return list(fit(state, TRAIN, VAL, recipe, Augment(augment, CLASSES), **more))
 
 
 def weights_equal(one: dict, other: dict) -> bool:
@@ -115,7 +117,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(changes: dict[str, Any], cut: i
     expected = run(whole, plan)
 
     first = new_state(plan)
-    epochs = fit(first, TRAIN, VAL, plan, build_augment(AUGMENT, CLASSES))
+    epochs = fit(first, TRAIN, VAL, plan, Augment(AUGMENT, CLASSES))
     seen = [next(epochs) for _ in range(cut)]
     saved = copy.deepcopy(first.state_dict())
     torch.manual_seed(999)  # another process has another generator state
@@ -144,7 +146,7 @@ def test_resume_of_plateau_keeps_the_lowered_rate() -> None:
     expected = run(new_state(plan), plan)
     assert len({r.lr for r in expected}) > 1
     first = new_state(plan)
-    epochs = fit(first, TRAIN, VAL, plan, build_augment(AUGMENT, CLASSES))
+    epochs = fit(first, TRAIN, VAL, plan, Augment(AUGMENT, CLASSES))
     for _ in range(4):
         next(epochs)
     second = new_state(plan)

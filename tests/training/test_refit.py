@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.training.test_loop import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
-from braintumor.data.augment import build_augment
+from braintumor.data.augment import Augment
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
@@ -47,7 +47,7 @@ def test_a_phase_is_as_long_as_it_took_to_its_best(
 def fit_without_validation(train: ImageSplit, epochs: int) -> FitState:
     plan = recipe((Phase(epochs),), ema_decay=0.9)
     state = new_state(plan)
-    records = list(fit(state, train, None, plan, build_augment(AUGMENT, CLASSES)))
+    records = list(fit(state, train, None, plan, Augment(AUGMENT, CLASSES)))
     assert [r.epoch for r in records] == list(range(1, epochs + 1))
     assert all(math.isnan(r.val_loss) and math.isnan(r.val_auroc) for r in records)
     return state

@@ -11,13 +11,14 @@ import torch
 from braintumor.cli.console import log
 from braintumor.cli.inputs import labels_of, read_data
 from braintumor.cli.shell import Settings
-from braintumor.data.augment import Augment, AugmentSettings, build_augment
+from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
 from braintumor.data.loader import ImageSplit, load_split
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, mix_seed
 from braintumor.settings import typed
+from braintumor.training.features import FeatureSettings
 from braintumor.training.phases import Recipe, TrainSettings, check_recipe
 
 
@@ -46,7 +47,7 @@ class Work:
     def augment(self) -> Augment:
         """As the `augment` section says."""
         settings = typed(AugmentSettings, self.settings["augment"], "augment")
-        return build_augment(settings, len(self.data.classes))
+        return Augment(settings, len(self.data.classes))
 
     def parameters(self) -> int:
         """How many numbers the model has to learn."""
@@ -75,6 +76,7 @@ def prepare(settings: Settings, data_name: str) -> Work:
         loss=settings["loss"],
         backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
         seed=settings["seed"],
+        features=typed(FeatureSettings, settings.get("features", {}), "features"),
     )
     work = Work(
         settings=settings,

@@ -8,15 +8,13 @@ transforms are on. Every draw comes from the generator that is passed in.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-Augment = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,27 @@ class AugmentSettings:
     mixup: float
 
 
-def build_augment(settings: AugmentSettings, num_classes: int) -> Augment:
-    """A function (x, y, generator) -> (x, y).
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a batch of training pictures. num_classes: K, of the blended labels."""
 
-    x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
-    y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
-    """
+    settings: AugmentSettings
+    num_classes: int
 
-    def augment(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    @property
+    def is_identity(self) -> bool:
+        """Whether pictures come back as they are."""
+        strengths = dataclasses.asdict(self.settings)
+        del strengths["erasing_area"]  # says nothing alone
+        return not any(strengths.values())
+
+    def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The batch with a draw of its own for each image.
+
+        x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
+        y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
+        """
+        settings = self.settings
         x = x.float()
         if _moves(settings):
             x = _resample(x, _draw_affine(settings, len(x), generator))
@@ -57,10 +68,8 @@ def build_augment(settings: AugmentSettings, num_classes: int) -> Augment:
         if settings.erasing:
             x = _erase(x, settings, generator)
         if settings.mixup:
-            return _mixup(x, F.one_hot(y, num_classes).float(), settings.mixup, generator)
+            return _mixup(x, F.one_hot(y, self.num_classes).float(), settings.mixup, generator)
         return x, y
-
-    return augment
 
 
 def move_alike(x: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:

@@ -34,7 +34,7 @@ class Classifier(nn.Module):
         self,
         backbone: Backbone,
         attention: nn.Module,
-        head: nn.Module,
+        head: nn.Sequential,
         num_classes: int,
         model: Mapping[str, Any],
     ) -> None:
@@ -45,6 +45,7 @@ class Classifier(nn.Module):
         for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
         self._open_stages = len(backbone.stages)
+        self.pools_at_once = isinstance(attention, nn.Identity)
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -68,11 +69,30 @@ class Classifier(nn.Module):
             return self.backbone(x_B3SS)
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
-        """Logits float32 (B, K) of what `forward_features` gave."""
+        """Logits float32 (B, K) of what `forward_features` or `forward_frozen` gave."""
         if self.training and len(features_BChw) == 1:
             with _running_statistics(self.head):
                 return self.head(self.attention(features_BChw)).float()
         return self.head(self.attention(features_BChw)).float()
+
+    @property
+    def is_backbone_frozen(self) -> bool:
+        """Whether nothing of the backbone is trained, so that its output may be kept."""
+        return self._open_stages == 0
+
+    def forward_frozen(self, x_BcSS: torch.Tensor) -> torch.Tensor:
+        """What comes before the first layer of attention and head with parameters.
+
+        The backbone's map (B, C, h, w); without attention what the head pools of it, (B, C) for
+        pooling=avg, which is h*w times smaller. `forward_head` takes either.
+        """
+        features_BChw = self.forward_features(x_BcSS)
+        return self.head[0](features_BChw) if self.pools_at_once else features_BChw
+
+    def frozen_state(self) -> dict[str, torch.Tensor]:
+        """The tensors that the output of `forward_frozen` depends on."""
+        state = {f"backbone.{name}": tensor for name, tensor in self.backbone.state_dict().items()}
+        return state | {"mean_255": self.mean_255, "std_255": self.std_255}
 
     def set_trainable(self, what: str | int) -> None:
         """Choose what is trained: attention and head always, of the backbone this.
@@ -128,7 +148,7 @@ def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> 
     """
     backbone = build_backbone(model["backbone"], image_size)
     attention = build_attention(model["attention"], backbone.channels)
-    head: nn.Module = settings.call(
+    head: nn.Sequential = settings.call(
         head_module.build,
         model["head"],
         "model.head",

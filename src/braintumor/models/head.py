@@ -16,13 +16,18 @@ Pooling = Literal["avg", "max", "avgmax", "flatten"]
 
 
 class Pool(nn.Module):
-    """Map to vector: (B, C, h, w) -> (B, C), (B, 2C) for avgmax, (B, C*h*w) for flatten."""
+    """Map to vector: (B, C, h, w) -> (B, C), (B, 2C) for avgmax, (B, C*h*w) for flatten.
+
+    A vector has been pooled before, and stays as it is.
+    """
 
     def __init__(self, pooling: Pooling) -> None:
         super().__init__()
         self.pooling = pooling
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        if x_BChw.ndim == 2:
+            return x_BChw
         if self.pooling == "avg":
             return x_BChw.mean(dim=(2, 3))
         if self.pooling == "max":
@@ -42,7 +47,7 @@ def build(
     batch_norm: bool,
     noise: float,
     dropout: float,
-) -> nn.Module:
+) -> nn.Sequential:
     """pool -> [linear, ReLU] -> [batch norm] -> [noise] -> [dropout] -> linear.
 
     channels, map_size_px: shape of the map; its size matters to pooling="flatten" alone.

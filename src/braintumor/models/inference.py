@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 
 @torch.no_grad()
 def logits_of(
-    model: nn.Module, images: Tensor, *, batch_size: int, dtype: torch.dtype = torch.float32
+    model: nn.Module,
+    images: Tensor,
+    *,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
+    forward: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """float32 (N, K) on the device of `images`; the model is left in evaluation mode.
+    """float32 (N, K) on the model's device; the model is left in evaluation mode.
 
-    images: uint8 or float (N, C, S, S) in 0..255, on the model's device.
+    images: uint8 or float (N, C, S, S) in 0..255, on the model's device or in host memory.
     dtype: the autocast type; float32 turns autocast off.
+    forward: a part of the model instead of all of it; `images` are then what that part takes.
     """
     model.eval()
-    device = images.device.type
-    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-        return torch.cat([model(batch).float() for batch in images.split(batch_size)])
+    device, of = next(model.parameters()).device, forward or model
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])

@@ -19,9 +19,10 @@ from braintumor.data.loader import ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed
+from braintumor.training.features import feature_feed, keeps_features
+from braintumor.training.feeds import Feed, PictureFeed
 from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.phases import FitState, Recipe
-from braintumor.training.validate import FIGURES, validate
 
 
 def fit(
@@ -58,17 +59,18 @@ def fit(
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)
             epochs = recipe.epochs_of(settings.phases[index])
+            if state.phase_epoch == epochs or state.best.should_stop:
+                continue
+            feed = _open_feed(state, train, val, recipe, augment, epochs, dtype, progress)
             while state.phase_epoch < epochs and not state.best.should_stop:
                 started = time.perf_counter()
                 bar.set_description(f"epoch {state.epoch + 1}")
                 order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
                 loss, accuracy = _train_epoch(
-                    state, train, order, recipe, augment, loss_of, dtype, bar
+                    state, train, feed, order, recipe, loss_of, dtype, bar
                 )
                 trained = time.perf_counter()
-                figures = dict.fromkeys(FIGURES, math.nan)
-                if val is not None:
-                    figures = validate(state.evaluated, val, settings.batch_size, dtype)
+                figures = feed.validate(state.evaluated)
                 state.epoch += 1
                 state.phase_epoch += 1
                 record = EpochRecord(
@@ -88,9 +90,9 @@ def fit(
 def _train_epoch(
     state: FitState,
     train: ImageSplit,
+    feed: Feed,
     order: np.ndarray,
     recipe: Recipe,
-    augment: Augment,
     loss_of: Loss,
     dtype: torch.dtype,
     bar: tqdm,
@@ -101,17 +103,14 @@ def _train_epoch(
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
     model.train()
     torch.manual_seed(mix_seed(recipe.seed, "dropout", state.epoch))
-    generator = torch.Generator(device)
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
     batches = torch.from_numpy(order).to(device).split(settings.batch_size)
     for step, index_B in enumerate(batches):
-        generator.manual_seed(mix_seed(recipe.seed, "augment", state.epoch, step))
-        y_B = train.labels[index_B]
-        x, target = augment(train.images[index_B], y_B, generator)
+        x, target = feed.batch(index_B, state.epoch, step)
 
         state.schedule.set_lr(state.optimizer, first_step + step)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits_BK = model(x)
+            logits_BK = feed.forward(model, x)
         loss = loss_of(logits_BK.float(), target)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
@@ -124,11 +123,31 @@ def _train_epoch(
 
         # kept on the device: reading a number here would wait for the GPU at every step
         losses.append(loss.detach() * len(index_B))
-        hits += (logits_BK.argmax(dim=1) == y_B).sum()
+        hits += (logits_BK.argmax(dim=1) == train.labels[index_B]).sum()
         bar.update()
     total = torch.stack(losses)
     _check_finite(total, state, train, order, settings.batch_size)
     return total.sum().item() / len(order), hits.item() / len(order)
+
+
+def _open_feed(
+    state: FitState,
+    train: ImageSplit,
+    val: ImageSplit | None,
+    recipe: Recipe,
+    augment: Augment,
+    epochs: int,
+    dtype: torch.dtype,
+    progress: bool,
+) -> Feed:
+    """What the phase that `state` stands in trains on."""
+    size = recipe.train.batch_size
+    if not keeps_features(state.model, augment, recipe.features):
+        return PictureFeed(train, val, augment, recipe.seed, size, dtype)
+    return feature_feed(
+        state.model, train, val, augment, recipe.features, epochs=epochs, seed=recipe.seed,
+        batch_size=size, dtype=dtype, progress=progress,
+    )  # fmt: skip
 
 
 def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from braintumor.errors import ConfigError
@@ -15,6 +14,7 @@ from braintumor.models.classifier import Classifier
 from braintumor.runtime import Precision
 from braintumor.settings import not_negative
 from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.features import FeatureSettings
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule, build_optimizer
 
@@ -73,6 +73,7 @@ class Recipe:
     loss: Mapping[str, Any]
     backbone_lr_scale: float
     seed: int
+    features: FeatureSettings
 
     def epochs_of(self, phase: Phase) -> int:
         """Epochs of a phase after the cap."""
@@ -100,9 +101,9 @@ class FitState:
     ema_steps: int = field(init=False, default=0)
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> Classifier:
         """The weights that validation and the best checkpoint use."""
-        return self.ema.module if self.ema else self.model
+        return cast(Classifier, self.ema.module) if self.ema else self.model
 
     def enter(self, index: int, recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype) -> None:
         """Begin phase `index`, from the best weights so far: new optimizer, new schedule."""

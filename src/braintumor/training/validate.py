@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
-from torch import nn
+from torch import Tensor, nn
 
 from braintumor.data.loader import ImageSplit
 from braintumor.models.inference import logits_of
@@ -14,14 +17,23 @@ FIGURES = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", 
 
 
 def validate(
-    model: nn.Module, val: ImageSplit, batch_size: int, dtype: torch.dtype
+    model: nn.Module,
+    val: ImageSplit | None,
+    batch_size: int,
+    dtype: torch.dtype,
+    forward: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
     """Loss in nats (no smoothing, no weights) and rates in [0, 1], each over all images at once.
 
-    val_auroc is macro, one class against the rest; NaN when validation lacks a class.
+    val_auroc is macro, one class against the rest; NaN when validation lacks a class. Without
+    validation all are NaN.  forward: the part of the model that takes `val.images`, else all.
     """
+    if val is None:
+        return dict.fromkeys(FIGURES, math.nan)
     # validation keeps no activations, so it can take larger batches than training
-    logits_NK = logits_of(model, val.images, batch_size=2 * batch_size, dtype=dtype)
+    logits_NK = logits_of(
+        model, val.images, batch_size=2 * batch_size, dtype=dtype, forward=forward
+    )
     loss = F.cross_entropy(logits_NK, val.labels).item()
     labels, predicted = val.labels.cpu().numpy(), logits_NK.argmax(dim=1).cpu().numpy()
     num_classes = logits_NK.shape[1]

@@ -1,0 +1,56 @@
+"""What a phase trains on, a batch at a time: pictures, or what a frozen backbone makes of them."""
+
+# B batch, K classes
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from braintumor.data.augment import Augment
+from braintumor.data.loader import ImageSplit
+from braintumor.models.classifier import Classifier
+from braintumor.runtime import mix_seed
+from braintumor.training.validate import validate
+
+
+class Feed(Protocol):
+    """The training and validation images of one phase."""
+
+    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """What `forward` takes, and targets: int64 (B,) or float32 (B, K).
+
+        index_B: positions among the training images.  A function of its arguments alone.
+        """
+
+    def forward(self, model: Classifier, x: Tensor) -> Tensor:
+        """Logits (B, K)."""
+
+    def validate(self, model: Classifier) -> dict[str, float]:
+        """Figures of validation, NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFeed:
+    """Pictures, augmented anew in every epoch."""
+
+    train: ImageSplit
+    val: ImageSplit | None
+    augment: Augment
+    seed: int
+    batch_size: int
+    dtype: torch.dtype
+
+    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator(self.train.images.device)
+        generator.manual_seed(mix_seed(self.seed, "augment", epoch, step))
+        return self.augment(self.train.images[index_B], self.train.labels[index_B], generator)
+
+    def forward(self, model: Classifier, x: Tensor) -> Tensor:
+        return model(x)
+
+    def validate(self, model: Classifier) -> dict[str, float]:
+        return validate(model, self.val, self.batch_size, self.dtype)
