@@ -230,6 +230,26 @@ def test_bfloat16_features_come_back_as_they_were() -> None:
     assert math.isfinite(first.float().abs().sum().item())
 
 
+def test_a_damaged_file_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+    expected = open_feed(build(), NONE).views[0].clone()
+    for path in (cache_dir() / "features").glob("*.npy"):
+        path.write_bytes(path.read_bytes()[:-40])
+    got = open_feed(build(), NONE).views[0]
+    assert torch.equal(got, expected)
+    assert "computing the features again" in caplog.text
+
+
+def test_a_sweep_over_rates_and_heads_computes_once() -> None:
+    open_feed(build(), LIGHT)
+    changed = MODEL | {"attention": {"name": "none"}}
+    changed["backbone"] = MODEL["backbone"] | {"weights": "none"}
+    changed["head"] = MODEL["head"] | {"dropout": 0.5, "hidden": 12}
+    torch.manual_seed(0)
+    other = build_model(changed, CLASSES, SIDE)
+    other.settings["backbone"]["lr_scale"] = 0.1
+    assert count_forwards(lambda: open_feed(other, LIGHT)) == 0
+
+
 def test_a_negative_number_of_views_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"features\.views=-1"):
         FeatureSettings(-1)

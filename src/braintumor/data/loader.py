@@ -12,14 +12,25 @@ from torch import Tensor
 
 from braintumor.runtime import mix_seed
 
+_DEVICE_SHARE = 0.4  # of a GPU's free memory that one split may take, else it stays in the host's
+
 
 @dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """All images of one split on one device. images: uint8 (N, C, S, S). labels: int64 (N,)."""
+    """All images of one split.
+
+    images: uint8 (N, C, S, S), on the device or, where they do not fit, in host memory.
+    labels: int64 (N,), on the device.
+    """
 
     images: Tensor
     labels: Tensor
     paths: tuple[str, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where training and evaluation happen."""
+        return self.labels.device
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -32,7 +43,7 @@ def load_split(
     rows: np.ndarray,
     device: torch.device,
 ) -> ImageSplit:
-    """Copy the chosen rows to the device.
+    """Copy the chosen rows to the device, or into host memory where they would fill it.
 
     pixels: uint8 (M, S, S) or (M, S, S, 3), of the whole data set.  labels: int (M,).
     rows: int (N,), which of the M images belong to the split.
@@ -40,10 +51,28 @@ def load_split(
     chosen = torch.from_numpy(np.ascontiguousarray(pixels[rows]))
     images = chosen[:, None] if chosen.ndim == 3 else chosen.permute(0, 3, 1, 2).contiguous()
     return ImageSplit(
-        images=images.to(device),
+        images=images if is_too_large(images, device) else images.to(device),
         labels=torch.from_numpy(labels[rows].astype(np.int64)).to(device),
         paths=tuple(paths[row] for row in rows),
     )
+
+
+def is_too_large(tensor: Tensor, device: torch.device, times: int = 1) -> bool:
+    """Whether so many of it would take too much of the device's memory, which training needs."""
+    if device.type != "cuda":
+        return False
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return times * tensor.nbytes > _DEVICE_SHARE * free_bytes
+
+
+def bring(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; from host memory without waiting for what the device is doing.
+
+    The copy starts from pinned memory, so the host gathers the next batch in the meantime.
+    """
+    if batch.device == device or device.type == "cpu":
+        return batch.to(device)
+    return batch.pin_memory().to(device, non_blocking=True)
 
 
 def epoch_order(labels: np.ndarray, seed: int, epoch: int, *, oversample: bool) -> np.ndarray:

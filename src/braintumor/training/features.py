@@ -12,10 +12,11 @@ that a sweep over heads, losses and learning rates computes them once.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit
+from braintumor.data.loader import ImageSplit, bring, is_too_large
 from braintumor.errors import ConfigError, MachineError
 from braintumor.files import cache_dir, write_array
 from braintumor.models.classifier import Classifier
@@ -35,8 +36,8 @@ from braintumor.training.validate import validate
 log = logging.getLogger(__name__)
 
 _VERSION = 1  # of what the files hold; raise it when features are computed in another way
+_NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
-_DEVICE_SHARE = 0.5  # of the free memory of a GPU that features may take; else they stay on disk
 
 
 @dataclass(frozen=True)
@@ -57,27 +58,38 @@ class FeatureSettings:
 class FeatureFeed:
     """Features of the training pictures, K views each, and of validation.
 
-    views: K tensors (N, F), on the device of the labels or mapped from disk.  labels: int64 (N,).
-    val: images being features (M, F).  first_view: int64 (N,), so that an epoch mixes the views.
+    views: K tensors (N, F) mapped from disk, or one (K * N, F) on the device.
+    first_view: int64 (N,) in [0, K), so that an epoch mixes the views.  labels: int64 (N,).
+    val: images being features (M, F).
     """
 
     views: tuple[Tensor, ...]
+    count: int
+    first_view: Tensor
     labels: Tensor
     val: ImageSplit | None
-    first_view: Tensor
     batch_size: int
     dtype: torch.dtype
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        labels_B, at_B = self.labels[index_B], index_B.to(self.views[0].device)
+    @property
+    def home(self) -> torch.device:
+        return self.views[0].device
+
+    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        device = self.labels.device
+        labels_B = self.labels[index_B.to(device, non_blocking=True)]
+        return bring(self._features(index_B, epoch), device), labels_B, labels_B
+
+    def _features(self, index_B: Tensor, epoch: int) -> Tensor:
+        """Every picture goes through its views in turn, an epoch each."""
+        view_B = (self.first_view[index_B] + epoch) % self.count
         if len(self.views) == 1:
-            return self.views[0][at_B].to(labels_B.device), labels_B
-        view_B = (self.first_view[at_B] + epoch) % len(self.views)
-        x = self.views[0].new_empty((len(at_B), *self.views[0].shape[1:]))
+            return self.views[0][view_B * len(self.labels) + index_B]
+        x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
         for number, features in enumerate(self.views):
-            chosen = (view_B == number).nonzero()[:, 0]
-            x[chosen] = features[at_B[chosen]]
-        return x.to(labels_B.device), labels_B
+            chosen_B = view_B == number
+            x[chosen_B] = features[index_B[chosen_B]]
+        return x
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model.forward_head(x)
@@ -113,92 +125,97 @@ def feature_feed(
     dtype: autocast type, in which features are kept.  progress: a bar on stderr.
     """
     started = time.perf_counter()
-    store = _Store(model, dtype, progress)
+    store = _Store(model, train.device, dtype, progress)
     count = 1 if augment.is_identity else min(settings.views, epochs)
     views = []
+    digest = _digest(train.images)
     for number in range(count):
-
-        def draw(x: Tensor, step: int, number: int = number) -> Tensor:
-            generator = torch.Generator(x.device)
-            generator.manual_seed(mix_seed(seed, "view", number, step))
-            return augment(x, x.new_zeros(len(x), dtype=torch.long), generator)[0]
-
-        if augment.is_identity:
-            views.append(store.features(train.images, "plain", None))
-        else:
-            name = f"{augment.settings} {seed} {number}"
-            views.append(store.features(train.images, name, draw))
+        draw = None if augment.is_identity else _View(augment, seed, number)
+        views.append(store.features(train.images, digest, draw))
     seen = None
     if val is not None:
-        seen = ImageSplit(store.features(val.images, "plain", None), val.labels, val.paths)
+        features = store.features(val.images, _digest(val.images), None)
+        seen = ImageSplit(features, val.labels, val.paths)
+    log.info(
+        "features of the frozen backbone: %d view%s, %.2f GB, %s, %.1f s",
+        count, "" if count == 1 else "s", sum(v.nbytes for v in views) / 1e9,
+        "computed" if store.has_computed else "from the cache", time.perf_counter() - started,
+    )  # fmt: skip
+    if train.device.type == "cuda" and not is_too_large(views[0], train.device, times=count):
+        views = [torch.cat([view.to(train.device) for view in views])]
     rng = np.random.default_rng(mix_seed(seed, "first view"))
     first_view = torch.from_numpy(rng.integers(0, count, len(train))).to(views[0].device)
-    log.info(
-        "features of the frozen backbone: %d view%s, %.1f GB, %s, %.1f s",
-        count, "" if count == 1 else "s", sum(v.nbytes for v in views) / 1e9,
-        f"{store.computed} of {store.asked} sets computed" if store.computed else "from the cache",
-        time.perf_counter() - started,
-    )  # fmt: skip
-    return FeatureFeed(tuple(views), train.labels, seen, first_view, batch_size, dtype)
+    return FeatureFeed(tuple(views), count, first_view, train.labels, seen, batch_size, dtype)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One draw of the augmentation for every picture."""
+
+    augment: Augment
+    seed: int
+    number: int
+
+    def __call__(self, x: Tensor, step: int) -> Tensor:
+        generator = torch.Generator(x.device)
+        generator.manual_seed(mix_seed(self.seed, "view", self.number, step))
+        return self.augment(x, x.new_zeros(len(x), dtype=torch.long), generator)[0]
 
 
 class _Store:
     """Features by what they depend on: on disk, or computed now and written there."""
 
-    def __init__(self, model: Classifier, dtype: torch.dtype, progress: bool) -> None:
-        self.model, self.dtype, self.progress = model, dtype, progress
-        self.asked = self.computed = 0
-        digest = hashlib.sha256()
+    def __init__(
+        self, model: Classifier, device: torch.device, dtype: torch.dtype, progress: bool
+    ) -> None:
+        self.model, self.device, self.dtype, self.progress = model, device, dtype, progress
+        self.has_computed = False
+        weights = hashlib.sha256()
         for name, tensor in model.frozen_state().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(_bytes_of(tensor))
-        about = [_VERSION, _BATCH, torch.__version__, str(dtype), model.settings["backbone"]]
-        if model.pools_at_once:
-            about.append(model.settings["head"]["pooling"])
-        self._weights = digest.hexdigest() + json.dumps(about, sort_keys=True, default=str)
+            weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            weights.update(_bytes_of(tensor))
+        architecture = {k: v for k, v in model.settings["backbone"].items() if k not in _NO_MATTER}
+        pooling = model.settings["head"]["pooling"] if model.pools_at_once else None
+        self._key = [
+            _VERSION, _BATCH, torch.__version__, device.type, str(dtype), architecture, pooling,
+            weights.hexdigest(),
+        ]  # fmt: skip
 
-    def features(
-        self, images: Tensor, draws: str, draw: Callable[[Tensor, int], Tensor] | None
-    ) -> Tensor:
-        """(N, F) of uint8 images (N, C, S, S).
-
-        draws: what decides over `draw`, which changes the pictures of a step.
-        """
-        self.asked += 1
-        key = hashlib.sha256(f"{self._weights} {draws} {images.device.type}".encode())
-        key.update(_bytes_of(images))
-        path = cache_dir() / "features" / f"{key.hexdigest()[:32]}.npy"
-        if not path.is_file():
-            self.computed += 1
-            parts = self._compute(images, draw)
-            first = next(parts)
-            shape = (len(images), *first.shape[1:])
-
-            def all_parts() -> Iterator[np.ndarray]:
-                yield _as_numpy(first)
-                yield from map(_as_numpy, parts)
-
-            try:
-                write_array(path, shape, _as_numpy(first[:1]).dtype, all_parts())
-            except (OSError, MachineError) as error:
-                log.warning("features are not kept for other runs: %s", error)
-                return torch.cat(list(self._compute(images, draw)))
-        return _placed(_read(path, self.dtype), images.device)
+    def features(self, images: Tensor, digest: str, view: _View | None) -> Tensor:
+        """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
+        key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
+        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        path = cache_dir() / "features" / f"{name}.npy"
+        known = _read(path, self.dtype) if path.is_file() else None
+        if known is not None and len(known) == len(images):
+            return known
+        self.has_computed = True
+        parts = self._compute(images, view)
+        first = next(parts)
+        shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
+        try:
+            write_array(path, shape, kind, map(_as_numpy, itertools.chain([first], parts)))
+            known = _read(path, self.dtype)
+        except (OSError, MachineError) as error:
+            log.warning("features are not kept for other runs: %s", error)
+        return torch.cat(list(self._compute(images, view))) if known is None else known
 
     @torch.no_grad()
-    def _compute(
-        self, images: Tensor, draw: Callable[[Tensor, int], Tensor] | None
-    ) -> Iterator[Tensor]:
+    def _compute(self, images: Tensor, view: _View | None) -> Iterator[Tensor]:
         self.model.eval()
         bar = tqdm(
             images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
             disable=None if self.progress else True,
         )  # fmt: skip
-        device = images.device.type
         for step, batch in enumerate(bar):
-            x = draw(batch, step) if draw else batch
-            with torch.autocast(device, self.dtype, enabled=self.dtype != torch.float32):
+            x = bring(batch, self.device)
+            x = view(x, step) if view else x
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 yield self.model.forward_frozen(x).to(self.dtype)
+
+
+def _digest(images: Tensor) -> str:
+    return hashlib.sha256(_bytes_of(images)).hexdigest()
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
@@ -212,16 +229,12 @@ def _as_numpy(features: Tensor) -> np.ndarray:
     return (features.view(torch.int16) if features.dtype == torch.bfloat16 else features).numpy()
 
 
-def _read(path: Path, dtype: torch.dtype) -> Tensor:
-    """Mapped, not read: pages that several runs use are in memory once."""
-    # "c": private to this process, as torch takes no read-only memory without a complaint
-    mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
+def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
+    """Mapped, not read: pages that several runs use are in memory once. None when damaged."""
+    try:
+        # "c": private to this process, as torch takes no read-only memory without a complaint
+        mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s cannot be read (%s); computing the features again", path, error)
+        return None
     return mapped.view(dtype) if dtype == torch.bfloat16 else mapped
-
-
-def _placed(features: Tensor, device: torch.device) -> Tensor:
-    """On the device where they fit, else as they are."""
-    if device.type != "cuda":
-        return features
-    free, _ = torch.cuda.mem_get_info(device)
-    return features.to(device) if features.nbytes < _DEVICE_SHARE * free else features

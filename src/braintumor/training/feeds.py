@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit
+from braintumor.data.loader import ImageSplit, bring
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
 from braintumor.training.validate import validate
@@ -20,8 +20,12 @@ from braintumor.training.validate import validate
 class Feed(Protocol):
     """The training and validation images of one phase."""
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """What `forward` takes, and targets: int64 (B,) or float32 (B, K).
+    @property
+    def home(self) -> torch.device:
+        """Where the images lie, and `batch` wants its positions."""
+
+    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` takes, targets int64 (B,) or float32 (B, K), and labels int64 (B,).
 
         index_B: positions among the training images.  A function of its arguments alone.
         """
@@ -44,10 +48,18 @@ class PictureFeed:
     batch_size: int
     dtype: torch.dtype
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator(self.train.images.device)
+    @property
+    def home(self) -> torch.device:
+        return self.train.images.device
+
+    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        device = self.train.device
+        generator = torch.Generator(device)
         generator.manual_seed(mix_seed(self.seed, "augment", epoch, step))
-        return self.augment(self.train.images[index_B], self.train.labels[index_B], generator)
+        labels_B = self.train.labels[index_B.to(device, non_blocking=True)]
+        pictures = bring(self.train.images[index_B], device)
+        x, target = self.augment(pictures, labels_B, generator)
+        return x, target, labels_B
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model(x)

@@ -46,7 +46,7 @@ def fit(
     Raises TrainingError when a loss is not finite, naming the batch.
     """
     settings = recipe.train
-    dtype = choose_precision(settings.precision, train.images.device)
+    dtype = choose_precision(settings.precision, train.device)
     loss_of = _build_loss(recipe, train, state.model.num_classes)
     labels, oversample = train.labels.cpu().numpy(), settings.imbalance == "oversample"
     images = len(epoch_order(labels, recipe.seed, 0, oversample=oversample))
@@ -98,15 +98,15 @@ def _train_epoch(
     bar: tqdm,
 ) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
-    settings, device, model = recipe.train, train.images.device, state.model
+    settings, device, model = recipe.train, train.device, state.model
     trainable = [p for p in model.parameters() if p.requires_grad]
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
     model.train()
     torch.manual_seed(mix_seed(recipe.seed, "dropout", state.epoch))
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
-    batches = torch.from_numpy(order).to(device).split(settings.batch_size)
+    batches = torch.from_numpy(order).to(feed.home).split(settings.batch_size)
     for step, index_B in enumerate(batches):
-        x, target = feed.batch(index_B, state.epoch, step)
+        x, target, labels_B = feed.batch(index_B, state.epoch, step)
 
         state.schedule.set_lr(state.optimizer, first_step + step)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -123,7 +123,7 @@ def _train_epoch(
 
         # kept on the device: reading a number here would wait for the GPU at every step
         losses.append(loss.detach() * len(index_B))
-        hits += (logits_BK.argmax(dim=1) == train.labels[index_B]).sum()
+        hits += (logits_BK.argmax(dim=1) == labels_B).sum()
         bar.update()
     total = torch.stack(losses)
     _check_finite(total, state, train, order, settings.batch_size)
