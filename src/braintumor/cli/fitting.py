@@ -92,6 +92,11 @@ def _fit(
                 keep(record)
                 save_state(folder, state.state_dict())
                 describe_epoch(record, epochs)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            first = str(error).strip().splitlines()[0]
+            raise MachineError(
+                f"train.compile=true does not work here ({first}); leave it out"
+            ) from error
         except torch.OutOfMemoryError as error:
             size = recipe.train.batch_size
             raise MachineError(

@@ -13,11 +13,13 @@ from braintumor.cli.inputs import labels_of, read_data
 from braintumor.cli.shell import Settings
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
-from braintumor.data.loader import ImageSplit, load_split
+from braintumor.data.loader import ImageSplit, epoch_order, load_split
+from braintumor.errors import ConfigError
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, mix_seed
 from braintumor.settings import typed
+from braintumor.training.batch import choose_batch_size
 from braintumor.training.features import FeatureSettings
 from braintumor.training.phases import Recipe, TrainSettings, check_recipe
 
@@ -56,49 +58,80 @@ class Work:
     def renewed(self) -> Work:
         """The same with the model as it was before any training."""
         size = self.data.pixels.shape[1]
-        model = _build(self.settings, len(self.data.classes), size, self.recipe, self.device)
+        model = _build(self.settings, len(self.data.classes), size, self.recipe.train, self.device)
         return dataclasses.replace(self, model=model)
 
 
 def prepare(settings: Settings, data_name: str) -> Work:
-    """Read the data, build the model, check every setting."""
+    """Read the data, build the model, check every setting.
+
+    The settings of the work have train.batch_size=auto replaced by the number that was chosen.
+    """
+    is_auto = settings["train"]["batch_size"] == "auto"
+    if is_auto:
+        settings = _with_batch_size(settings, 1)  # until the model is there
     train = typed(TrainSettings, settings["train"], "train")
     typed(AugmentSettings, settings["augment"], "augment")
     typed(EvalSettings, settings["eval"], "eval")
     device = choose_device(settings["device"])
+    if train.cuda_graphs and device.type != "cuda":
+        raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
     dtype = choose_precision(train.precision, device)
     size = settings["data"]["image_size"] or settings["model"]["backbone"]["image_size"]
     data = read_data(settings, size, data_name)
-    recipe = Recipe(
+    work = Work(
+        settings=settings,
+        data_name=data_name,
+        data=data,
+        labels=labels_of(data, data.classes),
+        model=_build(settings, len(data.classes), size, train, device),
+        recipe=_recipe(settings, train),
+        device=device,
+        dtype=dtype,
+    )
+    if is_auto:
+        work = _choose_batch_size(work)
+    check_recipe(work.recipe, work.model)
+    name, millions = model_name(settings["model"]), work.parameters() / 1e6
+    log.info("%s: %.2f M parameters, on %s in %s", name, millions, device, str(dtype)[6:])
+    return work
+
+
+def _recipe(settings: Settings, train: TrainSettings) -> Recipe:
+    return Recipe(
         train=train,
         optimizer=settings["optimizer"],
         scheduler=settings["scheduler"],
         loss=settings["loss"],
         backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
         seed=settings["seed"],
+        # a run that began before there was this section goes on without kept features
         features=typed(FeatureSettings, settings.get("features", {}), "features"),
     )
-    work = Work(
-        settings=settings,
-        data_name=data_name,
-        data=data,
-        labels=labels_of(data, data.classes),
-        model=_build(settings, len(data.classes), size, recipe, device),
-        recipe=recipe,
-        device=device,
-        dtype=dtype,
-    )
-    check_recipe(recipe, work.model)
-    name, millions = model_name(settings["model"]), work.parameters() / 1e6
-    log.info("%s: %.2f M parameters, on %s in %s", name, millions, device, str(dtype)[6:])
-    return work
+
+
+def _choose_batch_size(work: Work) -> Work:
+    rows, balanced = work.rows("train"), work.recipe.train.imbalance == "oversample"
+    images = len(epoch_order(work.labels[rows], work.recipe.seed, 0, oversample=balanced))
+    sample = work.images("train").images[:1].to(work.device)
+    size = choose_batch_size(work.model, images, sample, work.dtype)
+    log.info("train.batch_size=auto: %d", size)
+    settings = _with_batch_size(work.settings, size)
+    train = dataclasses.replace(work.recipe.train, batch_size=size)
+    return dataclasses.replace(work, settings=settings, recipe=_recipe(settings, train))
+
+
+def _with_batch_size(settings: Settings, size: int) -> Settings:
+    return settings | {"train": settings["train"] | {"batch_size": size}}
 
 
 def _build(
-    settings: Settings, num_classes: int, size: int, recipe: Recipe, device: torch.device
+    settings: Settings, num_classes: int, size: int, train: TrainSettings, device: torch.device
 ) -> Classifier:
     torch.manual_seed(mix_seed(settings["seed"], "weights"))
     model = build_model(settings["model"], num_classes, size).to(device)
-    if recipe.train.channels_last:
+    if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.compile:
+        model.compile()
     return model

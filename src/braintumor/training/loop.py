@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed
 from braintumor.training.features import feature_feed, keeps_features
 from braintumor.training.feeds import Feed, PictureFeed
+from braintumor.training.forward import Forward, open_forward
 from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.phases import FitState, Recipe
 
@@ -62,12 +64,14 @@ def fit(
             if state.phase_epoch == epochs or state.best.should_stop:
                 continue
             feed = _open_feed(state, train, val, recipe, augment, epochs, dtype, progress)
+            forward: Forward | None = None
             while state.phase_epoch < epochs and not state.best.should_stop:
                 started = time.perf_counter()
                 bar.set_description(f"epoch {state.epoch + 1}")
                 order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
+                forward = forward or _choose_forward(state, feed, order, recipe, dtype)
                 loss, accuracy = _train_epoch(
-                    state, train, feed, order, recipe, loss_of, dtype, bar
+                    state, train, feed, forward, order, recipe, loss_of, dtype, bar
                 )
                 trained = time.perf_counter()
                 figures = feed.validate(state.evaluated)
@@ -91,6 +95,7 @@ def _train_epoch(
     state: FitState,
     train: ImageSplit,
     feed: Feed,
+    forward: Forward,
     order: np.ndarray,
     recipe: Recipe,
     loss_of: Loss,
@@ -110,7 +115,7 @@ def _train_epoch(
 
         state.schedule.set_lr(state.optimizer, first_step + step)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits_BK = feed.forward(model, x)
+            logits_BK = forward(x)
         loss = loss_of(logits_BK.float(), target)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
@@ -148,6 +153,21 @@ def _open_feed(
         state.model, train, val, augment, recipe.features, epochs=epochs, seed=recipe.seed,
         batch_size=size, dtype=dtype, progress=progress,
     )  # fmt: skip
+
+
+def _choose_forward(
+    state: FitState, feed: Feed, order: np.ndarray, recipe: Recipe, dtype: torch.dtype
+) -> Forward:
+    """The forward pass of a phase; recorded only where a full batch has the same shape each time.
+
+    order: of the phase's first epoch.
+    """
+    size = recipe.train.batch_size
+    if not recipe.train.cuda_graphs or len(order) < size:
+        return functools.partial(feed.forward, state.model)
+    index_B = torch.from_numpy(order[:size]).to(feed.home)
+    sample, _, _ = feed.batch(index_B, state.epoch, 0)
+    return open_forward(feed, state.model, sample, dtype)
 
 
 def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:

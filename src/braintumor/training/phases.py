@@ -46,6 +46,8 @@ class TrainSettings:
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
     refit: bool = False
+    compile: bool = False
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         checks = {
@@ -61,6 +63,11 @@ class TrainSettings:
                     f"`train.{name}={getattr(self, name)}` makes no training: batches and epochs "
                     "are 1 or more, clip_norm is above 0 or null, ema_decay is in [0, 1)"
                 )
+        if self.compile and self.cuda_graphs:
+            raise ConfigError(
+                "train.compile=true and train.cuda_graphs=true are two ways to the same end; "
+                "choose one"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,35 @@
+"""Options of the training step, as a user gives them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from tests.support import TINY, Command
+
+
+def test_an_automatic_batch_size_is_recorded_as_a_number(bt: Command, tmp_path: Path) -> None:
+    done = bt("train", *TINY, "train.batch_size=auto", "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    chosen = re.search(r"train\.batch_size=auto: (\d+)", done.stdout)
+    assert chosen is not None
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert settings["train"]["batch_size"] == int(chosen[1]) == 8
+
+
+def test_graphs_are_refused_without_a_gpu(bt: Command, tmp_path: Path) -> None:
+    done = bt("train", *TINY, "train.cuda_graphs=true", "device=cpu", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "needs a CUDA device" in done.stderr
+
+
+def test_a_frozen_phase_keeps_features_for_the_next_run(bt: Command, tmp_path: Path) -> None:
+    frozen = [*TINY, "train.phases=[{epochs: 2, trainable: head}]", "train.max_epochs=2"]
+    first = bt("train", *frozen, "run_dir=a", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "features of the frozen backbone: 2 views" in first.stdout
+    assert ", computed, " in first.stdout
+    second = bt("train", *frozen, "optimizer.lr=1e-2", "run_dir=b", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert "from the cache" in second.stdout
