@@ -31,6 +31,7 @@ TORCH_FREE = [
     "errors.py", "records.py", "files.py", "settings.py", "runs/folder.py",
     "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py", "data/split.py",
     "data/audit.py", "data/copies.py", "data/findings.py", "data/blank.py", "data/folds.py",
+    "data/decoded.py", "data/shelf.py", "data/kept.py", "data/reading.py",
     "data/sources", "evaluation/metrics.py", "evaluation/evidence.py", "evaluation/compare.py",
     "evaluation/trust.py", "evaluation/contamination.py", "evaluation/floors.py",
     "evaluation/matrix.py", "evaluation/pool.py", "evaluation/plots", "evaluation/report",

@@ -17,9 +17,16 @@ def main() -> None:
 
 
 def run(settings: Settings, job: Job) -> None:
-    """Write manifest.csv, the tables and plots/ of one data set; with probe=true its floors."""
+    """Write manifest.csv, the tables and plots/ of one data set; with probe=true its floors.
+
+    With cache=size or cache=clear nothing of this, and no image is read.
+    """
+    if settings["cache"] is not None:
+        _cache(str(settings["cache"]))
+        return
     from braintumor.cli.console import log
     from braintumor.cli.inputs import explore, read_data
+    from braintumor.data.kept import kept_files, size_bytes
     from braintumor.data.manifest import size_table, write_manifest
     from braintumor.runs.folder import make_run_folder
 
@@ -36,6 +43,29 @@ def run(settings: Settings, job: Job) -> None:
     if settings["probe"]:
         _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
+    kept = sum(size_bytes(path) for files in kept_files().values() for path in files)
+    if kept:
+        log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
+
+
+def _cache(what: str) -> None:
+    """Say what is kept for later runs, or remove it; no data set is touched.
+
+    Raises ConfigError when it is neither "size" nor "clear".
+    """
+    from braintumor.cli.console import log
+    from braintumor.data.kept import FOLDERS, kept_files, remove_kept, size_bytes
+    from braintumor.errors import ConfigError
+    from braintumor.files import cache_dir
+
+    if what not in ("size", "clear"):
+        raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
+    log.info("cache: %s (BT_CACHE names another)", cache_dir())
+    for name, files in kept_files().items():
+        size = sum(map(size_bytes, files)) / 1e6
+        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, FOLDERS[name])
+    if what == "clear":
+        log.info("removed: %.1f MB are free again", remove_kept() / 1e6)
 
 
 def _probe(data: Dataset, folder: Path) -> None:

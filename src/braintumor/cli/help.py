@@ -27,7 +27,8 @@ _USAGE = {
     "data": """bt-data: scan, audit, split and explore a data set, without training.
 
   bt-data data=folder data.root=DIR
-  bt-data data=folder data.root=DIR probe=true          what rules without anatomy score""",
+  bt-data data=folder data.root=DIR probe=true          what rules without anatomy score
+  bt-data cache=size                                    what is kept for later runs; cache=clear""",
     "compare": """bt-compare: finished runs side by side.
 
   bt-compare 'runs=[runs/A,runs/B]'

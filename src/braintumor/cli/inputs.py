@@ -38,6 +38,7 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     data = dataclasses.replace(data, manifest=manifest, audit=audit)
     log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
     describe_data(class_table(manifest), data.ignored, len(data.unreadable))
+    log.info("  %s", data.reading)
     for line in five_lines(summarise(manifest, audit)):
         log.info("%s", line)
     return data

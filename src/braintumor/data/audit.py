@@ -7,11 +7,8 @@ patient, on one side.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +19,9 @@ from scipy.sparse.csgraph import connected_components
 
 from braintumor.data.copies import find_near_copies
 from braintumor.data.fingerprint import Prints, phashes
+from braintumor.data.kept import read_table, write_table
 from braintumor.errors import MachineError
-from braintumor.files import cache_dir, write_atomic
+from braintumor.files import cache_dir
 
 # N images, P pairs
 
@@ -188,23 +186,14 @@ def _cache_file(sha256: pd.Series) -> Path:
 
 
 def _save(path: Path, hashes: np.ndarray, near: pd.DataFrame) -> None:
-    buffer = io.BytesIO()
     columns = {str(name): near[name].to_numpy() for name in near.columns}
-    np.savez_compressed(buffer, **(columns | {"hashes": hashes}))
     try:
-        write_atomic(path, buffer.getvalue())
+        write_table(path, columns | {"hashes": hashes})
     except (OSError, MachineError) as error:
         log.warning("the copies found are not kept for the next run: %s", error)
 
 
 def _load(path: Path) -> tuple[np.ndarray, pd.DataFrame] | None:
     """What an earlier run found; None when there is nothing, or it cannot be read."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            columns = {name: stored[name] for name in ("a", "b", "mirrored", "correlation")}
-            return stored["hashes"], pd.DataFrame(columns)
-    except FileNotFoundError:
-        return None
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        log.warning("%s cannot be read (%s); the copies are searched again", path, error)
-        return None
+    stored = read_table(path, ("a", "b", "mirrored", "correlation", "hashes"))
+    return stored and (stored.pop("hashes"), pd.DataFrame(stored))

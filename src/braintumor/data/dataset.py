@@ -48,8 +48,10 @@ class Dataset:
     manifest: N rows in natural order of the path, index 0 to N-1; columns as in `manifest`,
         split being the data set's own (NaN where it has none).
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
+        Read-only: mostly a memory map that all processes of the machine share.
     classes: sorted. ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
-    prints: what recognises each image, in the order of the rows.  audit: once there was one.
+    prints: what recognises each image, in the order of the rows.  reading: how they came, in words.
+    audit: once there was one.
     """
 
     manifest: pd.DataFrame
@@ -58,6 +60,7 @@ class Dataset:
     ignored: Mapping[str, int]
     unreadable: list[tuple[str, str]]
     prints: Prints
+    reading: str
     audit: Audit | None = None
 
     @property
@@ -102,7 +105,13 @@ def read_dataset(
             f"{read.unreadable[0][0]}: {read.unreadable[0][1]}"
         )
     return Dataset(
-        manifest, read.pixels, classes or found, source.ignored, read.unreadable, read.prints
+        manifest=manifest,
+        pixels=read.pixels,
+        classes=classes or found,
+        ignored=source.ignored,
+        unreadable=read.unreadable,
+        prints=read.prints,
+        reading=read.summary,
     )
 
 

@@ -1,11 +1,17 @@
-"""Reading every image of a source once, on all cores: pixels, fingerprint, or why not."""
+"""Reading every image of a source, on all cores: pixels, fingerprint, or why not.
+
+The bytes of every file are read and hashed on every run, so a changed file is noticed; what an
+earlier run decoded of the same bytes is taken from the cache.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +19,8 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from braintumor.data.fingerprint import THUMBNAIL_PX, Fingerprint, Prints, fingerprint
+from braintumor.data.decoded import PRINTS, New, Place, Squares, pixels_at
+from braintumor.data.fingerprint import Prints, fingerprint
 from braintumor.data.images import decode, resize
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError, MachineError
@@ -24,6 +31,10 @@ from braintumor.files import sha256_of
 Fit = Literal["stretch", "pad"]
 
 _BATCH = 16  # images a thread reads before it hands over; one by one costs a third of the speed
+_WORTH_KEEPING_S = 2.0  # a data set that is decoded in less is decoded again rather than kept
+_SEPARATOR = "|"  # of oddities
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,76 +52,90 @@ class Reading:
     """All that was read.
 
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); readable ones only.
+        Read-only: a memory map that processes share, where an earlier run had the same images.
     facts: one an item, None where it could not be read.  prints: of the readable ones.
     unreadable: (path, reason).
+    decoded: how many of the readable ones no earlier run had decoded.  seconds: of it all.
     """
 
     pixels: np.ndarray
     facts: list[Facts | None]
     prints: Prints
     unreadable: list[tuple[str, str]]
+    decoded: int
+    seconds: float
+
+    @property
+    def summary(self) -> str:
+        """How the images came, in a few words."""
+        if self.decoded == 0:
+            return f"images read in {self.seconds:.1f} s, decoded by an earlier run"
+        if self.decoded == len(self.pixels):
+            return f"images read and decoded in {self.seconds:.1f} s"
+        part = f"{self.decoded} of {len(self.pixels)} decoded anew"
+        return f"images read in {self.seconds:.1f} s, {part}"
 
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """One image after a worker thread had it."""
+    """One image after a worker thread had it. seconds: of decoding; 0 where that was known."""
 
-    square: np.ndarray
-    facts: Facts
-    print: Fingerprint
+    sha256: str
+    pixels: Place | New
+    print: Place | New
+    seconds: float
 
 
 def read_images(
     source: Source, items: Sequence[Item], size_px: int, fit: Fit, *, progress: bool
 ) -> Reading:
-    """Decode, fingerprint and resize all items.
+    """Decode, fingerprint and resize all items, or take them from the cache.
 
     Raises MachineError when the pixels do not fit into memory.
     """
-    pixels = _allocate((len(items), size_px, size_px))
-    thumbnails = _allocate((len(items), THUMBNAIL_PX, THUMBNAIL_PX))
-    facts: list[Facts | None] = []
-    hashes: list[str] = []
-    oddities: list[tuple[str, ...]] = []
+    started = time.perf_counter()
+    pixels = Squares(pixels_at(size_px, fit), len(items))
+    prints = Squares(PRINTS, len(items))
+    hashes: list[str | None] = []
     unreadable: list[tuple[str, str]] = []
-    results = _in_threads(source, items, size_px, fit)
+    took_s: list[float] = []
+    results = _in_threads(items, lambda item: _read_one(source, item, pixels, prints, size_px, fit))
     bar = tqdm(
         results, "reading images", len(items), unit="img", disable=None if progress else True
     )
     for item, read in zip(items, bar, strict=True):
         if isinstance(read, str):
             unreadable.append((item.path, read))
-            facts.append(None)
+            hashes.append(None)
             continue
-        count = len(hashes)
-        if read.square.ndim > pixels.ndim - 1:  # the first one in colour
-            pixels = _in_colour(pixels, count)
-        if read.square.ndim < pixels.ndim - 1:  # grey among colour
-            for channel in range(3):  # ten times faster than broadcasting a last axis
-                pixels[count, ..., channel] = read.square
-        else:
-            pixels[count] = read.square
-        thumbnails[count] = read.print.thumbnail
-        hashes.append(read.print.pixel_sha256)
-        oddities.append(read.print.oddities)
-        facts.append(read.facts)
-    count = len(hashes)
-    prints = Prints(np.array(hashes, dtype="U64"), thumbnails[:count], tuple(oddities))
-    return Reading(pixels[:count], facts, prints, unreadable)
+        pixels.add(read.sha256, read.pixels)
+        prints.add(read.sha256, read.print)
+        hashes.append(read.sha256)
+        if read.seconds:
+            took_s.append(read.seconds)
+    if took_s and sum(took_s) / len(took_s) * len(items) / _cores() > _WORTH_KEEPING_S:
+        try:
+            pixels.keep()
+            prints.keep()
+        except (OSError, MachineError) as error:
+            log.warning("the decoded images are not kept for the next run: %s", error)
+    facts, known = _columns(hashes, prints)
+    return Reading(
+        pixels.gathered(), facts, known, unreadable, len(took_s), time.perf_counter() - started
+    )
 
 
 def _in_threads(
-    source: Source, items: Sequence[Item], size_px: int, fit: Fit
+    items: Sequence[Item], read: Callable[[Item], _Read | str]
 ) -> Iterator[_Read | str]:
     """Read items on all cores, handed out in their order; few are held at a time."""
-    affinity = getattr(os, "sched_getaffinity", None)  # cores of this process; Linux only
-    workers = len(affinity(0)) if affinity else os.cpu_count() or 1
+    workers = _cores()
     batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
     waiting: deque[Future[list[_Read | str]]] = deque()
     with ThreadPoolExecutor(workers) as pool:  # Pillow, hashlib and read() release the GIL
         try:
             for batch in batches:
-                waiting.append(pool.submit(_read_batch, source, batch, size_px, fit))
+                waiting.append(pool.submit(lambda batch: [read(item) for item in batch], batch))
                 if len(waiting) > 2 * workers:
                     yield from waiting.popleft().result()
             while waiting:
@@ -120,22 +145,47 @@ def _in_threads(
                 future.cancel()
 
 
-def _read_batch(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> list[_Read | str]:
-    return [_read_one(source, item, size_px, fit) for item in items]
+def _cores() -> int:
+    """Cores of this process, where the system tells (Linux); else of the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _read_one(source: Source, item: Item, size_px: int, fit: Fit) -> _Read | str:
-    """The image, or the reason why it cannot be read."""
+def _read_one(
+    source: Source, item: Item, pixels: Squares, prints: Squares, size_px: int, fit: Fit
+) -> _Read | str:
+    """The image, or the reason why it cannot be read.
+
+    Generated pictures and arrays go the same way: they are made anew on every run, and the cache
+    then saves resizing, fingerprinting and holding them once a process.
+    """
     try:
         raw = source.read(item)
+        sha256 = _content_hash(raw)
+        square: Place | New | None = pixels.find(sha256)
+        known: Place | New | None = prints.find(sha256)
+        if square and known:
+            return _Read(sha256, square, known, 0.0)
+        started = time.perf_counter()
         image = decode(raw)
     except (DataError, OSError) as error:
         return str(error)
-    return _Read(
-        resize(image.pixels, size_px, fit),
-        Facts(_content_hash(raw), image.width, image.height, image.mode),
-        fingerprint(image.pixels),
-    )
+    if known is None:
+        found = fingerprint(image.pixels)
+        about = (image.width, image.height, image.mode)
+        words = _SEPARATOR.join(found.oddities)
+        known = New(found.thumbnail, (*about, found.pixel_sha256, words))
+    square = square or New(resize(image.pixels, size_px, fit), ())
+    return _Read(sha256, square, known, time.perf_counter() - started)
+
+
+def _columns(hashes: Sequence[str | None], prints: Squares) -> tuple[list[Facts | None], Prints]:
+    """What the cache keeps of each image as columns. hashes: None where it is unreadable."""
+    kept = iter(prints.facts)
+    facts = [Facts(sha256, *next(kept)[:3]) if sha256 else None for sha256 in hashes]
+    pixel_hashes = np.array([row[3] for row in prints.facts], dtype="U64")
+    oddities = tuple(tuple(row[4].split(_SEPARATOR)) if row[4] else () for row in prints.facts)
+    return facts, Prints(pixel_hashes, prints.gathered(), oddities)
 
 
 def _content_hash(raw: bytes | np.ndarray) -> str:
@@ -145,21 +195,3 @@ def _content_hash(raw: bytes | np.ndarray) -> str:
     digest = hashlib.sha256(f"{raw.dtype.str}{raw.shape}".encode())
     digest.update(np.ascontiguousarray(raw).data)
     return digest.hexdigest()
-
-
-def _allocate(shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        return np.empty(shape, np.uint8)
-    except MemoryError as error:
-        raise MachineError(
-            f"{shape[0]} images at {shape[1]} px need {np.prod(shape) / 1e9:.1f} GB of memory; "
-            "use a smaller data.image_size, or data.limit"
-        ) from error
-
-
-def _in_colour(grey: np.ndarray, count: int) -> np.ndarray:
-    """(N, S, S) -> (N, S, S, 3), of which only the first `count` are filled yet."""
-    colour = np.empty((*grey.shape, 3), np.uint8)
-    for channel in range(3):
-        colour[:count, ..., channel] = grey[:count]
-    return colour

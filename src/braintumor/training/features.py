@@ -15,6 +15,8 @@ import hashlib
 import itertools
 import json
 import logging
+import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor.data.augment import Augment
+from braintumor.data.kept import make_room
 from braintumor.data.loader import ImageSplit, bring, is_too_large
 from braintumor.errors import ConfigError, MachineError
 from braintumor.files import cache_dir, write_array
@@ -37,6 +40,7 @@ log = logging.getLogger(__name__)
 
 _VERSION = 1  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
+_MOST_BYTES = 40_000_000_000  # of all features in the cache folder
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
 
@@ -188,12 +192,14 @@ class _Store:
         path = cache_dir() / "features" / f"{name}.npy"
         known = _read(path, self.dtype) if path.is_file() else None
         if known is not None and len(known) == len(images):
+            os.utime(path)  # the files used least recently are the first to go
             return known
         self.has_computed = True
         parts = self._compute(images, view)
         first = next(parts)
         shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
         try:
+            make_room(path.parent, math.prod(shape) * kind.itemsize, _MOST_BYTES)
             write_array(path, shape, kind, map(_as_numpy, itertools.chain([first], parts)))
             known = _read(path, self.dtype)
         except (OSError, MachineError) as error:

@@ -1,0 +1,105 @@
+"""bt-data cache=size and cache=clear: what is kept for later runs, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support import Command
+
+KEPT = {
+    "decoded/64px-stretch-0123abcd-" + "0a" * 16 + ".npy": 300_000,
+    "decoded/64px-stretch-0123abcd-" + "0a" * 16 + ".npz": 100_000,
+    "decoded/.64px-stretch-0123abcd-" + "0a" * 16 + ".npy.x_1abc": 500_000,  # part-written
+    "copies/" + "1b" * 16 + ".npz": 1_200_000,
+    "features/" + "2c" * 16 + ".npy": 2_000_000,
+}
+FOREIGN = [
+    "notes.txt",
+    "decoded/notes.txt",
+    "decoded/scan.npy",
+    "copies/deep/" + "1b" * 16 + ".npz",
+    "mine/" + "2c" * 16 + ".npy",
+]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache folder with files of this toolkit and of others."""
+    folder = tmp_path / "cache"
+    for name, size in {**KEPT, **dict.fromkeys(FOREIGN, 10)}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+    return folder
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_size_tells_files_and_bytes_of_each_part(bt: Command, cache: Path, tmp_path: Path) -> None:
+    done = bt("data", "cache=size", cwd=tmp_path, BT_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert str(cache) in head
+    assert [line.split()[:5] for line in lines] == [
+        ["decoded", "3", "files", "0.9", "MB"],
+        ["copies", "1", "files", "1.2", "MB"],
+        ["features", "1", "files", "2.0", "MB"],
+    ]
+    assert all((cache / name).is_file() for name in [*KEPT, *FOREIGN])
+    assert names_in(tmp_path) == ["cache"]  # no run folder: nothing was explored
+
+
+def test_clear_removes_what_is_its_own_and_nothing_else(
+    bt: Command, cache: Path, tmp_path: Path
+) -> None:
+    done = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
+    assert done.returncode == 0, done.stderr
+    assert "4.1 MB" in done.stdout.splitlines()[-1]
+    left = sorted(p.relative_to(cache).as_posix() for p in cache.rglob("*") if p.is_file())
+    assert left == sorted(FOREIGN)
+    assert not (cache / "features").exists()  # it was empty then
+    assert names_in(tmp_path) == ["cache"]
+    again = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
+    assert again.returncode == 0
+    assert "0.0 MB" in again.stdout.splitlines()[-1]
+
+
+def test_without_a_cache_there_is_nothing_to_clear(bt: Command, tmp_path: Path) -> None:
+    done = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(tmp_path / "none"))
+    assert done.returncode == 0, done.stderr
+    assert names_in(tmp_path) == []
+
+
+def test_clearing_leaves_the_data_set_itself(bt: Command, tmp_path: Path) -> None:
+    """A data set inside the cache folder, even under a name that the cache uses."""
+    image = tmp_path / "decoded" / "glioma" / ("3d" * 16 + ".png")
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"an image")
+    bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(tmp_path))
+    assert image.read_bytes() == b"an image"
+
+
+def test_another_word_is_refused(bt: Command, cache: Path, tmp_path: Path) -> None:
+    done = bt("data", "cache=empty", cwd=tmp_path, BT_CACHE=str(cache))
+    assert done.returncode == 2
+    assert "cache=size" in done.stderr
+    assert all((cache / name).is_file() for name in KEPT)
+
+
+def test_what_a_run_keeps_is_shown_and_can_be_cleared(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("braintumor.data.reading._WORTH_KEEPING_S", 0.0)
+    monkeypatch.setattr("braintumor.cli.inputs.explore", lambda data, folder: {})  # no pictures
+    phantoms = ["data.patients=12", "data.slices_per_patient=2", "data.image_size=48"]
+    kept = {"BT_CACHE": str(tmp_path / "cache")}
+    done = bt("data", *phantoms, "run_dir=run", cwd=tmp_path, **kept)
+    assert done.returncode == 0, done.stderr
+    assert "kept for later runs: 0.2 MB" in done.stdout  # 24 images: 2,304 + 4,096 bytes each
+    cleared = bt("data", "cache=clear", cwd=tmp_path, **kept)
+    assert "  decoded      4 files" in cleared.stdout
+    assert names_in(tmp_path / "cache") == []
