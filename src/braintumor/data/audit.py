@@ -196,4 +196,6 @@ def _save(path: Path, hashes: np.ndarray, near: pd.DataFrame) -> None:
 def _load(path: Path) -> tuple[np.ndarray, pd.DataFrame] | None:
     """What an earlier run found; None when there is nothing, or it cannot be read."""
     stored = read_table(path, ("a", "b", "mirrored", "correlation", "hashes"))
-    return stored and (stored.pop("hashes"), pd.DataFrame(stored))
+    if stored is None:
+        return None
+    return stored.pop("hashes"), pd.DataFrame(stored)

@@ -1,0 +1,130 @@
+"""Features of a frozen backbone by what they depend on: on disk, or computed now and kept there."""
+
+# N images, F shape of one image's features: (C, h, w), or (C,) where they are pooled
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from braintumor.data.augment import Augment
+from braintumor.data.kept import make_room
+from braintumor.data.loader import bring
+from braintumor.errors import MachineError
+from braintumor.files import cache_dir, write_array
+from braintumor.models.classifier import Classifier
+from braintumor.runtime import mix_seed
+
+log = logging.getLogger(__name__)
+
+_VERSION = 1  # of what the files hold; raise it when features are computed in another way
+_NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
+_MOST_BYTES = 40_000_000_000  # of all features in the cache folder
+_BATCH = 64  # images; part of the key, for every batch has draws of its own
+
+
+@dataclass(frozen=True)
+class View:
+    """One draw of the augmentation for every picture."""
+
+    augment: Augment
+    seed: int
+    number: int
+
+    def __call__(self, x: Tensor, step: int) -> Tensor:
+        generator = torch.Generator(x.device)
+        generator.manual_seed(mix_seed(self.seed, "view", self.number, step))
+        return self.augment(x, x.new_zeros(len(x), dtype=torch.long), generator)[0]
+
+
+class FeatureStore:
+    """The features that one frozen backbone gives. has_computed: whether any were not on disk."""
+
+    def __init__(
+        self, model: Classifier, device: torch.device, dtype: torch.dtype, progress: bool
+    ) -> None:
+        self.model, self.device, self.dtype, self.progress = model, device, dtype, progress
+        self.has_computed = False
+        weights = hashlib.sha256()
+        for name, tensor in model.frozen_state().items():
+            weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            weights.update(_bytes_of(tensor))
+        architecture = {k: v for k, v in model.settings["backbone"].items() if k not in _NO_MATTER}
+        pooling = model.settings["head"]["pooling"] if model.pools_at_once else None
+        self._key = [
+            _VERSION, _BATCH, torch.__version__, device.type, str(dtype), architecture, pooling,
+            weights.hexdigest(),
+        ]  # fmt: skip
+
+    def features(self, images: Tensor, digest: str, view: View | None) -> Tensor:
+        """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
+        key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
+        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        path = cache_dir() / "features" / f"{name}.npy"
+        known = _read(path, self.dtype) if path.is_file() else None
+        if known is not None and len(known) == len(images):
+            os.utime(path)  # the files used least recently are the first to go
+            return known
+        self.has_computed = True
+        parts = self._compute(images, view)
+        first = next(parts)
+        shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
+        try:
+            make_room(path.parent, math.prod(shape) * kind.itemsize, _MOST_BYTES)
+            write_array(path, shape, kind, map(_as_numpy, itertools.chain([first], parts)))
+            known = _read(path, self.dtype)
+        except (OSError, MachineError) as error:
+            log.warning("features are not kept for other runs: %s", error)
+        return torch.cat(list(self._compute(images, view))) if known is None else known
+
+    @torch.no_grad()
+    def _compute(self, images: Tensor, view: View | None) -> Iterator[Tensor]:
+        self.model.eval()
+        bar = tqdm(
+            images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
+            disable=None if self.progress else True,
+        )  # fmt: skip
+        for step, batch in enumerate(bar):
+            x = bring(batch, self.device)
+            x = view(x, step) if view else x
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                yield self.model.forward_frozen(x).to(self.dtype)
+
+
+def digest_of(images: Tensor) -> str:
+    """SHA-256 of the pixels."""
+    return hashlib.sha256(_bytes_of(images)).hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    whole = tensor.detach().cpu().contiguous().reshape(-1)
+    return whole.view(torch.uint8).numpy().data
+
+
+def _as_numpy(features: Tensor) -> np.ndarray:
+    features = features.cpu().contiguous()
+    # numpy has no bfloat16; its bits are kept as they are
+    return (features.view(torch.int16) if features.dtype == torch.bfloat16 else features).numpy()
+
+
+def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
+    """Mapped, not read: pages that several runs use are in memory once. None when damaged."""
+    try:
+        # "c": private to this process, as torch takes no read-only memory without a complaint
+        mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s cannot be read (%s); computing the features again", path, error)
+        return None
+    return mapped.view(dtype) if dtype == torch.bfloat16 else mapped
