@@ -47,6 +47,7 @@ def test_a_batch_of_another_shape_goes_the_plain_way(feed: PictureFeed) -> None:
     assert forward(TRAIN.images[:5].float()).max() < 500
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_graph_gives_what_the_model_gives() -> None:
     device = torch.device("cuda")

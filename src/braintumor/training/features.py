@@ -115,24 +115,28 @@ def feature_feed(
     dtype: autocast type, in which features are kept.  progress: a bar on stderr.
     """
     started = time.perf_counter()
-    store = FeatureStore(model, train.device, dtype, progress)
-    count = 1 if augment.is_identity else min(settings.views, epochs)
-    views = []
+    store, device = FeatureStore(model, train.device, dtype, progress), train.device
     digest = digest_of(train.images)
-    for number in range(count):
-        draw = None if augment.is_identity else View(augment, seed, number)
-        views.append(store.features(train.images, digest, draw))
+    count = 1 if augment.is_identity else min(settings.views, epochs)
+    draws = [None if augment.is_identity else View(augment, seed, n) for n in range(count)]
+    views = [store.features(train.images, digest, draw) for draw in draws]
     seen = None
     if val is not None:
         features = store.features(val.images, digest_of(val.images), None)
-        seen = ImageSplit(features, val.labels, val.paths)
+        seen = ImageSplit(_placed([features], device)[0], val.labels, val.paths)
     log.info(
         "features of the frozen backbone: %d view%s, %.2f GB, %s, %.1f s",
-        count, "" if count == 1 else "s", sum(v.nbytes for v in views) / 1e9,
+        count, "" if count == 1 else "s", sum(view.nbytes for view in views) / 1e9,
         "computed" if store.has_computed else "from the cache", time.perf_counter() - started,
     )  # fmt: skip
-    if train.device.type == "cuda" and not is_too_large(views[0], train.device, times=count):
-        views = [torch.cat([view.to(train.device) for view in views])]
+    placed = _placed(views, device)
     rng = np.random.default_rng(mix_seed(seed, "first view"))
-    first_view = torch.from_numpy(rng.integers(0, count, len(train))).to(views[0].device)
-    return FeatureFeed(tuple(views), count, first_view, train.labels, seen, batch_size, dtype)
+    first_view = torch.from_numpy(rng.integers(0, count, len(train))).to(placed[0].device)
+    return FeatureFeed(placed, count, first_view, train.labels, seen, batch_size, dtype)
+
+
+def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """One tensor on a GPU where they fit, else as they are mapped from disk."""
+    if device.type == "cpu" or is_too_large(views[0], device, times=len(views)):
+        return tuple(views)
+    return (torch.cat([view.to(device) for view in views]),)
