@@ -5,29 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pytest
-from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
 from PIL import Image
 
-from braintumor.cli.names import options_of, register_models
-from braintumor.cli.shell import Job
-from braintumor.settings import config_dir
-
-
-def train(*overrides: str) -> None:
-    """bt-train in this process: no start-up to wait for."""
-    from braintumor.cli.training import train_and_evaluate
-
-    ConfigStore.instance().repo.pop("model", None)
-    register_models()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        cfg = hydra.compose("train", [*overrides, "train.tensorboard=false"])
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    job = Job(choices={"data": "phantom"}, overrides=tuple(overrides), sweep_folder=None)
-    train_and_evaluate(settings, job)  # type: ignore[arg-type]
+from braintumor.cli.names import options_of
+from support import train
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~umask())
         Path(name).replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -106,7 +106,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _umask() -> int:
+def umask() -> int:
+    """What the user takes from the permissions of new files; temporary ones ignore it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support import TINY, Command
 
 from braintumor.evaluation.floors import measure_floors
 from braintumor.runs.checkpoint import read_card
+from support import TINY, Command
 
 REFIT = [*TINY, "train.max_epochs=3", "train.refit=true"]
 

@@ -9,21 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hydra.core.config_store import ConfigStore
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from PIL import Image
 
 from braintumor.cli import repeats
-from braintumor.cli.names import register_models
 from braintumor.cli.parts import is_repeated, parts_of
 from braintumor.cli.shell import Job
-from braintumor.cli.train import run
 from braintumor.errors import (
     BraintumorError,
     CheckpointError,
@@ -33,8 +28,7 @@ from braintumor.errors import (
 )
 from braintumor.evaluation.compare import compare_runs
 from braintumor.runs.folder import RunFolder
-from braintumor.settings import config_dir
-from support import TINY
+from support import TINY, train
 
 SETTINGS: dict[str, Any] = {
     "seed": 0, "split": "grouped", "folds": None, "seeds": None, "fold": None, "device": "auto",
@@ -318,15 +312,6 @@ def test_a_seed_beside_seeds_is_refused(trainings: Trainings) -> None:
     job = Job({"data": "table"}, ("seed=3", "seeds=[0,1]"), None)
     with pytest.raises(BraintumorError, match="leaves seed=… without use"):
         repeats.train_repeats(SETTINGS | {"seeds": [0, 1]}, job)
-
-
-def train(*overrides: str) -> None:
-    """bt-train in this process: no start-up to wait for."""
-    ConfigStore.instance().repo.pop("model", None)
-    register_models()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        settings = OmegaConf.to_container(hydra.compose("train", [*overrides]), resolve=True)
-    run(settings, Job({"data": "phantom"}, overrides, None))  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

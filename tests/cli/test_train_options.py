@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import yaml
-from tests.support import TINY, Command
+
+from support import TINY, Command
 
 
 def test_an_automatic_batch_size_is_recorded_as_a_number(bt: Command, tmp_path: Path) -> None:

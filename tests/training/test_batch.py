@@ -6,10 +6,10 @@ from unittest import mock
 
 import pytest
 import torch
-from tests.training.test_loop import new_state, recipe
 
 from braintumor.training import batch
 from braintumor.training.batch import choose_batch_size
+from small_fit import new_state, recipe
 
 PICTURE = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
 

@@ -10,7 +10,6 @@ from unittest import mock
 
 import pytest
 import torch
-from tests.training.test_loop import CLASSES, MODEL, SIDE, TRAIN, VAL, recipe
 
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.loader import ImageSplit
@@ -22,8 +21,8 @@ from braintumor.training.early_stopping import Best
 from braintumor.training.features import FeatureFeed, FeatureSettings, feature_feed
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, Recipe
+from small_fit import CLASSES, MODEL, NONE, SIDE, TRAIN, VAL, recipe
 
-NONE = AugmentSettings(*[0.0] * 11)
 LIGHT = dataclasses.replace(NONE, horizontal_flip=0.5, rotation_deg=20, shift=0.1, brightness=0.1)
 
 

@@ -7,14 +7,13 @@ from unittest import mock
 
 import pytest
 import torch
-from tests.training.test_features import NONE
-from tests.training.test_loop import CLASSES, TRAIN, VAL, new_state, recipe
 from torch import Tensor, nn
 
 from braintumor.data.augment import Augment
 from braintumor.errors import ConfigError
 from braintumor.training.feeds import PictureFeed
 from braintumor.training.forward import open_forward
+from small_fit import CLASSES, NONE, TRAIN, VAL, new_state, recipe
 
 
 def recorded(step: nn.Module, samples: tuple[Tensor, ...]) -> Callable[[Tensor], Tensor]:

@@ -8,7 +8,6 @@ import math
 import pandas as pd
 import pytest
 import torch
-from tests.training.test_loop import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 from braintumor.data.augment import Augment
 from braintumor.data.loader import ImageSplit
@@ -16,6 +15,7 @@ from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, check_recipe
 from braintumor.training.refit import refit_recipe
+from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 
 def history(*rows: tuple[int, bool]) -> pd.DataFrame:

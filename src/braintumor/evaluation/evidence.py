@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from braintumor.evaluation._charts import (
 from braintumor.evaluation.metrics import classification_report, compute_metrics, confusion_matrix
 from braintumor.evaluation.report.render import render_report
 from braintumor.evaluation.trust import Trust, judge
-from braintumor.files import write_atomic, write_json
+from braintumor.files import umask, write_atomic, write_json
 from braintumor.records import Predictions
 
 # M images, S image size px, K classes
@@ -138,7 +137,7 @@ def _predictions_csv(predictions: Predictions, contaminated: np.ndarray | None) 
 
 def _swap(new: Path, folder: Path) -> None:
     """Put `new` in the place of `folder`, and move into it what in the old one is not ours."""
-    new.chmod(0o777 & ~_umask())
+    new.chmod(0o777 & ~umask())
     if not folder.exists():
         new.replace(folder)
         return
@@ -149,9 +148,3 @@ def _swap(new: Path, folder: Path) -> None:
         if entry.name not in _FILES:
             entry.replace(folder / entry.name)
     shutil.rmtree(old)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

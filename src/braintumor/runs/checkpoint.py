@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic
-from braintumor.runs.folder import RunFolder
+from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
     import torch
@@ -119,12 +119,7 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
             raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
         return run.best
     if not path.exists():
-        parent = path.parent
-        near = (
-            sorted(p.name for p in parent.glob("*") if p.is_dir())[-5:] if parent.is_dir() else []
-        )
-        hint = f"; in {parent} there are: {', '.join(near)}" if near else ""
-        raise CheckpointError(f"there is no run folder or checkpoint {path}{hint}")
+        raise CheckpointError(f"there is no run folder or checkpoint {path}{folders_beside(path)}")
     return path
 
 

@@ -124,12 +124,17 @@ def open_run(path: str | Path) -> RunFolder:
     """A run that exists. Raises CheckpointError when the folder does not hold one."""
     run = RunFolder(Path(path).expanduser())
     if not run.path.is_dir():
-        near = sorted(p.name for p in run.path.parent.glob("*")) if run.path.parent.is_dir() else []
-        hint = f"; in {run.path.parent} there are: {', '.join(near[-5:])}" if near else ""
-        raise CheckpointError(f"there is no run folder {run.path}{hint}")
+        raise CheckpointError(f"there is no run folder {run.path}{folders_beside(run.path)}")
     if not run.config.is_file():
         raise CheckpointError(f"{run.path} is not a run folder: it has no config.yaml")
     return run
+
+
+def folders_beside(path: Path) -> str:
+    """What an error adds on a path that is not there: the last folders of its parent, by name."""
+    parent = path.parent
+    names = sorted(p.name for p in parent.glob("*") if p.is_dir())[-5:] if parent.is_dir() else []
+    return f"; in {parent} there are: {', '.join(names)}" if names else ""
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:
