@@ -24,6 +24,7 @@ def logits_of(
     forward: a part of the model instead of all of it; `images` are then what that part takes.
     """
     model.eval()
-    device, of = next(model.parameters()).device, forward or model
+    first = next(model.parameters(), images)  # a model without parameters is wherever its input is
+    device, of = first.device, forward or model
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])
