@@ -64,6 +64,14 @@ def test_validation_says_nothing_of_the_refitted_model(refitted: Path, bt: Comma
     assert (refitted / "eval" / "test" / "metrics.json").read_text() == before
 
 
+def test_the_report_says_what_the_model_was_trained_on(refitted: Path, trained: Path) -> None:
+    of_refit, of_plain = (
+        (run / "eval" / "test" / "report.html").read_text() for run in (refitted, trained)
+    )
+    assert "train and val (refit)" in of_refit
+    assert "(refit)" not in of_plain
+
+
 @pytest.mark.parametrize("ckpt", ["run", "run/selected.safetensors"])
 def test_the_floors_learn_from_the_images_that_the_model_had(
     refitted: Path, bt: Command, ckpt: str, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def test_answers_come_within_a_second(arguments: list[str], tmp_path: Path) -> N
         (["modle=cnn"], "`model`"),
         (["data.root=mri"], "data=folder"),
         (["scheduler.growth=2"], "scheduler=warm_restarts"),
+        (["~seedx"], "`seed`"),
     ],
 )
 def test_a_mistyped_option_names_the_nearest(

@@ -58,8 +58,13 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
         "created": f"{datetime.now():%Y-%m-%d %H:%M}",
         "run": run.path.name,
         "best epoch": card.epoch,
+        "trained on": "train and val (refit)" if _is_refit(card) else "train",
         "parameters": card.parameters,
         "command": command,
         "settings": card.settings,
         "environment": known,
     }
+
+
+def _is_refit(card: Card) -> bool:
+    return bool(card.settings.get("train", {}).get("refit", False))

@@ -51,7 +51,8 @@ def _explain_syntax(override: str) -> str:
 def _explain_key(error: Exception, config_name: str) -> str:
     text = " ".join(str(error).split())
     found = re.search(
-        r"Could not (?:override|append to|delete|find match for override) '([^'=]+)", text
+        r"Could not (?:override|append to|delete from config\.|find match for override) '([^'=]+)",
+        text,
     )
     if not found:
         found = re.search(r"Could not override '([^']+)'", text)
