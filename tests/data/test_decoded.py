@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import mmap
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.data import reading, shelf
+from braintumor.data import decoded, reading, shelf
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
+from braintumor.errors import MachineError
 
 NAMES = [f"{label}/{number}.png" for label in "ab" for number in range(1, 6)]
 
@@ -456,3 +458,33 @@ def test_another_decoder_does_not_find_it(
     monkeypatch.setattr(shelf, "pillow_version", "0.0")
     read(root)
     assert len(calls.decoded) == len(NAMES)
+
+
+def test_a_set_larger_than_memory_is_decoded_on_disk(
+    make_tree: Any, plainly: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_tree(*NAMES)
+    in_memory = plainly(root)
+    monkeypatch.setattr(decoded, "memory_bytes", lambda: 1000)
+    on_disk = plainly(root)
+    assert isinstance(_root_of(on_disk.pixels), mmap.mmap)
+    assert not isinstance(_root_of(in_memory.pixels), mmap.mmap)
+    assert_same(on_disk, in_memory)
+
+
+def test_neither_memory_nor_disk_is_said_with_what_to_do(
+    make_tree: Any, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(decoded, "memory_bytes", lambda: 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(MachineError, match=r"neither in memory nor in .*BT_CACHE"):
+        read(make_tree(*NAMES))
+
+
+def _root_of(array: np.ndarray) -> Any:
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array

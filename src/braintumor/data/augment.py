@@ -115,7 +115,8 @@ def _change_intensity(x: Tensor, s: AugmentSettings, generator: torch.Generator)
     contrast = 1 + s.contrast * _uniform(len(x), generator, -1, 1)[:, None, None, None]
     gain = 1 + s.brightness * _uniform(len(x), generator, -1, 1)[:, None, None, None]
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return (((x - mean) * contrast + mean) * gain).clamp_(0, 255)
+    # ((x - mean) * contrast + mean) * gain, in one pass over the pixels
+    return torch.addcmul(mean * (1 - contrast) * gain, x, contrast * gain).clamp_(0, 255)
 
 
 def _erase(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:

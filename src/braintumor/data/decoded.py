@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from braintumor.data.fingerprint import THUMBNAIL_PX
 from braintumor.data.shelf import Kind, Shelf, shelves_of, unspread, write_shelf
 from braintumor.errors import MachineError
+from braintumor.files import array_on_disk, cache_dir
+from braintumor.runtime import memory_bytes
 
 # N images, S side of the square in px
 
@@ -19,6 +22,8 @@ PRINTS = Kind(
     THUMBNAIL_PX,
     {"width": "i8", "height": "i8", "mode": "S", "pixel_sha256": "S", "oddities": "S"},
 )
+
+_MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
 
 
 def pixels_at(size_px: int, fit: str) -> Kind:
@@ -43,7 +48,7 @@ class New(NamedTuple):
 class Squares:
     """Squares of one kind, gathered in the order of a data set.
 
-    Only what is new takes memory until `gathered` is asked for.
+    Only what is new takes memory, or disk where it is much, until `gathered` is asked for.
     """
 
     def __init__(self, kind: Kind, most: int) -> None:
@@ -172,12 +177,17 @@ def _put(squares: np.ndarray, row: int, square: np.ndarray) -> None:
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+    """In memory; on disk where it would take much of that."""
+    size_bytes = math.prod(shape)
     try:
+        if size_bytes > _MEMORY_SHARE * memory_bytes():
+            return array_on_disk(cache_dir(), shape, np.dtype(np.uint8))
         return np.empty(shape, np.uint8)
-    except MemoryError as error:
+    except (MemoryError, OSError) as error:
         raise MachineError(
-            f"{shape[0]} images at {shape[1]} px need {np.prod(shape) / 1e9:.1f} GB of memory; "
-            "use a smaller data.image_size, or data.limit"
+            f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "
+            f"are neither in memory nor in {cache_dir()}; name a folder on a larger disk with "
+            "BT_CACHE, or use a smaller data.image_size, or data.limit"
         ) from error
 
 

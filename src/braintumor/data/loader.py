@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +19,39 @@ _DEVICE_SHARE = 0.4  # of a GPU's free memory that one split may take, else it s
 
 
 @dataclass(frozen=True, eq=False)
+class HostImages:
+    """uint8 (N, C, S, S) that lie in host memory, or on disk, among others: never copied whole.
+
+    source: (M, S, S) or (M, S, S, 3), mostly a memory map that all processes share.
+    rows: int64 (N,), which of them are meant.
+    """
+
+    source: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, wanted: Tensor | slice) -> Tensor:
+        # index_select copies whole pictures; [] goes pixel by pixel and takes ten times as long
+        chosen = self.source.index_select(0, self.rows[wanted])
+        return chosen[:, None] if chosen.ndim == 3 else chosen.permute(0, 3, 1, 2)
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Batches in order, as Tensor.split gives them, one at a time."""
+        return (self[start : start + size] for start in range(0, len(self), size))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        size_px = self.source.shape[1]
+        return len(self), 1 if self.source.ndim == 3 else 3, size_px, size_px
+
+    @property
+    def device(self) -> torch.device:
+        return self.source.device
+
+
+@dataclass(frozen=True, eq=False)
 class ImageSplit:
     """All images of one split.
 
@@ -23,7 +59,7 @@ class ImageSplit:
     labels: int64 (N,), on the device.
     """
 
-    images: Tensor
+    images: Tensor | HostImages
     labels: Tensor
     paths: tuple[str, ...]
 
@@ -43,26 +79,30 @@ def load_split(
     rows: np.ndarray,
     device: torch.device,
 ) -> ImageSplit:
-    """Copy the chosen rows to the device, or into host memory where they would fill it.
+    """Copy the chosen rows to the GPU; where they would fill it, or without one, leave them.
 
     pixels: uint8 (M, S, S) or (M, S, S, 3), of the whole data set.  labels: int (M,).
     rows: int (N,), which of the M images belong to the split.
     """
-    chosen = torch.from_numpy(np.ascontiguousarray(pixels[rows]))
-    images = chosen[:, None] if chosen.ndim == 3 else chosen.permute(0, 3, 1, 2).contiguous()
+    with warnings.catch_warnings():  # torch complains of read-only memory; nobody writes there
+        warnings.simplefilter("ignore", UserWarning)
+        source = torch.from_numpy(pixels)
+    images: Tensor | HostImages = HostImages(source, torch.from_numpy(rows.astype(np.int64)))
+    if device.type != "cpu" and not is_too_large(math.prod(images.shape), device):
+        images = images[:].contiguous().to(device)
     return ImageSplit(
-        images=images if is_too_large(images, device) else images.to(device),
+        images=images,
         labels=torch.from_numpy(labels[rows].astype(np.int64)).to(device),
         paths=tuple(paths[row] for row in rows),
     )
 
 
-def is_too_large(tensor: Tensor, device: torch.device, times: int = 1) -> bool:
-    """Whether so many of it would take too much of the device's memory, which training needs."""
+def is_too_large(size_bytes: int, device: torch.device) -> bool:
+    """Whether that would take too much of a GPU's memory, which training needs."""
     if device.type != "cuda":
         return False
     free_bytes, _ = torch.cuda.mem_get_info(device)
-    return times * tensor.nbytes > _DEVICE_SHARE * free_bytes
+    return size_bytes > _DEVICE_SHARE * free_bytes
 
 
 def bring(batch: Tensor, device: torch.device) -> Tensor:

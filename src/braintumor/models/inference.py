@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 
+class Images(Protocol):
+    """A tensor (N, C, S, S), or what gives its batches as one does."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """Batches in order."""
+
+
 @torch.no_grad()
 def logits_of(
     model: nn.Module,
-    images: Tensor,
+    images: Images,
     *,
     batch_size: int,
     dtype: torch.dtype = torch.float32,
@@ -24,7 +36,8 @@ def logits_of(
     forward: a part of the model instead of all of it; `images` are then what that part takes.
     """
     model.eval()
-    first = next(model.parameters(), images)  # a model without parameters is wherever its input is
-    device, of = first.device, forward or model
+    # a model without parameters is wherever its input is
+    first = next(model.parameters(), None)
+    device, of = images.device if first is None else first.device, forward or model
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])

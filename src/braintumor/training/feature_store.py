@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from braintumor.data.augment import Augment
 from braintumor.data.kept import make_room
-from braintumor.data.loader import bring
+from braintumor.data.loader import HostImages, bring
 from braintumor.errors import MachineError
 from braintumor.files import cache_dir, write_array
 from braintumor.models.classifier import Classifier
@@ -68,7 +68,7 @@ class FeatureStore:
             weights.hexdigest(),
         ]  # fmt: skip
 
-    def features(self, images: Tensor, digest: str, view: View | None) -> Tensor:
+    def features(self, images: Tensor | HostImages, digest: str, view: View | None) -> Tensor:
         """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
         key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -90,7 +90,7 @@ class FeatureStore:
         return torch.cat(list(self._compute(images, view))) if known is None else known
 
     @torch.no_grad()
-    def _compute(self, images: Tensor, view: View | None) -> Iterator[Tensor]:
+    def _compute(self, images: Tensor | HostImages, view: View | None) -> Iterator[Tensor]:
         self.model.eval()
         bar = tqdm(
             images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
@@ -103,9 +103,12 @@ class FeatureStore:
                 yield self.model.forward_frozen(x).to(self.dtype)
 
 
-def digest_of(images: Tensor) -> str:
+def digest_of(images: Tensor | HostImages) -> str:
     """SHA-256 of the pixels."""
-    return hashlib.sha256(_bytes_of(images)).hexdigest()
+    pixels = hashlib.sha256()
+    for batch in images.split(_BATCH):
+        pixels.update(_bytes_of(batch))
+    return pixels.hexdigest()
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

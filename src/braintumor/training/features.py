@@ -74,11 +74,11 @@ class FeatureFeed:
         """Every picture goes through its views in turn, an epoch each."""
         view_B = (self.first_view[index_B] + epoch) % self.count
         if len(self.views) == 1:
-            return self.views[0][view_B * len(self.labels) + index_B]
+            return self.views[0].index_select(0, view_B * len(self.labels) + index_B)
         x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
         for number, features in enumerate(self.views):
             chosen_B = view_B == number
-            x[chosen_B] = features[index_B[chosen_B]]
+            x[chosen_B] = features.index_select(0, index_B[chosen_B])
         return x
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
@@ -137,6 +137,6 @@ def feature_feed(
 
 def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """One tensor on a GPU where they fit, else as they are mapped from disk."""
-    if device.type == "cpu" or is_too_large(views[0], device, times=len(views)):
+    if device.type == "cpu" or is_too_large(len(views) * views[0].nbytes, device):
         return tuple(views)
     return (torch.cat([view.to(device) for view in views]),)
