@@ -16,21 +16,23 @@ class Predictions:
     classes: K names in the fixed order of the card.
     paths: N names of images, as in the manifest.
     labels: int64 (N,) in [0, K).
-    logits: float32 (N, K), before softmax.
+    logits: float32 (N, K), before softmax and calibration.
+    temperature: what calibration divides logits by, see evaluation/calibration.py; 1 before it.
     """
 
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: np.ndarray
     logits: np.ndarray
+    temperature: float = 1.0
 
     def __len__(self) -> int:
         return len(self.paths)
 
     @property
     def probs(self) -> np.ndarray:
-        """Softmax of the logits: float64 (N, K), rows sum to 1."""
-        shifted = self.logits.astype(np.float64)
+        """Softmax of logits / temperature: float64 (N, K), rows sum to 1."""
+        shifted = self.logits.astype(np.float64) / self.temperature
         shifted -= shifted.max(axis=1, keepdims=True)
         exp = np.exp(shifted)
         return exp / exp.sum(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from braintumor.evaluation.metrics import (
     classification_report,
     compute_metrics,
     confusion_matrix,
+    with_intervals,
 )
 from braintumor.records import Predictions
 
@@ -46,6 +48,7 @@ def test_figures_are_those_of_scikit_learn(make_predictions, classes, seed):
     assert found["macro_f1"] == pytest.approx(sk.f1_score(y, guess, average="macro"))
     assert found["mcc"] == pytest.approx(sk.matthews_corrcoef(y, guess))
     assert found["loss"] == pytest.approx(sk.log_loss(y, probs))
+    assert found["brier"] == pytest.approx(((probs - one_hot) ** 2).sum() / len(p), abs=1e-12)
     assert found["auroc"] == pytest.approx(sk.roc_auc_score(one_hot, probs, average="macro"))
     assert found["auprc"] == pytest.approx(
         np.mean([sk.average_precision_score(y == k, probs[:, k]) for k in range(len(classes))])
@@ -57,6 +60,8 @@ def test_figures_are_those_of_scikit_learn(make_predictions, classes, seed):
         assert row["specificity"] == pytest.approx(sk.recall_score(y != k, guess != k))
         assert row["recall"] == pytest.approx(sk.recall_score(y == k, guess == k))
         assert row["precision"] == pytest.approx(sk.precision_score(y == k, guess == k))
+        # and the negative predictive value is the precision of "not this class"
+        assert row["npv"] == pytest.approx(sk.precision_score(y != k, guess != k))
         assert row["f1"] == pytest.approx(sk.f1_score(y == k, guess == k))
         assert row["n"] == (y == k).sum()
 
@@ -73,7 +78,9 @@ def test_a_case_worked_by_hand():
     assert found["accuracy"] == pytest.approx(4 / 6)
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert (yes["precision"], yes["recall"]) == pytest.approx((1 / 2, 1 / 2))
-    assert yes["specificity"] == pytest.approx(3 / 4)
+    assert (yes["specificity"], yes["npv"]) == pytest.approx((3 / 4, 3 / 4))
+    # all answers lie in one bin of confidence 1 / (1 + e^-2), and 4 of 6 are right
+    assert found["ece"] == pytest.approx(1 / (1 + math.exp(-2)) - 4 / 6, abs=1e-6)
     assert found["mcc"] == pytest.approx((1 * 3 - 1 * 1) / math.sqrt(2 * 2 * 4 * 4))
     # right: log(1 + e^-2), wrong: that plus 2
     assert found["loss"] == pytest.approx(math.log1p(math.exp(-2)) + 2 * 2 / 6, abs=1e-6)
@@ -118,6 +125,37 @@ def test_loss_of_a_sure_error_is_its_margin():
     # exp(-1000) is 0 in any float: from probabilities this would be infinite or clipped.
     p = _predictions([0], [1], ("a", "b"), margin=1000.0)
     assert compute_metrics(p)["loss"] == pytest.approx(1000)
+
+
+def test_temperature_moves_probabilities_and_no_answer(make_predictions):
+    p = make_predictions()
+    cooled = replace(p, temperature=0.5)
+    plain, found = compute_metrics(p), compute_metrics(cooled)
+    assert found["loss"] == pytest.approx(sk.log_loss(p.labels, cooled.probs))
+    assert found["brier"] == pytest.approx(
+        sk.brier_score_loss(p.labels, cooled.probs, scale_by_half=False)
+    )
+    assert found["loss"] != pytest.approx(plain["loss"])
+    assert all(found[key] == plain[key] for key in ("accuracy", "macro_f1", "mcc"))
+
+
+def test_class_that_is_always_answered_has_no_negative_predictive_value():
+    found = compute_metrics(_predictions([0, 0, 1], [0, 0, 0], ("a", "b")))
+    assert math.isnan(found["per_class"]["a"]["npv"])
+
+
+def test_each_interval_stands_right_behind_its_figure():
+    nan = float("nan")
+    metrics = {"accuracy": 0.9, "mcc": nan, "n": 5, "per_class": {"a": {"recall": 1.0, "n": 2}}}
+    intervals = {
+        "per_class": {"a": {"recall_ci": (0.5, 1.0)}},
+        "mcc_ci": (nan, nan),
+        "accuracy_ci": (0.8, 0.95),
+    }
+    found = with_intervals(metrics, intervals)
+    assert list(found) == ["accuracy", "accuracy_ci", "mcc", "mcc_ci", "n", "per_class"]
+    assert (found["accuracy_ci"], found["mcc_ci"]) == ([0.8, 0.95], None)
+    assert found["per_class"]["a"] == {"recall": 1.0, "recall_ci": [0.5, 1.0], "n": 2}
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -2,18 +2,19 @@
 
 Undefined is not zero: a class that the split does not hold has no recall, and one that is never
 predicted has no precision. Such figures are NaN here and null in metrics.json, and a mean over
-classes takes those that have a value. All arithmetic is scikit-learn's.
+classes takes those that have a value. The arithmetic is scikit-learn's wherever it has the figure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import sklearn.metrics as sk
-from scipy.special import logsumexp
 
 from braintumor.errors import CheckpointError, DataError
+from braintumor.evaluation.calibration import brier, expected_calibration_error, image_losses
 from braintumor.records import Predictions
 
 # N images, K classes
@@ -26,8 +27,12 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     classes present or predicted; mcc: 0 when one class is always predicted, NaN when the split
     holds one class only; auroc, auprc: one class against the rest, mean over the classes that
     have images on both sides (for two classes this AUROC is the usual one); loss: mean
-    cross-entropy in nats; n; per_class: {name: precision, recall, specificity, f1, auroc,
-    auprc, n}. All in [0, 1] but mcc in [-1, 1], loss >= 0 and the counts.
+    cross-entropy in nats; brier: squared error summed over the classes, in [0, 2]; ece: expected
+    calibration error in 15 bins of equal width on the top probability; n; per_class: {name:
+    precision, recall, specificity, npv, f1, auroc, auprc, n}, where recall is sensitivity,
+    precision the positive and npv the negative predictive value among these images. All in
+    [0, 1] but mcc in [-1, 1], loss >= 0, brier and the counts.
+    Everything that reads probabilities reads them after temperature.
     Raises DataError when there is no image, CheckpointError when a logit is not finite.
     Source: Grandini et al. 2020, arXiv:2008.05756, for the averages over classes.
     """
@@ -42,10 +47,30 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
         "mcc": float(sk.matthews_corrcoef(labels, predicted)) if several else float("nan"),
         "auroc": _mean(per_class, "auroc"),
         "auprc": _mean(per_class, "auprc"),
-        "loss": _cross_entropy(predictions),
+        "loss": float(image_losses(predictions).mean()),
+        "brier": brier(predictions.probs, labels),
+        "ece": expected_calibration_error(predictions.probs, labels),
         "n": len(predictions),
         "per_class": per_class,
     }
+
+
+def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures with each interval right behind its figure, the order of metrics.json.
+
+    metrics: as compute_metrics gives them.  intervals: as intervals.metric_intervals does.
+    "accuracy": 0.9 is followed by "accuracy_ci": [0.87, 0.92]; None where there is no interval.
+    """
+    merged: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if name == "per_class":
+            merged[name] = {c: with_intervals(row, intervals[name][c]) for c, row in value.items()}
+            continue
+        merged[name] = value
+        if f"{name}_ci" in intervals:
+            low, high = intervals[f"{name}_ci"]
+            merged[f"{name}_ci"] = None if np.isnan(low) or np.isnan(high) else [low, high]
+    return merged
 
 
 def classification_report(predictions: Predictions) -> str:
@@ -89,14 +114,16 @@ def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
         zero_division=np.nan,
     )
     others = matrix.sum() - counts
-    wrongly_here = matrix.sum(axis=0) - matrix.diagonal()
+    answered = matrix.sum(axis=0)
+    rightly_not = others - (answered - matrix.diagonal())
     table = {}
     for k, name in enumerate(predictions.classes):
         auroc, auprc = _ranking(predictions, k)
         table[name] = {
             "precision": float(precision[k]),
             "recall": float(recall[k]),
-            "specificity": float(1 - wrongly_here[k] / others[k]) if others[k] else float("nan"),
+            "specificity": _share(rightly_not[k], others[k]),
+            "npv": _share(rightly_not[k], matrix.sum() - answered[k]),
             "f1": float(f1[k]),
             "auroc": auroc,
             "auprc": auprc,
@@ -115,11 +142,8 @@ def _ranking(predictions: Predictions, k: int) -> tuple[float, float]:
     return float(auroc), float(sk.average_precision_score(is_class, score))
 
 
-def _cross_entropy(predictions: Predictions) -> float:
-    # From logits and not from probabilities: those underflow to 0, and log(0) has no value.
-    logits = predictions.logits.astype(np.float64)
-    of_truth = logits[np.arange(len(predictions)), predictions.labels]
-    return float((logsumexp(logits, axis=1) - of_truth).mean())
+def _share(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
 
 
 def _mean(per_class: dict[str, dict[str, Any]], name: str) -> float:

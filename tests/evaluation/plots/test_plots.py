@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from braintumor.evaluation.metrics import confusion_matrix
 from braintumor.evaluation.plots import style
-from braintumor.evaluation.plots.calibration import draw_calibration, reliability
+from braintumor.evaluation.plots.calibration import draw_calibration
 from braintumor.evaluation.plots.class_balance import draw_class_balance
 from braintumor.evaluation.plots.comparison import draw_comparison
 from braintumor.evaluation.plots.confusion_matrix import draw_confusion_matrix
@@ -140,14 +141,13 @@ def test_a_class_without_images_says_so_in_the_legends():
         assert legend[2] == "c: not defined here"
 
 
-def test_reliability_by_hand():
-    # confidence 0.5 (closed on the right: bin 4, of 0.4 to 0.5) right, 0.9 right, 0.9 wrong
-    logits = np.log(np.array([[0.5, 0.5], [0.9, 0.1], [0.9, 0.1]]))
-    p = Predictions(("a", "b"), ("1", "2", "3"), np.array([0, 0, 1]), logits)
-    count, mean, accuracy = reliability(p, bins=2)
-    assert count.tolist() == [1, 2]
-    assert mean == pytest.approx([0.5, 0.9])
-    assert accuracy == pytest.approx([1, 0.5])
+def test_calibration_shows_what_was_before_the_temperature(make_predictions):
+    p = make_predictions()
+    assert not any("before" in text for text in _texts(draw_calibration(p)))
+    for theme in (style.LIGHT, style.DARK):
+        figure = draw_calibration(replace(p, temperature=2.5), theme=theme)
+        assert "before temperature 2.50" in _texts(figure)
+        style.to_png(figure, theme)
 
 
 def test_curves_mark_phase_and_kept_epoch(history):

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from braintumor.evaluation.calibration import reliability
 from braintumor.evaluation.plots import style
 from braintumor.evaluation.plots.style import LIGHT, Theme
 from braintumor.records import Predictions
 
-BINS = 10
-
-
-def reliability(
-    predictions: Predictions, bins: int = BINS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean confidence and accuracy of each bin: int (bins,), float (bins,), float (bins,).
-
-    Bins are of equal width on the top probability, closed on the right; an empty bin is NaN.
-    Source: Guo et al. 2017, arXiv:1706.04599, section 2.
-    """
-    confidence = predictions.probs.max(axis=1)
-    is_right = predictions.predicted == predictions.labels
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(index, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean = np.bincount(index, weights=confidence, minlength=bins) / count
-        accuracy = np.bincount(index, weights=is_right, minlength=bins) / count
-    return count, mean, accuracy
+BINS = 10  # of 15, many are empty in a picture of a few hundred images
 
 
 def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
-    """Accuracy over confidence in ten bins, above the number of images in each."""
-    count, mean, accuracy = reliability(predictions)
+    """Accuracy over confidence in ten bins, above the number of images in each.
+
+    With a temperature, the thin grey line is what the model said before it.
+    """
+    count, mean, accuracy = reliability(predictions.probs, predictions.labels, BINS)
     is_filled = count > 0
     centre = (np.arange(BINS) + 0.5) / BINS
     with style.using(theme):
@@ -40,6 +29,8 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
         upper.bar(centre, accuracy, 0.9 / BINS, color=theme.right, alpha=0.28)
+        if predictions.temperature != 1:
+            _draw_before(upper, predictions, theme)
         dots = {"color": theme.right, "marker": "o", "markersize": 6, "zorder": 3}
         upper.plot(mean[is_filled], accuracy[is_filled], **dots)
         upper.text(0.03, 0.95, "above the line: too modest", color=theme.muted, size=8.5, va="top")
@@ -55,3 +46,13 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
         lower.set_ylim(0, count.max() * 1.25)
         lower.set(xlabel="probability of the predicted class", ylabel="images")
     return figure
+
+
+def _draw_before(axes: Axes, predictions: Predictions, theme: Theme) -> None:
+    raw = replace(predictions, temperature=1.0)
+    count, mean, accuracy = reliability(raw.probs, raw.labels, BINS)
+    name = f"before temperature {predictions.temperature:.2f}"
+    is_filled = count > 0
+    x, y = mean[is_filled], accuracy[is_filled]
+    axes.plot(x, y, "o-", color=theme.muted, linewidth=1, markersize=3, label=name)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.005, 0.86), borderaxespad=0)

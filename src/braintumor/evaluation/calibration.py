@@ -1,0 +1,157 @@
+"""Does 90 % sure mean right nine times in ten, and the one number that makes it so."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp, softmax
+
+from braintumor.errors import DataError
+from braintumor.records import Predictions
+
+# N images, K classes
+
+BINS = 15  # as in most papers on calibration since Guo et al. 2017
+# A network that needs more than this is broken, and one that needs less has made no error that
+# could be learnt from.
+_LEAST, _MOST = 0.05, 20.0
+_log = logging.getLogger(__name__)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature under which softmax(logits / temperature) fits the labels best.
+
+    logits: float (N, K), raw; of validation, never of the images that are reported.
+    labels: int (N,) in [0, K).
+    It is where the mean cross-entropy, which is convex in 1 / temperature, is smallest. Above 1
+    the model was too sure, below 1 too modest. Where no minimum lies in [0.05, 20] the answer
+    is 1, and a warning says why: when every image is right, more certainty always fits better,
+    and the images cannot tell how much more is true; when the model is no better than chance,
+    none is best.
+    Raises DataError if N == 0.
+    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
+    """
+    if not len(labels):
+        raise DataError("there is no image to fit a temperature on; keep some for validation")
+    gaps = np.asarray(logits, dtype=np.float64)
+    gaps = gaps - gaps[np.arange(len(labels)), labels][:, None]
+
+    def slope(sharpness: float) -> float:
+        # of the mean cross-entropy over 1 / temperature; below 0: sharper is better
+        return float((softmax(gaps * sharpness, axis=1) * gaps).sum(axis=1).mean())
+
+    if slope(1 / _LEAST) <= 0 or slope(1 / _MOST) >= 0:
+        is_right = (gaps <= 0).all(axis=1)
+        _log.warning(
+            "no temperature can be fitted on %d validation images of which %d are right; "
+            "probabilities stay as they are (temperature 1): validate on more images",
+            len(labels),
+            is_right.sum(),
+        )
+        return 1.0
+    return float(1 / brentq(slope, 1 / _MOST, 1 / _LEAST, xtol=1e-12))
+
+
+def calibration_summary(predictions: Predictions) -> dict[str, Any]:
+    """What the temperature changes: {"temperature", "before": {...}, "after": {...}}.
+
+    before is at temperature 1. Each holds ece and ece_mass (bins of equal width and of equal
+    mass), brier and loss. Accuracy is the same on both sides: a temperature moves no argmax.
+    """
+    raw = replace(predictions, temperature=1.0)
+    return {
+        "temperature": predictions.temperature,
+        "before": _figures(raw),
+        "after": _figures(predictions),
+    }
+
+
+def reliability(
+    probs: np.ndarray, labels: np.ndarray, bins: int = BINS, *, mass: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean confidence and accuracy of each bin: int (bins,), float (bins,), float (bins,).
+
+    probs: float (N, K), rows sum to 1.  labels: int (N,) in [0, K).
+    Bins lie on the top probability and are closed on the right: of equal width, or with mass
+    of equal numbers of images. An empty bin is NaN.
+    Source: Guo et al. 2017, arXiv:1706.04599, section 2; mass: Nguyen & O'Connor 2015,
+    arXiv:1508.05154, section 3.
+    """
+    confidence, is_right = probs.max(axis=1), probs.argmax(axis=1) == labels
+    index = bin_of(confidence, bins, mass=mass)
+    count = np.bincount(index, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(index, weights=confidence, minlength=bins) / count
+        accuracy = np.bincount(index, weights=is_right, minlength=bins) / count
+    return count, mean, accuracy
+
+
+def expected_calibration_error(
+    probs: np.ndarray, labels: np.ndarray, bins: int = BINS, *, mass: bool = False
+) -> float:
+    """Mean distance of accuracy and top probability over the bins, in [0, 1]; 0 is perfect.
+
+    probs: float (N, K), rows sum to 1.  labels: int (N,) in [0, K).  mass: see reliability.
+    A bin counts by its images; empty ones add nothing. Even of a perfectly calibrated model it
+    is above 0, by about sqrt(bins / N) times the spread of right and wrong, since what is left
+    to chance in a bin has no sign here: compare it only at equal N.
+    Raises DataError if N == 0.
+    Source: Guo et al. 2017, arXiv:1706.04599, eq. 3; its bias: Kumar et al. 2019,
+    arXiv:1909.10155.
+    """
+    _refuse_empty(labels)
+    count, mean, accuracy = reliability(probs, labels, bins, mass=mass)
+    return float(np.nansum(np.abs(accuracy - mean) * count) / len(labels))
+
+
+def bin_of(confidence: np.ndarray, bins: int, *, mass: bool) -> np.ndarray:
+    """The bin of each confidence: int (N,) in [0, bins). Equal ones never part."""
+    if not mass:
+        return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    # in whole numbers: 0.3 * 10 is more than 3
+    places = -(-np.arange(1, bins) * len(confidence) // bins) - 1
+    edges = np.sort(confidence)[np.maximum(places, 0)]
+    return np.searchsorted(edges, confidence, side="left")
+
+
+def brier(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of `image_briers`: in [0, 2], 0 is perfect. Raises DataError if N == 0."""
+    _refuse_empty(labels)
+    return float(image_briers(probs, labels).mean())
+
+
+def image_briers(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Squared distance of the probabilities to the truth, summed over classes: float (N,).
+
+    In [0, 2], as Brier wrote it; of two classes it is twice the score of the second alone.
+    Source: Brier 1950, Monthly Weather Review 78:1-3.
+    """
+    truth = np.eye(probs.shape[1])[labels]
+    return np.asarray(((probs - truth) ** 2).sum(axis=1))
+
+
+def image_losses(predictions: Predictions) -> np.ndarray:
+    """Cross-entropy of each image after temperature, in nats: float (N,)."""
+    # From logits and not from probabilities: those underflow to 0, and log(0) has no value.
+    logits = predictions.logits.astype(np.float64) / predictions.temperature
+    of_truth = logits[np.arange(len(predictions)), predictions.labels]
+    return np.asarray(logsumexp(logits, axis=1) - of_truth)
+
+
+def _figures(predictions: Predictions) -> dict[str, float]:
+    probs, labels = predictions.probs, predictions.labels
+    return {
+        "ece": expected_calibration_error(probs, labels),
+        "ece_mass": expected_calibration_error(probs, labels, mass=True),
+        "brier": brier(probs, labels),
+        "loss": float(image_losses(predictions).mean()),
+    }
+
+
+def _refuse_empty(labels: np.ndarray) -> None:
+    if not len(labels):
+        raise DataError("there is no image to judge calibration on; choose a split with images")

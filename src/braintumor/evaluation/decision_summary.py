@@ -1,0 +1,215 @@
+"""What the decisions did on evaluated images: figures for metrics.json and the report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import t
+
+from braintumor.evaluation.decisions import NO_TUMOR, Decided, Decisions
+from braintumor.evaluation.intervals import wilson
+from braintumor.records import Predictions
+
+# N images, K classes, G groups
+
+KEPT = (1.0, 0.95, 0.9, 0.8)  # shares of images answered, for the table of abstention
+_CONFIDENCE = 0.95
+_UNDEFINED = float("nan")
+
+
+def decision_summary(
+    predictions: Predictions,
+    decisions: Decisions,
+    decided: Decided,
+    groups: np.ndarray | None,
+    prevalence: float | None,
+) -> dict[str, Any]:
+    """Five blocks that json can hold; beside a figure "x" stands "x_ci", [low, high] or None.
+
+    fitted_on: n, groups, temperature, of validation.
+    tumor_call (None without a threshold): threshold, target, sensitivity, specificity, n_tumor,
+        n_no_tumor, prevalence, prevalence_is_stated, ppv, npv.
+    sets (None without sets): target, coverage, n, mean_size, singletons, empty (shares), and
+        per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
+        the image is one to abstain from.
+    abstention: aurc, and kept: [{share, n, accuracy}], the most confident first.
+    foreign (None without outlier scores): target, share, n.
+
+    groups: int (N,), images of one patient share a number; None: each image stands alone.
+    prevalence: for PPV and NPV; None: as in these images.
+    Figures without images are NaN. Intervals are Wilson's at 95 %, on the number of independent
+    images that the groups are worth; those of PPV and NPV are explained in `_predictive_values`.
+    """
+    groups = np.arange(len(predictions)) if groups is None else groups
+    calibrated = replace(predictions, temperature=decisions.temperature)
+    return {
+        "fitted_on": {
+            "n": decisions.n,
+            "groups": decisions.groups,
+            "temperature": decisions.temperature,
+        },
+        "tumor_call": _tumor_call(predictions, decisions, decided, groups, prevalence),
+        "sets": _sets(predictions, decisions, decided, groups),
+        "abstention": {"aurc": aurc(calibrated), "kept": _kept(calibrated, groups)},
+        "foreign": None
+        if decided.is_foreign is None
+        else {
+            "target": decisions.reject,
+            **_share("share", decided.is_foreign, groups),
+            "n": len(predictions),
+        },
+    }
+
+
+def risk_coverage(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Share of images answered, the most confident first, and the errors among them.
+
+    float (N,), k / N for k = 1…N, and float (N,), the error rate of the k most confident.
+    Confidence is the top probability. Images of equal confidence share their errors evenly, so
+    that their order changes nothing.
+    Source: Geifman & El-Yaniv 2017, arXiv:1705.08500.
+    """
+    errors, _ = _by_confidence(predictions)
+    counts = np.arange(1, len(errors) + 1)
+    return counts / len(errors), np.cumsum(errors) / counts
+
+
+def aurc(predictions: Predictions) -> float:
+    """Area under the risk-coverage curve: mean risk over all coverages; 0 is perfect.
+
+    Source: Geifman, Uziel & El-Yaniv 2019, arXiv:1805.08206; Ding et al. 2020,
+    arXiv:1903.02050, for what it does and does not compare.
+    """
+    return float(risk_coverage(predictions)[1].mean())
+
+
+def _by_confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Errors in [0, 1], the most confident first, and the images they belong to: (N,), (N,)."""
+    confidence = predictions.probs.max(axis=1)
+    is_wrong = predictions.predicted != predictions.labels
+    _, level = np.unique(confidence, return_inverse=True)
+    mean_of_level = np.bincount(level, weights=is_wrong) / np.bincount(level)
+    order = np.argsort(-confidence, kind="stable")
+    return mean_of_level[level][order], order
+
+
+def _kept(predictions: Predictions, groups: np.ndarray) -> list[dict[str, Any]]:
+    errors, order = _by_confidence(predictions)
+    rows = []
+    for share in KEPT:
+        n = math.ceil(share * len(errors) - 1e-9)
+        accuracy = _share("accuracy", 1 - errors[:n], groups[order[:n]])
+        rows.append({"share": share, "n": n, **accuracy})
+    return rows
+
+
+def _tumor_call(
+    predictions: Predictions,
+    decisions: Decisions,
+    decided: Decided,
+    groups: np.ndarray,
+    prevalence: float | None,
+) -> dict[str, Any] | None:
+    if decided.is_tumor is None:
+        return None
+    is_tumor = predictions.labels != predictions.classes.index(NO_TUMOR)
+    called = decided.is_tumor
+    found = {
+        **_share("sensitivity", called[is_tumor], groups[is_tumor]),
+        **_share("specificity", ~called[~is_tumor], groups[~is_tumor]),
+    }
+    at = float(is_tumor.mean()) if prevalence is None else prevalence
+    return {
+        "threshold": decisions.threshold,
+        "target": decisions.sensitivity,
+        **found,
+        "n_tumor": int(is_tumor.sum()),
+        "n_no_tumor": int((~is_tumor).sum()),
+        "prevalence": at,
+        "prevalence_is_stated": prevalence is not None,
+        **_predictive_values(found, at),
+    }
+
+
+def _predictive_values(found: dict[str, Any], prevalence: float) -> dict[str, Any]:
+    """PPV and NPV by Bayes from sensitivity and specificity.
+
+    Both rise with both, so the lower ends of their intervals put together give a lower end, and
+    the upper an upper; wider than 95 % needs, since both are seldom off to the same side.
+    Source: Altman & Bland 1994, BMJ 309:102; Zou & Donner 2008, Stat. Med. 27:1693-1702, for
+    the narrower interval that the ends enclose.
+    """
+    values = _bayes(found["sensitivity"], found["specificity"], prevalence)
+    ends = found["sensitivity_ci"], found["specificity_ci"]
+    intervals: list[list[float] | None] = [None, None]
+    if all(ends):
+        low, high = (_bayes(*pair, prevalence) for pair in zip(*ends, strict=True))
+        pairs = [list(pair) for pair in zip(low, high, strict=True)]
+        intervals = [None if np.isnan(pair).any() else pair for pair in pairs]
+    return {
+        "ppv": values[0], "ppv_ci": intervals[0], "npv": values[1], "npv_ci": intervals[1],
+    }  # fmt: skip
+
+
+def _bayes(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """PPV and NPV; NaN where none would be called so."""
+    right, wrong = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    cleared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return (
+        right / (right + wrong) if right + wrong else _UNDEFINED,
+        cleared / (cleared + missed) if cleared + missed else _UNDEFINED,
+    )
+
+
+def _sets(
+    predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
+) -> dict[str, Any] | None:
+    if decided.sets is None:
+        return None
+    is_covered = decided.sets[np.arange(len(predictions)), predictions.labels]
+    sizes = decided.sets.sum(axis=1)
+    per_class = {}
+    for k, name in enumerate(predictions.classes):
+        own = predictions.labels == k
+        row = _share("coverage", is_covered[own], groups[own])
+        per_class[name] = {**row, "n": int(own.sum())}
+    return {
+        "target": decisions.coverage,
+        **_share("coverage", is_covered, groups),
+        "n": len(predictions),
+        "mean_size": float(sizes.mean()),
+        **_share("singletons", sizes == 1, groups),
+        **_share("empty", sizes == 0, groups),
+        "per_class": per_class,
+    }
+
+
+def _share(name: str, values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """The mean of shares in [0, 1] and its Wilson interval: {name, name_ci}."""
+    if not len(values):
+        return {name: _UNDEFINED, f"{name}_ci": None}
+    mean = float(values.mean())
+    n = _effective(values.astype(float), groups)
+    return {name: mean, f"{name}_ci": list(wilson(mean * n, n, _CONFIDENCE))}
+
+
+def _effective(values: np.ndarray, groups: np.ndarray) -> float:
+    """How many independent images these are worth: n / design effect.
+
+    Where all agree, nothing shows how alike the images of a group are: as alike as can be.
+    Source: Korn & Graubard 1998, Survey Methodology 24:193-201; Kish 1965, section 5.4.
+    """
+    _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    n, count, mean = len(values), len(sizes), float(values.mean())
+    if count == n:
+        return float(n)
+    if count == 1 or mean in (0.0, 1.0):
+        return float(n**2 / (sizes**2).sum())
+    spread = np.bincount(of_group, weights=values - mean)
+    variance = count / (count - 1) * float((spread**2).sum()) / n**2
+    design = max(1.0, variance / (mean * (1 - mean) / (n - 1)))
+    tail = 0.5 + _CONFIDENCE / 2
+    return max(1.0, n / design * float(t.ppf(tail, n - 1) / t.ppf(tail, count - 1)) ** 2)

@@ -1,0 +1,90 @@
+"""What is gained by leaving the unsure images to a person, and where a tumor begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from braintumor.evaluation.decision_summary import KEPT, aurc, risk_coverage
+from braintumor.evaluation.decisions import NO_TUMOR, Decisions, tumor_probability
+from braintumor.evaluation.plots import style
+from braintumor.evaluation.plots.style import LIGHT, Theme
+from braintumor.records import Predictions
+
+# N images
+
+_EDGE = 1e-4  # thresholds are drawn from here to 1 - here
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+def draw_decisions(
+    predictions: Predictions, decisions: Decisions, *, theme: Theme = LIGHT
+) -> Figure:
+    """Errors over the share of images answered; sensitivity and specificity over the threshold.
+
+    predictions: of the evaluated images; the temperature of the decisions is used. The second
+    picture is missing where no threshold was fitted, or the images have no tumor or only such.
+    """
+    calibrated = replace(predictions, temperature=decisions.temperature)
+    has_threshold = decisions.threshold is not None and NO_TUMOR in predictions.classes
+    with style.using(theme):
+        figure = style.new_figure(9.6 if has_threshold else 5.2, 4.2)
+        if has_threshold:
+            left, right = figure.subplots(1, 2)
+            _draw_thresholds(right, calibrated, float(decisions.threshold or 0), theme)
+        else:
+            left = figure.subplots()
+        _draw_abstention(left, calibrated, theme)
+    return figure
+
+
+def _draw_abstention(axes: Axes, predictions: Predictions, theme: Theme) -> None:
+    coverage, risk = risk_coverage(predictions)
+    axes.plot(coverage, risk, color=theme.right)
+    rows = np.ceil(np.array(KEPT) * len(risk) - 1e-9).astype(int) - 1
+    axes.plot(coverage[rows], risk[rows], "o", color=theme.right, markersize=5, zorder=3)
+    for row in rows:
+        axes.annotate(
+            f"{risk[row]:.1%}", (coverage[row], risk[row]), (0, 7), textcoords="offset points",
+            ha="right", size=8.5, color=theme.ink,
+        )  # fmt: skip
+    axes.set(xlim=(-0.02, 1.03), ylim=(0, max(1.25 * float(risk.max()), 0.01)))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")
+    axes.set_title(f"Abstention (AURC {aurc(predictions):.4f})")
+
+
+def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float, theme: Theme) -> None:
+    tumor = tumor_probability(predictions.probs, predictions.classes)
+    is_tumor = predictions.labels != predictions.classes.index(NO_TUMOR)
+    ends = _EDGE, 1 - _EDGE
+    place = float(np.clip(chosen, *ends))
+    thresholds = np.unique(np.r_[ends, tumor.clip(*ends), place])
+    curves = (
+        ("sensitivity", tumor[is_tumor], True, theme.right),
+        ("specificity", tumor[~is_tumor], False, theme.wrong),
+    )
+    for name, own, is_called, colour in curves:
+        if not len(own):
+            continue
+        called = (own[None, :] >= thresholds[:, None]).mean(axis=1)
+        at = float((own >= chosen).mean())
+        value, shown = (at, called) if is_called else (1 - at, 1 - called)
+        line = "-" if is_called else "--"
+        label = f"{name}: {value:.1%} (n = {len(own):,})"
+        axes.plot(thresholds, shown, color=colour, linestyle=line, label=label)
+        axes.plot(place, value, "o", color=colour, markersize=7, zorder=3, clip_on=False)
+    axes.axvline(place, color=theme.muted, linewidth=1)
+    axes.set_xscale("logit")
+    # own texts: those of the logit scale are mathematics, which the style never draws
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlim=ends, ylim=(-0.02, 1.03), xlabel="probability from which it is called a tumor")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title(f"Tumor call at {chosen:.4g}, chosen on validation")
+    axes.legend(loc="lower center")
