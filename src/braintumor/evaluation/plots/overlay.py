@@ -23,7 +23,20 @@ def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     Colour covers in proportion to the heat, so that what the model did not use stays plain
     grey; the scale rises in lightness, so that it reads without colour vision too.
     """
-    heat = np.clip(np.nan_to_num(heatmap.astype(np.float32)), 0, 1)[..., None]
-    colour = _COLOURS[(heat[..., 0] * 255).astype(np.uint8)]
-    mixed = as_rgb(image) / 255 * (1 - _STRONGEST * heat) + colour * (_STRONGEST * heat)
+    layer = heat_layer(heatmap) / 255
+    share = layer[..., 3:]
+    mixed = as_rgb(image) / 255 * (1 - share) + layer[..., :3] * share
     return (mixed * 255).round().astype(np.uint8)
+
+
+def heat_layer(heatmap: np.ndarray) -> np.ndarray:
+    """The heat alone, to be laid over the slice by who shows it: uint8 (S, S, 4), RGBA.
+
+    heatmap: float (S, S) in [0, 1]; NaN is no heat.
+    Its cover rises with the heat to 0.72, where the anatomy still shows through; `overlay` is
+    this layer over the slice, so both look alike.
+    """
+    heat = np.clip(np.nan_to_num(heatmap.astype(np.float32)), 0, 1)
+    colour = _COLOURS[(heat * 255).astype(np.uint8)]
+    layer = np.concatenate([colour, _STRONGEST * heat[..., None]], axis=-1)
+    return (layer * 255).round().astype(np.uint8)
