@@ -1,25 +1,30 @@
-"""bt-compare: finished runs side by side, as CSV, Markdown and a picture."""
+"""bt-compare: finished runs side by side, with tests, as tables, pictures and one page."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.cli.shell import Job, Settings, command
 
-_SHOWN = (
-    "run",
-    "model",
-    "data",
-    "overrides",
-    "status",
-    "n",
-    "val_macro_f1",
-    "accuracy",
-    "macro_f1",
-    "auroc",
-    "seconds",
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WIDE = ("balanced accuracy", "best floor", "against the first, clean")  # for a console
+_ABOUT = ("model", "data", "status", "seeds", "n")
+
+
+@dataclass(frozen=True)
+class _How:
+    """The section of configs/compare.yaml that says how to compare."""
+
+    split: str
+    by: Literal["validation", "test"]
+    different_images: bool
+    resamples: int
+    bootstrap_seed: int
 
 
 def main() -> None:
@@ -33,22 +38,64 @@ def run(settings: Settings, job: Job) -> None:
 
     if not settings["runs"]:
         raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")
+    how = _how(settings)
     runs = settings["runs"] if isinstance(settings["runs"], list) else [settings["runs"]]
     folder = settings["run_dir"] or f"comparison/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    compare(_expand(runs), Path(folder).expanduser(), settings["split"])
+    _compare(_expand(runs), Path(folder).expanduser(), how)
 
 
 def compare(runs: list[Path], folder: Path, split: str) -> None:
-    """Print the table over runs (or over the jobs of sweep folders) and write it."""
-    from braintumor.cli.console import log
-    from braintumor.evaluation.compare import compare_runs, write_comparison
+    """Print and write the comparison of a sweep, whose jobs may have read different images."""
+    import yaml
 
-    table = compare_runs(runs, split=split)
-    write_comparison(folder, table)
-    shown = [c for c in _SHOWN if table[c].notna().any()]
-    for line in table[shown].to_string(index=False, float_format="%.4f", na_rep="").splitlines():
+    from braintumor.settings import config_dir
+
+    values = yaml.safe_load((config_dir() / "compare.yaml").read_text(encoding="utf-8"))
+    _compare(runs, folder, _how(values | {"split": split, "different_images": True}))
+
+
+def _how(settings: dict[str, Any]) -> _How:
+    from braintumor.errors import ConfigError
+    from braintumor.settings import typed
+
+    names = _How.__dataclass_fields__
+    how = typed(_How, {name: settings[name] for name in names}, "compare")
+    if how.resamples < 100:
+        raise ConfigError(
+            f"resamples={how.resamples} is too few for the ends of an interval; give 100 or more, "
+            "such as resamples=2000"
+        )
+    return how
+
+
+def _compare(runs: list[Path], folder: Path, how: _How) -> None:
+    from braintumor.cli.console import log
+    from braintumor.evaluation.compare import compare as compare_all
+    from braintumor.evaluation.comparison.shown import board_lines
+    from braintumor.evaluation.comparison.writing import write_comparison
+    from braintumor.evaluation.plots.style import elide
+
+    comparison = compare_all(
+        runs,
+        split=how.split,
+        by=how.by,
+        different_images=how.different_images,
+        resamples=how.resamples,
+        seed=how.bootstrap_seed,
+    )
+    write_comparison(folder, comparison)
+    lines = board_lines(comparison)
+    lines = lines[[name for name in lines if name not in _WIDE and not _is_dull(lines[name])]]
+    lines = lines.map(lambda text: elide(text, 44))
+    for line in lines.to_string(index=False).splitlines():
         log.info("%s", line)
-    log.info("comparison: %s", folder / "comparison.md")
+    log.info("%s", comparison.notes[0])
+    log.info("comparison: %s", folder / "comparison.html")
+
+
+def _is_dull(column: pd.Series) -> bool:
+    """Whether a column tells no row from another, such as the same model everywhere."""
+    return column.name in _ABOUT and len(column) > 1 and len(set(column)) == 1
 
 
 def _expand(patterns: list[str]) -> list[Path]:

@@ -32,7 +32,8 @@ _USAGE = {
     "compare": """bt-compare: finished runs side by side.
 
   bt-compare 'runs=[runs/A,runs/B]'
-  bt-compare 'runs=[multirun/SWEEP]'""",
+  bt-compare 'runs=[multirun/SWEEP]'                    ranked by validation; by=test says so
+  bt-compare 'runs=[runs/A,runs/B]' different_images=true   side by side, without ranking""",
 }
 _GROUPS = {
     "train": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],

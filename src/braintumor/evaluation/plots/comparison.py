@@ -12,53 +12,67 @@ from matplotlib.figure import Figure
 from braintumor.evaluation.plots import style
 from braintumor.evaluation.plots.style import LIGHT, Theme
 
+_COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
+_MARKERS = ("D", "o", "s")
+_APART = 0.2  # of a line, between the dots of one configuration, so that none hides another
 
-def draw_comparison(table: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
-    """A line a run in the order of the table: validation macro F1 beside the figures on test.
 
-    table: as compare.compare_runs gives it. A run without figures keeps its line, and its
-    status stands in the place of the dots.
+def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme = LIGHT) -> Figure:
+    """A line a configuration in the order of the board: figures on validation and on test.
+
+    board: as compare.Comparison.board, of which model, run, status, split and the three figures
+    are needed; where it has accuracy_low and accuracy_high a line behind the dot is the interval,
+    where a figure has a spread (`_std`) the thicker one is one standard deviation either way.
+    A configuration without figures keeps its line, and its status stands in the place of the dots.
     """
-    shown = {"val_macro_f1": "D", "macro_f1": "o", "accuracy": "s"}
-    split = _split(table)
-    texts = (
-        "macro F1 on validation (sorted by this)", f"macro F1 on {split}", f"accuracy on {split}"
-    )  # fmt: skip
+    split, rows = _split(board), np.arange(len(board))
+    texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
+    texts[0 if by == "validation" else 1] += " (sorted by this)"
     colours = (theme.muted, theme.right, theme.series[2])
-    rows = np.arange(len(table))
     with style.using(theme):
-        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in _names(table)]
+        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in _names(board)]
         figure = style.new_figure(
-            6.6 + style.width_of("\n".join(names).split("\n")), 1.7 + 0.42 * max(len(table), 2)
+            6.6 + style.width_of("\n".join(names).split("\n")), 1.7 + 0.5 * max(len(board), 2)
         )
         axes = figure.subplots()
-        for column, text, colour in zip(shown, texts, colours, strict=True):
-            values = pd.to_numeric(table[column], errors="coerce")
-            dots: dict[str, Any] = {
-                "color": colour,
-                "marker": shown[column],
-                "label": text,
-                "s": 46,
-                "zorder": 3,
-            }
-            axes.scatter(values, rows, alpha=0.9, **dots)
-        _write_values(axes, table, theme)
+        for number, column in enumerate(_COLUMNS):
+            values = _numbers(board, column)
+            place = rows + (number - 1) * _APART
+            _draw_spread(axes, board, column, place, colours[number])
+            dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
+            axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
+        _write_values(axes, board, theme)
         axes.annotate(
             "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8, color=theme.muted
         )
         axes.set_yticks(rows, names, size=8)
-        axes.set_ylim(len(table) - 0.4, -0.6)
+        axes.set_ylim(len(board) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
-        axes.set_title("Runs, ranked by validation")
+        axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
         style.legend_below(figure)
     return figure
 
 
-def _write_values(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
-    values = pd.to_numeric(table["accuracy"], errors="coerce")
+def _draw_spread(
+    axes: Axes, board: pd.DataFrame, column: str, place: np.ndarray, colour: str
+) -> None:
+    """The interval of the images as a thin line, one standard deviation of the seeds as a thick."""
+    value, spread = _numbers(board, column), _numbers(board, f"{column}_std")
+    low, high = _numbers(board, f"{column}_low"), _numbers(board, f"{column}_high")
+    for left, right, width, alpha in (
+        (low, high, 1.1, 0.75),
+        (value - spread, value + spread, 4, 0.35),
+    ):
+        known = np.isfinite(left) & np.isfinite(right)
+        axes.hlines(
+            place[known], left[known], right[known], colors=colour, linewidth=width, alpha=alpha
+        )
+
+
+def _write_values(axes: Axes, board: pd.DataFrame, theme: Theme) -> None:
     for row, (value, status) in enumerate(
-        zip(values, table["status"].fillna("no figures"), strict=True)
+        zip(_numbers(board, "accuracy"), board["status"].fillna("no figures"), strict=True)
     ):
         known = np.isfinite(value)
         text = f"{value:.4f}" if known else style.label(status)
@@ -68,10 +82,17 @@ def _write_values(axes: Axes, table: pd.DataFrame, theme: Theme) -> None:
         )  # fmt: skip
 
 
-def _split(table: pd.DataFrame) -> str:
-    splits = [str(s) for s in table["split"].dropna()]
+def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
+    """The column as float (N,); NaN where there is none."""
+    if column not in board:
+        return np.full(len(board), np.nan)
+    return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _split(board: pd.DataFrame) -> str:
+    splits = [str(s) for s in board["split"].dropna()]
     return style.label(splits[0]) if splits else "test"
 
 
-def _names(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(table["model"].fillna("").astype(str), table["run"].astype(str), strict=True))
+def _names(board: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(board["model"].fillna("").astype(str), board["run"].astype(str), strict=True))

@@ -1,0 +1,1 @@
+"""What stands behind bt-compare: reading runs, telling their images apart, ranking, testing."""

@@ -1,0 +1,69 @@
+"""The files that a comparison leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from braintumor.evaluation.compare import Comparison, as_markdown
+from braintumor.evaluation.comparison.notes import TESTED
+from braintumor.evaluation.comparison.shown import board_lines, pair_lines
+from braintumor.evaluation.plots.comparison import draw_comparison
+from braintumor.evaluation.plots.pareto import draw_pareto
+from braintumor.evaluation.plots.style import DARK, LIGHT, to_png
+from braintumor.evaluation.report.comparison import Picture, render_comparison
+from braintumor.files import write_atomic
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write the tables, the pictures, comparison.md and comparison.html.
+
+    comparison.csv: a row a run. leaderboard.csv: a row a configuration. pairs.csv: a row a pair.
+    """
+    tables = {
+        "comparison": comparison.runs,
+        "leaderboard": comparison.board,
+        "pairs": comparison.pairs,
+    }
+    for name, table in tables.items():
+        write_atomic(folder / f"{name}.csv", _encoded(str(table.to_csv(index=False))))
+    write_atomic(folder / "comparison.md", _encoded(_markdown(comparison)))
+    ranking, cost = (
+        {
+            theme.name: to_png(
+                draw_comparison(comparison.board, by=comparison.by, theme=theme), theme
+            )
+            for theme in (LIGHT, DARK)
+        },
+        {
+            theme.name: to_png(draw_pareto(comparison.board, theme=theme), theme)
+            for theme in (LIGHT, DARK)
+        },
+    )
+    write_atomic(folder / "comparison.png", ranking["light"])
+    write_atomic(folder / "pareto.png", cost["light"])
+    page = render_comparison(
+        comparison,
+        {
+            "ranking": Picture("The leaderboard; its figures stand in the table.", **ranking),
+            "cost": Picture("Accuracy against images/s and against parameters.", **cost),
+        },
+    )
+    write_atomic(folder / "comparison.html", _encoded(page))
+
+
+def _markdown(comparison: Comparison) -> str:
+    board = board_lines(comparison)
+    board.attrs["notes"] = list(comparison.notes)
+    parts = ["# Leaderboard\n", as_markdown(board)]
+    if len(comparison.pairs):
+        pairs = pair_lines(comparison)
+        pairs.attrs["notes"] = [TESTED]
+        parts += ["# Pairs\n", as_markdown(pairs)]
+    if len(comparison.runs) > len(comparison.board):
+        parts += ["# Runs\n", as_markdown(comparison.runs)]
+    return "\n".join(parts)
+
+
+def _encoded(text: str) -> bytes:
+    # A folder whose name is no valid UTF-8 comes here with surrogates, which cannot be encoded.
+    return text.encode("utf-8", "backslashreplace")

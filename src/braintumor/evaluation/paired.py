@@ -1,0 +1,167 @@
+"""Is one model really better than another? Tests on the same images, and what they share.
+
+A competitor is a sequence of Answers, one a trained model: usually one, and several when a
+configuration was trained with several seeds. Then its mean over them is tested: what may change
+is the images, the trained models are taken as they are.
+
+Images of one patient, and copies of one picture, are right or wrong together. Every test here
+therefore adds over groups first and treats the groups as what was drawn; where each image is its
+own group they are the textbook's tests, digit for digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import ifft, next_fast_len
+from scipy.stats import norm, rankdata
+
+# N images, K classes, G groups of all competitors together, M models of a competitor
+
+LEVEL = 0.95  # of every interval here
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one trained model said of N images.
+
+    labels, predicted: int (N,) in [0, K).  probs: float (N, K), or any scores where more speaks
+    for the class.  groups: int (N,) from 0, in the numbering that all competitors share.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    probs: np.ndarray
+    groups: np.ndarray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second, with its 95 % interval; p is NaN where no test was made."""
+
+    value: float
+    low: float
+    high: float
+    p: float = float("nan")
+
+
+def mcnemar(first: Sequence[Answers], second: Sequence[Answers]) -> float:
+    """McNemar's mid-p value that both are equally often right; 1 when nothing speaks against it.
+
+    Under the null hypothesis a group that speaks for the first would as soon have spoken for the
+    second, by as much; the distribution over all such flips of signs is computed and not drawn.
+    One model each and one image a group: the binomial of the discordant pairs. Mid-p, since the
+    exact p is needlessly large and mid-p was never seen to pass its level.
+    Source: Fagerland et al. 2013, doi:10.1186/1471-2288-13-91.
+    """
+    # over a common denominator, so that means over models stay whole numbers
+    gain = _right(first) * len(second)
+    loss = _right(second) * len(first)
+    size = max(len(gain), len(loss))
+    gap = np.zeros(size, dtype=np.int64)
+    gap[: len(gain)] += gain
+    gap[: len(loss)] -= loss
+    steps, counts = np.unique(np.abs(gap[gap != 0]), return_counts=True)
+    if not len(steps):
+        return 1.0
+    chance = _sums_of_flips(steps // np.gcd.reduce(steps), counts)
+    observed = abs(int(gap.sum())) // int(np.gcd.reduce(steps))
+    beyond = 2 * chance[observed + 1 :].sum()
+    at = chance[observed] * (1 if observed == 0 else 2)
+    return float(np.clip(beyond + at / 2, 0, 1))
+
+
+def delong(first: Sequence[Answers], second: Sequence[Answers]) -> Difference:
+    """Difference of the mean one-against-rest AUROC; p of DeLong's z, NaN where undefined.
+
+    Each image's share in the AUROC of each class is its structural component; shares are added
+    over classes and groups, and their spread gives the variance of the difference, with all
+    covariances between classes and competitors in it. Two classes: the usual AUROC.
+    Source: DeLong et al. 1988, doi:10.2307/2531595; ranks as in Sun & Xu 2014,
+    doi:10.1109/LSP.2014.2337313; groups as in Obuchowski 1997, doi:10.2307/2533958, where we
+    take the root of both sides' corrections for the mixed term, equal up to 1 in the groups.
+    """
+    (area, share), (other_area, other_share) = _auroc(first), _auroc(second)
+    gap = np.zeros(max(len(share), len(other_share)))
+    gap[: len(share)] += share
+    gap[: len(other_share)] -= other_share
+    value = area - other_area
+    error = float(np.sqrt((gap**2).sum()))
+    if np.isnan(value):
+        return Difference(*[float("nan")] * 4)
+    reach = norm.ppf((1 + LEVEL) / 2) * error
+    p = 2 * norm.sf(abs(value) / error) if error else float(value == 0)
+    return Difference(float(value), float(value - reach), float(value + reach), float(p))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p values after Holm's correction for all of them: float, same order; NaN stays NaN.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    corrected = np.full(len(p), np.nan)
+    steps = p[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return corrected
+
+
+def _right(models: Sequence[Answers]) -> np.ndarray:
+    """Right answers of all models by group: int64 (G,)."""
+    size = max(int(model.groups.max()) for model in models) + 1
+    counts = np.zeros(size, dtype=np.int64)
+    for model in models:
+        np.add.at(counts, model.groups[model.predicted == model.labels], 1)
+    return counts
+
+
+def _sums_of_flips(steps: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Probability of each sum from 0 up, where counts[i] times steps[i] get a sign by a coin.
+
+    By the characteristic function: a sum of coins is a product of cosines.
+    """
+    total = int((steps * counts).sum())
+    length = next_fast_len(2 * total + 1)
+    angles = 2 * np.pi * np.arange(length) / length
+    product = np.prod(np.cos(np.outer(steps, angles)) ** counts[:, None], axis=0)
+    return np.maximum(ifft(product).real[: total + 1], 0)
+
+
+def _auroc(models: Sequence[Answers]) -> tuple[float, np.ndarray]:
+    """Mean AUROC of the models, and each group's share in its error: float (G,)."""
+    size = max(int(model.groups.max()) for model in models) + 1
+    areas, share = [], np.zeros(size)
+    for model in models:
+        of_classes = [_components(model, k) for k in range(model.probs.shape[1])]
+        known = [found for found in of_classes if found is not None]
+        if not known:
+            return float("nan"), share
+        areas.append(np.mean([area for area, _ in known]))
+        mean = np.mean([component for _, component in known], axis=0)
+        share += np.bincount(model.groups, mean, minlength=size) / len(models)
+    return float(np.mean(areas)), share
+
+
+def _components(model: Answers, k: int) -> tuple[float, np.ndarray] | None:
+    """AUROC of class k against the rest and each image's share: float (N,); None without both."""
+    is_class = model.labels == k
+    if is_class.all() or not is_class.any():
+        return None
+    score = model.probs[:, k]
+    ranks = rankdata(score)
+    share = np.empty(len(score))
+    for side, other in ((is_class, ~is_class), (~is_class, is_class)):
+        # how many of the other side lie below, ties counted half
+        share[side] = (ranks[side] - rankdata(score[side])) / other.sum()
+    share[~is_class] = 1 - share[~is_class]
+    area = float(share[is_class].mean())
+    share -= area
+    for side in (is_class, ~is_class):
+        groups = len(np.unique(model.groups[side]))
+        # one group alone has no spread to measure
+        share[side] *= np.sqrt(groups / (groups - 1)) / side.sum() if groups > 1 else np.nan
+    return area, share
