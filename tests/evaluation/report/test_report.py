@@ -20,7 +20,7 @@ from braintumor.evaluation.trust import Trust, judge
 from braintumor.records import Predictions
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
-_VOID = {"meta", "img", "source", "circle", "rect"}
+_VOID = {"meta", "img", "source", "circle", "rect", "input"}
 
 
 class _Page(HTMLParser):
@@ -45,7 +45,8 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        if "script" not in self.open and "style" not in self.open:
+            self.text += data
 
     def all(self, tag):
         return [attrs for name, attrs in self.tags if name == tag]
@@ -69,13 +70,15 @@ def _render(p: Predictions, split: str = "test", trust: Trust | None = None, **a
 
 
 @pytest.mark.parametrize("is_hostile", [False, True])
-def test_page_loads_and_runs_nothing(make_predictions, is_hostile):
+def test_page_loads_nothing_and_runs_its_own_script_alone(make_predictions, is_hostile):
     p = make_predictions(classes=HOSTILE) if is_hostile else make_predictions()
     about = {"model_name": HOSTILE[1], "data_name": HOSTILE[3], "command": HOSTILE[3]}
     page = _Page(_render(p, **about, settings={HOSTILE[1]: HOSTILE[3]}))
     assert not page.open
     names = {tag for tag, _ in page.tags}
-    assert not names & {"script", "iframe", "object", "embed", "form", "link", "base", "audio"}
+    assert not names & {"iframe", "object", "embed", "form", "link", "base", "audio"}
+    assert [attrs.get("type") for attrs in page.all("script")] == ["application/json", None]
+    assert all("src" not in attrs for attrs in page.all("script"))
     for tag, attrs in page.tags:
         assert not [key for key in attrs if key.startswith("on") or key == "style"], tag
         for key in ("src", "srcset", "poster", "data", "action"):
@@ -83,7 +86,7 @@ def test_page_loads_and_runs_nothing(make_predictions, is_hostile):
         assert (attrs.get("href") or "#").startswith("#")
 
 
-def test_policy_allows_inlined_pictures_and_this_one_style_sheet(make_predictions):
+def test_policy_allows_inlined_pictures_this_style_sheet_and_this_script(make_predictions):
     html = _render(make_predictions())
     page = _Page(html)
     policy = next(a for a in page.all("meta") if a.get("http-equiv"))["content"]
@@ -92,6 +95,11 @@ def test_policy_allows_inlined_pictures_and_this_one_style_sheet(make_prediction
     assert "default-src 'none'" in policy
     assert "img-src data:" in policy
     assert f"style-src 'sha256-{digest}'" in policy
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "innerHTML" not in script
     assert "url(" not in style
     assert "@import" not in style
 
@@ -131,7 +139,7 @@ def test_page_of_a_class_without_images_shows_a_dash():
     labels = np.array([0, 0, 0, 1, 1, 1])
     p = Predictions(("a", "b", "c"), tuple("123456"), labels, np.eye(3)[labels])
     html = _render(p)
-    assert "nan" not in _Page(html).text.lower()
+    assert not re.search(r"\bnan\b", _Page(html).text.lower())
     assert "<td>–" in html
 
 

@@ -1,74 +1,65 @@
 """report.html: one file that needs nothing else, on screen, on a phone, in the dark, on paper.
 
-It runs no script and loads nothing: the policy in its head forbids both. Names come from
-strangers' files, so Jinja2 escapes every value; only our own style sheet goes in as it is.
+It loads nothing and runs one script, our own, whose hash its policy names; without it the page
+still reads well. Names come from strangers' files, so Jinja2 escapes every value, and the data
+of the script are JSON in which no tag can end. Only our own style sheets and script go in as
+they are.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 import yaml
 from markupsafe import Markup
-from PIL import Image
 
-from braintumor.evaluation.metrics import classification_report, confusion_matrix
+from braintumor.evaluation.metrics import classification_report
 from braintumor.evaluation.plots.style import elide
-from braintumor.evaluation.report import verdict
+from braintumor.evaluation.report import tables, verdict
+from braintumor.evaluation.report.checklist import checklists
+from braintumor.evaluation.report.decision_words import (
+    calibration_of_page,
+    checks_of_page,
+    decisions_of_page,
+)
+from braintumor.evaluation.report.facts import facts_of_page, limits
+from braintumor.evaluation.report.gallery import Example, browser_data, examples_of_page
+from braintumor.evaluation.report.inline import Chart, inlined_chart
+from braintumor.evaluation.report.thumbnails import MOST
 from braintumor.evaluation.report.truth import truth_of_page
 from braintumor.evaluation.trust import Trust
 from braintumor.records import Predictions
 
-# S image size px, K classes
+if TYPE_CHECKING:
+    from braintumor.evaluation.decisions import Decided
+
+# M images evaluated, S image size px
 
 _HERE = Path(__file__).parent
-_LARGEST_PX = 256  # of an inlined slice: sharp at the size the page shows it
-_WIDEST_PX = 1500  # of an inlined picture
-_TILES = (
-    ("accuracy", "Accuracy", "share of images that are right"),
-    ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
-    ("macro_f1", "Macro F1", "mean F1 of the classes"),
-    ("mcc", "MCC", "truth against prediction, −1 to 1"),
-    ("auroc", "AUROC", "mean, one class against the rest"),
-    ("auprc", "AUPRC", "mean, one class against the rest"),
-    ("loss", "Loss", "cross-entropy in nats; 0 is best"),
-)
-_COLUMNS = (
-    ("precision", "Precision"),
-    ("recall", "Recall"),
-    ("specificity", "Specificity"),
-    ("f1", "F1"),
-    ("auroc", "AUROC"),
-)
+_STYLES = ("report.css", "pictures.css")
+_ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
+_LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
+_CHARTS = ("performance", "floors", "decisions", "training", "data")
 _KNOWN = ("model_name", "data_name", "created", "command", "settings", "environment")
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A picture of the report: PNG bytes for light paper and, where it has one, for dark."""
-
-    title: str
-    alt: str
-    light: bytes
-    dark: bytes | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One prediction to look at: index of its row, uint8 slice (S, S[, 3]) and overlay."""
-
-    index: int
-    image: np.ndarray
-    overlay: np.ndarray | None
+_CARD = (
+    ("Model", "model"),
+    ("Intended use", "intended"),
+    ("Trained on", "data"),
+    ("Division of the data", "split"),
+    ("Input", "preprocessing"),
+    ("Output", "output"),
+    ("Training", "training"),
+    ("Chosen by", "choice"),
+    ("Evaluated on", "evaluated"),
+    ("Result", "result"),
+)
 
 
 def render_report(
@@ -80,22 +71,48 @@ def render_report(
     about: Mapping[str, Any],
     charts: Mapping[str, Sequence[Chart]],
     examples: Sequence[Example],
+    images: np.ndarray | None = None,
+    heatmaps: Mapping[int, np.ndarray] | None = None,
+    decided: Decided | None = None,
+    decisions: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    trust_checks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """The page as text.
 
-    metrics: what compute_metrics says of these predictions.
+    metrics: what compute_metrics says of these predictions; an interval stands beside its
+        figure as "accuracy_ci": (low, high).
     about: see evidence.write_evidence.
     trust: what trust.judge says of them.
-    charts: pictures of the sections "performance", "floors", "training" and "data"; any may be
-        missing.
+    charts: pictures of the sections "performance", "floors", "decisions", "training" and
+        "data"; any may be missing.
+    images: uint8 (M, S, S[, 3]), row i that of prediction i, for the pictures of all rows.
+    heatmaps: index -> float (S, S) in [0, 1], to lay over them.
+    decided, decisions: what decisions.decide and decision_summary say of these predictions.
+    calibration: what calibration.calibration_summary says.
+    trust_checks: name -> {"value", "meaning"}, what the checks of the heat maps gave.
     """
     errors = int((predictions.predicted != predictions.labels).sum())
-    css = (_HERE / "report.css").read_text(encoding="utf-8")
+    css = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
+    script = (_HERE / "report.js").read_text(encoding="utf-8")
     model, data = (str(about.get(key) or "") for key in ("model_name", "data_name"))
-    shown = [_example(predictions, example) for example in examples]
+    truth = truth_of_page(metrics, trust)
+    drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
+    wrong, right = examples_of_page(predictions, examples)
+    shown = [*wrong, *right]
+    facts = facts_of_page(
+        predictions, metrics, trust, about, split=split, decisions=decisions,
+        has_explanations=bool(heatmaps) or bool(trust_checks),
+    )  # fmt: skip
+    browser = browser_data(
+        predictions, images, heatmaps or {}, is_known=trust.contaminated, decided=decided,
+        shown=[example["index"] for example in shown], budget=_room(drawn, shown),
+    )  # fmt: skip
     return _template().render(
         css=Markup(css),  # noqa: S704 (our own file)
-        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        css_hash=_sha256(css),
+        script=Markup(script),  # noqa: S704 (our own file)
+        script_hash=_sha256(script),
         model=model or "The model",
         data=data or "the data",
         split=split,
@@ -103,26 +120,40 @@ def render_report(
         n=len(predictions),
         errors=errors,
         headline=verdict.headline(predictions, metrics, split, elide(data) or "the data"),
-        findings=verdict.findings(predictions, metrics),
+        findings=[*([truth["above"]] if truth["above"] else []),
+                  *verdict.findings(predictions, metrics)],
         cautions=verdict.cautions(split, len(predictions), trust.count),
-        truth=truth_of_page(metrics, trust),
+        truth=truth,
         accuracy=verdict.percent(metrics["accuracy"]),
-        accuracy_width=_width(metrics["accuracy"]),
-        tiles=_tiles(metrics, errors),
-        columns=[name for _, name in _COLUMNS],
-        class_rows=_class_rows(metrics["per_class"]),
-        confusion=_confusion(predictions),
+        accuracy_width=tables.width(metrics["accuracy"]),
+        tiles=tables.tiles(metrics, errors),
+        columns=tables.columns(metrics["per_class"]),
+        class_rows=tables.class_rows(metrics["per_class"]),
+        confusion=tables.confusion(predictions),
         classes=predictions.classes,
-        charts={name: [_chart(chart) for chart in group] for name, group in charts.items()},
-        wrong=[example for example in shown if not example["is_right"]],
-        right=[example for example in shown if example["is_right"]],
-        has_overlays=any(example["overlay"] for example in shown),
+        charts=drawn,
+        wrong=wrong,
+        right=right,
+        has={
+            "overlays": any(example["overlay"] for example in shown),
+            "known": browser["known"] is not None,
+            "foreign": browser["foreign"] is not None,
+            "intervals": metrics.get("accuracy_ci") is not None,
+        },
+        browser=browser,
+        thumbnails_note=_about_thumbnails(browser["thumbs"]),
+        calibration=calibration_of_page(calibration),
+        decisions=decisions_of_page(decisions),
+        checks=checks_of_page(trust_checks),
+        card=[(name, facts[key]) for name, key in _CARD if key in facts],
+        limits=limits(trust, split),
+        checklists=checklists(facts),
         report=classification_report(predictions),
         command=_command(about),
         settings=_yaml(about.get("settings")),
         facts=_yaml({key: value for key, value in about.items() if key not in _KNOWN}),
         environment=_yaml(about.get("environment")),
-    )
+    )  # fmt: skip
 
 
 def _template() -> jinja2.Template:
@@ -134,99 +165,32 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["elide"] = elide
+    # no spaces: 20,000 rows
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return environment.get_template("report.html.j2")
 
 
-def _tiles(metrics: Mapping[str, Any], errors: int) -> list[tuple[str, str, str]]:
-    tiles = [(name, _number(metrics[key]), hint) for key, name, hint in _TILES]
-    return [*tiles, ("Errors", f"{errors:,}", f"of {metrics['n']:,} images")]
+def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
+    """Characters that are left for the pictures of the browser."""
+    drawn = sum(len(c["light"]) + len(c["dark"] or "") for group in charts.values() for c in group)
+    pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
+    return max(_ROOM - drawn - pictured, _LEAST_ROOM)
 
 
-def _class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    rows = []
-    for name, row in per_class.items():
-        cells = [(_number(row[key]), _width(row[key])) for key, _ in _COLUMNS]
-        rows.append({"name": name, "n": row["n"], "cells": cells})
-    return rows
+def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
+    """A sentence where not every image has a picture on the page."""
+    if thumbnails is None or all(thumbnails):
+        return ""
+    count = sum(map(bool, thumbnails))
+    return (
+        f"{count:,} of {len(thumbnails):,} images have a picture on this page, which holds at "
+        f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
+        "All rows are listed."
+    )
 
 
-def _confusion(predictions: Predictions) -> list[dict[str, Any]]:
-    """Rows of cells: count, share of the row, and a shade from 0 to 10 in the style sheet."""
-    matrix = confusion_matrix(predictions)
-    rows = []
-    for k, counts in enumerate(matrix):
-        total = int(counts.sum())
-        share = counts / max(total, 1)
-        # Errors are few in a good model: the square root lets one among hundreds be seen.
-        shade = np.where(np.arange(len(counts)) == k, share, np.sqrt(share))
-        cells = [
-            {
-                "count": int(counts[j]),
-                "share": verdict.percent(float(share[j])) if total else "–",
-                "shade": f"{'ok' if j == k else 'bad'}-{int(np.ceil(shade[j] * 10))}",
-            }
-            for j in range(len(counts))
-        ]
-        rows.append({"name": predictions.classes[k], "n": total, "cells": cells})
-    return rows
-
-
-def _example(predictions: Predictions, example: Example) -> dict[str, Any]:
-    i = example.index
-    truth, guess = int(predictions.labels[i]), int(predictions.predicted[i])
-    probs = predictions.probs[i]
-    return {
-        "index": i,
-        "path": predictions.paths[i],
-        "is_right": truth == guess,
-        "truth": predictions.classes[truth],
-        "guess": predictions.classes[guess],
-        "probability": f"{probs[guess]:.2f}",
-        "of_truth": f"{probs[truth]:.2f}",
-        "image": _webp(Image.fromarray(example.image), _LARGEST_PX, 80),
-        "overlay": None
-        if example.overlay is None
-        else _webp(Image.fromarray(example.overlay), _LARGEST_PX, 80),
-    }
-
-
-def _chart(chart: Chart) -> dict[str, Any]:
-    with Image.open(io.BytesIO(chart.light), formats=["PNG"]) as picture:
-        width, height = picture.size
-    return {
-        "title": chart.title,
-        "alt": chart.alt,
-        "width": width,
-        "height": height,
-        "light": _inlined(chart.light),
-        "dark": _inlined(chart.dark) if chart.dark else None,
-    }
-
-
-def _inlined(png: bytes) -> str:
-    """A drawing stays PNG; a grid of photographs becomes WebP, a tenth of the size."""
-    if len(png) < 200_000:
-        return "data:image/png;base64," + base64.b64encode(png).decode()
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return _webp(picture.convert("RGB"), _WIDEST_PX, 85)
-
-
-def _webp(picture: Image.Image, largest_px: int, quality: int) -> str:
-    if max(picture.size) > largest_px:
-        picture = picture.copy()
-        picture.thumbnail((largest_px, largest_px), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    picture.save(buffer, "WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _number(value: float) -> str:
-    return f"{value:.4f}" if np.isfinite(value) else "–"
-
-
-def _width(value: float) -> str:
-    """Length of the bar under a figure, in percent."""
-    return f"{100 * value:.1f}" if np.isfinite(value) else "0"
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _command(about: Mapping[str, Any]) -> str:

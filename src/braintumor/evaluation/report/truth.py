@@ -9,7 +9,7 @@ import pandas as pd
 
 from braintumor.evaluation.floors import above_floor
 from braintumor.evaluation.plots.style import elide
-from braintumor.evaluation.report.verdict import percent
+from braintumor.evaluation.report.verdict import percent, with_interval
 from braintumor.evaluation.trust import FEW, Trust
 
 _FIGURES = (
@@ -59,20 +59,23 @@ def leak(n: int, trust: Trust) -> list[str]:
     if trust.clean is None:
         return [*said, "No image is left that could tell how the model does on new patients."]
     images = "image" if trust.clean["n"] == 1 else "images"
-    figure = f"{trust.clean['n']:,} {images} without a copy: {percent(trust.clean['accuracy'])}"
+    figure = (
+        f"{trust.clean['n']:,} {images} without a copy: {with_interval(trust.clean, 'accuracy')}"
+    )
     return [*said, f"The figure to quote is the accuracy over the {figure}."]
 
 
 def _tiles(metrics: Mapping[str, Any], trust: Trust) -> list[dict[str, str]]:
     """Name, value and hint of the three figures."""
-    tiles = [("All images", metrics["accuracy"], f"accuracy, n = {metrics['n']:,}")]
+    said = f"accuracy, n = {metrics['n']:,}{_interval(metrics)}"
+    tiles = [("All images", metrics["accuracy"], said)]
     if trust.count is None:
         tiles.append(("Without copies in training", None, "not known for this evaluation"))
     elif trust.clean is None:
         tiles.append(("Without copies in training", None, "n = 0: every image is known"))
     else:
         counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
-        hint = f"accuracy, n = {trust.clean['n']:,} ({counts})"
+        hint = f"accuracy, n = {trust.clean['n']:,} ({counts}){_interval(trust.clean)}"
         tiles.append(("Without copies in training", trust.clean["accuracy"], hint))
     if trust.best_floor is None:
         tiles.append(("Best floor", None, "not measured for this evaluation"))
@@ -154,6 +157,12 @@ def _shortcuts(metrics: Mapping[str, Any], trust: Trust) -> list[dict[str, str]]
         {"name": name, "all": _number(row["accuracy"]), "clean": _number(row["clean_accuracy"])}
         for name, row in {"whole picture": whole, **trust.shortcuts}.items()
     ]
+
+
+def _interval(figures: Mapping[str, Any]) -> str:
+    """ "; 95 % interval 94.0 to 96.3 %" of the accuracy; empty where there is none."""
+    text = with_interval(figures, "accuracy")
+    return f"; {text[text.index('(') + 1 : -1]}" if "(" in text else ""
 
 
 def _number(value: float | None) -> str:

@@ -37,7 +37,7 @@ def headline(predictions: Predictions, metrics: Mapping[str, Any], split: str, d
     images = "image" if n == 1 else "images"
     return (
         f"{right:,} of {n:,} {images} in the {split} split of {data} are classified correctly: "
-        f"accuracy {percent(metrics['accuracy'])}."
+        f"accuracy {with_interval(metrics, 'accuracy')}."
     )
 
 
@@ -67,6 +67,15 @@ def percent(share: float) -> str:
     if text == "100.0%" and share < 1:
         text = f"{np.floor(share * 1e4) / 1e4:.2%}"
     return text.replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """ "95.3 % (95 % interval 94.0 to 96.3 %)", or the figure alone where it has none."""
+    pair = metrics.get(f"{name}_ci")
+    if pair is None or not np.isfinite(pair).all():
+        return percent(metrics[name])
+    low = percent(pair[0]).removesuffix("\N{NO-BREAK SPACE}%")
+    return f"{percent(metrics[name])} (95\N{NO-BREAK SPACE}% interval {low} to {percent(pair[1])})"
 
 
 def _weakest(matrix: np.ndarray, names: list[str]) -> str:

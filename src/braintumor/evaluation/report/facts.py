@@ -1,0 +1,176 @@
+"""What an evaluation knows of itself, a sentence each: for the model card and the checklists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from braintumor.evaluation.plots.style import elide
+from braintumor.evaluation.report import verdict
+from braintumor.evaluation.trust import Trust
+from braintumor.records import Predictions
+
+_INTENDED = (
+    "Research and teaching on magnetic resonance images of the head, one slice at a time. Not a "
+    "medical device: not for diagnosis, triage or the choice of a treatment."
+)
+_LIMITS = (
+    "It sees single slices and never the volume, the history or the other sequences of a patient.",
+    "It always answers with one of its classes; any other finding is beyond it.",
+    "How it does for an age, a sex, a scanner or a hospital is not known: the data do not say.",
+    "Its labels are those of the data set; who gave them, and how surely, is not known here.",
+)
+
+
+def facts_of_page(
+    predictions: Predictions,
+    metrics: Mapping[str, Any],
+    trust: Trust,
+    about: Mapping[str, Any],
+    *,
+    split: str,
+    decisions: Mapping[str, Any] | None,
+    has_explanations: bool,
+) -> dict[str, str]:
+    """Name -> sentence; what is not known is left out. about: see evidence.write_evidence."""
+    settings = _Settings(about.get("settings") or {})
+    known = {
+        **_of_training(settings, about),
+        **_of_data(predictions, trust, settings, about, split),
+        **_of_result(predictions, metrics, trust),
+        "intended": _INTENDED,
+        "limits": " ".join(limits(trust, split)),
+        "output": f"A probability for each of {len(predictions.classes)} classes; the most "
+        "probable is the answer" + (", with the thresholds under Decisions." if decisions else "."),
+        "updating": "None: the model was not changed after its training.",
+    }
+    if decisions:
+        known["decisions"] = "Sensitivity, specificity and predictive values under Decisions."
+        known["foreign"] = "A score flags pictures unlike those of training, see Decisions."
+    if has_explanations:
+        known["explanations"] = "Heat maps of what spoke for the answer, with checks where made."
+    return {name: text for name, text in known.items() if text}
+
+
+def limits(trust: Trust, split: str) -> list[str]:
+    """What the model and this evaluation cannot do, for the model card."""
+    said = list(_LIMITS)
+    if split in ("train", "val"):
+        said.append("The images evaluated here had a part in making the model.")
+    if trust.count:
+        said.append("Some of the images evaluated here are known to it from training.")
+    if trust.count is None:
+        said.append("Whether it knows the images evaluated here from training was not examined.")
+    return said
+
+
+def _of_training(settings: _Settings, about: Mapping[str, Any]) -> dict[str, str]:
+    name, parameters = about.get("model_name"), about.get("parameters")
+    size = f", {parameters:,} parameters" if isinstance(parameters, int) else ""
+    versions = (about.get("environment") or {}).get("versions") or {}
+    views = settings.get("eval.views")
+    epoch = about.get("best epoch")
+    return {
+        "kind": f"Deep learning: {name} classifies slices." if name else "",
+        "model": f"{name}{size}; {settings.said('model.backbone.name', 'model.attention.name')}."
+        if name
+        else "",
+        "weights": settings.said("model.backbone.weights"),
+        "software": ", ".join(f"{key} {value}" for key, value in versions.items()),
+        "training": settings.said(
+            "optimizer.name", "optimizer.lr", "scheduler.name", "loss.name", "train.batch_size",
+            "train.max_epochs", "seed",
+        ),
+        "choice": ""
+        if epoch is None
+        else f"Epoch {epoch}, by {settings.get('train.early_stopping.metric') or 'validation'}, "
+        "never by test images.",
+        "imbalance": settings.said("train.imbalance"),
+        "views": ""
+        if views is None
+        else f"Probabilities are averaged over {views} views of each picture (eval.views)."
+        if views > 1
+        else "None: one model, one view of each picture.",
+        "repeat": "Command, settings, versions and seed are under Repeat it."
+        if about.get("settings")
+        else "",
+    }  # fmt: skip
+
+
+def _of_data(
+    predictions: Predictions,
+    trust: Trust,
+    settings: _Settings,
+    about: Mapping[str, Any],
+    split: str,
+) -> dict[str, str]:
+    data = about.get("data_name")
+    size_px, fit = settings.get("data.image_size"), settings.get("data.fit")
+    counts = [int((predictions.labels == k).sum()) for k in range(len(predictions.classes))]
+    listed = ", ".join(
+        f"{elide(name)} {n:,}" for name, n in zip(predictions.classes, counts, strict=True)
+    )
+    skip = settings.get("data.skip_unreadable")
+    disjoint = "" if trust.count is None else (
+        f"{trust.count:,} of {len(predictions):,} images evaluated share a picture, or a patient "
+        "where the data name patients, with training."
+    )  # fmt: skip
+    return {
+        "data": f"Data set {elide(str(data))}; settings under Repeat it." if data else "",
+        "preprocessing": ""
+        if size_px is None
+        else f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
+        "missing": ""
+        if skip is None
+        else f"Unreadable files are {'left out and named' if skip else 'refused'}.",
+        "split": settings.said("split", "folds", "data.val_fraction", "data.test_fraction"),
+        "disjoint": disjoint,
+        "evaluated": f"{len(predictions):,} images of the {split} split.",
+        "counts": f"Evaluated: {listed}.",
+        "outcome": "The class that the data set gives a slice: "
+        + ", ".join(elide(name) for name in predictions.classes) + ".",
+        "predictors": "The pixels of one slice and nothing else.",
+    }  # fmt: skip
+
+
+def _of_result(
+    predictions: Predictions, metrics: Mapping[str, Any], trust: Trust
+) -> dict[str, str]:
+    errors = int((predictions.predicted != predictions.labels).sum())
+    accuracy = verdict.with_interval(metrics, "accuracy")
+    floor = trust.best_floor
+    robustness = []
+    if trust.shortcuts:
+        robustness.append("Accuracy with the rim and with the centre of each picture blanked.")
+    if floor:
+        robustness.append("Floors that know no anatomy, see Shortcuts and floors.")
+    return {
+        "metrics": "Accuracy, balanced accuracy, macro F1, MCC, AUROC, average precision, "
+        "calibration; sensitivity, specificity and predictive values of each class.",
+        "intervals": "95 % intervals beside the figures."
+        if metrics.get("accuracy_ci") is not None
+        else "",
+        "result": f"Accuracy {accuracy}; all figures under Figures.",
+        "failures": f"{errors:,} wrong answers, all under All pictures and in the matrix.",
+        "robustness": " ".join(robustness),
+    }
+
+
+class _Settings:
+    """The resolved settings, asked by dotted keys; what is not there is None."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+
+    def get(self, key: str) -> Any:
+        value: Any = self._settings
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def said(self, *keys: str) -> str:
+        """ "optimizer.lr=0.001, seed=0" of those keys that have a value."""
+        values = {key: self.get(key) for key in keys}
+        return ", ".join(
+            f"{key}={elide(str(value), 80)}" for key, value in values.items() if value is not None
+        )

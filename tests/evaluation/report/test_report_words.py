@@ -1,0 +1,151 @@
+"""Intervals, decisions, checks, model card and checklists in the words of the page."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from braintumor.evaluation.metrics import compute_metrics
+from braintumor.evaluation.report import tables, verdict
+from braintumor.evaluation.report.checklist import checklists
+from braintumor.evaluation.report.decision_words import (
+    calibration_of_page,
+    checks_of_page,
+    decisions_of_page,
+)
+from braintumor.evaluation.report.facts import facts_of_page
+from braintumor.evaluation.report.render import render_report
+from braintumor.evaluation.trust import judge
+
+SPACE = "\N{NO-BREAK SPACE}"
+CALL = {
+    "threshold": 0.214, "target": 0.98, "sensitivity": 0.985, "sensitivity_ci": [0.97, 0.993],
+    "specificity": 0.9, "specificity_ci": None, "n_tumor": 1906, "n_no_tumor": 405,
+    "prevalence": 0.1, "prevalence_is_stated": True, "ppv": 0.5225, "npv": float("nan"),
+}  # fmt: skip
+SUMMARY = {
+    "fitted_on": {"n": 1141, "groups": 802, "temperature": 0.8},
+    "tumor_call": CALL,
+    "sets": {
+        "target": 0.95, "coverage": 0.951, "coverage_ci": [0.94, 0.96], "n": 1311,
+        "mean_size": 1.04, "singletons": 0.9, "empty": 0.01,
+        "per_class": {"<b>": {"coverage": 0.9, "n": 7}},
+    },
+    "abstention": {"aurc": 0.005, "kept": [{"share": 0.9, "n": 1180, "accuracy": 0.98}]},
+    "foreign": {"target": 0.02, "share": 0.03, "n": 1311},
+}  # fmt: skip
+
+
+def _page(p, **more):
+    metrics = more.pop("metrics", None) or compute_metrics(p)
+    return render_report(
+        p, metrics, judge(p, None, None, None), split="test", charts={}, examples=[],
+        **({"about": {}} | more),
+    )  # fmt: skip
+
+
+def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
+    p = make_predictions()
+    metrics = compute_metrics(p) | {"accuracy": 0.953, "accuracy_ci": [0.9401, 0.9632]}
+    metrics["per_class"]["glioma"]["recall_ci"] = (0.81234, 0.9)
+    html = _page(p, metrics=metrics)
+    assert f"95.3{SPACE}% (95{SPACE}% interval 94.0 to 96.3{SPACE}%)" in html
+    assert "0.9401–0.9632" in html
+    assert "0.8123–0.9000" in html
+    assert tables.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
+    assert tables.interval({"auroc_ci": None}, "auroc") == ""
+    assert "interval" not in verdict.with_interval({"accuracy": 0.5}, "accuracy")
+
+
+def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):
+    html = _page(make_predictions(), decisions=SUMMARY)
+    assert "(1,141 images, 802 groups)" in html
+    for text in (
+        f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
+        "Coverage of &lt;b&gt;", "surest 1,180 images", f"about 2.0{SPACE}% is meant",
+    ):  # fmt: skip
+        assert text in html, text
+
+
+def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
+    rows = decisions_of_page({"tumor_call": CALL})["parts"][0]["rows"]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["NPV"]["value"] == "–"
+    assert by_name["Specificity"]["interval"] == ""
+    assert decisions_of_page(None) is None
+    none = {"tumor_call": None, "sets": None, "foreign": None}
+    assert decisions_of_page(SUMMARY | none)["parts"][0]["title"] == "Abstaining"
+    assert len(decisions_of_page(SUMMARY | none)["parts"]) == 1
+
+
+def test_calibration_shows_both_sides_and_the_temperature():
+    summary = {
+        "temperature": 1.5,
+        "before": {"ece": 0.04, "brier": 0.1, "loss": 0.3},
+        "after": {"ece": 0.01, "brier": 0.09, "loss": float("nan")},
+    }
+    words = calibration_of_page(summary)
+    assert "1.500" in words["said"]
+    assert "too sure" in words["said"]
+    assert [(r["before"], r["after"]) for r in words["rows"]] == [
+        ("0.0400", "0.0100"), ("0.1000", "0.0900"), ("0.3000", "–"),
+    ]  # fmt: skip
+    assert calibration_of_page(None) is None
+
+
+def test_checks_of_heat_maps_are_rows():
+    (row,) = checks_of_page(
+        {"outside_head": {"value": 0.14, "meaning": "Less is better.", "n": 32}}
+    )
+    assert row["name"] == "outside head"
+    assert row["value"] == "0.1400"
+    assert row["hint"] == "Less is better; mean of 32 images."
+
+
+def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predictions):
+    """CLAIM 2024 has 44 items, TRIPOD+AI 27 with 52 parts; each is answered or listed as open."""
+    p = make_predictions()
+    facts = facts_of_page(
+        p, compute_metrics(p), judge(p, None, None, None), {}, split="test", decisions=None,
+        has_explanations=False,
+    )  # fmt: skip
+    claim, tripod = checklists(facts)
+    numbers = [row["item"] for row in (*claim["answered"], *claim["open"])]
+    assert sorted(numbers, key=int) == [str(i) for i in range(1, 45)]
+    numbers = [row["item"] for row in (*tripod["answered"], *tripod["open"])]
+    assert len(numbers) == len(set(numbers)) == 52
+    assert {int(n.rstrip("abcdefg")) for n in numbers} == set(range(1, 28))
+    for guideline in (claim, tripod):
+        assert guideline["open"]
+        assert all(row["answer"] for row in guideline["answered"])
+    assert not [row for g in checklists({}) for row in g["answered"]]
+
+
+def test_every_fact_that_a_checklist_names_can_be_known(make_predictions, floors):
+    """A misspelt name would leave its item open for ever."""
+    p = make_predictions()
+    settings = {
+        "model": {"backbone": {"name": "timm", "weights": "imagenet"}, "attention": {"name": "se"}},
+        "data": {"image_size": 160, "fit": "pad", "skip_unreadable": False},
+        "train": {"imbalance": "oversample", "early_stopping": {"metric": "val_macro_f1"}},
+        "eval": {"views": 2}, "split": "grouped", "optimizer": {"name": "adamw"},
+    }  # fmt: skip
+    about = {
+        "model_name": "m", "data_name": "d", "best epoch": 3, "parameters": 10,
+        "settings": settings, "environment": {"versions": {"torch": "2"}},
+    }  # fmt: skip
+    metrics = compute_metrics(p) | {"accuracy_ci": [0.1, 0.2]}
+    facts = facts_of_page(
+        p, metrics, judge(p, np.zeros(120, bool), floors, {"rim blanked": p}), about,
+        split="test", decisions=SUMMARY, has_explanations=True,
+    )  # fmt: skip
+    import yaml
+
+    from braintumor.evaluation.report import checklist
+
+    named = {
+        row["fact"] for g in yaml.safe_load(checklist._ITEMS.read_text()) for row in g["items"]
+        if "fact" in row
+    }  # fmt: skip
+    assert named <= set(facts)
+    assert "views=" not in facts["views"]
+    assert "2 views" in facts["views"]
