@@ -35,6 +35,9 @@ TORCH_FREE = [
     "data/sources", "evaluation/metrics.py", "evaluation/evidence.py", "evaluation/compare.py",
     "evaluation/trust.py", "evaluation/contamination.py", "evaluation/floors.py",
     "evaluation/matrix.py", "evaluation/pool.py", "evaluation/plots", "evaluation/report",
+    "evaluation/intervals.py", "evaluation/calibration.py", "evaluation/decisions.py",
+    "evaluation/outliers.py", "evaluation/comparison", "evaluation/paired.py",
+    "evaluation/paired_bootstrap.py", "evaluation/bootstrap.py", "evaluation/decision_summary.py",
 ]  # fmt: skip
 
 

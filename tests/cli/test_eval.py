@@ -21,8 +21,8 @@ from support import Command
 
 def _figures(clean: dict | None, contaminated: int | None, floor: dict | None) -> dict:
     return {
-        "n": 1311, "all": {"accuracy": 0.975}, "clean": clean, "contaminated": contaminated,
-        "floor": floor,
+        "n": 1311, "all": {"accuracy": 0.975, "accuracy_ci": None}, "clean": clean,
+        "contaminated": contaminated, "floor": floor,
     }  # fmt: skip
 
 
@@ -36,9 +36,11 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_three_figures_stand_in_one_line(lines: list[str], caplog) -> None:
     floor = {"name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697}
-    describe_truth(_figures({"accuracy": 0.95, "n": 319}, 992, floor))
+    clean = {"accuracy": 0.95, "accuracy_ci": [0.9203, 0.9690], "n": 319}
+    describe_truth(_figures(clean, 992, floor))
     assert caplog.messages[0] == (
-        "accuracy: all 0.975 (n=1311) | without copies in training 0.950 (n=319) | "
+        "accuracy: all 0.975 (n=1311) | "
+        "without copies in training 0.950 [0.920, 0.969] (n=319) | "
         "best floor 0.899 (eight intensity statistics)"
     )
     assert "992 of 1311" in caplog.messages[1]

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from braintumor.evaluation.floors import measure_floors
-from braintumor.runs.checkpoint import read_card
+from braintumor.runs.checkpoint import load_outliers, read_card
 from support import TINY, Command
 
 REFIT = [*TINY, "train.max_epochs=3", "train.refit=true"]
@@ -132,3 +132,13 @@ def test_folds_are_refitted_each(bt: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for fold in (0, 1):
         assert (tmp_path / "run" / f"fold_{fold}" / "refit" / "metrics.csv").is_file()
+
+
+def test_a_refitted_model_takes_the_decisions_of_the_chosen_one(refitted: Path) -> None:
+    """Validation was trained on by the refitted one, so it fits nothing for it but its features."""
+    kept, chosen = refitted / "best.safetensors", refitted / "selected.safetensors"
+    assert read_card(kept).decisions == read_card(chosen).decisions
+    assert read_card(kept).decisions is not None
+    one, other = load_outliers(kept), load_outliers(chosen)
+    assert one is not None and other is not None
+    assert not np.allclose(one["mean"], other["mean"])

@@ -9,6 +9,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -19,6 +20,7 @@ from braintumor.runs.checkpoint import (
     Card,
     find_checkpoint,
     load_classifier,
+    load_outliers,
     load_state,
     read_card,
     save_best,
@@ -153,3 +155,25 @@ def test_resume_state_comes_back_and_a_torn_one_falls_back(
 def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no last\.ckpt"):
         load_state(RunFolder(tmp_path), CPU)
+
+
+def test_what_lies_beside_the_weights_comes_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, path = build_model(MODEL, 3, 32), tmp_path / "best.safetensors"
+    arrays = {"mean": np.arange(3, dtype=np.float32), "scale": np.float32(2.5)}
+    save_best(path, model.state_dict(), card(decisions={"temperature": 2.0}), arrays)
+    again, its_card = load_classifier(path, CPU)
+    assert its_card.decisions == {"temperature": 2.0}
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters()))  # noqa: B905
+    found = load_outliers(path)
+    assert found is not None and set(found) == {"mean", "scale"}
+    assert found["mean"].tolist() == [0, 1, 2] and found["scale"].shape == ()
+
+
+def test_card_without_decisions_is_of_an_older_version(saved: tuple[Path, Any]) -> None:
+    path, model = saved
+    content = dataclasses.asdict(card())
+    del content["decisions"]
+    save_file(model.state_dict(), path, {"braintumor_card": json.dumps(content)})
+    assert read_card(path).decisions is None
+    assert load_outliers(path) is None

@@ -42,6 +42,9 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.runs.folder import RunFolder
     from braintumor.runtime import choose_device, choose_precision
 
+    prevalence = settings["prevalence"]
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ConfigError(f"prevalence={prevalence} should be between 0 and 1, such as 0.01")
     path = find_checkpoint(settings["ckpt"])
     card = read_card(path)
     is_own, is_refit = not settings.get("data"), card.settings["train"].get("refit", False)
@@ -50,9 +53,12 @@ def _run_one(settings: Settings, job: Job) -> None:
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
             f"evaluate the model that val chose: ckpt={RunFolder(path.parent).selected}"
         )
-    from braintumor.cli.evaluate import evaluate, truth_of_other, truth_of_own
+    from braintumor.cli.deciding import fitted_of
+    from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
     from braintumor.cli.inputs import explored, labels_of
     from braintumor.cli.recording import about_run
+    from braintumor.evaluation.predict import EvalSettings
+    from braintumor.settings import typed
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
@@ -70,6 +76,9 @@ def _run_one(settings: Settings, job: Job) -> None:
     # what the run itself was evaluated with, unless the user says otherwise
     trained = card.settings
     precision = settings["precision"] or trained["train"]["precision"]
+    views = settings["eval"]["views"] or trained["eval"]["views"]
+    if prevalence is None:
+        prevalence = trained.get("decision", {}).get("prevalence")
     evaluate(
         model,
         card.classes,
@@ -84,11 +93,14 @@ def _run_one(settings: Settings, job: Job) -> None:
         about=about_run(run, card) | {"data_name": data_name},
         history=run.read_history() if run.history.is_file() else None,
         pictures=explored(run.path) if is_own else {},
-        device=device,
-        dtype=choose_precision(precision, device),
-        batch_size=settings["batch_size"],
-        views=settings["eval"]["views"] or trained["eval"]["views"],
-        examples=settings["eval"]["examples"],
+        fitted=fitted_of(path, card),
+        options=Options(
+            device=device,
+            dtype=choose_precision(precision, device),
+            batch_size=settings["batch_size"],
+            prevalence=prevalence,
+            settings=typed(EvalSettings, settings["eval"] | {"views": views}, "eval"),
+        ),
     )
 
 

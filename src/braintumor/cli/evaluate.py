@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +13,26 @@ import pandas as pd
 import torch
 
 from braintumor.cli.console import describe_scores, log
+from braintumor.cli.deciding import Fitted
 from braintumor.data.blank import RIM_SHARE, blank_centre, blank_rim
 from braintumor.data.dataset import Dataset
 from braintumor.data.fingerprint import phashes
-from braintumor.data.loader import load_split
+from braintumor.data.loader import ImageSplit, load_split
+from braintumor.data.manifest import group_numbers
 from braintumor.data.split import seen_in_training
-from braintumor.evaluation.cam import cam_heatmaps
+from braintumor.evaluation.cam import cam_heatmaps, check_explanations
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.floors import measure_floors
 from braintumor.evaluation.plots.examples import choose_examples
-from braintumor.evaluation.predict import predict
+from braintumor.evaluation.predict import EvalSettings, predict, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card
 
 # N images of the data set, M images evaluated
+
+_CAM_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,17 @@ def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> 
     return Truth(contaminated, None)
 
 
+@dataclass(frozen=True)
+class Options:
+    """How an evaluation is done. prevalence: for PPV and NPV; None: as in the images."""
+
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int
+    prevalence: float | None
+    settings: EvalSettings
+
+
 def evaluate(
     model: Classifier,
     classes: tuple[str, ...],
@@ -92,44 +108,53 @@ def evaluate(
     about: Mapping[str, Any],
     history: pd.DataFrame | None,
     pictures: Mapping[str, Path],
-    device: torch.device,
-    dtype: torch.dtype,
-    batch_size: int,
-    views: int,
-    examples: int,
+    fitted: Fitted | None,
+    options: Options,
 ) -> dict[str, Any]:
     """Write eval/<split>/ for the chosen rows of the data; gives the content of metrics.json.
 
     labels: int (N,) of the whole data set.  rows: int (M,), the images of this evaluation.
     truth: of these images, from `truth_of_own` or `truth_of_other`.
+    fitted: what the checkpoint carries; None for one of an older version.
     """
     paths = tuple(data.manifest["path"].iloc[rows])
+    device, size, dtype = options.device, options.batch_size, options.dtype
 
-    def answers(pixels: np.ndarray, views: int) -> Predictions:
-        chosen = load_split(pixels, labels[rows], paths, np.arange(len(rows)), device)
-        return predict(model, chosen, classes, batch_size=batch_size, dtype=dtype, views=views)
+    def split_of(pixels: np.ndarray) -> ImageSplit:
+        return load_split(pixels, labels[rows], paths, np.arange(len(rows)), device)
+
+    def blanked(pixels: np.ndarray) -> Predictions:
+        return predict(model, split_of(pixels), classes, batch_size=size, dtype=dtype)
 
     images = data.pixels[rows]
-    predictions = answers(images, views)
-    shown = np.asarray(choose_examples(predictions, examples), dtype=np.int64)
-    heatmaps = cam_heatmaps(
-        model, images[shown], predictions.predicted[shown], device, batch_size=16
+    predictions, features = predict_with_features(
+        model, split_of(images), classes, batch_size=size, dtype=dtype, views=options.settings.views
     )
+    if fitted:
+        temperature = fitted.decisions.temperature
+        predictions = dataclasses.replace(predictions, temperature=temperature)
+    heatmaps, checks = _explained(model, predictions, images, device, options.settings)
     metrics = write_evidence(
         folder,
         predictions,
         split=split,
         about=about,
         images=images,
-        heatmaps=dict(zip(shown.tolist(), heatmaps, strict=True)),
+        heatmaps=heatmaps,
         history=history,
         pictures=pictures,
         contaminated=truth.contaminated,
         floors=truth.floors,
         shortcuts={
-            "rim blanked": answers(blank_rim(images, RIM_SHARE), 1),
-            "centre blanked": answers(blank_centre(images, RIM_SHARE), 1),
+            "rim blanked": blanked(blank_rim(images, RIM_SHARE)),
+            "centre blanked": blanked(blank_centre(images, RIM_SHARE)),
         },
+        groups=group_numbers(data.manifest["group"].iloc[rows]),
+        decisions=fitted.decisions if fitted else None,
+        outlier_scores=fitted.scores(features) if fitted else None,
+        prevalence=options.prevalence,
+        checks=checks,
+        examples=options.settings.examples,
     )
     describe_scores(metrics, classes)
     describe_truth(metrics)
@@ -137,12 +162,31 @@ def evaluate(
     return metrics
 
 
+def _explained(
+    model: Classifier,
+    predictions: Predictions,
+    images: np.ndarray,
+    device: torch.device,
+    settings: EvalSettings,
+) -> tuple[dict[int, np.ndarray], dict[str, Any] | None]:
+    """Heat maps of the most telling images, and numbers on how far to trust them."""
+    count = max(settings.heatmaps, settings.examples)
+    shown = np.asarray(choose_examples(predictions, count), dtype=np.int64)
+    if not len(shown):
+        return {}, None
+    some, targets = images[shown], predictions.predicted[shown]
+    how = (device, _CAM_BATCH, settings.cam, settings.cam_layer)
+    heatmaps = cam_heatmaps(model, some, targets, *how)
+    checks = check_explanations(model, some, targets, heatmaps, *how)
+    return dict(zip(shown.tolist(), heatmaps, strict=True)), checks
+
+
 def describe_truth(metrics: Mapping[str, Any]) -> None:
-    """The three figures in one line: all images, those without a copy in training, best floor."""
-    parts = [f"all {metrics['all']['accuracy']:.3f} (n={metrics['n']})"]
+    """Three figures in one line: all images, those without a copy in training, best floor."""
+    parts = [f"all {_with_interval(metrics['all'])} (n={metrics['n']})"]
     clean, known = metrics["clean"], metrics["contaminated"]
     if clean:
-        parts.append(f"without copies in training {clean['accuracy']:.3f} (n={clean['n']})")
+        parts.append(f"without copies in training {_with_interval(clean)} (n={clean['n']})")
     elif known:
         parts.append("without copies in training – (n=0)")
     if metrics["floor"]:
@@ -151,3 +195,10 @@ def describe_truth(metrics: Mapping[str, Any]) -> None:
     log.info("accuracy: %s", " | ".join(parts))
     if known:
         log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
+
+
+def _with_interval(figures: Mapping[str, Any]) -> str:
+    """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
+    interval = figures["accuracy_ci"]
+    limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{figures['accuracy']:.3f}{limits}"

@@ -155,7 +155,7 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
     chosen = load_split(
         data.pixels, nobody_knows, tuple(data.manifest["path"]), images.rows, device
     )
-    return predict(
+    predictions = predict(
         model,
         chosen,
         card.classes,
@@ -163,3 +163,5 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
         dtype=choose_precision(settings["precision"] or trained["train"]["precision"], device),
         views=settings["eval"]["views"] or trained["eval"]["views"],
     )
+    temperature = (card.decisions or {}).get("temperature", 1.0)
+    return dataclasses.replace(predictions, temperature=temperature)

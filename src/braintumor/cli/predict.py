@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from braintumor.cli.shell import Job, Settings, command
 
@@ -33,15 +35,17 @@ def run(settings: Settings, job: Job) -> None:
     import numpy as np
 
     from braintumor.cli.console import log
+    from braintumor.cli.deciding import fitted_of
     from braintumor.data.loader import load_split
-    from braintumor.evaluation.predict import predict
+    from braintumor.evaluation.decisions import columns_of, decide
+    from braintumor.evaluation.predict import predict_with_features
 
     device = choose_device(settings["device"])
     model, card = load_classifier(path, device)
     nobody_knows = np.zeros(len(paths), dtype=np.int64)  # labels are not read below
     split = load_split(images, nobody_knows, tuple(paths), np.arange(len(paths)), device)
     precision = settings["precision"] or card.settings["train"]["precision"]
-    predictions = predict(
+    predictions, features = predict_with_features(
         model,
         split,
         card.classes,
@@ -49,15 +53,25 @@ def run(settings: Settings, job: Job) -> None:
         dtype=choose_precision(precision, device),
         views=settings["views"] or card.settings["eval"]["views"],
     )
+    more: dict[str, Any] = {}
+    if fitted := fitted_of(path, card):
+        decisions = fitted.decisions
+        predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+        decided = decide(predictions, decisions, fitted.scores(features))
+        more = columns_of(card.classes, decided)
     named = settings["run_dir"] or f"predictions/{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = job.sweep_folder or Path(named).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     probs, predicted = predictions.probs, predictions.predicted
     shown = min(settings["overlays"], len(paths))
-    _write_table(folder, paths, card.classes, probs, predicted, shown)
-    _write_overlays(folder, model, images[:shown], predicted[:shown], device)
-    for name, p, k in list(zip(paths, probs, predicted, strict=True))[:20]:
-        log.info("%-40s %-14s %.3f", name, card.classes[k], p[k])
+    _write_table(folder, paths, card.classes, probs, predicted, more, shown)
+    # a run of an older version does not say how
+    how = {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
+    _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
+    foreign = more.get("foreign", ["false"] * len(paths))
+    for name, p, k, is_foreign in list(zip(paths, probs, predicted, foreign, strict=True))[:20]:
+        note = "  foreign: not like the training images" if is_foreign == "true" else ""
+        log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], note)
     if len(paths) > 20:
         log.info("… and %d more", len(paths) - 20)
     log.info("predictions: %s", folder / "predictions.csv")
@@ -105,7 +119,7 @@ def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarra
 
 def _write_table(
     folder: Path, paths: list[str], classes: tuple[str, ...], probs: np.ndarray,
-    predicted: np.ndarray, shown: int,
+    predicted: np.ndarray, more: Mapping[str, Any], shown: int,
 ) -> None:  # fmt: skip
     import pandas as pd
 
@@ -114,14 +128,17 @@ def _write_table(
     table = pd.DataFrame({"path": paths, "pred": [classes[k] for k in predicted]})
     for k, name in enumerate(classes):
         table[f"prob_{name}"] = probs[:, k]
+    for name, column in more.items():
+        table[name] = column
     table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
     content = table.to_csv(index=False).encode(errors="backslashreplace")
     write_atomic(folder / "predictions.csv", content)
 
 
 def _write_overlays(
-    folder: Path, model: Classifier, images: np.ndarray, predicted: np.ndarray, device: torch.device
-) -> None:
+    folder: Path, model: Classifier, images: np.ndarray, predicted: np.ndarray,
+    device: torch.device, how: Mapping[str, Any],
+) -> None:  # fmt: skip
     from PIL import Image
 
     from braintumor.evaluation.cam import cam_heatmaps
@@ -130,7 +147,7 @@ def _write_overlays(
     if not len(images):
         return
     (folder / "cam").mkdir(exist_ok=True)
-    heatmaps = cam_heatmaps(model, images, predicted, device, batch_size=16)
+    heatmaps = cam_heatmaps(model, images, predicted, device, 16, how["cam"], how["cam_layer"])
     for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
         Image.fromarray(overlay(image, heatmap)).save(folder / "cam" / f"{i:05d}.png")
 

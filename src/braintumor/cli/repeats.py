@@ -17,6 +17,7 @@ from braintumor.cli.resume import take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.training import train_and_evaluate
 from braintumor.cli.work import prepare
+from braintumor.data.manifest import group_numbers, read_manifest
 from braintumor.errors import BraintumorError, CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.pool import (
@@ -166,6 +167,8 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
     runs = [_folder(parent, part) for part in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
+    # every part divides the same images, so the groups of one are those of all
+    groups = read_manifest(runs[0].manifest).set_index("path")["group"]
     epochs = [str(run.read_status().get("best_epoch")) for run in runs]
     about = about_run(parent, read_card(runs[0].best)) | {
         "best epoch": ", ".join(epochs),
@@ -176,6 +179,7 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
     return write_evidence(
         parent.evaluation(name), predictions, split="pooled", about=about, images=None,
         heatmaps={}, history=None, contaminated=contaminated,
+        groups=group_numbers(groups.loc[list(predictions.paths)]),
     )  # fmt: skip
 
 

@@ -9,18 +9,21 @@ import yaml
 
 from braintumor.cli import fitting
 from braintumor.cli.console import log
-from braintumor.cli.evaluate import evaluate, truth_of_own
+from braintumor.cli.deciding import fitted_of, settle
+from braintumor.cli.evaluate import Options, evaluate, truth_of_own
 from braintumor.cli.inputs import explore, explored
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.work import Work, prepare
 from braintumor.data.manifest import write_manifest
+from braintumor.evaluation.predict import EvalSettings
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import load_classifier
 from braintumor.runs.folder import RunFolder, make_run_folder
 from braintumor.runtime import environment
+from braintumor.settings import typed
 
 
 def train_and_evaluate(settings: Settings, job: Job) -> None:
@@ -39,6 +42,7 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
         if not settings["resume"]:
             explore(work.data, run.path)
         fitting.train(work, run, resume=bool(settings["resume"]))
+        settle(work, run)
         _evaluate_best(work, run)
 
 
@@ -65,7 +69,6 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         log.warning("the data has no test split: nothing to evaluate")
         return
     model, card = load_classifier(run.best, work.device)
-    options = work.settings["eval"]
     evaluate(
         model,
         card.classes,
@@ -78,9 +81,12 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         about=about_run(run, card),
         history=run.read_history(),
         pictures=explored(run.path),
-        device=work.device,
-        dtype=work.dtype,
-        batch_size=2 * work.recipe.train.batch_size,
-        views=options["views"],
-        examples=options["examples"],
+        fitted=fitted_of(run.best, card),
+        options=Options(
+            device=work.device,
+            dtype=work.dtype,
+            batch_size=2 * work.recipe.train.batch_size,
+            prevalence=work.settings.get("decision", {}).get("prevalence"),
+            settings=typed(EvalSettings, work.settings["eval"], "eval"),
+        ),
     )

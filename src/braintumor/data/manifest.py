@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from braintumor.errors import DataError
@@ -52,6 +53,12 @@ def read_manifest(path: Path) -> pd.DataFrame:
             f"{path} lacks the column {', '.join(missing)} of a manifest; `bt-data` writes one"
         )
     return manifest.loc[:, list(COLUMNS)]
+
+
+def group_numbers(groups: pd.Series) -> np.ndarray:
+    """Images of one group share a number, an image without a group has its own: int64 (N,)."""
+    names = groups.where(groups.notna(), [f"image {i}" for i in range(len(groups))])
+    return np.asarray(pd.factorize(names)[0], dtype=np.int64)
 
 
 def class_table(manifest: pd.DataFrame) -> pd.DataFrame:

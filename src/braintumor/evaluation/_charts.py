@@ -12,10 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from braintumor.evaluation.decisions import Decisions
 from braintumor.evaluation.metrics import confusion_matrix
 from braintumor.evaluation.plots.calibration import draw_calibration
 from braintumor.evaluation.plots.confusion_matrix import draw_confusion_matrix
 from braintumor.evaluation.plots.curves import draw_curves
+from braintumor.evaluation.plots.decisions import draw_decisions
 from braintumor.evaluation.plots.examples import choose_examples, draw_examples
 from braintumor.evaluation.plots.floors import draw_floors
 from braintumor.evaluation.plots.overlay import overlay
@@ -64,7 +66,16 @@ def floors_chart(
     return chart
 
 
+def decisions_chart(new: Path, predictions: Predictions, decisions: Decisions) -> Chart:
+    """Write decisions.png; errors by share answered, and the threshold for any tumor."""
+    chart = _chart("Decisions", lambda t: draw_decisions(predictions, decisions, theme=t))
+    write_atomic(new / "decisions.png", chart.light)
+    return chart
+
+
 _ALT = {
+    "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
+    "tumor call by its threshold; figures in the table.",
     "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
     "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
     "Precision and recall": "Precision against recall, a curve a class.",
@@ -88,14 +99,19 @@ def write_examples(
     predictions: Predictions,
     images: np.ndarray | None,
     heatmaps: Mapping[int, np.ndarray],
+    count: int | None,
 ) -> list[Example]:
-    """Write examples.png and cam/; return the examples for the report, in the order shown."""
+    """Write examples.png and cam/; return `count` examples for the report, in the order shown.
+
+    count: None shows those that have a heat map, or where there are none a usual number.
+    """
     if images is None:
         return []
-    indices = choose_examples(predictions, _EXAMPLES)
-    if heatmaps:
-        confidence = predictions.probs.max(axis=1)
-        indices = sorted(heatmaps, key=lambda i: -confidence[i])
+    indices = choose_examples(predictions, _EXAMPLES if count is None else count)
+    if heatmaps and count is None:
+        indices = list(heatmaps)
+    confidence = predictions.probs.max(axis=1)
+    indices = sorted(indices, key=lambda i: -confidence[i])
     figure = draw_examples(predictions, images, indices, heatmaps)
     write_atomic(new / "examples.png", to_png(figure))
     overlays = {i: overlay(images[i], heatmap) for i, heatmap in heatmaps.items()}

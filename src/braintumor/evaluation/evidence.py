@@ -13,15 +13,19 @@ import numpy as np
 import pandas as pd
 
 from braintumor.evaluation._charts import (
+    decisions_chart,
     draw_performance,
     floors_chart,
     history_chart,
     picture_chart,
     write_examples,
 )
-from braintumor.evaluation.metrics import classification_report, compute_metrics, confusion_matrix
+from braintumor.evaluation.calibration import calibration_summary
+from braintumor.evaluation.decision_summary import decision_summary
+from braintumor.evaluation.decisions import Decided, Decisions, columns_of, decide
+from braintumor.evaluation.metrics import classification_report, confusion_matrix
 from braintumor.evaluation.report.render import render_report
-from braintumor.evaluation.trust import Trust, judge
+from braintumor.evaluation.trust import Trust, figures_with_intervals, judge
 from braintumor.files import umask, write_atomic, write_json
 from braintumor.records import Predictions
 
@@ -30,7 +34,7 @@ from braintumor.records import Predictions
 _FILES = (
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
     "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "report.html", "cam",
-    "floors.csv", "floors.png",
+    "floors.csv", "floors.png", "decisions.png",
 )  # fmt: skip
 
 
@@ -47,6 +51,12 @@ def write_evidence(
     contaminated: np.ndarray | None = None,
     floors: pd.DataFrame | None = None,
     shortcuts: Mapping[str, Predictions] | None = None,
+    groups: np.ndarray | None = None,
+    decisions: Decisions | None = None,
+    outlier_scores: np.ndarray | None = None,
+    prevalence: float | None = None,
+    checks: Mapping[str, Mapping[str, Any]] | None = None,
+    examples: int | None = None,
 ) -> dict[str, Any]:
     """Write the whole evaluation to `folder` and return the content of metrics.json.
 
@@ -62,28 +72,52 @@ def write_evidence(
         None when that is not known.
     floors: what needs no model, as floors.measure_floors gives it.
     shortcuts: name -> predictions of the same images with a part of each blanked.
+    groups: int (M,), images of one patient or copies of one picture share a number; intervals
+        count groups. None: each image stands alone.
+    decisions: of the checkpoint; their temperature must be that of the predictions.
+    outlier_scores: float (M,), by the checkpoint's outliers.  prevalence: for PPV and NPV.
+    checks: of the heat maps, as cam.check_explanations gives them.
+    examples: how many pictures to show; None: those that have a heat map.
     The folder appears whole or not at all; of an older one our own files go, others stay.
     Undefined figures are NaN in what is returned and null in the file.
     """
-    metrics = compute_metrics(predictions)
-    trust = judge(predictions, contaminated, floors, shortcuts)
-    content = {"split": split, "n": len(predictions), "all": metrics, **_content(trust)}
+    metrics = figures_with_intervals(predictions, groups)
+    trust = judge(predictions, contaminated, floors, shortcuts, groups)
+    decided = decide(predictions, decisions, outlier_scores) if decisions else None
+    summary = (
+        decision_summary(predictions, decisions, decided, groups, prevalence)
+        if decisions and decided
+        else None
+    )
+    calibration = calibration_summary(predictions) if decisions else None
+    content = {
+        "split": split,
+        "n": len(predictions),
+        "all": metrics,
+        **_content(trust),
+        "calibration": calibration,
+        "decisions": summary,
+        "explanations": checks,
+    }
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         write_json(new / "metrics.json", content)
-        _write_tables(new, predictions, trust)
+        _write_tables(new, predictions, trust, decided)
         performance = draw_performance(new, predictions)
-        examples = write_examples(new, predictions, images, heatmaps)
+        shown = write_examples(new, predictions, images, heatmaps, examples)
         charts = {
             "performance": performance,
             "floors": [] if floors is None else [floors_chart(new, floors, metrics, trust.clean)],
+            "decisions": [decisions_chart(new, predictions, decisions)] if decisions else [],
             "training": [] if history is None or history.empty else [history_chart(history)],
             "data": [picture_chart(title, path) for title, path in (pictures or {}).items()],
         }
         page = render_report(
-            predictions, metrics, trust, split=split, about=about, charts=charts, examples=examples
-        )
+            predictions, metrics, trust, split=split, about=about, charts=charts, examples=shown,
+            images=images, heatmaps=heatmaps, decided=decided, decisions=summary,
+            calibration=calibration, trust_checks=checks,
+        )  # fmt: skip
         _write_text(new / "report.html", page)
         _swap(new, folder)
     finally:
@@ -101,11 +135,13 @@ def _content(trust: Trust) -> dict[str, Any]:
     }
 
 
-def _write_tables(new: Path, predictions: Predictions, trust: Trust) -> None:
+def _write_tables(
+    new: Path, predictions: Predictions, trust: Trust, decided: Decided | None
+) -> None:
     matrix = confusion_matrix(predictions)
     _write_text(new / "classification_report.txt", classification_report(predictions))
     _write_text(new / "confusion_matrix.csv", _matrix_csv(matrix, predictions.classes))
-    _write_text(new / "predictions.csv", _predictions_csv(predictions, trust.contaminated))
+    _write_text(new / "predictions.csv", _predictions_csv(predictions, trust, decided))
     if trust.floors is not None:
         _write_text(new / "floors.csv", str(trust.floors.to_csv(index_label="floor")))
 
@@ -120,7 +156,7 @@ def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
     return str(table.to_csv(index_label="true"))
 
 
-def _predictions_csv(predictions: Predictions, contaminated: np.ndarray | None) -> str:
+def _predictions_csv(predictions: Predictions, trust: Trust, decided: Decided | None) -> str:
     names = np.asarray(predictions.classes, dtype=object)
     probs = [f"prob_{name}" for name in predictions.classes]
     # 9 digits keep a float32 exact
@@ -129,8 +165,10 @@ def _predictions_csv(predictions: Predictions, contaminated: np.ndarray | None) 
     table.insert(0, "path", list(predictions.paths))
     table.insert(1, "true", names[predictions.labels])
     table.insert(2, "pred", names[predictions.predicted])
-    if contaminated is not None:
-        table["in_training"] = np.where(contaminated, "true", "false")
+    if trust.contaminated is not None:
+        table["in_training"] = np.where(trust.contaminated, "true", "false")
+    for name, column in (columns_of(predictions.classes, decided) if decided else {}).items():
+        table[name] = column
     # texts are quoted, or a line break in a file name would end the row
     return str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
 

@@ -65,18 +65,18 @@ def in_classes(
     predictions: of a model, whose own labels are not read.  labels: M, harmonised.
     Probabilities of the tumour classes are summed (in logits: log of the sum of exp).
     """
-    logits = predictions.logits
+    logits = predictions.logits / predictions.temperature
     if wanted != predictions.classes:
         labels = [label if label == "no_tumor" else "tumor" for label in labels]
         if set(predictions.classes) != set(wanted):
             healthy = predictions.classes.index("no_tumor")
             tumour = logsumexp(np.delete(logits, healthy, axis=1).astype(np.float64), axis=1)
-            logits = np.stack([logits[:, healthy], tumour], axis=1).astype(np.float32)
+            logits = np.stack([logits[:, healthy], tumour], axis=1)
         else:
             wanted = predictions.classes
     numbers = {name: k for k, name in enumerate(wanted)}
     truth = np.array([numbers[label] for label in labels], dtype=np.int64)
-    return Predictions(wanted, predictions.paths, truth, logits)
+    return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
 
 
 def score(

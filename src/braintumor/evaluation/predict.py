@@ -1,17 +1,20 @@
 """From a model and images to predictions: the last room but CAM that sees torch."""
 
-# N images, K classes, V views
+# N images, K classes, F features
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from braintumor.data.augment import AugmentSettings, move_alike
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError
+from braintumor.models.classifier import Classifier
 from braintumor.models.inference import logits_of
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
@@ -27,12 +30,18 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: int | None
+    views: int
     examples: int
+    heatmaps: int
+    cam: Literal["gradcam", "hirescam", "layercam"]
+    cam_layer: Literal["after_attention", "backbone"]
 
     def __post_init__(self) -> None:
-        if self.views is not None and self.views < 1:
+        if self.views < 1:
             raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
+        for name in ("examples", "heatmaps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"eval.{name}={getattr(self, name)} should be 0 or more")
 
 
 def predict(
@@ -49,13 +58,64 @@ def predict(
     views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
     every picture and call. Probabilities are averaged; logits are then their logarithms.
     """
+    first = logits_of(model, split.images, batch_size=batch_size, dtype=dtype)
+    return _averaged(model, split, classes, first, batch_size, dtype, views)
+
+
+def predict_with_features(
+    model: Classifier,
+    split: ImageSplit,
+    classes: tuple[str, ...],
+    *,
+    batch_size: int,
+    dtype: torch.dtype,
+    views: int,
+) -> tuple[Predictions, np.ndarray]:
+    """The same, and what tells strange pictures from brains (see evaluation/outliers.py).
+
+    float32 (N, F): the backbone's map of the plain picture, averaged over its cells.
+    """
+
+    def both(x: Tensor) -> Tensor:
+        map_BFhw = model.forward_features(x)
+        return torch.cat([model.forward_head(map_BFhw), map_BFhw.float().mean(dim=(2, 3))], dim=1)
+
+    together = logits_of(model, split.images, batch_size=batch_size, dtype=dtype, forward=both)
+    first, features = together.split([len(classes), together.shape[1] - len(classes)], dim=1)
+    predictions = _averaged(model, split, classes, first, batch_size, dtype, views)
+    return predictions, features.cpu().numpy()
+
+
+def features_of(
+    model: Classifier, split: ImageSplit, *, batch_size: int, dtype: torch.dtype
+) -> np.ndarray:
+    """The features of `predict_with_features` alone: float32 (N, F)."""
+
+    def pooled(x: Tensor) -> Tensor:
+        return model.forward_features(x).float().mean(dim=(2, 3))
+
+    features = logits_of(model, split.images, batch_size=batch_size, dtype=dtype, forward=pooled)
+    return features.cpu().numpy()
+
+
+def _averaged(
+    model: nn.Module,
+    split: ImageSplit,
+    classes: tuple[str, ...],
+    first: Tensor,
+    batch_size: int,
+    dtype: torch.dtype,
+    views: int,
+) -> Predictions:
+    """Predictions over all views, of which `first` holds the logits of the plain picture."""
     if views < 1:
         raise ConfigError(f"views={views} must be 1 or more; 1 is the picture as it is")
-    if views == 1:
-        logits = logits_of(model, split.images, batch_size=batch_size, dtype=dtype)
-    else:
-        mean = sum(_probs_of_view(model, split, v, batch_size, dtype) for v in range(views)) / views
-        logits = torch.as_tensor(mean).clamp_min(1e-12).log()
+    logits = first
+    if views > 1:
+        probs = first.double().softmax(dim=1)
+        for view in range(1, views):
+            probs += _probs_of_view(model, split, view, batch_size, dtype)
+        logits = (probs / views).clamp_min(1e-12).log()
     return Predictions(
         classes=classes,
         paths=split.paths,
@@ -69,8 +129,8 @@ def _probs_of_view(
 ) -> Tensor:
     """Softmax of one view: float64 (N, K)."""
     parts = []
-    for start in range(0, len(split), batch_size):
-        x = _view(split.images[start : start + batch_size], view)
+    for batch in split.images.split(batch_size):
+        x = _view(batch, view)
         parts.append(logits_of(model, x, batch_size=batch_size, dtype=dtype))
     return torch.cat(parts).double().softmax(dim=1)
 

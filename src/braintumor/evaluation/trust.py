@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from braintumor.evaluation.metrics import compute_metrics
+from braintumor.evaluation.intervals import metric_intervals
+from braintumor.evaluation.metrics import compute_metrics, with_intervals
 from braintumor.records import Predictions
 
 # M images evaluated, K classes
@@ -22,8 +23,8 @@ class Trust:
     """Everything that puts the figures over all images into their place.
 
     contaminated: bool (M,), the model saw a copy (or the patient) in training; None: unknown.
-    clean: figures over the other images, as compute_metrics gives them; None when unknown or
-        no image is left.
+    clean: figures over the other images, as figures_with_intervals gives them; None when unknown
+        or no image is left.
     clean_counts: class -> clean images; empty when unknown.
     floors: as floors.measure_floors gives them.  best_floor: name, accuracy, clean_accuracy.
     shortcuts: name -> accuracy, clean_accuracy (None without clean images) with a part of each
@@ -55,8 +56,12 @@ def judge(
     contaminated: np.ndarray | None,
     floors: pd.DataFrame | None,
     shortcuts: Mapping[str, Predictions] | None,
+    groups: np.ndarray | None = None,
 ) -> Trust:
-    """Put together what is known. shortcuts: of the same images in the same order."""
+    """Put together what is known. shortcuts: of the same images in the same order.
+
+    groups: int (M,), for the intervals of the clean figures; None: each image stands alone.
+    """
     is_clean = None if contaminated is None else ~contaminated
     left = None if is_clean is None else subset(predictions, is_clean)
     counts: dict[str, int] = {}
@@ -67,7 +72,9 @@ def judge(
         counts = {c: n for c, n, all_ in zip(left.classes, numbers, of_split, strict=True) if all_}
     return Trust(
         contaminated=contaminated,
-        clean=compute_metrics(left) if left is not None and len(left) else None,
+        clean=None
+        if left is None or not len(left)
+        else figures_with_intervals(left, None if groups is None else groups[is_clean]),
         clean_counts=counts,
         floors=floors,
         best_floor=_best(floors),
@@ -80,10 +87,17 @@ def judge(
 def subset(predictions: Predictions, chosen: np.ndarray) -> Predictions:
     """The predictions of the chosen images. chosen: bool (M,)."""
     rows = np.flatnonzero(chosen)
-    paths = tuple(predictions.paths[row] for row in rows)
-    return Predictions(
-        predictions.classes, paths, predictions.labels[rows], predictions.logits[rows]
+    return replace(
+        predictions,
+        paths=tuple(predictions.paths[row] for row in rows),
+        labels=predictions.labels[rows],
+        logits=predictions.logits[rows],
     )
+
+
+def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
+    """What compute_metrics says, each figure followed by its interval."""
+    return with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
 
 
 def _best(floors: pd.DataFrame | None) -> dict[str, Any] | None:

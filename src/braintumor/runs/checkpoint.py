@@ -18,6 +18,7 @@ from braintumor.files import write_atomic
 from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from braintumor.models.classifier import Classifier
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CARD_KEY = "braintumor_card"
+_OUTLIERS = "outliers."  # begins the names of tensors that are no weights
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Card:
     training_hashes, training_phashes: sha256 and perceptual hashes (256 bits, 64 hex characters)
         of the training and validation images; no picture can be made from them again.
     validation: figures of its epoch, as in metrics.csv.
+    decisions: temperature, thresholds and more, fitted on validation once training has ended: the
+        fields of evaluation.decisions.Decisions. None before, and where there is no validation.
     """
 
     version: str
@@ -55,13 +59,25 @@ class Card:
     parameters: int
     training_hashes: tuple[str, ...]
     training_phashes: tuple[str, ...]
+    decisions: dict[str, Any] | None = None
 
 
-def save_best(path: Path, weights: Mapping[str, torch.Tensor], card: Card) -> None:
-    """Write weights with the card in the header, whole or not at all."""
+def save_best(
+    path: Path,
+    weights: Mapping[str, torch.Tensor],
+    card: Card,
+    outliers: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write weights with the card in the header, whole or not at all.
+
+    outliers: arrays of evaluation.outliers.Outliers, kept beside the weights.
+    """
+    import torch
     from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
+    for name, array in (outliers or {}).items():
+        tensors[_OUTLIERS + name] = torch.as_tensor(array).contiguous()
     metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card))}
     write_atomic(path, save(tensors, metadata))
 
@@ -91,16 +107,17 @@ def read_card(path: Path) -> Card:
             f"`bt-train model.backbone.weights={path}`"
         )
     values = json.loads(metadata[_CARD_KEY])
-    names = {field.name for field in dataclasses.fields(Card)}
-    if not names <= set(values):
-        missing = ", ".join(sorted(names - set(values)))
+    fields = dataclasses.fields(Card)
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    if not needed <= set(values):
+        missing = ", ".join(sorted(needed - set(values)))
         raise CheckpointError(
             f"the card of {path} lacks {missing}: it is of another version; train again, or use "
             f"the version that wrote it ({values.get('version', 'unknown')})"
         )
     for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
         values[name] = tuple(values[name])
-    return Card(**{name: values[name] for name in names})
+    return Card(**{field.name: values[field.name] for field in fields if field.name in values})
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:
@@ -136,7 +153,9 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     card = read_card(path)
     model = build_model(card.model, len(card.classes), card.image_size)
     try:
-        model.load_state_dict(load_file(path))
+        tensors = load_file(path)
+        weights = {k: v for k, v in tensors.items() if not k.startswith(_OUTLIERS)}
+        model.load_state_dict(weights)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is cut short ({error}); copy it again") from error
     except RuntimeError as error:
@@ -146,6 +165,15 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
             f"{' '.join(first)}; use the file that the run wrote"
         ) from error
     return model.to(device).eval(), card
+
+
+def load_outliers(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays that `save_best` was given beside the weights; None when there were none."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118
+        return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names} or None
 
 
 def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:

@@ -1,0 +1,133 @@
+"""What validation fits after training: on the checkpoint, and in what is said of other images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from scipy.special import logsumexp, softmax
+
+from braintumor.evaluation.calibration import fit_temperature
+from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
+from foreign import make_foreign
+from support import Command
+
+
+@pytest.fixture(scope="module")
+def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run that these tests may write into."""
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("deciding") / "run"))
+
+
+def test_temperature_is_that_of_validation(bt: Command, run: Path) -> None:
+    """bt-eval split=val gives calibrated probabilities; undone, they fit the same temperature."""
+    decisions = read_card(run / "best.safetensors").decisions
+    assert decisions is not None
+    done = bt("eval", "ckpt=run", "split=val", "eval.heatmaps=0", "eval.examples=0", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(run / "eval" / "val" / "predictions.csv")
+    assert decisions["n"] == len(table)
+    names = [name for name in table if name.startswith("prob_")]
+    logits = np.log(table[names].to_numpy()) * decisions["temperature"]
+    labels = table["true"].map({name[5:]: k for k, name in enumerate(names)}).to_numpy()
+    assert fit_temperature(logits, labels) == pytest.approx(decisions["temperature"], rel=1e-3)
+
+
+def test_figures_of_test_are_those_after_the_temperature(run: Path) -> None:
+    metrics = json.loads((run / "eval" / "test" / "metrics.json").read_text())
+    summary, after = metrics["calibration"], metrics["calibration"]["after"]
+    assert summary["temperature"] == read_card(run / "best.safetensors").decisions["temperature"]
+    assert metrics["all"]["loss"] == pytest.approx(after["loss"], abs=1e-12)
+    table = pd.read_csv(run / "eval" / "test" / "predictions.csv")
+    probs = table[[name for name in table if name.startswith("prob_")]].to_numpy()
+    labels = table["true"].map({n: k for k, n in enumerate(sorted(set(table["true"])))})
+    of_truth = probs[np.arange(len(table)), labels]
+    assert -np.log(of_truth).mean() == pytest.approx(after["loss"], rel=1e-6)
+    raw = np.log(probs) * summary["temperature"]  # up to a constant of each row
+    before = (logsumexp(raw, axis=1) - raw[np.arange(len(table)), labels]).mean()
+    assert before == pytest.approx(summary["before"]["loss"], rel=1e-5)
+
+
+def test_calls_stand_beside_the_probabilities(run: Path) -> None:
+    decisions = read_card(run / "best.safetensors").decisions
+    table = pd.read_csv(run / "eval" / "test" / "predictions.csv", dtype={"is_tumor": str})
+    tumor = 1 - table["prob_no_tumor"]
+    assert table["tumor_prob"].to_numpy() == pytest.approx(tumor.to_numpy(), abs=1e-6)
+    expected = np.where(table["tumor_prob"] >= decisions["threshold"], "true", "false")
+    assert table["is_tumor"].tolist() == expected.tolist()
+    call = json.loads((run / "eval" / "test" / "metrics.json").read_text())["decisions"]
+    called = table["is_tumor"].eq("true")[table["true"].ne("no_tumor")].mean()
+    assert call["tumor_call"]["sensitivity"] == pytest.approx(called)
+
+
+def test_every_figure_has_an_interval_that_holds_it(run: Path) -> None:
+    figures = json.loads((run / "eval" / "test" / "metrics.json").read_text())["all"]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "loss", "brier"):
+        low, high = figures[f"{name}_ci"]
+        assert low <= figures[name] <= high
+    report = (run / "eval" / "test" / "report.html").read_text()
+    assert "95 % interval" in report.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_predict_says_what_is_foreign(bt: Command, run: Path) -> None:
+    folder = run.parent / "scans"
+    folder.mkdir()
+    for kind in ("noise", "text"):
+        name = next(name for name in _kinds() if kind in name)
+        Image.fromarray(make_foreign(name, 1, 96)[0]).save(folder / f"{kind}.png")
+    done = bt("predict", "ckpt=run", "input=scans", "run_dir=out", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(run.parent / "out" / "predictions.csv", dtype={"foreign": str})
+    limit = read_card(run / "best.safetensors").decisions["outlier_threshold"]
+    assert table["foreign"].eq("true").tolist() == (table["outlier_score"] > limit).tolist()
+    assert (table["foreign"] == "true").any()
+    assert "foreign: not like the training images" in done.stdout
+
+
+def _kinds() -> list[str]:
+    from foreign import FOREIGN
+
+    return list(FOREIGN)
+
+
+def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> None:
+    options = ["ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=rare", "prevalence=0.01"]
+    done = bt("eval", *options, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        json.loads((folder / "metrics.json").read_text())["decisions"]["tumor_call"]
+        for folder in (run / "eval" / "test", run.parent / "rare")
+    )
+    sensitivity, specificity = after["sensitivity"], after["specificity"]
+    assert (sensitivity, specificity) == (before["sensitivity"], before["specificity"])
+    positives = 0.01 * sensitivity + 0.99 * (1 - specificity)
+    assert after["ppv"] == pytest.approx(0.01 * sensitivity / positives)
+    assert before["prevalence"] == pytest.approx(0.75)
+    done = bt("eval", "ckpt=run", "prevalence=2", cwd=run.parent)
+    assert done.returncode == 2
+    assert "prevalence=2 should be between 0 and 1" in done.stderr
+
+
+def test_checkpoint_of_an_older_version_is_evaluated_as_it_is(bt: Command, run: Path) -> None:
+    model, card = load_classifier(run / "best.safetensors", torch.device("cpu"))
+    old = run.parent / "old.safetensors"
+    save_best(old, model.state_dict(), dataclasses.replace(card, decisions=None))
+    assert load_outliers(old) is None
+    options = ["eval.heatmaps=0", "eval.examples=0", "run_dir=plain"]
+    done = bt("eval", "ckpt=old.safetensors", *options, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((run.parent / "plain" / "metrics.json").read_text())
+    assert metrics["decisions"] is None and metrics["calibration"] is None
+    table = pd.read_csv(run.parent / "plain" / "predictions.csv")
+    names = [name for name in table if name.startswith("prob_")]
+    calibrated = pd.read_csv(run / "eval" / "test" / "predictions.csv")[names].to_numpy()
+    temperature = card.decisions["temperature"]
+    again = softmax(np.log(table[names].to_numpy()) / temperature, axis=1)
+    assert again == pytest.approx(calibrated, abs=1e-5)
