@@ -1,0 +1,135 @@
+"""What a large data set costs: memory, and images/s of training beside a small one.
+
+    python scripts/large_set.py --counts 5000 100000 --out benchmarks/large_set_cpu.md
+
+Phantoms at 224 px, five slices a patient: generated, searched for copies, kept in the cache (five
+gigabytes for 100,000; BT_CACHE says where), then mobilenetv2_035 from random weights trained in
+full on 3,200 of the training images, drawn from all over the set, through the very code of
+bt-train. A process a set, once with an empty cache and then as often as --repeats says with what
+that left, small and large by turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_IMAGES = 3200  # of the training split that one measurement trains on
+_SLICES = 5  # a patient
+
+
+def main() -> None:
+    asked = _arguments()
+    if asked.child:
+        print(json.dumps(_measure(asked.child)))
+        return
+    rows: dict[int, list[dict[str, Any]]] = {count: [] for count in asked.counts}
+    for turn in range(asked.repeats + 1):
+        for count in asked.counts:
+            rows[count].append(_in_child(count))
+            print(f"{count:,} images, turn {turn}: {rows[count][-1]}", flush=True)
+    text = _table(rows)
+    print(text)
+    if asked.out:
+        asked.out.write_text(text, encoding="utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--counts", type=int, nargs="+", default=[5000, 100_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _in_child(count: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure(count: int) -> dict[str, Any]:
+    """Seconds until the data is there, images/s of training, greatest memory of the process."""
+    from braintumor.runtime import keep_big_blocks
+
+    keep_big_blocks()
+    import hydra
+    import numpy as np
+    import torch
+    from omegaconf import OmegaConf
+
+    from braintumor.cli.names import register_models
+    from braintumor.cli.work import prepare
+    from braintumor.data.loader import load_split
+    from braintumor.settings import config_dir
+    from braintumor.training.early_stopping import Best
+    from braintumor.training.loop import fit
+    from braintumor.training.phases import FitState
+
+    register_models()
+    overrides = [
+        "data=phantom", f"data.patients={count // _SLICES}", f"data.slices_per_patient={_SLICES}",
+        "data.size_px=224", "data.image_size=224", "model=mobilenetv2_035",
+        "model.backbone.weights=none", "train.max_epochs=1", "train.imbalance=none", "device=cpu",
+    ]  # fmt: skip
+    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        settings = OmegaConf.to_container(hydra.compose("train", overrides), resolve=True)
+    started = time.perf_counter()
+    work = prepare(settings, "phantom")  # type: ignore[arg-type]
+    ready_s = time.perf_counter() - started
+    rows = np.random.default_rng(0).permutation(work.rows("train"))[:_IMAGES]
+    paths = tuple(work.data.manifest["path"])
+    train = load_split(work.data.pixels, work.labels, paths, rows, torch.device("cpu"))
+    state = FitState(work.model, Best(work.recipe.train.early_stopping))
+    (record,) = fit(state, train, None, work.recipe, work.augment())
+    return {
+        "images": len(work.data.manifest),
+        "ready_s": round(ready_s, 1),
+        "audit_s": work.data.audit.seconds if work.data.audit else None,
+        "images_per_s": round(record.images_per_s, 1),
+        "memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+    }
+
+
+def _table(rows: dict[int, list[dict[str, Any]]]) -> str:
+    import torch
+
+    lines = [
+        "# A large data set",
+        "",
+        f"`{' '.join(['python', *sys.argv])}`; torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads, {platform.processor() or platform.machine()}.",
+        "Memory is the greatest resident size of the process, pages of the mapped pictures "
+        "included; the first time is with an empty cache.",
+        "",
+        "| images | first time, s | of it copies, s | memory then, GB | later, s | memory, GB "
+        "| training, img/s | ratio |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    base = None
+    for content in rows.values():
+        first, later = content[0], content[1:] or content
+        rate = statistics.median(row["images_per_s"] for row in later)
+        base = base or rate
+        lines.append(
+            f"| {first['images']:,} | {first['ready_s']:.0f} | {first['audit_s']:.0f} "
+            f"| {first['memory_gb']:.1f} "
+            f"| {statistics.median(row['ready_s'] for row in later):.1f} "
+            f"| {max(row['memory_gb'] for row in later):.1f} | {rate:.1f} | {rate / base:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
