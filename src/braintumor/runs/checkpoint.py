@@ -145,6 +145,7 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     Raises CheckpointError when weights and card do not belong together.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -164,6 +165,8 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
             f"the weights in {path} are not of the model on its card ({card.model_name}):"
             f"{' '.join(first)}; use the file that the run wrote"
         ) from error
+    if card.settings.get("train", {}).get("channels_last", False):  # as it was trained
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device).eval(), card
 
 
