@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
 from braintumor.evaluation.decisions import NO_TUMOR, Decided, Decisions
-from braintumor.evaluation.intervals import wilson
+from braintumor.evaluation.intervals import share_interval
 from braintumor.records import Predictions
 
 # N images, K classes, G groups
@@ -191,25 +190,5 @@ def _share(name: str, values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     """The mean of shares in [0, 1] and its Wilson interval: {name, name_ci}."""
     if not len(values):
         return {name: _UNDEFINED, f"{name}_ci": None}
-    mean = float(values.mean())
-    n = _effective(values.astype(float), groups)
-    return {name: mean, f"{name}_ci": list(wilson(mean * n, n, _CONFIDENCE))}
-
-
-def _effective(values: np.ndarray, groups: np.ndarray) -> float:
-    """How many independent images these are worth: n / design effect.
-
-    Where all agree, nothing shows how alike the images of a group are: as alike as can be.
-    Source: Korn & Graubard 1998, Survey Methodology 24:193-201; Kish 1965, section 5.4.
-    """
-    _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    n, count, mean = len(values), len(sizes), float(values.mean())
-    if count == n:
-        return float(n)
-    if count == 1 or mean in (0.0, 1.0):
-        return float(n**2 / (sizes**2).sum())
-    spread = np.bincount(of_group, weights=values - mean)
-    variance = count / (count - 1) * float((spread**2).sum()) / n**2
-    design = max(1.0, variance / (mean * (1 - mean) / (n - 1)))
-    tail = 0.5 + _CONFIDENCE / 2
-    return max(1.0, n / design * float(t.ppf(tail, n - 1) / t.ppf(tail, count - 1)) ** 2)
+    interval = share_interval(values.astype(float), groups, _CONFIDENCE)
+    return {name: float(values.mean()), f"{name}_ci": list(interval)}

@@ -91,6 +91,18 @@ def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
     return float(low), 1.0 if right >= n else float(min(1.0, centre + reach))
 
 
+def share_interval(values: np.ndarray, groups: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of images' values in [0, 1]: Wilson with their effective number.
+
+    values: float (N,).  groups: int (N,).  (NaN, NaN) when N is 0.
+    """
+    if not len(values):
+        return _NONE
+    _, of_group = np.unique(groups, return_inverse=True)
+    part = np.bincount(of_group, weights=values)
+    return _Share(part, np.bincount(of_group).astype(float)).interval(confidence)
+
+
 @dataclass(frozen=True, eq=False)
 class _Share:
     """A proportion of images: of those in `whole`, those in `part`. Both float (G,), by group."""

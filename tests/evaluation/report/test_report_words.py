@@ -96,7 +96,7 @@ def test_checks_of_heat_maps_are_rows():
     (row,) = checks_of_page(
         {"outside_head": {"value": 0.14, "meaning": "Less is better.", "n": 32}}
     )
-    assert row["name"] == "outside head"
+    assert row["name"] == "Heat outside the head"
     assert row["value"] == "0.1400"
     assert row["hint"] == "Less is better; mean of 32 images."
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -31,9 +30,9 @@ from braintumor.evaluation.comparison.shown import (
     text,
 )
 from braintumor.evaluation.plots.style import elide
+from braintumor.evaluation.report.template import FOLDER, environment
 from braintumor.evaluation.report.verdict import percent
 
-_HERE = Path(__file__).parent
 _RANKED = {"validation": ("val_macro_f1", "validation"), "test": ("macro_f1", "")}
 _RUN_COLUMNS = (
     "configuration", "run", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
@@ -56,7 +55,7 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Picture]) -
     pictures: "ranking" and "cost".
     """
     css = "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("report.css", "comparison.css")
+        (FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "comparison.css")
     )
     board = comparison.board
     return _template().render(
@@ -83,15 +82,9 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Picture]) -
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"elide": elide, "breakable": _breakable}
-    return environment.get_template("comparison.html.j2")
+    jinja = environment()
+    jinja.filters["breakable"] = _breakable
+    return jinja.get_template("comparison.html.j2")
 
 
 def _breakable(name: str) -> Markup:

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -32,6 +31,7 @@ from braintumor.evaluation.report.decision_words import (
 from braintumor.evaluation.report.facts import facts_of_page, limits
 from braintumor.evaluation.report.gallery import Example, browser_data, examples_of_page
 from braintumor.evaluation.report.inline import Chart, inlined_chart
+from braintumor.evaluation.report.template import FOLDER, environment
 from braintumor.evaluation.report.thumbnails import MOST
 from braintumor.evaluation.report.truth import truth_of_page
 from braintumor.evaluation.trust import Trust
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 # M images evaluated, S image size px
 
-_HERE = Path(__file__).parent
 _STYLES = ("report.css", "pictures.css")
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
@@ -93,8 +92,8 @@ def render_report(
     trust_checks: name -> {"value", "meaning"}, what the checks of the heat maps gave.
     """
     errors = int((predictions.predicted != predictions.labels).sum())
-    css = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
-    script = (_HERE / "report.js").read_text(encoding="utf-8")
+    css = "".join((FOLDER / name).read_text(encoding="utf-8") for name in _STYLES)
+    script = (FOLDER / "report.js").read_text(encoding="utf-8")
     model, data = (str(about.get(key) or "") for key in ("model_name", "data_name"))
     truth = truth_of_page(metrics, trust)
     drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
@@ -157,17 +156,10 @@ def render_report(
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["elide"] = elide
+    jinja = environment()
     # no spaces: 20,000 rows
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
-    return environment.get_template("report.html.j2")
+    jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return jinja.get_template("report.html.j2")
 
 
 def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
