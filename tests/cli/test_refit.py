@@ -82,7 +82,7 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
         counts.append(manifest["split"].value_counts().to_dict())
         return measure_floors(pixels, manifest, *rest)
 
-    monkeypatch.setattr("braintumor.cli.evaluate.measure_floors", measured)
+    monkeypatch.setattr("braintumor.cli.evaluate.known_floors", measured)
     done = bt("eval", f"ckpt={ckpt}", "run_dir=out", "eval.examples=1", cwd=refitted.parent)
     assert done.returncode == 0, done.stderr
     (seen,) = counts

@@ -23,7 +23,7 @@ from braintumor.data.split import seen_in_training
 from braintumor.evaluation.cam import cam_heatmaps, check_explanations
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.evidence import write_evidence
-from braintumor.evaluation.floors import measure_floors
+from braintumor.evaluation.known_floors import known_floors
 from braintumor.evaluation.plots.examples import choose_examples
 from braintumor.evaluation.predict import EvalSettings, predict, predict_with_features
 from braintumor.models.classifier import Classifier
@@ -39,7 +39,7 @@ _CAM_BATCH = 16
 class Truth:
     """What is known beside the predictions. contaminated: bool (M,), or None when unknown.
 
-    floors: as measure_floors gives them, or None where they say nothing.
+    floors: as known_floors gives them, or None where they say nothing.
     """
 
     contaminated: np.ndarray | None
@@ -64,7 +64,7 @@ def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
             rows = np.flatnonzero(manifest["split"] == part)
             is_seen[rows] = seen_in_training(manifest, part)
         return Truth(is_seen, None)
-    floors = measure_floors(data.pixels, manifest, data.classes, split)
+    floors = known_floors(data.pixels, manifest, data.classes, split)
     return Truth(seen_in_training(manifest, split), floors)
 
 

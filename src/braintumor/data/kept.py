@@ -23,6 +23,7 @@ FOLDERS = {
     "decoded": "pictures as a model sees them, and their fingerprints",
     "copies": "copies that were found among images",
     "features": "what frozen backbones made of images",
+    "floors": "what rules without anatomy score",
 }
 _OURS = re.compile(r"\.?([\w-]+-)?[0-9a-f]{32}\.np[yz](\.\w+)?")  # with a dot: part-written
 
