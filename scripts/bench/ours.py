@@ -107,14 +107,15 @@ def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
     """From files to predictions; the report comes after, and is in the seconds of the process."""
     clocks.watch("braintumor.cli.inputs", "read_data")
     clocks.watch("braintumor.cli.evaluate", "load_split")
-    clocks.watch("braintumor.cli.evaluate", "predict")
+    clocks.watch("braintumor.cli.evaluate", "predict_with_features")
     out = Path(job.place) / "eval"
     arguments = [
         f"ckpt={quoted(job.ckpt)}", f"device={job.device}", f"batch_size={job.batch_size}",
         "eval.views=1", f"run_dir={quoted(out)}",
     ]  # fmt: skip
     _command("eval", arguments)
-    stages = {name: clocks.first(name) for name in ("read_data", "load_split", "predict")}
+    steps = ("read_data", "load_split", "predict_with_features")
+    stages = {name: clocks.first(name) for name in steps}
     (predictions,) = out.rglob("predictions.csv")
     answers = _rows(predictions)
     right = sum(row["true"] == row["pred"] for row in answers)
