@@ -19,6 +19,7 @@ from PIL import Image
 from braintumor.cli import repeats
 from braintumor.cli.parts import is_repeated, parts_of
 from braintumor.cli.shell import Job
+from braintumor.data.manifest import COLUMNS, write_manifest
 from braintumor.errors import (
     BraintumorError,
     CheckpointError,
@@ -68,6 +69,11 @@ class Trainings:
             {"path": paths, "true": "a", "pred": "a", "prob_a": 0.9, "prob_b": 0.1}
         )
         table.to_csv(folder / "predictions.csv", index=False)
+        images = [f"{fold}/{i}.png" for fold in range(own["folds"] or 1) for i in range(4)]
+        manifest = pd.DataFrame({"path": images}, columns=COLUMNS)
+        # the first two images of a fold belong together, the others stand alone
+        groups = [path[0] if path[2] in "01" else None for path in images]
+        write_manifest(run.manifest, manifest.assign(group=groups, width=1, height=1))
         figures = {"accuracy": 0.5 + 0.1 * (own["fold"] or 0), "n": 4}
         (folder / "metrics.json").write_text(json.dumps({"all": figures, "clean": None}))
         run.set_status("completed", best_epoch=1)
@@ -77,8 +83,9 @@ class Trainings:
 def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     """Commands run in tmp_path; training, its checks and the evidence are stood in for."""
 
-    def write_evidence(folder: Path, predictions: Any, **_: Any) -> dict[str, Any]:
+    def write_evidence(folder: Path, predictions: Any, **more: Any) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "groups.txt").write_text(" ".join(map(str, more["groups"])))
         (folder / "paths.txt").write_text("\n".join(predictions.paths))
         return {"all": {"n": len(predictions), "accuracy": 0.75}, "clean": None}
 
@@ -172,6 +179,12 @@ def test_each_fold_is_a_run_of_its_own_and_all_are_pooled(trainings: Trainings) 
     assert summary["pooled"] == pytest.approx({**summary["pooled"], "n": 12, "accuracy": 0.75})
     assert status_of(parent)["status"] == "completed"
     assert yaml.safe_load((parent / "config.yaml").read_text())["folds"] == 3
+
+
+def test_pooled_figures_know_which_images_belong_together(trainings: Trainings) -> None:
+    folder = start() / "eval" / "pooled"
+    assert pooled_paths(folder)[:4] == ["0/0.png", "0/1.png", "0/2.png", "0/3.png"]
+    assert (folder / "groups.txt").read_text() == "0 0 1 2 3 3 4 5 6 6 7 8"
 
 
 def test_seeds_are_summarised_and_not_pooled(trainings: Trainings) -> None:
