@@ -11,13 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from scipy.special import logsumexp, softmax
 
+from braintumor.data.sources import build_source
 from braintumor.evaluation.calibration import fit_temperature
 from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
-from foreign import make_foreign
-from support import Command
+from foreign import FOREIGN, make_foreign
+from support import TINY, Command
+
+PHANTOM = ("patients", "slices_per_patient", "size_px", "seed", "test_share")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +84,7 @@ def test_predict_says_what_is_foreign(bt: Command, run: Path) -> None:
     folder = run.parent / "scans"
     folder.mkdir()
     for kind in ("noise", "text"):
-        name = next(name for name in _kinds() if kind in name)
+        name = next(name for name in FOREIGN if kind in name)
         Image.fromarray(make_foreign(name, 1, 96)[0]).save(folder / f"{kind}.png")
     done = bt("predict", "ckpt=run", "input=scans", "run_dir=out", cwd=run.parent)
     assert done.returncode == 0, done.stderr
@@ -91,10 +95,30 @@ def test_predict_says_what_is_foreign(bt: Command, run: Path) -> None:
     assert "foreign: not like the training images" in done.stdout
 
 
-def _kinds() -> list[str]:
-    from foreign import FOREIGN
+def test_predict_gives_the_probabilities_of_the_evaluation(bt: Command, run: Path) -> None:
+    """The same slices as files: calibrated in both commands, and decided alike."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    source = build_source("phantom", {k: config["data"][k] for k in PHANTOM})
+    evaluated = pd.read_csv(run / "eval" / "test" / "predictions.csv", index_col="path")
+    items = [item for item in source.items if item.path in evaluated.index][:6]
+    folder = run.parent / "slices"
+    folder.mkdir()
+    for i, item in enumerate(items):
+        Image.fromarray(source.read(item)).save(folder / f"{i}.png")
+    done = bt("predict", "ckpt=run", "input=slices", "run_dir=same", cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(run.parent / "same" / "predictions.csv")
+    expected = evaluated.loc[[item.path for item in items]]
+    names = [name for name in found if name.startswith("prob_")] + ["outlier_score"]
+    assert found[names].to_numpy() == pytest.approx(expected[names].to_numpy(), abs=2e-4)
+    assert found["is_tumor"].tolist() == expected["is_tumor"].tolist()
 
-    return list(FOREIGN)
+
+def test_wrong_decision_is_refused_before_anything_is_trained(bt: Command, tmp_path: Path) -> None:
+    done = bt("train", *TINY, "decision.sensitivity=98", "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "decision.sensitivity=98" in done.stderr and "0.05 for 5 %" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> None:

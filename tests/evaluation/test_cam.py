@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import numpy as np
@@ -16,19 +15,11 @@ from braintumor.evaluation.cam import Layer, Method, cam_heatmaps
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.settings import component_names, config_dir
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = ("gradcam", "after_attention")
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
 ATTENTIONS = component_names("braintumor.models.attention")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small are quicker on one thread, above all beside other tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make(backbone: str, attention: str, size: int = 64) -> Classifier:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,9 @@ from braintumor.evaluation.cam.perturbation import STEPS, area_under, perturbati
 from braintumor.evaluation.cam.randomisation import forgetful_copy, similarity
 from braintumor.models.classifier import Classifier
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = ("gradcam", "after_attention")
 SIDE, CELL = 64, 16  # px; the map has 4 x 4 cells
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Nets this small are quicker on one thread, above all beside other tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Cells(nn.Module):

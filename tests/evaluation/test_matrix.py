@@ -78,6 +78,18 @@ def test_the_most_probable_class_may_be_outvoted_by_the_tumours_together() -> No
     assert two.predicted.tolist() == [1]
 
 
+def test_tumour_classes_are_summed_after_the_temperature() -> None:
+    """Sharpened, the single class wins again over three that together were just ahead."""
+    logits = np.log([[0.2, 0.2, 0.45, 0.15]])
+    p = Predictions(FOUR, ("x",), np.array([0]), logits, temperature=0.5)
+    two = in_classes(p, ["tumor"], TWO)
+    squares = np.array([0.2, 0.2, 0.45, 0.15]) ** 2
+    assert two.probs[0, TWO.index("no_tumor")] == pytest.approx(
+        squares[2] / squares.sum(), abs=1e-6
+    )
+    assert two.predicted[0] == TWO.index("no_tumor")
+
+
 def test_a_binary_model_keeps_its_own_order_of_classes() -> None:
     p = Predictions(("tumor", "no_tumor"), ("x", "y"), np.zeros(2, int), np.eye(2, dtype="f4") * 9)
     two = in_classes(p, ["glioma", "no_tumor"], TWO)

@@ -177,3 +177,17 @@ def test_card_without_decisions_is_of_an_older_version(saved: tuple[Path, Any]) 
     save_file(model.state_dict(), path, {"braintumor_card": json.dumps(content)})
     assert read_card(path).decisions is None
     assert load_outliers(path) is None
+
+
+def test_a_model_comes_back_in_the_layout_of_its_training(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, path = build_model(MODEL, 3, 32), tmp_path / "best.safetensors"
+    for trained_so in (True, False):
+        settings = {"train": {"channels_last": trained_so}}
+        save_best(path, model.state_dict(), card(settings=settings))
+        again, _ = load_classifier(path, CPU)
+        kernels = [p for p in again.parameters() if p.ndim == 4 and min(p.shape[1:3]) > 1]
+        assert kernels
+        for kernel in kernels:
+            is_last = kernel.is_contiguous(memory_format=torch.channels_last)
+            assert is_last == trained_so

@@ -5,24 +5,22 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from braintumor.cli.console import log
 from braintumor.cli.work import Work
-from braintumor.data.loader import ImageSplit, load_split
 from braintumor.data.manifest import group_numbers
 from braintumor.evaluation.decisions import Decisions, DecisionSettings, fit_decisions
 from braintumor.evaluation.outliers import Outliers, fit_outliers, outlier_scores
-from braintumor.evaluation.predict import features_of, predict
-from braintumor.models.classifier import Classifier
-from braintumor.records import Predictions
+from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import mix_seed
 from braintumor.settings import typed
 
-_MOST = 2000  # training images that show what is common; more change no score by a tenth
+_MOST = 2000  # training images, many times the 64 dimensions that are looked for in them
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +52,22 @@ def settle(work: Work, run: RunFolder) -> None:
     if "decision" not in work.settings:  # a run that began before there was this section
         return
     settings = typed(DecisionSettings, work.settings["decision"], "decision")
-    val = work.rows("val")
-    groups = group_numbers(work.data.manifest["group"].iloc[val])
+    groups = group_numbers(work.data.manifest["group"].iloc[work.rows("val")])
+    size: dict[str, Any] = {"batch_size": 2 * work.recipe.train.batch_size, "dtype": work.dtype}
+    rows = _some(work)
     chosen = run.selected if work.recipe.train.refit else run.best
     decisions: Decisions | None = None
     for path in dict.fromkeys((chosen, run.best)):
         model, card = load_classifier(path, work.device)
-        outliers = fit_outliers(_features(work, model, _some(work)), work.labels[_some(work)])
+        common = features_of(model, work.images_at(rows), **size)
+        outliers = fit_outliers(common, work.labels[rows])
         if decisions is None:
-            scores = outlier_scores(outliers, _features(work, model, val))
-            decisions = fit_decisions(_predict(work, model, val), groups, scores, settings)
+            views = work.settings["eval"]["views"]  # as many as the test images will have
+            predictions, features = predict_with_features(
+                model, work.images("val"), card.classes, views=views, **size
+            )
+            scores = outlier_scores(outliers, features)
+            decisions = fit_decisions(predictions, groups, scores, settings)
             _describe(decisions)
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
@@ -71,28 +75,10 @@ def settle(work: Work, run: RunFolder) -> None:
 
 
 def _some(work: Work) -> np.ndarray:
-    """Rows of training images, at most as many as are needed, drawn by the seed."""
+    """Rows of training images that show what is common, drawn by the seed."""
     rows = work.rows("train")
     rng = np.random.default_rng(mix_seed(work.settings["seed"], "outliers"))
     return np.sort(rng.permutation(rows)[:_MOST])
-
-
-def _predict(work: Work, model: Classifier, rows: np.ndarray) -> Predictions:
-    """As the test split will be: by the same number of views."""
-    return predict(
-        model, _split(work, rows), work.data.classes, batch_size=2 * work.recipe.train.batch_size,
-        dtype=work.dtype, views=work.settings["eval"]["views"],
-    )  # fmt: skip
-
-
-def _features(work: Work, model: Classifier, rows: np.ndarray) -> np.ndarray:
-    size = 2 * work.recipe.train.batch_size
-    return features_of(model, _split(work, rows), batch_size=size, dtype=work.dtype)
-
-
-def _split(work: Work, rows: np.ndarray) -> ImageSplit:
-    paths = tuple(work.data.manifest["path"])
-    return load_split(work.data.pixels, work.labels, paths, rows, work.device)
 
 
 def _describe(decisions: Decisions) -> None:

@@ -15,6 +15,7 @@ from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
 from braintumor.data.loader import ImageSplit, epoch_order, load_split
 from braintumor.errors import ConfigError
+from braintumor.evaluation.decisions import DecisionSettings
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, mix_seed
@@ -43,8 +44,12 @@ class Work:
 
     def images(self, *splits: str) -> ImageSplit:
         """The images of splits, on the device."""
+        return self.images_at(self.rows(*splits))
+
+    def images_at(self, rows: np.ndarray) -> ImageSplit:
+        """The images of those rows of the manifest, on the device."""
         paths = tuple(self.data.manifest["path"])
-        return load_split(self.data.pixels, self.labels, paths, self.rows(*splits), self.device)
+        return load_split(self.data.pixels, self.labels, paths, rows, self.device)
 
     def augment(self) -> Augment:
         """As the `augment` section says."""
@@ -73,6 +78,8 @@ def prepare(settings: Settings, data_name: str) -> Work:
     train = typed(TrainSettings, settings["train"], "train")
     typed(AugmentSettings, settings["augment"], "augment")
     typed(EvalSettings, settings["eval"], "eval")
+    if "decision" in settings:  # not in a run that began before there was this section
+        typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
     if train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")

@@ -175,8 +175,8 @@ def _tumor_threshold(
 
     Between the image without a tumour that is called healthy with the highest probability, and
     the tumour next above it, all thresholds do the same to these images; the middle is taken. The
-    largest that reaches the sensitivity would lie at the edge, and where validation is nearly
-    separated that edge is 0.99, under which half of another hospital's tumours may fall.
+    largest that reaches the sensitivity would lie at the edge: where validation is nearly
+    separated that is near 1, and a slightly harder set of images falls under it.
     """
     classes = predictions.classes
     if NO_TUMOR not in classes:

@@ -67,14 +67,14 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
 
 
 def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
-    rows = decisions_of_page({"tumor_call": CALL})["parts"][0]["rows"]
+    rows = decisions_of_page({"tumor_call": CALL}, "test")["parts"][0]["rows"]
     by_name = {row["name"]: row for row in rows}
     assert by_name["NPV"]["value"] == "–"
     assert by_name["Specificity"]["interval"] == ""
-    assert decisions_of_page(None) is None
+    assert decisions_of_page(None, "test") is None
     none = {"tumor_call": None, "sets": None, "foreign": None}
-    assert decisions_of_page(SUMMARY | none)["parts"][0]["title"] == "Abstaining"
-    assert len(decisions_of_page(SUMMARY | none)["parts"]) == 1
+    assert decisions_of_page(SUMMARY | none, "test")["parts"][0]["title"] == "Abstaining"
+    assert len(decisions_of_page(SUMMARY | none, "test")["parts"]) == 1
 
 
 def test_calibration_shows_both_sides_and_the_temperature():
@@ -90,6 +90,14 @@ def test_calibration_shows_both_sides_and_the_temperature():
         ("0.0400", "0.0100"), ("0.1000", "0.0900"), ("0.3000", "–"),
     ]  # fmt: skip
     assert calibration_of_page(None) is None
+
+
+def test_only_test_images_are_said_to_have_had_no_part_in_the_fit():
+    summary = {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}
+    of_test, of_val = (decisions_of_page(summary, split)["fitted"] for split in ("test", "val"))
+    assert "10 images, 7 groups" in of_test and "10 images, 7 groups" in of_val
+    assert "had no part in it" in of_test and "had no part in it" not in of_val
+    assert "not what new images will give" in of_val
 
 
 def test_checks_of_heat_maps_are_rows():

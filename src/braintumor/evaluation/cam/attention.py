@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from braintumor.errors import ConfigError
 from braintumor.evaluation.cam.heatmaps import left_as_found, to_tensor
-from braintumor.models.attention.mhsa import SelfAttention, sine_positions
+from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
 
 # N images, B batch, S side of the picture, C channels, h w of the map, T = h*w tokens,
@@ -51,12 +51,7 @@ def attention_weights(attention: SelfAttention, x_BChw: torch.Tensor) -> torch.T
 
     Row t is what token t looks at. The module itself never has these weights in memory.
     """
-    height, width = x_BChw.shape[2:]
-    tokens_BTC = attention.norm(x_BChw.flatten(2).transpose(1, 2))
-    if attention.sine:
-        tokens_BTC = tokens_BTC + sine_positions(height, width, tokens_BTC)
-    qkv_BTX = attention.qkv(tokens_BTC)
-    q_BHTd, k_BHTd, _ = qkv_BTX.unflatten(-1, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    q_BHTd, k_BHTd, _ = attention.queries_keys_values(x_BChw)
     scores_BHTT = q_BHTd @ k_BHTd.transpose(2, 3) / q_BHTd.shape[-1] ** 0.5
     return scores_BHTT.softmax(dim=-1)
 

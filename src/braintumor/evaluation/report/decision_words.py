@@ -16,6 +16,12 @@ _CALIBRATION = (
     ("loss", "Loss", "cross-entropy in nats"),
 )
 
+_TRIED = {
+    True: "Tried here on images that had no part in it. The targets are promises for new images "
+    "like those of validation; the intervals tell how far these images can confirm them.",
+    False: "Where these images are among them, or were trained on, the figures tell what was asked "
+    "for and not what new images will give.",
+}
 _CHECKS = {
     "ssim_head_random": "Likeness, last layers random",
     "ssim_all_random": "Likeness, all layers random",
@@ -68,10 +74,11 @@ def checks_of_page(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[
     return rows
 
 
-def decisions_of_page(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def decisions_of_page(summary: Mapping[str, Any] | None, split: str) -> dict[str, Any] | None:
     """The sentence on what they were fitted on, and parts {title, said, rows}, those there are.
 
     summary: as decision_summary gives it; any block may be missing or None.
+    split: of the evaluated images; only of test is it known that nothing was fitted on them.
     """
     if not summary:
         return None
@@ -82,11 +89,7 @@ def decisions_of_page(summary: Mapping[str, Any] | None) -> dict[str, Any] | Non
     counted = (
         f" ({on['n']:,} images, {on['groups']:,} groups)" if {"n", "groups"} <= set(on) else ""
     )
-    fitted = (
-        f"Fitted on validation images only{counted}, and tried here on images that had no part in "
-        "it. The targets are promises for new images like those of validation; the intervals tell "
-        "how far these images can confirm them."
-    )
+    fitted = f"Fitted on validation images alone{counted}. {_TRIED[split == 'test']}"
     return {"fitted": fitted, "parts": parts}
 
 

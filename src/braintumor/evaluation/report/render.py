@@ -142,7 +142,7 @@ def render_report(
         browser=browser,
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=calibration_of_page(calibration),
-        decisions=decisions_of_page(decisions),
+        decisions=decisions_of_page(decisions, split),
         checks=checks_of_page(trust_checks),
         card=[(name, facts[key]) for name, key in _CARD if key in facts],
         limits=limits(trust, split),

@@ -51,13 +51,17 @@ class SelfAttention(nn.Module):
             # starts as the identity, so the first steps do not wreck pretrained features
             nn.init.zeros_(self.out.weight)
 
-    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+    def queries_keys_values(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        """What attention weighs, of the cells of the map as tokens: (3, B, H, N, d)."""
         height, width = x_BChw.shape[2:]
         tokens_BNC = self.norm(x_BChw.flatten(2).transpose(1, 2))
         if self.sine:
             tokens_BNC = tokens_BNC + sine_positions(height, width, tokens_BNC)
-        qkv_BNX = self.qkv(tokens_BNC)
-        q_BHNd, k_BHNd, v_BHNd = qkv_BNX.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.qkv(tokens_BNC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        height, width = x_BChw.shape[2:]
+        q_BHNd, k_BHNd, v_BHNd = self.queries_keys_values(x_BChw)
         mixed_BHNd = F.scaled_dot_product_attention(
             q_BHNd, k_BHNd, v_BHNd, dropout_p=self.dropout if self.training else 0.0
         )
