@@ -44,6 +44,20 @@ def test_a_phase_is_as_long_as_it_took_to_its_best(
     assert kept == [phases[n - 1].trainable for n in sorted({p for p, is_best in rows if is_best})]
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "length", "expected"),
+    [("cosine", 4, 4), ("onecycle", 4, 4), ("constant", 4, 2), ("cosine", 9, 2)],
+    ids=["cosine", "onecycle", "a rate that does not fall", "stopped before the end"],
+)
+def test_a_phase_whose_rate_fell_to_its_end_is_repeated_whole(
+    scheduler: str, length: int, expected: int
+) -> None:
+    plan = dataclasses.replace(recipe((Phase(length),)), scheduler={"name": scheduler})
+    rows = history((1, True), (1, True), (1, False), (1, False))
+    (phase,) = refit_recipe(plan, rows).train.phases
+    assert phase.epochs == expected
+
+
 def fit_without_validation(train: ImageSplit, epochs: int) -> FitState:
     plan = recipe((Phase(epochs),), ema_decay=0.9)
     state = new_state(plan)
