@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from braintumor.cli.console import log
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.runs.folder import RunFolder, open_run, read_config
 
 _ALLOWED = ("resume", "device")
+_WITHOUT_VARIANTS = ("train", "features", "eval", "decision")  # same keys in every run
 
 
 def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
-    """The run that `resume=` names, its settings with this machine's device, its data's name."""
+    """The run that `resume=` names, its settings with this machine's device, its data's name.
+
+    settings: as composed today. What a run of an older version lacks is taken from them.
+    """
     foreign = [o for o in job.overrides if o.lstrip("+~").split("=")[0] not in _ALLOWED]
     if foreign:
         raise ConfigError(
@@ -27,11 +32,24 @@ def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
             f"{run.path} is complete, there is nothing to resume; its report is "
             f"{run.evaluation('test') / 'report.html'}"
         )
-    stored = read_config(run)
+    stored = _completed(read_config(run), settings)
     stored["resume"] = str(run.path)
     if any(o.startswith("device=") for o in job.overrides):
         stored["device"] = settings["device"]
     return run, stored, status["data_name"]
+
+
+def _completed(stored: Settings, today: Settings) -> Settings:
+    """The stored settings and, from today's, the keys that there were not when they were."""
+    new = {name: value for name, value in today.items() if name not in stored}
+    for name in _WITHOUT_VARIANTS:
+        known = stored.get(name, {})
+        missing = {key: value for key, value in today[name].items() if key not in known}
+        if missing:
+            new[name] = {**known, **missing}
+            names = ", ".join(f"{name}.{key}={value}" for key, value in missing.items())
+            log.info("settings that are newer than the run: %s", names)
+    return stored | new
 
 
 def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:

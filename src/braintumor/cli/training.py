@@ -86,7 +86,7 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
             device=work.device,
             dtype=work.dtype,
             batch_size=2 * work.recipe.train.batch_size,
-            prevalence=work.settings.get("decision", {}).get("prevalence"),
+            prevalence=work.settings["decision"]["prevalence"],
             settings=typed(EvalSettings, work.settings["eval"], "eval"),
         ),
     )
