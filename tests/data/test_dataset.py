@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from braintumor.data import reading
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import COLUMNS, class_table
+from braintumor.data.sources import Item, phantom
 from braintumor.data.split import assign_splits
 from braintumor.errors import ConfigError, DataError
 
@@ -261,3 +263,71 @@ def test_real_images_are_all_read_and_counted(read: Any, nickparvar: Path) -> No
     assert kind == "official"
     assert (split["split"] == "test").sum() == 1311
     assert (split["split"] != "test").sum() == 5708
+
+
+class Two:
+    """A source of two images of 8 x 4 px, all bright where the lesion is and black elsewhere."""
+
+    ignored: Mapping[str, int] = MappingProxyType({})
+    items = (Item("a", "glioma"), Item("b", "no_tumor"))
+
+    def __init__(self, shape: tuple[int, int] = (4, 8)) -> None:
+        self.shape = shape
+
+    def mask(self, item: Item) -> np.ndarray:
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[:2, :4] = item.path == "a"
+        return mask
+
+    def read(self, item: Item) -> np.ndarray:
+        picture = np.zeros((4, 8), dtype=np.uint8)
+        picture[:2, :4] = 255 * (item.path == "a")
+        return picture
+
+
+@pytest.fixture
+def read_two(monkeypatch: pytest.MonkeyPatch, data_section: Section) -> Callable[..., Dataset]:
+    """read_two(source, size_px, fit=…) -> its two images as a data set."""
+
+    def read_source(source: Any, size_px: int, **changes: Any) -> Dataset:
+        monkeypatch.setattr("braintumor.data.dataset.build_source", lambda *_: source)
+        section = data_section("folder", root="nowhere", **changes)
+        return read_dataset(section, size_px, progress=False)
+
+    return read_source
+
+
+@pytest.mark.parametrize(
+    ("fit", "size_px", "rows", "columns"),
+    [("pad", 8, (2, 4), (0, 4)), ("pad", 4, (1, 2), (0, 2)), ("stretch", 8, (0, 4), (0, 4))],
+)
+def test_a_lesion_mask_lies_where_the_lesion_of_the_pixels_does(
+    read_two: Any, fit: str, size_px: int, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    out = read_two(Two(), size_px, fit=fit)
+    expected = np.zeros((size_px, size_px), dtype=bool)
+    expected[slice(*rows), slice(*columns)] = True
+    mask = out.lesion_mask("a")
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, expected)
+    np.testing.assert_array_equal(out.pixels[0] >= 128, expected)
+    assert out.lesion_mask("b").shape == (size_px, size_px) and not out.lesion_mask("b").any()
+
+
+def test_a_lesion_mask_of_another_size_than_its_picture_is_refused(read_two: Any) -> None:
+    out = read_two(Two(shape=(8, 8)), 8)
+    with pytest.raises(DataError, match=r"lesion mask of a is 8 x 8 px, its picture 8 x 4"):
+        out.lesion_mask("a")
+
+
+def test_a_folder_knows_no_lesions_and_phantoms_do(
+    make_tree: MakeTree, read: Any, data_section: Section
+) -> None:
+    assert read(make_tree("a/1.png", "b/1.png")).lesion_mask is None
+    options = {"patients": 8, "slices_per_patient": 1, "size_px": 64, "seed": 0, "test_share": 0.0}
+    out = read_dataset(data_section("phantom", **options), 64, progress=False)
+    source = phantom.build(**options)  # type: ignore[arg-type]
+    masks = {item.path: source.mask(item) for item in source.items}
+    assert sum(mask.any() for mask in masks.values()) >= 4
+    for path, mask in masks.items():
+        np.testing.assert_array_equal(out.lesion_mask(path), mask)

@@ -17,6 +17,7 @@ from braintumor.settings import component_names, config_dir
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = ("gradcam", "after_attention")
+CAMS: tuple[Method, ...] = ("gradcam", "hirescam", "layercam")
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
 ATTENTIONS = component_names("braintumor.models.attention")
@@ -97,7 +98,7 @@ def share_in(heat: np.ndarray, quadrant: int) -> float:
 
 
 @pytest.mark.parametrize("quadrant", [0, 1, 2, 3])
-@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("method", CAMS)
 @pytest.mark.parametrize("layer", get_args(Layer))
 def test_heat_lies_where_the_logit_comes_from(method: Method, layer: Layer, quadrant: int) -> None:
     image = bright_in(quadrant)
@@ -114,7 +115,7 @@ def test_only_gradcam_spreads_to_what_the_logit_does_not_read() -> None:
         method: share_in(
             cam_heatmaps(model, image, np.array([3]), "cpu", 1, method, "after_attention")[0], 3
         )
-        for method in get_args(Method)
+        for method in CAMS
     }
     assert share["gradcam"] == pytest.approx(0.5, abs=0.01)
     assert share["hirescam"] > 0.9 and share["layercam"] > 0.9

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
-from braintumor.evaluation.cam import attention_maps
+from braintumor.evaluation.cam import attention_maps, cam_heatmaps, check_method
 from braintumor.evaluation.cam.attention import attention_weights
 from braintumor.models.attention import mhsa, none
 from braintumor.models.attention.mhsa import SelfAttention
@@ -103,5 +103,20 @@ def test_a_model_in_training_gives_the_same_map_and_is_left_in_training() -> Non
 
 
 def test_other_attention_is_refused_in_words() -> None:
+    model = classifier(none.build(4), 4)
     with pytest.raises(ConfigError, match=r"model\.attention\.name=se has no attention between"):
-        attention_maps(classifier(none.build(4), 4), np.zeros((1, 64, 64), np.uint8), "cpu", 1)
+        attention_maps(model, np.zeros((1, 64, 64), np.uint8), "cpu", 1)
+    with pytest.raises(ConfigError, match=r"use eval\.cam=gradcam, hirescam or layercam"):
+        check_method(model, "attention")
+    for method in ("gradcam", "hirescam", "layercam"):
+        check_method(model, method)
+    check_method(classifier(attention(4, 1, plain=True), 4), "attention")
+
+
+def test_as_a_method_it_is_the_same_map_whatever_the_class_and_the_layer() -> None:
+    model = classifier(attention(4, 1, plain=False), 4).eval()
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    expected = attention_maps(model, images, "cpu", 2)
+    for targets, layer in (([0, 1, 2], "after_attention"), ([2, 2, 0], "backbone")):
+        found = cam_heatmaps(model, images, np.array(targets), "cpu", 2, "attention", layer)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, expected)

@@ -13,6 +13,7 @@ from torch import nn
 from braintumor.evaluation.cam import cam_heatmaps, check_explanations, checks
 from braintumor.evaluation.cam.perturbation import STEPS, area_under, perturbation_curves
 from braintumor.evaluation.cam.randomisation import forgetful_copy, similarity
+from braintumor.models.attention import mhsa
 from braintumor.models.classifier import Classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -181,6 +182,42 @@ def test_every_figure_has_a_sentence_and_a_count() -> None:
         assert 0 <= figure["value"] <= 1 and figure["meaning"].endswith(".")
     assert found["deletion"]["n"] == found["ssim_all_random"]["n"] == 16  # the dear ones
     assert found["pointing_hits"]["n"] == found["outside_head"]["n"] == 40
+
+
+def looking(cell: int) -> Classifier:
+    """The oracle behind attention that looks at bright cells, `cell` above all."""
+    model = oracle(cell)
+    module = mhsa.build(
+        16, heads=1, head_dim=None, dim=None, residual=True, norm=False, position="none",
+        noise=0.0, dropout=0.0,
+    )  # fmt: skip
+    with torch.no_grad():  # queries are 1 whatever the token, keys are the brightness
+        module.qkv.weight.zero_()  # type: ignore[union-attr, operator]
+        module.qkv.bias[:16] = 1  # type: ignore[index]
+        module.qkv.weight[16:32] = 9 * torch.eye(16)  # type: ignore[index]
+    model.attention = module
+    return model
+
+
+def test_attention_is_not_tried_with_another_head_on_which_it_cannot_depend() -> None:
+    model, images, targets = looking(5), pictures(5), np.zeros(3, dtype=np.int64)
+    how = ("cpu", 2, "attention", "after_attention")
+    heat = cam_heatmaps(model, images, targets, *how)  # type: ignore[arg-type]
+    other_head = forgetful_copy(model, images, "head", 0, "cpu")
+    same = cam_heatmaps(other_head, images, targets, *how)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(heat, same)
+    masks = np.repeat(in_cell(5)[None], 3, axis=0)
+    found = check_explanations(model, images, targets, heat, *how, masks=masks)  # type: ignore[arg-type]
+    assert list(found) == [
+        "ssim_all_random", "deletion", "insertion", "outside_head", "pointing_hits", "lesion_iou",
+    ]  # fmt: skip
+    # compared with attention under random weights, and not with a map of another method
+    random = forgetful_copy(model, images, "all", 0, "cpu")
+    after = cam_heatmaps(random, images, targets, *how)  # type: ignore[arg-type]
+    assert found["ssim_all_random"]["value"] == pytest.approx(similarity(heat, after).mean())
+    assert found["ssim_all_random"]["value"] < 0.9
+    assert found["pointing_hits"]["value"] == 1
+    assert found["deletion"]["value"] < found["insertion"]["value"]
 
 
 def test_no_images_and_empty_maps_give_nan_and_no_warning(

@@ -11,7 +11,7 @@ from braintumor.evaluation.cam.localisation import (
     spots_in_head,
     top_area_iou,
 )
-from braintumor.evaluation.cam.masks import head_masks, resize_masks
+from braintumor.evaluation.cam.masks import head_masks
 
 SIDE = 100
 
@@ -99,11 +99,3 @@ def test_spot_is_in_the_middle_of_the_head_or_of_the_picture() -> None:
     assert np.unravel_index(spots[1].argmax(), (SIDE, SIDE)) in [(49, 49), (49, 50), (50, 49)]
     # two standard deviations of 0.2 S to the right: e^-2
     assert spots[0][20, 70] == pytest.approx(np.exp(-2), abs=1e-6)
-
-
-def test_masks_are_shrunk_by_half_the_area() -> None:
-    mask = np.zeros((8, 8), bool)
-    mask[:4, :3] = True  # all of the first column of small pixels, half of the second
-    mask[6, 6] = True  # a quarter of a small pixel
-    small = resize_masks([mask], 4)[0]
-    assert small.tolist() == [[True, True, False, False]] * 2 + [[False] * 4] * 2

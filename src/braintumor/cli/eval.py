@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from braintumor.runs.checkpoint import Card
     from braintumor.runs.folder import RunFolder
 
+_BEFORE = {"cam": "gradcam", "cam_layer": "after_attention"}  # runs of a version without the keys
+
 
 def main() -> None:
     """Entry point of `bt-eval`."""
@@ -76,7 +78,10 @@ def _run_one(settings: Settings, job: Job) -> None:
     # what the run itself was evaluated with, unless the user says otherwise
     trained = card.settings
     precision = settings["precision"] or trained["train"]["precision"]
-    views = settings["eval"]["views"] or trained["eval"]["views"]
+    evaluation = {
+        key: trained["eval"].get(key, _BEFORE.get(key)) if value is None else value
+        for key, value in settings["eval"].items()
+    }
     if prevalence is None:
         prevalence = trained.get("decision", {}).get("prevalence")
     evaluate(
@@ -99,7 +104,7 @@ def _run_one(settings: Settings, job: Job) -> None:
             dtype=choose_precision(precision, device),
             batch_size=settings["batch_size"],
             prevalence=prevalence,
-            settings=typed(EvalSettings, settings["eval"] | {"views": views}, "eval"),
+            settings=typed(EvalSettings, evaluation, "eval"),
         ),
     )
 

@@ -15,6 +15,7 @@ from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
 from braintumor.data.loader import ImageSplit, epoch_order, load_split
 from braintumor.errors import ConfigError
+from braintumor.evaluation.cam import check_method
 from braintumor.evaluation.decisions import DecisionSettings
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
@@ -77,9 +78,8 @@ def prepare(settings: Settings, data_name: str) -> Work:
         settings = _with_batch_size(settings, 1)  # until the model is there
     train = typed(TrainSettings, settings["train"], "train")
     typed(AugmentSettings, settings["augment"], "augment")
-    typed(EvalSettings, settings["eval"], "eval")
-    if "decision" in settings:  # not in a run that began before there was this section
-        typed(DecisionSettings, settings["decision"], "decision")
+    evaluating = typed(EvalSettings, settings["eval"], "eval")
+    typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
     if train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
@@ -99,6 +99,7 @@ def prepare(settings: Settings, data_name: str) -> Work:
     if is_auto:
         work = _choose_batch_size(work)
     check_recipe(work.recipe, work.model)
+    check_method(work.model, evaluating.cam)
     name, millions = model_name(settings["model"]), work.parameters() / 1e6
     log.info("%s: %.2f M parameters, on %s in %s", name, millions, device, str(dtype)[6:])
     return work
@@ -112,8 +113,7 @@ def _recipe(settings: Settings, train: TrainSettings) -> Recipe:
         loss=settings["loss"],
         backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
         seed=settings["seed"],
-        # a run that began before there was this section goes on without kept features
-        features=typed(FeatureSettings, settings.get("features", {}), "features"),
+        features=typed(FeatureSettings, settings["features"], "features"),
     )
 
 

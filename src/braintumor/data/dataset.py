@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,11 @@ import pandas as pd
 
 from braintumor.data.audit import Audit
 from braintumor.data.fingerprint import Prints, phashes
+from braintumor.data.images import resize
 from braintumor.data.labels import collapse_to_binary, harmonise
 from braintumor.data.manifest import COLUMNS
 from braintumor.data.reading import Facts, Fit, read_images
-from braintumor.data.sources import Item, Source, build_source
+from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError
 from braintumor.settings import did_you_mean, find_builder, typed
 
@@ -51,6 +52,8 @@ class Dataset:
         Read-only: mostly a memory map that all processes of the machine share.
     classes: sorted. ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
     prints: what recognises each image, in the order of the rows.  reading: how they came, in words.
+    lesion_mask: manifest path -> where the lesion is on the pixels, bool (S, S), all False without
+        one; None when the source does not know.
     audit: once there was one.
     """
 
@@ -61,6 +64,7 @@ class Dataset:
     unreadable: list[tuple[str, str]]
     prints: Prints
     reading: str
+    lesion_mask: Callable[[str], np.ndarray] | None
     audit: Audit | None = None
 
     @property
@@ -112,6 +116,7 @@ def read_dataset(
         unreadable=read.unreadable,
         prints=read.prints,
         reading=read.summary,
+        lesion_mask=_lesion_mask(source, items, read.facts, image_size, settings.fit),
     )
 
 
@@ -168,6 +173,28 @@ def _manifest(items: Sequence[Item], facts: Sequence[Facts | None]) -> pd.DataFr
     manifest = pd.DataFrame(records, columns=list(COLUMNS))
     whole = {"width": "int64", "height": "int64"}
     return manifest.astype({name: whole.get(name, "str") for name in COLUMNS})
+
+
+def _lesion_mask(
+    source: Source, items: Sequence[Item], facts: Sequence[Facts | None], size_px: int, fit: Fit
+) -> Callable[[str], np.ndarray] | None:
+    """As Dataset.lesion_mask: a mask goes the way of its picture, so that the two lie together."""
+    if not isinstance(source, KnowsLesions):
+        return None
+    known = {item.path: (item, about) for item, about in zip(items, facts, strict=True) if about}
+
+    def lesion_mask(path: str) -> np.ndarray:
+        item, about = known[path]
+        mask = source.mask(item)
+        if mask.shape != (about.height, about.width):
+            raise DataError(
+                f"the lesion mask of {path} is {mask.shape[1]} x {mask.shape[0]} px, its picture "
+                f"{about.width} x {about.height}; the source must give both of one size"
+            )
+        # where half of a pixel belongs to the lesion, all of it does; what is padded does not
+        return resize(255 * mask.astype(np.uint8), size_px, fit) >= 128
+
+    return lesion_mask
 
 
 def _list_unreadable(unreadable: Sequence[tuple[str, str]], total: int) -> str:

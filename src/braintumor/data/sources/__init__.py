@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Item:
 
 
 class Source(Protocol):
-    """A data set that is listed but not read."""
+    """A data set that is listed but not read. One that knows where lesions are has `mask` too."""
 
     @property
     def items(self) -> Sequence[Item]:
@@ -48,6 +48,14 @@ class Source(Protocol):
 
         Raises OSError or DataError when this one image cannot be had.
         """
+
+
+@runtime_checkable
+class KnowsLesions(Protocol):
+    """What a source may offer beside `Source`: phantoms do, most data sets do not."""
+
+    def mask(self, item: Item) -> np.ndarray:
+        """Where the lesion is: bool (h, w) of the picture as decoded, all False without one."""
 
 
 def build_source(name: str, options: Mapping[str, Any], where: str = "data") -> Source:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from braintumor.errors import ConfigError
-from braintumor.evaluation.cam.heatmaps import left_as_found, to_tensor
+from braintumor.evaluation.cam.forward import left_as_found, to_tensor
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
 
@@ -28,13 +28,7 @@ def attention_maps(
     not what decided: for that, see cam_heatmaps.
     Raises ConfigError when the model's attention has no such weights.
     """
-    attention = model.attention
-    if not isinstance(attention, SelfAttention):
-        name = model.settings.get("attention", {}).get("name", type(attention).__name__)
-        raise ConfigError(
-            f"model.attention.name={name} has no attention between places to show; take a model "
-            "with mhsa, or eval.cam=gradcam for what this one uses"
-        )
+    attention = check_attention(model)
     maps = np.zeros(images.shape[:3], dtype=np.float32)
     with left_as_found(model), torch.autocast(torch.device(device).type, enabled=False):
         for start in range(0, len(images), batch_size):
@@ -44,6 +38,19 @@ def attention_maps(
             received_Bhw = received_BT.unflatten(1, features_BChw.shape[2:])
             maps[chunk] = _enlarged(received_Bhw, images.shape[1:3]).cpu().numpy()
     return maps
+
+
+def check_attention(model: Classifier) -> SelfAttention:
+    """The model's attention. Raises ConfigError when it does not weigh places against places."""
+    attention = model.attention
+    if not isinstance(attention, SelfAttention):
+        name = model.settings.get("attention", {}).get("name", type(attention).__name__)
+        raise ConfigError(
+            f"eval.cam=attention shows what mhsa looked at, and model.attention.name={name} has no "
+            "attention between places; use eval.cam=gradcam, hirescam or layercam, or a model "
+            "with mhsa"
+        )
+    return attention
 
 
 def attention_weights(attention: SelfAttention, x_BChw: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from braintumor.evaluation.cam.heatmaps import Layer, Method, cam_heatmaps, left_as_found
+from braintumor.evaluation.cam.forward import left_as_found
+from braintumor.evaluation.cam.heatmaps import Layer, Method, cam_heatmaps
 from braintumor.evaluation.cam.localisation import (
     pointing_hits,
     share_outside,
@@ -44,7 +45,8 @@ def check_explanations(
     heatmaps: float (N, S, S), what cam_heatmaps gave for them by this method at this layer.
     masks: bool (N, S, S), where the lesions are; None where nobody knows.
     Names: ssim_head_random, ssim_all_random, outside_head, deletion, insertion, and with masks
-    pointing_hits, lesion_iou. A value is NaN where its n is 0.
+    pointing_hits, lesion_iou. A value is NaN where its n is 0. Attention has no ssim_head_random:
+    what it looks at comes before the head and cannot depend on it.
     The sentences name what a map that knows nothing would score. The curves and the random
     weights are tried on 16 images at most, evenly chosen, at a cost of about 70 forward passes
     each. The model is left as it was found.
@@ -74,6 +76,8 @@ def _forgetting(
     """Structural similarity to the maps of the same network with random weights."""
     others, _ = _mean(similarity(heatmaps, np.roll(heatmaps, 1, axis=0)))
     named: dict[Part, str] = {"head": "the last layers'", "all": "all"}
+    if method == "attention":
+        del named["head"]  # likeness 1 for sure would say nothing of the maps
     checks = {}
     for part, whose in named.items():
         scores = np.full(len(images), np.nan)
@@ -142,8 +146,9 @@ def _pointing(heatmaps: np.ndarray, masks: np.ndarray, spots: np.ndarray) -> Che
     return {
         "pointing_hits": _check(
             pointing_hits(heatmaps, masks),
-            "Share of lesions that the hottest point hits, give or take 3 % of the picture's "
-            f"side; pointing at the middle of the head every time hits {by_spot:.2f}.",
+            "Share of lesions that the hottest point hits, whatever the answer was, give or take "
+            "3 % of the picture's side; pointing at the middle of the head every time hits "
+            f"{by_spot:.2f}.",
         ),
         "lesion_iou": _check(
             top_area_iou(heatmaps, masks),

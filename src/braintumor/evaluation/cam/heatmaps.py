@@ -10,6 +10,8 @@ gradcam after attention is the default. On phantoms (cnn_se, 96 px, 73 lesions) 
 (mobilenetv2_035_mhsa, 160 px, n=32) its maps stay .94 alike when the head's weights are made
 random, those of gradcam .25. With average pooling and a linear head, hirescam after attention is
 gradcam. One trained network each: the order may differ on others.
+
+attention, what self-attention looked at, comes the same way but explains no class: attention.py.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
+from braintumor.evaluation.cam.attention import attention_maps, check_attention
+from braintumor.evaluation.cam.forward import left_as_found, to_tensor
 from braintumor.models.classifier import Classifier
 from braintumor.settings import did_you_mean
 
 # N images, B batch, S side of the picture, C channels, h w height and width of the map
 
-Method = Literal["gradcam", "hirescam", "layercam"]
+Method = Literal["gradcam", "hirescam", "layercam", "attention"]
 Layer = Literal["after_attention", "backbone"]
 
 
@@ -43,14 +47,18 @@ def cam_heatmaps(
 ) -> np.ndarray:
     """The map of logit targets[i] on images[i]: float32 (N, S, S) in [0, 1], each its own scale.
 
+    By the method attention: where attention lay on images[i], whatever the target and the layer.
+
     images: uint8 (N, S, S) or (N, S, S, 3).  targets: int (N,) in [0, K).
     device: where the model is.
     layer: whose cells are weighed: the map after attention, or the backbone's before it. They
     are one map where there is no attention.
     Works in fp32 and evaluation mode whatever is frozen, and leaves modes, requires_grad,
     gradients and hooks as they were. A map is all zero where no cell speaks for the target.
-    Raises ConfigError for an unknown method or layer.
+    Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
+    if method == "attention":
+        return attention_maps(model, images, device, batch_size)
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -73,10 +81,10 @@ def cam_heatmaps(
     return heatmaps.clip(0, 1)
 
 
-def to_tensor(images: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    """(B, S, S[, 3]) -> (B, 1|3, S, S) of the same type on the device."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).to(device)
-    return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+def check_method(model: Classifier, method: Method) -> None:
+    """Raises ConfigError when the model has nothing that the method could show."""
+    if method == "attention":
+        check_attention(model)
 
 
 @contextlib.contextmanager
@@ -121,21 +129,3 @@ class _FromFeatures(nn.Module):
 
     def forward(self, features_BChw: torch.Tensor) -> torch.Tensor:
         return self.model.forward_head(self.features(features_BChw))
-
-
-@contextlib.contextmanager
-def left_as_found(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for parameters inside; all as before after."""
-    modes = [(module, module.training) for module in model.modules()]
-    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    model.eval().requires_grad_(False)
-    for parameter, _, _ in parameters:
-        parameter.grad = None  # the library zeroes them in place
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, requires_grad, grad in parameters:
-            parameter.requires_grad_(requires_grad)
-            parameter.grad = grad

@@ -1,8 +1,6 @@
-"""Where the head is in a picture, and lesion masks at the size that a model sees."""
+"""Where the head is in a picture."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,22 +19,6 @@ def head_masks(images: np.ndarray) -> np.ndarray:
     Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
     """
     return np.stack([_head(image) for image in images]) if len(images) else _none_of(images)
-
-
-def resize_masks(masks: Sequence[np.ndarray], size_px: int) -> np.ndarray:
-    """Masks of any size as bool (N, size_px, size_px): a pixel belongs where half of it does.
-
-    For lesion masks of phantoms, `[source.mask(item) for item in items]`, beside pictures that
-    were made square by stretching or were square before.
-    """
-    from PIL import Image
-
-    small = np.zeros((len(masks), size_px, size_px), dtype=bool)
-    for i, mask in enumerate(masks):
-        picture = Image.fromarray(mask.astype(np.float32))
-        shrunk = np.asarray(picture.resize((size_px, size_px), Image.Resampling.BOX))
-        small[i] = shrunk >= 0.5
-    return small
 
 
 def _head(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from braintumor.evaluation.cam.heatmaps import to_tensor
+from braintumor.evaluation.cam.forward import to_tensor
 from braintumor.models.classifier import Classifier
 from braintumor.models.inference import logits_of
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from braintumor.evaluation.cam.heatmaps import to_tensor
+from braintumor.evaluation.cam.forward import to_tensor
 from braintumor.models.classifier import Classifier
 
 # N images, S side of the picture

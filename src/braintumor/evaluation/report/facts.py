@@ -48,7 +48,10 @@ def facts_of_page(
         known["decisions"] = "Sensitivity, specificity and predictive values under Decisions."
         known["foreign"] = "A score flags pictures unlike those of training, see Decisions."
     if has_explanations:
-        known["explanations"] = "Heat maps of what spoke for the answer, with checks where made."
+        shown = "what spoke for the answer"
+        if about.get("heat maps") == "attention":
+            shown = "what attention looked at, which explains no class"
+        known["explanations"] = f"Heat maps of {shown}, with checks where made."
     return {name: text for name, text in known.items() if text}
 
 

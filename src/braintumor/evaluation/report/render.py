@@ -81,7 +81,7 @@ def render_report(
 
     metrics: what compute_metrics says of these predictions; an interval stands beside its
         figure as "accuracy_ci": (low, high).
-    about: see evidence.write_evidence.
+    about: see evidence.write_evidence; its "heat maps" is what eval.cam said.
     trust: what trust.judge says of them.
     charts: pictures of the sections "performance", "floors", "decisions", "training" and
         "data"; any may be missing.
@@ -139,6 +139,7 @@ def render_report(
             "foreign": browser["foreign"] is not None,
             "intervals": metrics.get("accuracy_ci") is not None,
         },
+        is_attention=about.get("heat maps") == "attention",
         browser=browser,
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=calibration_of_page(calibration),

@@ -1,0 +1,125 @@
+"""Heat maps as the commands make them: of attention, and against lesions where those are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from braintumor.cli import evaluate
+from braintumor.data.dataset import read_dataset
+from braintumor.data.sources.phantom import build
+from braintumor.evaluation.cam import checks
+from braintumor.evaluation.predict import EvalSettings
+from braintumor.records import Predictions
+from support import TINY, Command
+
+PHANTOMS = {"patients": 8, "slices_per_patient": 2, "size_px": 64, "seed": 0, "test_share": 0.0}
+SECTION = {
+    "name": "phantom", "image_size": 64, "fit": "stretch", "binary": False,
+    "skip_unreadable": False, "limit": None, "val_fraction": 0.2, "test_fraction": 0.2,
+}  # fmt: skip
+
+
+def test_attention_maps_are_said_to_explain_no_class(bt: Command, tmp_path: Path) -> None:
+    options = [*TINY, "model=cnn_mhsa", "eval.cam=attention", "run_dir=run"]
+    done = bt("train", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    explained = _metrics(tmp_path / "run/eval/test")["explanations"]
+    assert "ssim_head_random" not in explained
+    assert {"ssim_all_random", "outside_head", "deletion", "insertion"} <= set(explained)
+    page = (tmp_path / "run/eval/test/report.html").read_text()
+    assert "heat map of what attention looked at" in page
+    assert "what its attention layer looked at" in page
+    assert "they explain no class" in page
+    assert "what spoke for" not in page and "where the evidence for the answer lay" not in page
+    assert "heat maps: attention" in page
+
+    done = bt("eval", "ckpt=run", "eval.heatmaps=2", "run_dir=as_before", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ssim_head_random" not in _metrics(tmp_path / "as_before")["explanations"]
+    options = ["eval.heatmaps=2", "eval.cam=gradcam", "run_dir=by_gradient"]
+    done = bt("eval", "ckpt=run", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ssim_head_random" in _metrics(tmp_path / "by_gradient")["explanations"]
+    page = (tmp_path / "by_gradient/report.html").read_text()
+    assert "what spoke for" in page and "what attention looked at" not in page
+    assert "heat maps: gradcam" in page
+
+    picture = next((tmp_path / "run/eval/test/cam").glob("*.png"))
+    done = bt("predict", "ckpt=run", f"input={picture}", "run_dir=told", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "told/cam/00000.png").is_file()
+
+
+def test_attention_maps_of_a_model_without_are_refused_before_any_work(
+    bt: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = bt("train", *TINY, "model=cnn_se", "eval.cam=attention", "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "model.attention.name=se" in done.stderr
+    assert "use eval.cam=gradcam, hirescam or layercam" in done.stderr
+    assert not (tmp_path / "run").exists()
+    monkeypatch.delattr(evaluate, "predict_with_features")
+    done = bt("eval", f"ckpt={trained}", "eval.cam=attention", "run_dir=again", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "use eval.cam=gradcam, hirescam or layercam" in done.stderr
+    assert not (tmp_path / "again").exists()
+
+
+def test_maps_of_phantoms_are_held_against_their_lesions(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
+    options = ["eval.heatmaps=99", "eval.views=1", "run_dir=out"]  # all images
+    done = bt("eval", f"ckpt={trained}", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    explained = _metrics(tmp_path / "out")["explanations"]
+    truth = pd.read_csv(tmp_path / "out/predictions.csv")["true"]
+    lesions = int((truth != "no_tumor").sum())  # each slice of a tumor class shows some of it here
+    assert 0 < lesions < len(truth)
+    for name in ("pointing_hits", "lesion_iou"):
+        assert explained[name]["n"] == lesions
+        assert 0 <= explained[name]["value"] <= 1
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Hottest place in the lesion" in page and "Overlap with the lesion (IoU)" in page
+    assert f"mean of {lesions} images" in page
+
+
+def test_each_map_meets_the_lesion_of_its_own_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = read_dataset(SECTION | PHANTOMS, 64, progress=False)
+    source = build(**PHANTOMS)  # type: ignore[arg-type]
+    masks = {source.read(item).tobytes(): source.mask(item) for item in source.items}
+
+    def knowing(_: Any, images: np.ndarray, *__: Any) -> np.ndarray:
+        return np.stack([masks[image.tobytes()] for image in images]).astype(np.float32)
+
+    monkeypatch.setattr(evaluate, "cam_heatmaps", knowing)
+    monkeypatch.setattr(checks, "_forgetting", lambda *_: {})
+    monkeypatch.setattr(checks, "_perturbing", lambda *_: {})
+    rows = np.arange(len(data.manifest))[::-2]
+    labels = pd.Categorical(data.manifest["label"].iloc[rows], data.classes).codes.astype(np.int64)
+    predictions = Predictions(
+        classes=data.classes,
+        paths=tuple(data.manifest["path"].iloc[rows]),
+        labels=labels,
+        logits=np.random.default_rng(0).normal(size=(len(rows), 4)).astype(np.float32),
+    )
+    settings = EvalSettings(
+        views=1, examples=0, heatmaps=5, cam="gradcam", cam_layer="after_attention"
+    )
+    model = torch.nn.Linear(1, 1)
+    heat, found = evaluate._explained(
+        model, predictions, data, rows, torch.device("cpu"), settings  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert len(heat) == 5 and found is not None
+    assert found["pointing_hits"]["value"] == found["lesion_iou"]["value"] == 1
+    assert found["lesion_iou"]["n"] == sum(map_.any() for map_ in heat.values())
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "metrics.json").read_text()))
