@@ -36,6 +36,9 @@ class Found:
     scores: np.ndarray
     limit: float
     strange: dict[str, np.ndarray]
+    turned: np.ndarray
+    turned_limit: float
+    upside_down: np.ndarray
 
 
 def main() -> None:
@@ -52,7 +55,7 @@ def main() -> None:
     for run in asked.runs:
         found.append(_read(run))
         print(_promises([found[-1]]), flush=True)
-    text = _promises(found) + "\n" + _strangers(found)
+    text = "\n".join((_promises(found), _strangers(found), _turned(found)))
     print(text)
     if asked.out:
         asked.out.write_text(text, encoding="utf-8")
@@ -82,7 +85,7 @@ def _read(path: Path) -> Found:
         defaults = yaml.safe_load((config_dir() / folder / "default.yaml").read_text())
         settings[section] = defaults | settings.get(section, {})
     work = prepare(settings, "data")
-    if read_card(run.best).decisions is None:
+    if "turned_threshold" not in (read_card(run.best).decisions or {}):
         settle(work, run)
     model, card = load_classifier(run.best, work.device)
     fitted = fitted_of(run.best, card)
@@ -97,20 +100,19 @@ def _read(path: Path) -> Found:
         model, test, card.classes, views=settings["eval"]["views"], **size
     )
     scores = fitted.scores(features)
-    decided = decide(predictions, fitted.decisions, scores)
+    decided = decide(predictions, fitted.decisions, **scores)
     if decided.sets is None or decided.is_tumor is None:
         raise SystemExit(f"{run.best} has no conformal sets or no tumor call")
 
-    def strange(images: np.ndarray) -> np.ndarray:
+    def strange(images: np.ndarray) -> dict[str, Any]:
         none = np.zeros(len(images), dtype=np.int64)
         paths = tuple(map(str, range(len(images))))
         split = load_split(images, none, paths, np.arange(len(images)), work.device)
         return fitted.scores(features_of(model, split, **size))
 
     px = card.image_size
-    kinds = {kind: strange(make_foreign(kind, _COUNT, px)) for kind in FOREIGN}
-    some = rows[np.linspace(0, len(rows) - 1, min(200, len(rows))).astype(int)]
-    kinds["upside-down slices"] = strange(upside_down(work.data.pixels[some]))
+    kinds = {k: strange(make_foreign(k, _COUNT, px))["outlier_scores"] for k in FOREIGN}
+    some = rows[np.linspace(0, len(rows) - 1, min(400, len(rows))).astype(int)]
     return Found(
         name="/".join(path.resolve().parts[-2:]),
         fitted_on=fitted.decisions.n,
@@ -120,9 +122,12 @@ def _read(path: Path) -> Found:
         tumor=predictions.labels != card.classes.index("no_tumor"),
         called=decided.is_tumor,
         groups=group_numbers(work.data.manifest["group"].iloc[rows]),
-        scores=scores,
+        scores=scores["outlier_scores"],
         limit=float(fitted.decisions.outlier_threshold or np.inf),
         strange=kinds,
+        turned=scores["turned_scores"],
+        turned_limit=fitted.decisions.turned_threshold,
+        upside_down=strange(upside_down(work.data.pixels[some]))["turned_scores"],
     )
 
 
@@ -180,6 +185,22 @@ def _strangers(found: list[Found]) -> str:
             areas.append(roc_auc_score(truth, np.r_[one.scores, theirs]))
             flagged.append((theirs > one.limit).mean())
         lines.append(f"| {kind} | {min(areas):.3f} | {np.mean(flagged):.1%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _turned(found: list[Found]) -> str:
+    from sklearn.metrics import roc_auc_score
+
+    areas, lines = [], []
+    for one in found:
+        truth = np.repeat([0, 1], [len(one.turned), len(one.upside_down)])
+        areas.append(roc_auc_score(truth, np.r_[one.turned, one.upside_down]))
+    lines.append("| slices | called upside down, mean of the runs |")
+    lines.append("|---|---:|")
+    as_they_are = np.mean([(one.turned > one.turned_limit).mean() for one in found])
+    stood = np.mean([(one.upside_down > one.turned_limit).mean() for one in found])
+    lines.append(f"| test images as they are | {as_they_are:.1%} |")
+    lines.append(f"| up to 400 of them upside down, AUROC {np.mean(areas):.3f} | {stood:.1%} |")
     return "\n".join(lines) + "\n"
 
 

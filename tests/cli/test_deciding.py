@@ -109,6 +109,8 @@ def test_predict_gives_the_probabilities_of_the_evaluation(bt: Command, run: Pat
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(run.parent / "same" / "predictions.csv")
     expected = evaluated.loc[[item.path for item in items]]
+    assert set(found["upside_down"].astype(str).str.lower()) <= {"true", "false"}
+    assert found["upside_down"].tolist() == expected["upside_down"].tolist()
     names = [name for name in found if name.startswith("prob_")] + ["outlier_score"]
     assert found[names].to_numpy() == pytest.approx(expected[names].to_numpy(), abs=2e-4)
     assert found["is_tumor"].tolist() == expected["is_tumor"].tolist()

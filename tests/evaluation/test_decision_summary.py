@@ -29,7 +29,12 @@ def of_confidence(confidence: list[float], is_right: list[int]) -> Predictions:
 def decided_on(is_tumor: list[int], sets: list[list[int]], is_foreign: list[int]) -> Decided:
     rows = np.zeros(len(is_tumor))
     return Decided(
-        rows, np.array(is_tumor, bool), np.array(sets, bool), rows, np.array(is_foreign, bool)
+        rows,
+        np.array(is_tumor, bool),
+        np.array(sets, bool),
+        rows,
+        np.array(is_foreign, bool),
+        ~np.array(is_foreign, bool),
     )
 
 
@@ -117,7 +122,8 @@ def test_images_of_one_group_widen_the_intervals(worked: tuple[Predictions, Deci
     def width(summary: dict, block: str, name: str) -> float:
         return float(np.ptp(summary[block][f"{name}_ci"]))
 
-    for block, name in (("tumor_call", "sensitivity"), ("sets", "coverage"), ("foreign", "share")):
+    blocks = ("tumor_call", "sensitivity"), ("sets", "coverage"), ("foreign", "share")
+    for block, name in (*blocks, ("turned", "share")):
         assert grouped[block][name] == pytest.approx(alone[block][name])
         # a copy of every image is worth nothing (the t-quantiles cost a little)
         assert width(grouped, block, name) >= width(alone, block, name) - 0.02
@@ -152,6 +158,7 @@ def test_abstention_keeps_the_most_confident(worked: tuple[Predictions, Decided]
         0.8: (16, 1.0),
     }
     assert summary["tumor_call"] is summary["sets"] is summary["foreign"] is None
+    assert summary["turned"] is None
 
 
 def test_a_summary_of_one_class_is_json_without_intervals_where_nothing_is_known() -> None:

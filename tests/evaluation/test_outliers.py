@@ -5,18 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
-from PIL import Image
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from braintumor.errors import DataError
 from braintumor.evaluation.outliers import Outliers, fit_outliers, outlier_scores
-from braintumor.models.classifier import build_model
 from braintumor.models.inference import logits_of
-from braintumor.settings import config_dir
 from foreign import FOREIGN, make_foreign, upside_down
+from real_slices import imagenet_backbone, slices
 
 # N images, F features
 
@@ -113,10 +110,7 @@ def test_what_is_no_brain_scan_is_told_from_real_ones(
     nickparvar: Path, imagenet_weights: Path
 ) -> None:
     """Features of ImageNet alone, 96 px; a trained network is at 0.99 and more."""
-    backbone = yaml.safe_load((config_dir() / "model/backbone/mobilenetv2_035.yaml").read_text())
-    head = {"pooling": "avg", "hidden": None, "batch_norm": False, "noise": 0.0, "dropout": 0.0}
-    backbone["weights"] = str(imagenet_weights)
-    model = build_model({"backbone": backbone, "attention": {"name": "none"}, "head": head}, 4, 96)
+    model = imagenet_backbone(imagenet_weights)
 
     def features(images: np.ndarray) -> np.ndarray:
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -133,14 +127,3 @@ def test_what_is_no_brain_scan_is_told_from_real_ones(
     # a slice on its head is still a slice: the features see it as a little strange at most
     turned = outlier_scores(outliers, features(upside_down(test)))
     assert np.median(turned) >= np.median(own)
-
-
-def slices(folder: Path, per_class: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every so manieth image of each class: uint8 (N, 96, 96, 3), int (N,)."""
-    pictures, labels = [], []
-    for k, name in enumerate(("glioma", "meningioma", "notumor", "pituitary")):
-        files = sorted((folder / name).iterdir())
-        for path in files[:: len(files) // per_class][:per_class]:
-            pictures.append(np.asarray(Image.open(path).convert("RGB").resize((96, 96))))
-            labels.append(k)
-    return np.stack(pictures), np.array(labels)

@@ -11,8 +11,10 @@ import numpy as np
 
 from braintumor.cli.console import log
 from braintumor.cli.work import Work
+from braintumor.data.loader import ImageSplit
 from braintumor.data.manifest import group_numbers
 from braintumor.evaluation.decisions import Decisions, DecisionSettings, fit_decisions
+from braintumor.evaluation.orientation import Orientation, fit_orientation, orientation_scores
 from braintumor.evaluation.outliers import Outliers, fit_outliers, outlier_scores
 from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
@@ -20,19 +22,30 @@ from braintumor.runs.folder import RunFolder
 from braintumor.runtime import mix_seed
 from braintumor.settings import typed
 
-_MOST = 2000  # training images, many times the 64 dimensions that are looked for in them
+_MOST = 1000  # training images, many times the 64 dimensions that are looked for in them
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a checkpoint carries beside its network. outliers: of its own features."""
+    """What a checkpoint carries beside its network; outliers, orientation: of its own features.
+
+    orientation: None in checkpoints of older versions.
+    """
 
     decisions: Decisions
     outliers: Outliers
+    orientation: Orientation | None
 
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """How strange images are: float (N,)."""
-        return outlier_scores(self.outliers, features)
+    def scores(self, features: np.ndarray) -> dict[str, np.ndarray | None]:
+        """How strange images are, by the names that `decide` takes: float (N,) each.
+
+        features: float (N, 2, F), as predict_with_features gives them.
+        """
+        rule = self.orientation
+        return {
+            "outlier_scores": outlier_scores(self.outliers, features.mean(axis=1)),
+            "turned_scores": None if rule is None else orientation_scores(rule, features),
+        }
 
 
 def fitted_of(path: Path, card: Card) -> Fitted | None:
@@ -40,17 +53,16 @@ def fitted_of(path: Path, card: Card) -> Fitted | None:
     arrays = load_outliers(path)
     if card.decisions is None or arrays is None:
         return None
-    return Fitted(Decisions(**card.decisions), Outliers.from_arrays(arrays))
+    decisions = Decisions(**card.decisions)
+    return Fitted(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
 
 
 def settle(work: Work, run: RunFolder) -> None:
-    """Fit temperature, threshold, sets and outliers on validation, and add them to the checkpoint.
+    """Fit temperature, thresholds and sets on validation, and add them to the checkpoint.
 
     A refitted model has seen validation, so it takes what was fitted with the model that
     validation chose; common features are its own, and scores of strangeness are relative.
     """
-    if "decision" not in work.settings:  # a run that began before there was this section
-        return
     settings = typed(DecisionSettings, work.settings["decision"], "decision")
     groups = group_numbers(work.data.manifest["group"].iloc[work.rows("val")])
     size: dict[str, Any] = {"batch_size": 2 * work.recipe.train.batch_size, "dtype": work.dtype}
@@ -59,19 +71,26 @@ def settle(work: Work, run: RunFolder) -> None:
     decisions: Decisions | None = None
     for path in dict.fromkeys((chosen, run.best)):
         model, card = load_classifier(path, work.device)
-        common = features_of(model, work.images_at(rows), **size)
-        outliers = fit_outliers(common, work.labels[rows])
+        some = work.images_at(rows)
+        upright, turned = (features_of(model, part, **size) for part in (some, _turned(some)))
+        outliers = fit_outliers(upright.mean(axis=1), work.labels[rows])
+        orientation = fit_orientation(upright, turned)
         if decisions is None:
             views = work.settings["eval"]["views"]  # as many as the test images will have
             predictions, features = predict_with_features(
                 model, work.images("val"), card.classes, views=views, **size
             )
-            scores = outlier_scores(outliers, features)
-            decisions = fit_decisions(predictions, groups, scores, settings)
+            decisions = fit_decisions(
+                predictions,
+                groups,
+                outlier_scores(outliers, features.mean(axis=1)),
+                settings,
+                orientation_scores(orientation, features),
+            )
             _describe(decisions)
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-        save_best(path, weights, card, outliers.to_arrays())
+        save_best(path, weights, card, outliers.to_arrays() | orientation.to_arrays())
 
 
 def _some(work: Work) -> np.ndarray:
@@ -79,6 +98,11 @@ def _some(work: Work) -> np.ndarray:
     rows = work.rows("train")
     rng = np.random.default_rng(mix_seed(work.settings["seed"], "outliers"))
     return np.sort(rng.permutation(rows)[:_MOST])
+
+
+def _turned(split: ImageSplit) -> ImageSplit:
+    """The images upside down, in memory: there are few of them."""
+    return dataclasses.replace(split, images=split.images[:].flip(-2))
 
 
 def _describe(decisions: Decisions) -> None:

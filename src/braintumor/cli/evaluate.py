@@ -20,7 +20,7 @@ from braintumor.data.fingerprint import phashes
 from braintumor.data.loader import ImageSplit, load_split
 from braintumor.data.manifest import group_numbers
 from braintumor.data.split import seen_in_training
-from braintumor.evaluation.cam import cam_heatmaps, check_explanations
+from braintumor.evaluation.cam import cam_heatmaps, check_explanations, check_method
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.known_floors import known_floors
@@ -116,7 +116,9 @@ def evaluate(
     labels: int (N,) of the whole data set.  rows: int (M,), the images of this evaluation.
     truth: of these images, from `truth_of_own` or `truth_of_other`.
     fitted: what the checkpoint carries; None for one of an older version.
+    Raises ConfigError when the model has nothing that eval.cam could show.
     """
+    check_method(model, options.settings.cam)
     paths = tuple(data.manifest["path"].iloc[rows])
     device, size, dtype = options.device, options.batch_size, options.dtype
 
@@ -133,12 +135,12 @@ def evaluate(
     if fitted:
         temperature = fitted.decisions.temperature
         predictions = dataclasses.replace(predictions, temperature=temperature)
-    heatmaps, checks = _explained(model, predictions, images, device, options.settings)
+    heatmaps, checks = _explained(model, predictions, data, rows, device, options.settings)
     metrics = write_evidence(
         folder,
         predictions,
         split=split,
-        about=about,
+        about={**about, "heat maps": options.settings.cam} if heatmaps else about,
         images=images,
         heatmaps=heatmaps,
         history=history,
@@ -151,7 +153,7 @@ def evaluate(
         },
         groups=group_numbers(data.manifest["group"].iloc[rows]),
         decisions=fitted.decisions if fitted else None,
-        outlier_scores=fitted.scores(features) if fitted else None,
+        **(fitted.scores(features) if fitted else {}),
         prevalence=options.prevalence,
         checks=checks,
         examples=options.settings.examples,
@@ -165,19 +167,27 @@ def evaluate(
 def _explained(
     model: Classifier,
     predictions: Predictions,
-    images: np.ndarray,
+    data: Dataset,
+    rows: np.ndarray,
     device: torch.device,
     settings: EvalSettings,
 ) -> tuple[dict[int, np.ndarray], dict[str, Any] | None]:
-    """Heat maps of the most telling images, and numbers on how far to trust them."""
+    """Heat maps of the most telling images, and numbers on how far to trust them.
+
+    rows: int (M,), those of the data that the predictions are of.
+    """
     count = max(settings.heatmaps, settings.examples)
     shown = np.asarray(choose_examples(predictions, count), dtype=np.int64)
     if not len(shown):
         return {}, None
-    some, targets = images[shown], predictions.predicted[shown]
+    some, targets = data.pixels[rows[shown]], predictions.predicted[shown]
+    masks = None
+    if data.lesion_mask:
+        paths = data.manifest["path"].iloc[rows[shown]]
+        masks = np.stack([data.lesion_mask(path) for path in paths])
     how = (device, _CAM_BATCH, settings.cam, settings.cam_layer)
     heatmaps = cam_heatmaps(model, some, targets, *how)
-    checks = check_explanations(model, some, targets, heatmaps, *how)
+    checks = check_explanations(model, some, targets, heatmaps, *how, masks=masks)
     return dict(zip(shown.tolist(), heatmaps, strict=True)), checks
 
 

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from braintumor.models.classifier import Classifier
     from braintumor.runs.checkpoint import Card
 
+_NOTES = {
+    "foreign": "  foreign: not like the training images",
+    "upside_down": "  looks upside down",
+}
+
 
 def main() -> None:
     """Entry point of `bt-predict`."""
@@ -24,7 +29,7 @@ def main() -> None:
 
 
 def run(settings: Settings, job: Job) -> None:
-    """Write predictions.csv and Grad-CAM overlays for a picture or a folder of pictures."""
+    """Write predictions.csv and heat-map overlays for a picture or a folder of pictures."""
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runtime import choose_device, choose_precision, keep_big_blocks
 
@@ -57,7 +62,7 @@ def run(settings: Settings, job: Job) -> None:
     if fitted := fitted_of(path, card):
         decisions = fitted.decisions
         predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-        decided = decide(predictions, decisions, fitted.scores(features))
+        decided = decide(predictions, decisions, **fitted.scores(features))
         more = columns_of(card.classes, decided)
     named = settings["run_dir"] or f"predictions/{datetime.now():%Y-%m-%d_%H-%M-%S}"
     folder = job.sweep_folder or Path(named).expanduser()
@@ -68,10 +73,10 @@ def run(settings: Settings, job: Job) -> None:
     # a run of an older version does not say how
     how = {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
     _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
-    foreign = more.get("foreign", ["false"] * len(paths))
-    for name, p, k, is_foreign in list(zip(paths, probs, predicted, foreign, strict=True))[:20]:
-        note = "  foreign: not like the training images" if is_foreign == "true" else ""
-        log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], note)
+    for i, name in enumerate(paths[:20]):
+        p, k = probs[i], predicted[i]
+        notes = [text for flag, text in _NOTES.items() if flag in more and more[flag][i] == "true"]
+        log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], "".join(notes))
     if len(paths) > 20:
         log.info("… and %d more", len(paths) - 20)
     log.info("predictions: %s", folder / "predictions.csv")

@@ -26,7 +26,7 @@ def decision_summary(
     groups: np.ndarray | None,
     prevalence: float | None,
 ) -> dict[str, Any]:
-    """Five blocks that json can hold; beside a figure "x" stands "x_ci", [low, high] or None.
+    """Six blocks that json can hold; beside a figure "x" stands "x_ci", [low, high] or None.
 
     fitted_on: n, groups, temperature, of validation.
     tumor_call (None without a threshold): threshold, target, sensitivity, specificity, n_tumor,
@@ -35,7 +35,7 @@ def decision_summary(
         per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
         the image is one to abstain from.
     abstention: aurc, and kept: [{share, n, accuracy}], the most confident first.
-    foreign (None without outlier scores): target, share, n.
+    foreign, turned (None without such scores): target, share, n.
 
     groups: int (N,), images of one patient share a number; None: each image stands alone.
     prevalence: for PPV and NPV; None: as in these images.
@@ -53,13 +53,8 @@ def decision_summary(
         "tumor_call": _tumor_call(predictions, decisions, decided, groups, prevalence),
         "sets": _sets(predictions, decisions, decided, groups),
         "abstention": {"aurc": aurc(calibrated), "kept": _kept(calibrated, groups)},
-        "foreign": None
-        if decided.is_foreign is None
-        else {
-            "target": decisions.reject,
-            **_share("share", decided.is_foreign, groups),
-            "n": len(predictions),
-        },
+        "foreign": _flagged(decided.is_foreign, decisions, groups),
+        "turned": _flagged(decided.is_turned, decisions, groups),
     }
 
 
@@ -184,6 +179,14 @@ def _sets(
         **_share("empty", sizes == 0, groups),
         "per_class": per_class,
     }
+
+
+def _flagged(
+    flags: np.ndarray | None, decisions: Decisions, groups: np.ndarray
+) -> dict[str, Any] | None:
+    if flags is None:
+        return None
+    return {"target": decisions.reject, **_share("share", flags, groups), "n": len(flags)}
 
 
 def _share(name: str, values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:

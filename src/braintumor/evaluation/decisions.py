@@ -56,6 +56,7 @@ class Decisions:
     conformal: a class is in the set where 1 - probability <= conformal; None where validation
         had too few groups to promise the coverage.
     outlier_threshold: an outlier score above it is foreign; None where no scores were given.
+    turned_threshold: an orientation score above it stands on its head; None likewise.
     """
 
     n: int
@@ -67,6 +68,7 @@ class Decisions:
     conformal: float | None
     reject: float
     outlier_threshold: float | None
+    turned_threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ class Decided:
 
     tumor_prob: float (N,), 1 - p(no_tumor); 1 where no class is no_tumor.  is_tumor: bool (N,).
     sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
+    is_turned: bool (N,), looks upside down.
     """
 
     tumor_prob: np.ndarray
@@ -82,6 +85,7 @@ class Decided:
     sets: np.ndarray | None
     outlier_score: np.ndarray | None
     is_foreign: np.ndarray | None
+    is_turned: np.ndarray | None = None
 
 
 def fit_decisions(
@@ -89,12 +93,14 @@ def fit_decisions(
     groups: np.ndarray | None,
     outlier_scores: np.ndarray | None,
     settings: DecisionSettings,
+    turned_scores: np.ndarray | None = None,
 ) -> Decisions:
     """Everything fitted on the validation images, which no weight was trained on.
 
     predictions: of validation; its own temperature is not read, the fitted one is used.
     groups: int (N,), or None when every image stands alone.
     outlier_scores: float (N,), as outliers.outlier_scores gives them.
+    turned_scores: float (N,), as orientation.orientation_scores gives them.
     Raises DataError when there is no image.
     """
     if not len(predictions):
@@ -111,29 +117,32 @@ def fit_decisions(
         coverage=settings.coverage,
         conformal=_conformal(probs, predictions.labels, groups, settings.coverage),
         reject=settings.reject,
-        outlier_threshold=_outlier_threshold(outlier_scores, predictions.labels, settings.reject),
+        outlier_threshold=_upper_limit(outlier_scores, predictions.labels, settings.reject),
+        turned_threshold=_upper_limit(turned_scores, predictions.labels, settings.reject),
     )
 
 
 def decide(
-    predictions: Predictions, decisions: Decisions, outlier_scores: np.ndarray | None
+    predictions: Predictions,
+    decisions: Decisions,
+    outlier_scores: np.ndarray | None,
+    turned_scores: np.ndarray | None = None,
 ) -> Decided:
     """Apply the decisions to any images of the same model.
 
     predictions: its temperature is not read, that of the decisions is used.
-    outlier_scores: float (N,), by the outliers that the decisions were fitted with.
+    outlier_scores, turned_scores: float (N,), by what the decisions were fitted with.
     """
     probs = replace(predictions, temperature=decisions.temperature).probs
     tumor = tumor_probability(probs, predictions.classes)
-    limit = decisions.outlier_threshold
-    is_foreign = None if limit is None or outlier_scores is None else outlier_scores > limit
     return Decided(
         tumor_prob=tumor,
         is_tumor=None if decisions.threshold is None else tumor >= decisions.threshold,
         # 1 - p, as in the fit: p >= 1 - conformal can round the other way at a tie
         sets=None if decisions.conformal is None else 1 - probs <= decisions.conformal,
         outlier_score=outlier_scores,
-        is_foreign=is_foreign,
+        is_foreign=_above(outlier_scores, decisions.outlier_threshold),
+        is_turned=_above(turned_scores, decisions.turned_threshold),
     )
 
 
@@ -141,7 +150,7 @@ def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence
     """What predictions.csv says beside the probabilities; no column where nothing was decided.
 
     tumor_prob, is_tumor ("true" or "false"), set (names, "; " between them, "" when empty),
-    outlier_score, foreign ("true" or "false").
+    outlier_score, foreign ("true" or "false"), upside_down ("true" or "false").
     """
 
     def words(flags: np.ndarray) -> list[str]:
@@ -157,6 +166,8 @@ def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence
     if decided.is_foreign is not None and decided.outlier_score is not None:
         columns["outlier_score"] = [float(f"{score:.4g}") for score in decided.outlier_score]
         columns["foreign"] = words(decided.is_foreign)
+    if decided.is_turned is not None:
+        columns["upside_down"] = words(decided.is_turned)
     return columns
 
 
@@ -227,9 +238,11 @@ def _conformal(
     return float(scores[order[np.searchsorted(mass, needed)]])
 
 
-def _outlier_threshold(
-    scores: np.ndarray | None, labels: np.ndarray, reject: float
-) -> float | None:
+def _above(scores: np.ndarray | None, limit: float | None) -> np.ndarray | None:
+    return None if limit is None or scores is None else scores > limit
+
+
+def _upper_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -> float | None:
     """The smallest score that at most the share `reject` of every class exceeds.
 
     Of every class and not of all images: those of the class of many looks would pay for the

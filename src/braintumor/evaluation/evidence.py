@@ -54,6 +54,7 @@ def write_evidence(
     groups: np.ndarray | None = None,
     decisions: Decisions | None = None,
     outlier_scores: np.ndarray | None = None,
+    turned_scores: np.ndarray | None = None,
     prevalence: float | None = None,
     checks: Mapping[str, Mapping[str, Any]] | None = None,
     examples: int | None = None,
@@ -61,7 +62,8 @@ def write_evidence(
     """Write the whole evaluation to `folder` and return the content of metrics.json.
 
     about: model_name, data_name, created, command (text or list), settings and environment
-        (mappings), each of which may be missing; any other key is shown as it is.
+        (mappings), heat maps (eval.cam), each of which may be missing; any other key is shown as
+        it is.
     images: uint8 (M, S, S) or (M, S, S, 3), row i that of prediction i; without them there are
         no examples and no overlays.
     heatmaps: index -> float (S, S) in [0, 1]. The report shows these very images; where there is
@@ -75,7 +77,8 @@ def write_evidence(
     groups: int (M,), images of one patient or copies of one picture share a number; intervals
         count groups. None: each image stands alone.
     decisions: of the checkpoint; their temperature must be that of the predictions.
-    outlier_scores: float (M,), by the checkpoint's outliers.  prevalence: for PPV and NPV.
+    outlier_scores, turned_scores: float (M,), by the checkpoint's outliers and orientation.
+    prevalence: for PPV and NPV.
     checks: of the heat maps, as cam.check_explanations gives them.
     examples: how many pictures to show; None: those that have a heat map.
     The folder appears whole or not at all; of an older one our own files go, others stay.
@@ -83,7 +86,7 @@ def write_evidence(
     """
     metrics = figures_with_intervals(predictions, groups)
     trust = judge(predictions, contaminated, floors, shortcuts, groups)
-    decided = decide(predictions, decisions, outlier_scores) if decisions else None
+    decided = decide(predictions, decisions, outlier_scores, turned_scores) if decisions else None
     summary = (
         decision_summary(predictions, decisions, decided, groups, prevalence)
         if decisions and decided

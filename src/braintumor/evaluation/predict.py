@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from braintumor.data.augment import AugmentSettings, move_alike
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError
+from braintumor.evaluation.cam.heatmaps import Layer, Method
 from braintumor.models.classifier import Classifier
 from braintumor.models.inference import logits_of
 from braintumor.records import Predictions
@@ -33,8 +34,8 @@ class EvalSettings:
     views: int
     examples: int
     heatmaps: int
-    cam: Literal["gradcam", "hirescam", "layercam"]
-    cam_layer: Literal["after_attention", "backbone"]
+    cam: Method
+    cam_layer: Layer
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -71,31 +72,37 @@ def predict_with_features(
     dtype: torch.dtype,
     views: int,
 ) -> tuple[Predictions, np.ndarray]:
-    """The same, and what tells strange pictures from brains (see evaluation/outliers.py).
+    """The same, and what tells strange pictures from brains (see outliers.py, orientation.py).
 
-    float32 (N, F): the backbone's map of the plain picture, averaged over its cells.
+    float32 (N, 2, F): the backbone's map of the plain picture, averaged over its upper and its
+    lower half; a middle row belongs to both.
     """
 
     def both(x: Tensor) -> Tensor:
         map_BFhw = model.forward_features(x)
-        return torch.cat([model.forward_head(map_BFhw), map_BFhw.float().mean(dim=(2, 3))], dim=1)
+        return torch.cat([model.forward_head(map_BFhw), _halves(map_BFhw)], dim=1)
 
     together = logits_of(model, split.images, batch_size=batch_size, dtype=dtype, forward=both)
     first, features = together.split([len(classes), together.shape[1] - len(classes)], dim=1)
     predictions = _averaged(model, split, classes, first, batch_size, dtype, views)
-    return predictions, features.cpu().numpy()
+    return predictions, features.unflatten(1, (2, -1)).cpu().numpy()
 
 
 def features_of(
     model: Classifier, split: ImageSplit, *, batch_size: int, dtype: torch.dtype
 ) -> np.ndarray:
-    """The features of `predict_with_features` alone: float32 (N, F)."""
+    """The features of `predict_with_features` alone: float32 (N, 2, F)."""
 
     def pooled(x: Tensor) -> Tensor:
-        return model.forward_features(x).float().mean(dim=(2, 3))
+        return _halves(model.forward_features(x))
 
     features = logits_of(model, split.images, batch_size=batch_size, dtype=dtype, forward=pooled)
-    return features.cpu().numpy()
+    return features.unflatten(1, (2, -1)).cpu().numpy()
+
+
+def _halves(map_BFhw: Tensor) -> Tensor:
+    """Means of the upper and of the lower half, one after the other: float32 (B, 2 * F)."""
+    return F.adaptive_avg_pool2d(map_BFhw.float(), (2, 1)).squeeze(3).mT.flatten(1)
 
 
 def _averaged(

@@ -31,7 +31,7 @@ def test_rows_say_what_the_predictions_say(make_predictions):
     p = make_predictions()
     decided = SimpleNamespace(
         is_foreign=np.arange(120) == 7, outlier_score=np.linspace(0, 1, 120),
-        is_tumor=p.labels != 2, sets=p.probs > 0.3,
+        is_tumor=p.labels != 2, sets=p.probs > 0.3, is_turned=np.arange(120) == 9,
     )  # fmt: skip
     data = _data(p, decided=decided, is_known=np.arange(120) < 3)
     assert data["paths"] == list(p.paths)
@@ -40,6 +40,7 @@ def test_rows_say_what_the_predictions_say(make_predictions):
     assert np.allclose(np.array(data["probs"]) / 1e4, p.probs, atol=5.1e-5)
     assert sum(data["known"]) == 3
     assert [i for i, is_foreign in enumerate(data["foreign"]) if is_foreign] == [7]
+    assert [i for i, is_turned in enumerate(data["turned"]) if is_turned] == [9]
     assert data["sets"] == [[k for k in range(4) if row[k] > 0.3] for row in p.probs]
     json.dumps(data, allow_nan=False)
 

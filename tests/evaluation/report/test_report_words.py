@@ -32,6 +32,7 @@ SUMMARY = {
     },
     "abstention": {"aurc": 0.005, "kept": [{"share": 0.9, "n": 1180, "accuracy": 0.98}]},
     "foreign": {"target": 0.02, "share": 0.03, "n": 1311},
+    "turned": {"target": 0.02, "share": 0.05, "n": 1311},
 }  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
     assert by_name["NPV"]["value"] == "–"
     assert by_name["Specificity"]["interval"] == ""
     assert decisions_of_page(None, "test") is None
-    none = {"tumor_call": None, "sets": None, "foreign": None}
+    none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
     assert decisions_of_page(SUMMARY | none, "test")["parts"][0]["title"] == "Abstaining"
     assert len(decisions_of_page(SUMMARY | none, "test")["parts"]) == 1
 

@@ -83,7 +83,7 @@ def decisions_of_page(summary: Mapping[str, Any] | None, split: str) -> dict[str
     if not summary:
         return None
     makers = {"tumor_call": _tumor_call, "sets": _sets, "abstention": _abstention,
-              "foreign": _foreign}  # fmt: skip
+              "foreign": _foreign, "turned": _turned}  # fmt: skip
     parts = [make(summary[key]) for key, make in makers.items() if summary.get(key)]
     on = summary.get("fitted_on") or {}
     counted = (
@@ -144,6 +144,18 @@ def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:
     hint += f"n = {_n(block, 'n')}"
     return {
         "title": "Foreign images",
+        "said": said,
+        "rows": [_row(block, "share", "Flagged", hint)],
+    }
+
+
+def _turned(block: Mapping[str, Any]) -> dict[str, Any]:
+    said = "Slices that look as if they stood on their heads, as some viewers export them. Of "
+    said += "those that do, a part is found: a share far above the one meant says to look."
+    hint = f"about {_percent(block.get('target'))} is meant on images like those of validation, "
+    hint += f"n = {_n(block, 'n')}"
+    return {
+        "title": "Upside-down slices",
         "said": said,
         "rows": [_row(block, "share", "Flagged", hint)],
     }

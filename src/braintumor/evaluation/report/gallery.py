@@ -80,6 +80,7 @@ def browser_data(
         "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
         "known": _bits(is_known),
         "foreign": _bits(is_foreign),
+        "turned": _bits(None if decided is None else decided.is_turned),
         "tumor": _bits(None if decided is None else decided.is_tumor),
         "sets": _sets(None if decided is None else decided.sets),
         "outlier": _rounded(None if decided is None else decided.outlier_score),

@@ -179,6 +179,7 @@
       const score = `outlier score ${data.outlier?.[i] ?? "–"}`;
       list.push(["Looks foreign", `${data.foreign[i] ? "yes" : "no"} (${score})`]);
     }
+    if (data.turned?.[i]) list.push(["Orientation", "looks upside down"]);
     const known = data.known?.[i] ? "yes, or a copy of it" : "no";
     if (data.known) list.push(["Known from training", known]);
     return [...list, ["File", data.paths[i]], ["Row", `${i + 1} in predictions.csv`]];
