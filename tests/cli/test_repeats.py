@@ -27,6 +27,7 @@ from braintumor.errors import (
     DataError,
     TrainingError,
 )
+from braintumor.evaluation import evidence
 from braintumor.evaluation.compare import compare_runs
 from braintumor.runs.folder import RunFolder
 from support import TINY, train
@@ -35,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 0, "split": "grouped", "folds": None, "seeds": None, "fold": None, "device": "auto",
     "run_dir": "parent", "resume": None,
     "model": {"backbone": {"name": "cnn"}, "attention": {"name": "se"}},
+    "train": {}, "features": {}, "eval": {}, "decision": {},
 }  # fmt: skip
 OVERRIDES = ("split=grouped", "folds=3")
 ABOUT = SimpleNamespace(model_name="m", data_name="d", epoch=1, parameters=1, settings={})
@@ -94,7 +96,7 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.setattr(repeats, "train_and_evaluate", stand_in)
     monkeypatch.setattr(repeats, "prepare", lambda settings, data_name: None)
     monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
-    monkeypatch.setattr(repeats, "write_evidence", write_evidence)
+    monkeypatch.setattr(evidence, "write_evidence", write_evidence)
     return stand_in
 
 

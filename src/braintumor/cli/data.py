@@ -25,7 +25,7 @@ def run(settings: Settings, job: Job) -> None:
         _cache(str(settings["cache"]))
         return
     from braintumor.cli.console import log
-    from braintumor.cli.inputs import explore, read_data
+    from braintumor.cli.inputs import draw_data, read_data, write_tables
     from braintumor.data.kept import kept_files, size_bytes
     from braintumor.data.manifest import size_table, write_manifest
     from braintumor.runs.folder import make_run_folder
@@ -37,7 +37,8 @@ def run(settings: Settings, job: Job) -> None:
         folder = Path(settings["run_dir"]).expanduser()
     folder = folder or make_run_folder(Path("runs"), job.choices["data"], "data")
     write_manifest(folder / "manifest.csv", data.manifest)
-    explore(data, folder)
+    write_tables(data, folder)
+    draw_data(data, folder)
     for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():
         log.info("  %s", line)
     if settings["probe"]:

@@ -57,7 +57,7 @@ def _run_one(settings: Settings, job: Job) -> None:
         )
     from braintumor.cli.deciding import fitted_of
     from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
-    from braintumor.cli.inputs import explored, labels_of
+    from braintumor.cli.inputs import drawn, labels_of
     from braintumor.cli.recording import about_run
     from braintumor.evaluation.predict import EvalSettings
     from braintumor.settings import typed
@@ -97,7 +97,7 @@ def _run_one(settings: Settings, job: Job) -> None:
         truth=truth,
         about=about_run(run, card) | {"data_name": data_name},
         history=run.read_history() if run.history.is_file() else None,
-        pictures=explored(run.path) if is_own else {},
+        pictures=drawn(run.path) if is_own else {},
         fitted=fitted_of(path, card),
         options=Options(
             device=device,

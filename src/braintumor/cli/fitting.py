@@ -15,8 +15,6 @@ from braintumor.cli.console import describe_epoch, log
 from braintumor.cli.work import Work
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import MachineError
-from braintumor.evaluation.plots.curves import draw_curves
-from braintumor.evaluation.plots.style import to_png
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
@@ -42,9 +40,17 @@ def train(work: Work, run: RunFolder, *, resume: bool) -> None:
     saved = load_state(run, work.device) if resume else None
     _fit(work, run, state, work.images("train"), work.images("val"), keep, saved)
     run.set_status("running", best_epoch=state.best.epoch)
-    write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
+    _draw_curves(run)
     if work.recipe.train.refit:
         _refit(work.renewed(), run)
+
+
+def _draw_curves(run: RunFolder) -> None:
+    # imported here, or the first step would wait for matplotlib
+    from braintumor.evaluation.plots.curves import draw_curves
+    from braintumor.evaluation.plots.style import to_png
+
+    write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
 
 
 def _refit(work: Work, run: RunFolder) -> None:

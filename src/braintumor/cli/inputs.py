@@ -13,7 +13,7 @@ from braintumor.cli.console import describe_data, log
 from braintumor.data.audit import audit_images, describe_pairs
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.findings import five_lines, summarise, write_audit
-from braintumor.data.manifest import class_table
+from braintumor.data.manifest import class_table, size_table
 from braintumor.data.split import assign_splits
 from braintumor.errors import DataError
 
@@ -59,12 +59,18 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
     return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
 
 
-def explore(data: Dataset, folder: Path) -> dict[str, Path]:
-    """Tables of classes, sizes and copies, and pictures of all three under plots/: title -> file.
+def write_tables(data: Dataset, folder: Path) -> None:
+    """Classes, sizes and copies: classes.csv, image_sizes.csv, audit.json, duplicates.csv."""
+    from braintumor.files import write_atomic
 
-    classes.csv, image_sizes.csv, audit.json, duplicates.csv.
-    """
-    from braintumor.data.manifest import class_table, size_table
+    write_atomic(folder / "classes.csv", class_table(data.manifest).to_csv())
+    write_atomic(folder / "image_sizes.csv", size_table(data.manifest).to_csv(index=False))
+    if data.audit:
+        write_audit(folder, data.manifest, data.audit)
+
+
+def draw_data(data: Dataset, folder: Path) -> None:
+    """The same as pictures, with samples of each class, under plots/; takes seconds."""
     from braintumor.evaluation.plots.class_balance import draw_class_balance
     from braintumor.evaluation.plots.copies import choose_pairs, draw_copies
     from braintumor.evaluation.plots.image_sizes import draw_image_sizes
@@ -72,8 +78,6 @@ def explore(data: Dataset, folder: Path) -> dict[str, Path]:
     from braintumor.evaluation.plots.style import to_png
     from braintumor.files import write_atomic
 
-    write_atomic(folder / "classes.csv", class_table(data.manifest).to_csv())
-    write_atomic(folder / "image_sizes.csv", size_table(data.manifest).to_csv(index=False))
     labels = labels_of(data, data.classes)
     figures = {
         "class_balance": draw_class_balance(data.manifest),
@@ -81,16 +85,14 @@ def explore(data: Dataset, folder: Path) -> dict[str, Path]:
         "samples": draw_samples(data.pixels, labels, data.classes),
     }
     if data.audit:
-        write_audit(folder, data.manifest, data.audit)
         pairs = choose_pairs(describe_pairs(data.manifest, data.audit.pairs))
         figures["copies"] = draw_copies(data.pixels, data.manifest["path"], pairs)
     for name, figure in figures.items():
         write_atomic(folder / "plots" / f"{name}.png", to_png(figure))
-    return explored(folder)
 
 
-def explored(folder: Path) -> dict[str, Path]:
-    """The pictures that `explore` left in a folder: title -> file."""
+def drawn(folder: Path) -> dict[str, Path]:
+    """The pictures that `draw_data` left in a folder: title -> file."""
     titles = {
         "class_balance": "Images by class and split",
         "samples": "Samples of each class",

@@ -19,7 +19,6 @@ from braintumor.cli.training import train_and_evaluate
 from braintumor.cli.work import prepare
 from braintumor.data.manifest import group_numbers, read_manifest
 from braintumor.errors import BraintumorError, CheckpointError, ConfigError, TrainingError
-from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.pool import (
     pool_folds,
     read_metrics,
@@ -165,6 +164,8 @@ def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None
 
 def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
+    from braintumor.evaluation.evidence import write_evidence  # slow to import
+
     runs = [_folder(parent, part) for part in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
     # every part divides the same images, so the groups of one are those of all

@@ -10,8 +10,7 @@ import yaml
 from braintumor.cli import fitting
 from braintumor.cli.console import log
 from braintumor.cli.deciding import fitted_of, settle
-from braintumor.cli.evaluate import Options, evaluate, truth_of_own
-from braintumor.cli.inputs import explore, explored
+from braintumor.cli.inputs import draw_data, drawn, write_tables
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
 from braintumor.cli.shell import Job, Settings
@@ -39,10 +38,10 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
     else:
         run = _create_folder(work, job)
     with recorded(run, started):
-        if not settings["resume"]:
-            explore(work.data, run.path)
+        write_tables(work.data, run.path)
         fitting.train(work, run, resume=bool(settings["resume"]))
         settle(work, run)
+        draw_data(work.data, run.path)
         _evaluate_best(work, run)
 
 
@@ -64,6 +63,9 @@ def _create_folder(work: Work, job: Job) -> RunFolder:
 
 def _evaluate_best(work: Work, run: RunFolder) -> None:
     """The best checkpoint, read back from disk, once on the test split."""
+    # imported here, or the first step would wait for matplotlib
+    from braintumor.cli.evaluate import Options, evaluate, truth_of_own
+
     rows = work.rows("test")
     if not len(rows):
         log.warning("the data has no test split: nothing to evaluate")
@@ -80,7 +82,7 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         truth=truth_of_own(work.data, "test", refit=work.recipe.train.refit),
         about=about_run(run, card),
         history=run.read_history(),
-        pictures=explored(run.path),
+        pictures=drawn(run.path),
         fitted=fitted_of(run.best, card),
         options=Options(
             device=work.device,
