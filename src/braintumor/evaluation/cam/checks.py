@@ -22,7 +22,7 @@ from braintumor.models.classifier import Classifier
 
 # N images, M <= N of them that the dear checks look at, S side of the picture
 
-_MOST = 16  # images that the dear checks look at: the curves take 64 forward passes of each
+_MOST = 16  # images that the dear checks look at: the curves take 32 forward passes of each
 _SEED = 0  # of the random weights
 
 Checks = dict[str, dict[str, Any]]
@@ -48,7 +48,7 @@ def check_explanations(
     pointing_hits, lesion_iou. A value is NaN where its n is 0. Attention has no ssim_head_random:
     what it looks at comes before the head and cannot depend on it.
     The sentences name what a map that knows nothing would score. The curves and the random
-    weights are tried on 16 images at most, evenly chosen, at a cost of about 70 forward passes
+    weights are tried on 16 images at most, evenly chosen, at a cost of about 40 forward passes
     each. The model is left as it was found.
     """
     some = np.unique(np.linspace(0, len(images) - 1, min(_MOST, len(images))).astype(np.int64))
