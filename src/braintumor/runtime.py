@@ -9,14 +9,19 @@ import os
 import platform
 import subprocess
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from braintumor.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+R = TypeVar("R")
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -42,6 +47,32 @@ def memory_bytes() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return sys.maxsize
+
+
+def cores() -> int:
+    """Cores of this process, where the system tells (Linux); else of the machine."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+    """`work` on every part, on all cores, handed out in their order; few are held at a time.
+
+    It pays where the work releases the GIL: file reading, decoding, numpy on large arrays.
+    """
+    workers = cores()
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for part in parts:
+                waiting.append(pool.submit(work, part))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def choose_device(name: str) -> torch.device:

@@ -177,3 +177,19 @@ def test_1300_images_give_a_small_report_in_seconds(tmp_path, make_predictions, 
     assert time.perf_counter() - start < 30  # 3 s on two idle cores; a slow machine is no fault
     assert len(heat) == 16
     assert (tmp_path / "e" / "report.html").stat().st_size < 5e6
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_intervals_count_groups_and_not_images(tmp_path, make_predictions):
+    """Every picture ten times, as one group each: as wide as if each stood there once."""
+    once = make_predictions(100)
+    tenfold = Predictions(
+        once.classes, once.paths * 10, np.tile(once.labels, 10), np.tile(once.logits, (10, 1))
+    )
+    alone = _write(tmp_path / "alone", once)
+    naive = _write(tmp_path / "naive", tenfold)
+    grouped = _write(tmp_path / "grouped", tenfold, groups=np.tile(np.arange(100), 10))
+    for name in ("accuracy", "macro_f1", "auroc"):
+        width = [np.ptp(found["all"][f"{name}_ci"]) for found in (alone, naive, grouped)]
+        assert width[1] < 0.5 * width[0], name
+        assert width[2] == pytest.approx(width[0], rel=0.15), name

@@ -7,12 +7,10 @@ earlier run decoded of the same bytes is taken from the cache.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +23,7 @@ from braintumor.data.images import decode, resize
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError, MachineError
 from braintumor.files import sha256_of
+from braintumor.runtime import cores, in_threads
 
 # N images, S side of the square in pixels
 
@@ -99,7 +98,13 @@ def read_images(
     hashes: list[str | None] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
-    results = _in_threads(items, lambda item: _read_one(source, item, pixels, prints, size_px, fit))
+    batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+
+    def read_batch(batch: Sequence[Item]) -> list[_Read | str]:
+        return [_read_one(source, item, pixels, prints, size_px, fit) for item in batch]
+
+    # Pillow, hashlib and read() release the GIL
+    results = itertools.chain.from_iterable(in_threads(read_batch, batches))
     bar = tqdm(
         results, "reading images", len(items), unit="img", disable=None if progress else True
     )
@@ -113,7 +118,7 @@ def read_images(
         hashes.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
-    if took_s and sum(took_s) / len(took_s) * len(items) / _cores() > _WORTH_KEEPING_S:
+    if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
         try:
             pixels.keep()
             prints.keep()
@@ -123,32 +128,6 @@ def read_images(
     return Reading(
         pixels.gathered(), facts, known, unreadable, len(took_s), time.perf_counter() - started
     )
-
-
-def _in_threads(
-    items: Sequence[Item], read: Callable[[Item], _Read | str]
-) -> Iterator[_Read | str]:
-    """Read items on all cores, handed out in their order; few are held at a time."""
-    workers = _cores()
-    batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
-    waiting: deque[Future[list[_Read | str]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:  # Pillow, hashlib and read() release the GIL
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(lambda batch: [read(item) for item in batch], batch))
-                if len(waiting) > 2 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _cores() -> int:
-    """Cores of this process, where the system tells (Linux); else of the machine."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _read_one(
