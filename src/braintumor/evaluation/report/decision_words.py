@@ -140,25 +140,19 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:
     said = "Images unlike those of training are flagged, so that no answer on them is believed."
-    hint = f"about {_percent(block.get('target'))} is meant on images like those of validation, "
-    hint += f"n = {_n(block, 'n')}"
-    return {
-        "title": "Foreign images",
-        "said": said,
-        "rows": [_row(block, "share", "Flagged", hint)],
-    }
+    return _flagged(block, "Foreign images", said)
 
 
 def _turned(block: Mapping[str, Any]) -> dict[str, Any]:
     said = "Slices that look as if they stood on their heads, as some viewers export them. Of "
     said += "those that do, a part is found: a share far above the one meant says to look."
+    return _flagged(block, "Upside-down slices", said)
+
+
+def _flagged(block: Mapping[str, Any], title: str, said: str) -> dict[str, Any]:
     hint = f"about {_percent(block.get('target'))} is meant on images like those of validation, "
     hint += f"n = {_n(block, 'n')}"
-    return {
-        "title": "Upside-down slices",
-        "said": said,
-        "rows": [_row(block, "share", "Flagged", hint)],
-    }
+    return {"title": title, "said": said, "rows": [_row(block, "share", "Flagged", hint)]}
 
 
 def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, str]:
