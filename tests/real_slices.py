@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 from PIL import Image
 
+from braintumor.data.loader import load_split
+from braintumor.evaluation.predict import features_of
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.settings import config_dir
 
@@ -29,3 +32,10 @@ def imagenet_backbone(weights: Path) -> Classifier:
     head = {"pooling": "avg", "hidden": None, "batch_norm": False, "noise": 0.0, "dropout": 0.0}
     backbone["weights"] = str(weights)
     return build_model({"backbone": backbone, "attention": {"name": "none"}, "head": head}, 4, 96)
+
+
+def halves_of(model: Classifier, images: np.ndarray) -> np.ndarray:
+    """What outliers and orientation are told by: float32 (N, 2, F)."""
+    rows, paths = np.arange(len(images)), tuple(map(str, range(len(images))))
+    split = load_split(images, np.zeros(len(images)), paths, rows, torch.device("cpu"))
+    return features_of(model, split, batch_size=64, dtype=torch.float32)

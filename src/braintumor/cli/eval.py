@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from braintumor.runs.checkpoint import Card
     from braintumor.runs.folder import RunFolder
 
-_BEFORE = {"cam": "gradcam", "cam_layer": "after_attention"}  # runs of a version without the keys
-
 
 def main() -> None:
     """Entry point of `bt-eval`."""
@@ -58,7 +56,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.cli.deciding import fitted_of
     from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
     from braintumor.cli.inputs import drawn, labels_of
-    from braintumor.cli.recording import about_run
+    from braintumor.cli.recording import about_run, how_evaluated
     from braintumor.evaluation.predict import EvalSettings
     from braintumor.settings import typed
 
@@ -78,10 +76,8 @@ def _run_one(settings: Settings, job: Job) -> None:
     # what the run itself was evaluated with, unless the user says otherwise
     trained = card.settings
     precision = settings["precision"] or trained["train"]["precision"]
-    evaluation = {
-        key: trained["eval"].get(key, _BEFORE.get(key)) if value is None else value
-        for key, value in settings["eval"].items()
-    }
+    named_here = {k: v for k, v in settings["eval"].items() if v is not None}
+    evaluation = {k: v for k, v in how_evaluated(card).items() if k in settings["eval"]}
     if prevalence is None:
         prevalence = trained.get("decision", {}).get("prevalence")
     evaluate(
@@ -104,7 +100,7 @@ def _run_one(settings: Settings, job: Job) -> None:
             dtype=choose_precision(precision, device),
             batch_size=settings["batch_size"],
             prevalence=prevalence,
-            settings=typed(EvalSettings, evaluation, "eval"),
+            settings=typed(EvalSettings, evaluation | named_here, "eval"),
         ),
     )
 

@@ -41,6 +41,7 @@ def run(settings: Settings, job: Job) -> None:
 
     from braintumor.cli.console import log
     from braintumor.cli.deciding import fitted_of
+    from braintumor.cli.recording import how_evaluated
     from braintumor.data.loader import load_split
     from braintumor.evaluation.decisions import columns_of, decide
     from braintumor.evaluation.predict import predict_with_features
@@ -70,8 +71,7 @@ def run(settings: Settings, job: Job) -> None:
     probs, predicted = predictions.probs, predictions.predicted
     shown = min(settings["overlays"], len(paths))
     _write_table(folder, paths, card.classes, probs, predicted, more, shown)
-    # a run of an older version does not say how
-    how = {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
+    how = how_evaluated(card)
     _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
     for i, name in enumerate(paths[:20]):
         p, k = probs[i], predicted[i]

@@ -66,5 +66,10 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
     }
 
 
+def how_evaluated(card: Card) -> dict[str, Any]:
+    """The eval section of the run; of an older version's too, which has no keys for its maps."""
+    return {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
+
+
 def _is_refit(card: Card) -> bool:
     return bool(card.settings.get("train", {}).get("refit", False))

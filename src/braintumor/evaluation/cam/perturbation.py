@@ -14,7 +14,7 @@ from braintumor.models.inference import logits_of
 
 # N images, B batch, S side of the picture
 
-STEPS = 8  # areas within .004 of those with 16 or 32 (16 real slices, mobilenetv2_035_mhsa)
+STEPS = 8  # areas within .005 of those with 16 or 32 (16 real slices, mobilenetv2_035_mhsa)
 _BLUR = 0.06  # of the side, standard deviation: a lesion is gone, the shape of the head stays
 
 
