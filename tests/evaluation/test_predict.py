@@ -9,16 +9,35 @@ from torch import Tensor, nn
 from braintumor.data.loader import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.evaluation.predict import predict
+from braintumor.models.backbones import Backbone
+from braintumor.models.classifier import Classifier
 
 CLASSES = ("left", "right")
 
 
-class LeftOrRight(nn.Module):
-    """Logits are the brightness of the two halves: a mirror image swaps them."""
+class Pixels(Backbone):
+    """Its map is the red channel as it is."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.float() / 255
+        return x[:, :1]
+
+
+class Halves(nn.Module):
+    """The brightness of the two halves: a mirror image swaps them. What is pooled stays."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 2:
+            return x
         return torch.stack([x[..., :4].mean(dim=(1, 2, 3)), x[..., 4:].mean(dim=(1, 2, 3))], dim=1)
+
+
+def left_or_right() -> Classifier:
+    """Logits are the brightness of the two halves in 0..1."""
+    backbone = Pixels(
+        channels=1, map_size_px=(8, 8), image_size=8, mean=(0, 0, 0), std=(1, 1, 1),
+        stages=[[]], pretrained=False, resolved={},
+    )  # fmt: skip
+    return Classifier(backbone, nn.Identity(), nn.Sequential(Halves(), nn.Identity()), 2, {})
 
 
 def split(count: int = 7) -> ImageSplit:
@@ -29,7 +48,7 @@ def split(count: int = 7) -> ImageSplit:
 
 def run(views: int, batch_size: int = 3) -> torch.Tensor:
     found = predict(
-        LeftOrRight(), split(), CLASSES, batch_size=batch_size, dtype=torch.float32, views=views
+        left_or_right(), split(), CLASSES, batch_size=batch_size, dtype=torch.float32, views=views
     )
     assert found.paths == split().paths
     assert found.labels.tolist() == split().labels.tolist()
@@ -37,7 +56,7 @@ def run(views: int, batch_size: int = 3) -> torch.Tensor:
 
 
 def test_every_image_is_predicted_once_in_order_whatever_the_batch_size() -> None:
-    expected = LeftOrRight()(split().images).double().softmax(dim=1)
+    expected = left_or_right()(split().images).double().softmax(dim=1)
     for batch_size in (1, 3, 7, 100):
         torch.testing.assert_close(run(1, batch_size), expected, atol=1e-6, rtol=0)
 

@@ -65,20 +65,24 @@ def settle(work: Work, run: RunFolder) -> None:
     """
     settings = typed(DecisionSettings, work.settings["decision"], "decision")
     groups = group_numbers(work.data.manifest["group"].iloc[work.rows("val")])
-    size: dict[str, Any] = {"batch_size": 2 * work.recipe.train.batch_size, "dtype": work.dtype}
+    how: dict[str, Any] = {
+        "batch_size": 2 * work.recipe.train.batch_size,
+        "dtype": work.dtype,
+        "keep": work.keeps_summaries(),
+    }
     rows = _some(work)
     chosen = run.selected if work.recipe.train.refit else run.best
     decisions: Decisions | None = None
     for path in dict.fromkeys((chosen, run.best)):
         model, card = load_classifier(path, work.device)
         some = work.images_at(rows)
-        upright, turned = (features_of(model, part, **size) for part in (some, _turned(some)))
+        upright, turned = (features_of(model, part, **how) for part in (some, _turned(some)))
         outliers = fit_outliers(upright.mean(axis=1), work.labels[rows])
         orientation = fit_orientation(upright, turned)
         if decisions is None:
             views = work.settings["eval"]["views"]  # as many as the test images will have
             predictions, features = predict_with_features(
-                model, work.images("val"), card.classes, views=views, **size
+                model, work.images("val"), card.classes, views=views, **how
             )
             decisions = fit_decisions(
                 predictions,

@@ -57,6 +57,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
     from braintumor.cli.inputs import drawn, labels_of
     from braintumor.cli.recording import about_run, how_evaluated
+    from braintumor.cli.work import keeps_summaries
     from braintumor.evaluation.predict import EvalSettings
     from braintumor.settings import typed
 
@@ -101,6 +102,7 @@ def _run_one(settings: Settings, job: Job) -> None:
             batch_size=settings["batch_size"],
             prevalence=prevalence,
             settings=typed(EvalSettings, evaluation | named_here, "eval"),
+            keep=keeps_summaries(trained, device),
         ),
     )
 

@@ -86,13 +86,17 @@ def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> 
 
 @dataclass(frozen=True)
 class Options:
-    """How an evaluation is done. prevalence: for PPV and NPV; None: as in the images."""
+    """How an evaluation is done. prevalence: for PPV and NPV; None: as in the images.
+
+    keep: what the backbone gives is kept for other runs, see Readout.
+    """
 
     device: torch.device
     dtype: torch.dtype
     batch_size: int
     prevalence: float | None
     settings: EvalSettings
+    keep: bool
 
 
 def evaluate(
@@ -120,17 +124,22 @@ def evaluate(
     """
     check_method(model, options.settings.cam)
     paths = tuple(data.manifest["path"].iloc[rows])
-    device, size, dtype = options.device, options.batch_size, options.dtype
+    device = options.device
+    how: dict[str, Any] = {
+        "batch_size": options.batch_size,
+        "dtype": options.dtype,
+        "keep": options.keep,
+    }
 
     def split_of(pixels: np.ndarray) -> ImageSplit:
         return load_split(pixels, labels[rows], paths, np.arange(len(rows)), device)
 
     def blanked(pixels: np.ndarray) -> Predictions:
-        return predict(model, split_of(pixels), classes, batch_size=size, dtype=dtype)
+        return predict(model, split_of(pixels), classes, **how)
 
     images = data.pixels[rows]
     predictions, features = predict_with_features(
-        model, split_of(images), classes, batch_size=size, dtype=dtype, views=options.settings.views
+        model, split_of(images), classes, views=options.settings.views, **how
     )
     if fitted:
         temperature = fitted.decisions.temperature

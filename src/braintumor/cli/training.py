@@ -90,5 +90,6 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
             batch_size=2 * work.recipe.train.batch_size,
             prevalence=work.settings["decision"]["prevalence"],
             settings=typed(EvalSettings, work.settings["eval"], "eval"),
+            keep=work.keeps_summaries(),
         ),
     )

@@ -61,11 +61,27 @@ class Work:
         """How many numbers the model has to learn."""
         return sum(p.numel() for p in self.model.parameters())
 
+    def keeps_summaries(self) -> bool:
+        """Whether what the backbone gives of evaluated images is worth keeping."""
+        return keeps_summaries(self.settings, self.device)
+
     def renewed(self) -> Work:
         """The same with the model as it was before any training."""
         size = self.data.pixels.shape[1]
         model = _build(self.settings, len(self.data.classes), size, self.recipe.train, self.device)
         return dataclasses.replace(self, model=model)
+
+
+def keeps_summaries(settings: Settings, device: torch.device) -> bool:
+    """Whether other runs can use what the backbone gives of evaluated images (see Readout).
+
+    So it is when no phase trained the backbone and the run keeps features. Not on a GPU, which
+    computes them about as fast as a disk gives them.
+    """
+    phases = settings["train"]["phases"]
+    is_untrained = all(phase["trainable"] in ("head", 0) for phase in phases)
+    views = settings.get("features", {}).get("views", 0)
+    return device.type == "cpu" and is_untrained and views > 0
 
 
 def prepare(settings: Settings, data_name: str) -> Work:

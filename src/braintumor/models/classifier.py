@@ -15,6 +15,7 @@ from braintumor.errors import ConfigError
 from braintumor.models import head as head_module
 from braintumor.models.attention import build_attention
 from braintumor.models.backbones import Backbone, build_backbone
+from braintumor.models.folding import fold_batch_norm
 
 # B batch, S side of the picture, C channels, h w height and width of the map, K classes
 
@@ -46,6 +47,7 @@ class Classifier(nn.Module):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
         self._open_stages = len(backbone.stages)
         self.pools_at_once = isinstance(attention, nn.Identity)
+        self._resting: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -66,7 +68,7 @@ class Classifier(nn.Module):
             if self.training and len(x_B3SS) == 1:
                 with _running_statistics(self.backbone):
                     return self.backbone(x_B3SS)
-            return self.backbone(x_B3SS)
+            return self._resting[0](x_B3SS) if self._resting else self.backbone(x_B3SS)
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_frozen` gave."""
@@ -79,6 +81,24 @@ class Classifier(nn.Module):
     def is_backbone_frozen(self) -> bool:
         """Whether nothing of the backbone is trained, so that its output may be kept."""
         return self._open_stages == 0
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Within, the backbone's weights may not change, and it computes faster (folding.py).
+
+        For many images without gradients; the answers are the same up to rounding. Does nothing
+        while any of it is in training mode, within another, and where the model is compiled.
+        """
+        in_training = any(module.training for module in self.backbone.modules())
+        if in_training or self._resting or self._compiled_call_impl is not None:
+            yield
+            return
+        folded = fold_batch_norm(self.backbone)
+        self._resting = () if folded is None else (folded,)
+        try:
+            yield
+        finally:
+            self._resting = ()
 
     def forward_frozen(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.

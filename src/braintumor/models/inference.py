@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from braintumor.models.classifier import Classifier
 
 
 class Images(Protocol):
@@ -39,5 +42,6 @@ def logits_of(
     # a model without parameters is wherever its input is
     first = next(model.parameters(), None)
     device, of = images.device if first is None else first.device, forward or model
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    resting = model.at_rest() if isinstance(model, Classifier) else nullcontext()
+    with resting, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])

@@ -10,9 +10,10 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,10 +30,16 @@ from braintumor.runtime import mix_seed
 
 log = logging.getLogger(__name__)
 
-_VERSION = 1  # of what the files hold; raise it when features are computed in another way
+_VERSION = 2  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
 _MOST_BYTES = 40_000_000_000  # of all features in the cache folder
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
+
+
+class ViewOf(Protocol):
+    """Changes pictures (B, C, S, S) of batch `step`; its `str` tells what it does in full."""
+
+    def __call__(self, x: Tensor, step: int, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -50,12 +57,21 @@ class View:
 
 
 class FeatureStore:
-    """The features that one frozen backbone gives. has_computed: whether any were not on disk."""
+    """The features that one frozen backbone gives. has_computed: whether any were not on disk.
+
+    forward: from the model and pictures to features; its name is part of the key.
+    """
 
     def __init__(
-        self, model: Classifier, device: torch.device, dtype: torch.dtype, progress: bool
+        self,
+        model: Classifier,
+        device: torch.device,
+        dtype: torch.dtype,
+        progress: bool,
+        forward: Callable[[Classifier, Tensor], Tensor] = Classifier.forward_frozen,
     ) -> None:
         self.model, self.device, self.dtype, self.progress = model, device, dtype, progress
+        self.forward = forward
         self.has_computed = False
         weights = hashlib.sha256()
         for name, tensor in model.frozen_state().items():
@@ -65,10 +81,10 @@ class FeatureStore:
         pooling = model.settings["head"]["pooling"] if model.pools_at_once else None
         self._key = [
             _VERSION, _BATCH, torch.__version__, device.type, str(dtype), architecture, pooling,
-            weights.hexdigest(),
+            weights.hexdigest(), forward.__qualname__,
         ]  # fmt: skip
 
-    def features(self, images: Tensor | HostImages, digest: str, view: View | None) -> Tensor:
+    def features(self, images: Tensor | HostImages, digest: str, view: ViewOf | None) -> Tensor:
         """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
         key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -78,6 +94,13 @@ class FeatureStore:
             os.utime(path)  # the files used least recently are the first to go
             return known
         self.has_computed = True
+        self.model.eval()
+        with self.model.at_rest():
+            return self._keep(path, images, view)
+
+    def _keep(self, path: Path, images: Tensor | HostImages, view: ViewOf | None) -> Tensor:
+        """Computed, and kept where there is room for it."""
+        known: Tensor | None = None
         parts = self._compute(images, view)
         first = next(parts)
         shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
@@ -90,8 +113,7 @@ class FeatureStore:
         return torch.cat(list(self._compute(images, view))) if known is None else known
 
     @torch.no_grad()
-    def _compute(self, images: Tensor | HostImages, view: View | None) -> Iterator[Tensor]:
-        self.model.eval()
+    def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
         bar = tqdm(
             images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
             disable=None if self.progress else True,
@@ -100,7 +122,7 @@ class FeatureStore:
             x = bring(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                yield self.model.forward_frozen(x).to(self.dtype)
+                yield self.forward(self.model, x).to(self.dtype)
 
 
 def digest_of(images: Tensor | HostImages) -> str:

@@ -9,6 +9,7 @@ import functools
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -65,30 +66,32 @@ def fit(
                 continue
             feed = _open_feed(state, train, val, recipe, augment, epochs, dtype, progress)
             forward: Forward | None = None
-            while state.phase_epoch < epochs and not state.best.should_stop:
-                started = time.perf_counter()
-                bar.set_description(f"epoch {state.epoch + 1}")
-                order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
-                forward = forward or _choose_forward(state, feed, order, recipe, dtype)
-                loss, accuracy = _train_epoch(
-                    state, train, feed, forward, order, recipe, loss_of, dtype, bar
-                )
-                trained = time.perf_counter()
-                figures = feed.validate(state.evaluated)
-                state.epoch += 1
-                state.phase_epoch += 1
-                record = EpochRecord(
-                    epoch=state.epoch,
-                    phase=index + 1,
-                    lr=max(group["lr"] for group in state.optimizer.param_groups),
-                    train_loss=loss,
-                    train_accuracy=accuracy,
-                    images_per_s=images / (trained - started),
-                    seconds=time.perf_counter() - started,
-                    is_best=False,
-                    **figures,
-                )
-                yield _judged(record, state, validated=val is not None)
+            # a frozen backbone stays as it is for the phase
+            with state.model.at_rest() if state.model.is_backbone_frozen else nullcontext():
+                while state.phase_epoch < epochs and not state.best.should_stop:
+                    started = time.perf_counter()
+                    bar.set_description(f"epoch {state.epoch + 1}")
+                    order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
+                    forward = forward or _choose_forward(state, feed, order, recipe, dtype)
+                    loss, accuracy = _train_epoch(
+                        state, train, feed, forward, order, recipe, loss_of, dtype, bar
+                    )
+                    trained = time.perf_counter()
+                    figures = feed.validate(state.evaluated)
+                    state.epoch += 1
+                    state.phase_epoch += 1
+                    record = EpochRecord(
+                        epoch=state.epoch,
+                        phase=index + 1,
+                        lr=max(group["lr"] for group in state.optimizer.param_groups),
+                        train_loss=loss,
+                        train_accuracy=accuracy,
+                        images_per_s=images / (trained - started),
+                        seconds=time.perf_counter() - started,
+                        is_best=False,
+                        **figures,
+                    )
+                    yield _judged(record, state, validated=val is not None)
 
 
 def _train_epoch(

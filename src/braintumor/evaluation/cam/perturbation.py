@@ -37,21 +37,23 @@ def perturbation_curves(
     """
     deletion = np.zeros((len(images), STEPS + 1))
     insertion = np.zeros((len(images), STEPS + 1))
-    for start in range(0, len(images), batch_size):
-        chunk = slice(start, start + batch_size)
-        clear = to_tensor(images[chunk], device).float()
-        blurred = to_tensor(_blur(images[chunk]), device)
-        rank = to_tensor(_ranks(heatmaps[chunk]), device)
-        deletion[chunk, 0] = insertion[chunk, -1] = _probs_of(model, clear, targets[chunk])
-        deletion[chunk, -1] = insertion[chunk, 0] = _probs_of(model, blurred, targets[chunk])
-        for step in range(1, STEPS):
-            is_hot = rank < step / STEPS
-            without, alone = (
-                torch.where(is_hot, blurred, clear),
-                torch.where(is_hot, clear, blurred),
-            )
-            deletion[chunk, step] = _probs_of(model, without, targets[chunk])
-            insertion[chunk, step] = _probs_of(model, alone, targets[chunk])
+    model.eval()
+    with model.at_rest():
+        for start in range(0, len(images), batch_size):
+            chunk = slice(start, start + batch_size)
+            clear = to_tensor(images[chunk], device).float()
+            blurred = to_tensor(_blur(images[chunk]), device)
+            rank = to_tensor(_ranks(heatmaps[chunk]), device)
+            deletion[chunk, 0] = insertion[chunk, -1] = _probs_of(model, clear, targets[chunk])
+            deletion[chunk, -1] = insertion[chunk, 0] = _probs_of(model, blurred, targets[chunk])
+            for step in range(1, STEPS):
+                is_hot = rank < step / STEPS
+                without, alone = (
+                    torch.where(is_hot, blurred, clear),
+                    torch.where(is_hot, clear, blurred),
+                )
+                deletion[chunk, step] = _probs_of(model, without, targets[chunk])
+                insertion[chunk, step] = _probs_of(model, alone, targets[chunk])
     return deletion, insertion
 
 
