@@ -156,7 +156,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     say("--budget", type=float, default=float("inf"), help="seconds; repeats are left out for it")
     say("--workers", type=int, default=cores(), help="of the peers' loaders; the cores")
     say("--lr", type=float, default=1e-3)
-    say("--options", nargs="*", default=[], help="further settings of ours: features.views=4")
+    say("--options", nargs="*", default=[], help="further settings of ours: features.views=4; model.* are for all")
     say("--quick", action="store_true", help="a few images, to see that everything runs")
     say("--child", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)

@@ -27,7 +27,8 @@ class Job:
     root: the data set as ours reads it.  folder: the same images as train/, val/, test/ with a
     folder a class, for the peers.  weights: a file, or none.
     cache, place: folders for what ours keeps between runs, and for what this job leaves.
-    ckpt: a finished run of ours, for eval.  options: further settings of ours.
+    ckpt: a finished run of ours, for eval.  options: further settings of ours;
+    those of the model, such as model.attention.dim=null, hold for all.
     born: time.time() when the child was started.
     """
 

@@ -50,13 +50,18 @@ class Network(nn.Module):
 
 
 def _section(job: Job) -> dict[str, Any]:
-    """The `model` section of model=<model>_<attention>, read without Hydra."""
+    """The `model` section of model=<model>_<attention> with the job's options, without Hydra."""
     parts = {"backbone": job.model, "attention": job.attention, "head": "default"}
     section = {
         group: yaml.safe_load((config_dir() / "model" / group / f"{name}.yaml").read_text())
         for group, name in parts.items()
     }
     section["backbone"]["weights"] = job.weights
+    for option in job.options:
+        key, _, value = option.partition("=")
+        if key.startswith("model."):
+            _, group, name = key.split(".")
+            section[group][name] = yaml.safe_load(value)
     return section
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from braintumor.errors import ConfigError
 from braintumor.models.attention import build_attention
@@ -177,3 +178,80 @@ def test_cbam_with_average_pooling_is_se_then_space() -> None:
 def test_wrong_options_get_an_answer(changed: dict[str, Any], answer: str) -> None:
     with pytest.raises(ConfigError, match=answer):
         build_attention(changed, 64)
+
+
+AVERAGED = [
+    ("se", {}),
+    ("cbam", {}),
+    ("cbam", {"channel_pool": "avg", "kernel_px": 3}),
+    ("mhsa", {}),
+    ("mhsa", {"residual": False, "norm": False, "position": "none", "dim": None}),
+    ("mhsa", {"head_dim": "channels", "dim": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), AVERAGED, ids=[f"{n}-{i}" for i, (n, _) in enumerate(AVERAGED)]
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_average_alone_is_that_of_the_map_and_so_are_its_gradients(
+    name: str, changes: dict[str, Any], channels_last: bool
+) -> None:
+    torch.manual_seed(0)
+    module: Any = build_attention(options(name, **changes), 32).double()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(3, 32, 4, 5, dtype=torch.float64)
+    if channels_last:
+        x = x.to(memory_format=torch.channels_last)
+    x.requires_grad_()
+    weights = torch.randn(3, 32)
+
+    def gradients(y_BC: torch.Tensor) -> list[torch.Tensor]:
+        return list(torch.autograd.grad((y_BC * weights).sum(), [x, *module.parameters()]))
+
+    of_map, alone = module(x).mean(dim=(2, 3)), module.averaged(x)
+    torch.testing.assert_close(alone, of_map)
+    for got, expected in zip(gradients(alone), gradients(of_map), strict=True):
+        torch.testing.assert_close(got, expected)
+    if getattr(module, "of_average", False):
+        torch.testing.assert_close(module.averaged(x.mean(dim=(2, 3))), of_map)
+
+
+@pytest.mark.parametrize("cells", ["many", "few"])
+def test_mhsa_makes_the_map_where_that_is_cheaper_or_has_noise(
+    cells: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = build_attention(options("mhsa", noise=0.1), 16)
+    x = torch.randn(2, 16, 25, 20) if cells == "many" else torch.randn(2, 16, 3, 3)
+    module.train(cells == "few")
+    torch.manual_seed(1)
+    expected = module(x).mean(dim=(2, 3))
+    torch.manual_seed(1)
+    torch.testing.assert_close(module.averaged(x), expected, atol=0, rtol=0)
+
+
+def test_dropout_of_attention_is_the_same_in_the_mean_of_many() -> None:
+    torch.manual_seed(0)
+    module: Any = plain_mhsa(8, heads=2, dropout=0.5).train()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    x = torch.randn(1, 8, 3, 3).expand(4000, -1, -1, -1)
+    of_map, alone = module(x).mean(dim=(2, 3)), module.averaged(x)
+    error = 4 * of_map.std(dim=0) / 4000**0.5
+    assert ((of_map.mean(dim=0) - alone.mean(dim=0)).abs() < 1.5 * error).all()
+    torch.testing.assert_close(of_map.std(dim=0), alone.std(dim=0), rtol=0.1, atol=0)
+
+
+def test_features_that_need_no_gradient_cause_none_in_front_of_the_projection() -> None:
+    """Queries, keys and values of frozen features: two products of matrices a step, not three."""
+    module: Any = build_attention(options("mhsa"), 64)
+    x = torch.randn(2, 64, 4, 4)
+    with FlopCounterMode(display=False) as frozen:
+        module.averaged(x).sum().backward()
+    with FlopCounterMode(display=False) as trained:
+        module.averaged(x.requires_grad_()).sum().backward()
+    with FlopCounterMode(display=False) as of_map:
+        module(x).mean(dim=(2, 3)).sum().backward()
+    assert frozen.get_total_flops() < 0.85 * trained.get_total_flops()
+    assert trained.get_total_flops() < 0.85 * of_map.get_total_flops()

@@ -226,3 +226,20 @@ def test_settings_rebuild_the_same_model_without_its_weights_file(tmp_path: Path
 def test_flatten_fits_the_map_of_the_picture_size() -> None:
     model = make("cnn", size=80, pooling="flatten")
     assert model(images(model)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max", "avgmax"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_the_way_to_the_logits_may_be_short_but_leads_there(attention: str, pooling: str) -> None:
+    model = make("cnn", attention, pooling=pooling).eval()
+    for parameter in model.attention.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = images(model)
+    with torch.no_grad():
+        map_BChw = model.forward_features(x)
+        expected = model.head(model.attention(map_BChw))
+        torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
+        frozen = model.forward_frozen(x)
+        torch.testing.assert_close(model.forward_head(frozen), expected, rtol=1e-4, atol=1e-5)
+    is_pooled = attention == "none" or (attention, pooling) == ("se", "avg")
+    assert frozen.ndim == (2 if is_pooled else 4)

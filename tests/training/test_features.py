@@ -108,16 +108,23 @@ def test_no_more_views_than_epochs() -> None:
 def test_every_picture_goes_through_its_views_in_turn() -> None:
     feed = open_feed(build(), LIGHT)
     everything = torch.arange(len(TRAIN))
-    epochs = [feed.batch(everything, epoch, 0)[0] for epoch in range(6)]
-    stacked = torch.stack(feed.views)
+    shown: list[dict[int, int]] = []  # of each epoch: image -> view
+    for epoch in range(6):
+        x, _, labels = feed.batch(everything, epoch, 0)
+        places = [(v, i) for row in x for v in range(3) for i in row_of(feed.views[v], row)]
+        shown.append({image: view for view, image in places})
+        assert sorted(shown[-1]) == everything.tolist(), "every picture once"
+        images = [image for _, image in places]
+        assert torch.equal(labels, TRAIN.labels[images]), "with its own label"
     for image in range(len(TRAIN)):
-        views = [
-            next(v for v in range(3) if torch.equal(stacked[v, image], epoch[image]))
-            for epoch in epochs
-        ]
-        assert views == [(views[0] + epoch) % 3 for epoch in range(6)]
-    assert len(set(feed.first_view.tolist())) == 3, "an epoch mixes the views"
-    assert torch.equal(feed.batch(everything[:7], 2, 0)[1], TRAIN.labels[:7])
+        first = shown[0][image]
+        assert [epoch[image] for epoch in shown] == [(first + e) % 3 for e in range(6)]
+    assert len(set(shown[0].values())) == 3, "an epoch mixes the views"
+    assert torch.equal(feed.batch(everything[:7], 2, 0)[1].sort()[0], TRAIN.labels[:7].sort()[0])
+
+
+def row_of(features: torch.Tensor, row: torch.Tensor) -> list[int]:
+    return (features == row).flatten(1).all(dim=1).nonzero()[:, 0].tolist()
 
 
 def test_a_view_is_the_augmented_picture_of_its_own_draw() -> None:

@@ -18,10 +18,15 @@ def run(settings: Settings, job: Job) -> None:
 
     keep_big_blocks()  # before torch allocates, so before what imports it
     from braintumor.cli.parts import is_repeated
-    from braintumor.cli.repeats import train_repeats
-    from braintumor.cli.training import train_and_evaluate
 
-    (train_repeats if is_repeated(settings) else train_and_evaluate)(settings, job)
+    if is_repeated(settings):
+        from braintumor.cli.repeats import train_repeats
+
+        train_repeats(settings, job)
+    else:
+        from braintumor.cli.training import train_and_evaluate
+
+        train_and_evaluate(settings, job)
 
 
 def after_sweep(folder: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -127,10 +128,11 @@ def _search(prints: Prints) -> tuple[np.ndarray, pd.DataFrame]:
 
 def _all_pairs(sha256: np.ndarray, prints: Prints, near: pd.DataFrame) -> pd.DataFrame:
     """Near pairs extended to all images of the same pixels, and those images among themselves."""
-    by_pixels = pd.Series(np.arange(len(sha256))).groupby(prints.pixel_sha256, sort=False)
-    alike = {int(rows.iloc[0]): rows.to_numpy() for _, rows in by_pixels}
+    alike = _alike(prints.pixel_sha256)
     blocks = [
-        _among(rows) for first, rows in alike.items() if "blank" not in prints.oddities[first]
+        _among(rows)
+        for first, rows in alike.items()
+        if len(rows) > 1 and "blank" not in prints.oddities[first]
     ]
     same = np.concatenate([np.empty((0, 2), np.int64), *blocks])
     exact = pd.DataFrame({"a": same[:, 0], "b": same[:, 1]})
@@ -148,6 +150,16 @@ def _all_pairs(sha256: np.ndarray, prints: Prints, near: pd.DataFrame) -> pd.Dat
     )
     table = table.astype({"a": "int64", "b": "int64", "kind": "str", "correlation": "float64"})
     return table.sort_values(["a", "b"]).reset_index(drop=True)
+
+
+def _alike(pixel_sha256: np.ndarray) -> dict[int, np.ndarray]:
+    """Rows of images with the same pixels, by the first of them: all N rows, ascending."""
+    _, first, which = np.unique(pixel_sha256, return_index=True, return_inverse=True)
+    order = np.argsort(which, kind="stable")
+    sets = np.split(order, np.cumsum(np.bincount(which))[:-1])
+    return {
+        row: sets[number] for number, row in sorted(enumerate(first.tolist()), key=itemgetter(1))
+    }
 
 
 def _among(rows: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from braintumor.errors import DataError
 from braintumor.runtime import mix_seed
@@ -23,6 +22,8 @@ def divide(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> np.nda
     tested two others must be left, to train and to validate.
     Source: scikit-learn's StratifiedKFold and StratifiedGroupKFold.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second
+
     _refuse_too_few(labels, units, folds)
     # both take ties in the order of units, so that order is drawn from the seed;
     # ascii, since names of files may hold bytes that are no UTF-8

@@ -23,7 +23,7 @@ from braintumor.evaluation.plots.floors import draw_floors
 from braintumor.evaluation.plots.overlay import overlay
 from braintumor.evaluation.plots.precision_recall import draw_precision_recall
 from braintumor.evaluation.plots.roc import draw_roc
-from braintumor.evaluation.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.evaluation.plots.style import DARK, LIGHT, PNG_EFFORT, Theme, to_png
 from braintumor.evaluation.report.render import Chart, Example
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
@@ -117,7 +117,7 @@ def write_examples(
     overlays = {i: overlay(images[i], heatmap) for i, heatmap in heatmaps.items()}
     for i, picture in overlays.items():
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG")
+        Image.fromarray(picture).save(buffer, "PNG", compress_level=PNG_EFFORT)
         # The index and nothing of the class or file: those names belong to strangers.
         write_atomic(new / "cam" / f"{i:05d}.png", buffer.getvalue())
     return [Example(i, images[i], overlays.get(i)) for i in indices]

@@ -19,15 +19,15 @@ from torch import Tensor
 from braintumor.data.loader import HostImages
 from braintumor.models.classifier import Classifier
 from braintumor.models.inference import logits_of
-from braintumor.training.feature_store import FeatureStore, ViewOf, digest_of
+from braintumor.training.feature_store import FeatureStore, ViewOf, as_features, digest_of
 
 
 @dataclass(frozen=True, eq=False)
 class Readout:
     """The images of one split, read as often as needed, batch by batch, in evaluation mode.
 
-    A summary is the backbone's map (B, C, h, w) or, without attention, which looks at nothing
-    else, the pooled map and its two halves side by side: (B, pooled + 2 * C).
+    A summary is the backbone's map (B, C, h, w) or, where the head asks for the pooled map only,
+    that and the two halves side by side: (B, pooled + 2 * C).
     keep: summaries are kept on disk. Only for a backbone that was never trained, or every run
     would leave some that no other one asks for.
     """
@@ -43,7 +43,11 @@ class Readout:
         how = {"batch_size": self.batch_size, "dtype": self.dtype}
         if self.keep:
             kept = self._store.features(self.images, self._digest, view)
-            return logits_of(self.model, kept, forward=of, **how)  # type: ignore[arg-type]
+
+            def from_kept(rows: Tensor) -> Tensor:
+                return of(as_features(rows))
+
+            return logits_of(self.model, kept, forward=from_kept, **how)  # type: ignore[arg-type]
 
         def from_pictures(x: Tensor) -> Tensor:
             return of(summarise(self.model, view(x, 0) if view else x))

@@ -46,7 +46,11 @@ class Classifier(nn.Module):
         for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
         self._open_stages = len(backbone.stages)
-        self.pools_at_once = isinstance(attention, nn.Identity)
+        is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
+        self._averages = is_average and hasattr(attention, "averaged")
+        self.pools_at_once = isinstance(attention, nn.Identity) or (
+            self._averages and getattr(attention, "of_average", False)
+        )
         self._resting: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
     @property
@@ -72,10 +76,11 @@ class Classifier(nn.Module):
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_frozen` gave."""
+        attend: Any = self.attention.averaged if self._averages else self.attention
         if self.training and len(features_BChw) == 1:
             with _running_statistics(self.head):
-                return self.head(self.attention(features_BChw)).float()
-        return self.head(self.attention(features_BChw)).float()
+                return self.head(attend(features_BChw)).float()
+        return self.head(attend(features_BChw)).float()
 
     @property
     def is_backbone_frozen(self) -> bool:
@@ -103,8 +108,9 @@ class Classifier(nn.Module):
     def forward_frozen(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
 
-        The backbone's map (B, C, h, w); without attention what the head pools of it, (B, C) for
-        pooling=avg, which is h*w times smaller. `forward_head` takes either.
+        The backbone's map (B, C, h, w); where no more is asked for (no attention, or se before
+        average pooling), what the head pools of it, such as (B, C), h*w times smaller.
+        `forward_head` takes either.
         """
         features_BChw = self.forward_features(x_BcSS)
         return self.head[0](features_BChw) if self.pools_at_once else features_BChw

@@ -1,6 +1,7 @@
 """Features of a frozen backbone by what they depend on: on disk, or computed now and kept there."""
 
-# N images, F shape of one image's features: (C, h, w), or (C,) where they are pooled
+# N images, B batch, F shape of one image's features as they are kept: (h, w, C), the order in
+# which reductions are fast, or (C,) where they are pooled
 
 from __future__ import annotations
 
@@ -122,7 +123,7 @@ class FeatureStore:
             x = bring(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                yield self.forward(self.model, x).to(self.dtype)
+                yield _as_rows(self.forward(self.model, x).to(self.dtype))
 
 
 def digest_of(images: Tensor | HostImages) -> str:
@@ -131,6 +132,16 @@ def digest_of(images: Tensor | HostImages) -> str:
     for batch in images.split(_BATCH):
         pixels.update(_bytes_of(batch))
     return pixels.hexdigest()
+
+
+def _as_rows(features: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, h, w, C); pooled features stay."""
+    return features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+
+
+def as_features(rows: Tensor) -> Tensor:
+    """What was kept as the model gave it, without a copy: (B, h, w, C) -> (B, C, h, w)."""
+    return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

@@ -7,7 +7,7 @@ Features are kept on disk under what they depend on (weights, pictures, draws, p
 that a sweep over heads, losses and learning rates computes them once.
 """
 
-# N images, B batch, F shape of one image's features: (C, h, w), or (C,) where they are pooled
+# N images, B batch, F shape of one image's features as kept: (h, w, C), or (C,) where pooled
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from braintumor.data.loader import ImageSplit, bring, is_too_large
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
-from braintumor.training.feature_store import FeatureStore, View, digest_of
+from braintumor.training.feature_store import FeatureStore, View, as_features, digest_of
 from braintumor.training.validate import validate
 
 log = logging.getLogger(__name__)
@@ -66,26 +66,36 @@ class FeatureFeed:
         return self.views[0].device
 
     def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        device = self.labels.device
-        labels_B = self.labels[index_B.to(device, non_blocking=True)]
-        return bring(self._features(index_B, epoch), device), labels_B, labels_B
+        """Every picture goes through its views in turn, an epoch each.
 
-    def _features(self, index_B: Tensor, epoch: int) -> Tensor:
-        """Every picture goes through its views in turn, an epoch each."""
+        The pictures come by view, so that each is copied once.
+        """
         view_B = (self.first_view[index_B] + epoch) % self.count
         if len(self.views) == 1:
-            return self.views[0].index_select(0, view_B * len(self.labels) + index_B)
+            x = self.views[0].index_select(0, view_B * len(self.labels) + index_B)
+        else:
+            index_B = index_B[view_B.argsort(stable=True)]
+            x = self._gathered(index_B, view_B.bincount(minlength=self.count).tolist())
+        device = self.labels.device
+        labels_B = self.labels[index_B.to(device, non_blocking=True)]
+        return bring(x, device), labels_B, labels_B
+
+    def _gathered(self, index_B: Tensor, counts: list[int]) -> Tensor:
+        """Features (B, F): of the first counts[0] pictures the first view, and so on."""
         x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
-        for number, features in enumerate(self.views):
-            chosen_B = view_B == number
-            x[chosen_B] = features.index_select(0, index_B[chosen_B])
+        parts = zip(self.views, index_B.split(counts), x.split(counts), strict=True)
+        for features, wanted, place in parts:
+            torch.index_select(features, 0, wanted, out=place)
         return x
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
-        return model.forward_head(x)
+        return model.forward_head(as_features(x))
 
     def validate(self, model: Classifier) -> dict[str, float]:
-        return validate(model, self.val, self.batch_size, self.dtype, model.forward_head)
+        def forward(x: Tensor) -> Tensor:
+            return self.forward(model, x)
+
+        return validate(model, self.val, self.batch_size, self.dtype, forward)
 
 
 def keeps_features(model: Classifier, augment: Augment, settings: FeatureSettings) -> bool:

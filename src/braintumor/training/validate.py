@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 from torch import Tensor, nn
 
 from braintumor.data.loader import ImageSplit
@@ -28,6 +27,9 @@ def validate(
     val_auroc is macro, one class against the rest; NaN when validation lacks a class. Without
     validation all are NaN.  forward: the part of the model that takes `val.images`, else all.
     """
+    # imported here, or the first step would wait for it
+    from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+
     if val is None:
         return dict.fromkeys(FIGURES, math.nan)
     # validation keeps no activations, so it can take larger batches than training

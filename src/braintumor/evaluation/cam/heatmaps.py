@@ -128,4 +128,5 @@ class _FromFeatures(nn.Module):
         self.features = nn.Identity()  # a place to observe the map before attention
 
     def forward(self, features_BChw: torch.Tensor) -> torch.Tensor:
-        return self.model.forward_head(self.features(features_BChw))
+        # the map itself, of which `forward_head` may take a shorter way
+        return self.model.head(self.model.attention(self.features(features_BChw))).float()

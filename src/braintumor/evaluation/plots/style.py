@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 DPI = 150
+PNG_EFFORT = 4  # of 9: drawings as small as with 6, photographs a tenth larger, in half the time
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def to_png(figure: Figure, theme: Theme = LIGHT) -> bytes:
     with using(theme):
         FigureCanvasAgg(figure)
         # No date and no version: the same figure gives the same bytes.
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        how = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": PNG_EFFORT}}
+        figure.savefig(buffer, format="png", **how)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

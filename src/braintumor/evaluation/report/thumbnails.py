@@ -9,6 +9,7 @@ from PIL import Image
 
 from braintumor.evaluation.report.inline import webp
 from braintumor.records import Predictions
+from braintumor.runtime import in_threads
 
 # M images evaluated, S image size px
 
@@ -41,8 +42,9 @@ def make_thumbnails(images: np.ndarray, order: Sequence[int], budget: int) -> li
         return thumbnails
     side_px, quality = _finest(images, chosen, budget)
     left = budget
-    for i in chosen:
-        text = _thumbnail(images[i], side_px, quality)
+    # Pillow releases the GIL
+    texts = in_threads(lambda i: _thumbnail(images[i], side_px, quality), chosen)
+    for i, text in zip(chosen, texts, strict=True):
         left -= len(text)
         if left < 0:
             break

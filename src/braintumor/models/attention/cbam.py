@@ -7,7 +7,7 @@ With channel_pool="avg" the first half is squeeze-and-excitation, and the whole 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -28,11 +28,15 @@ class ChannelAttention(nn.Module):
         )
         self.use_max = use_max
 
-    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
-        score_BC = self.mlp(x_BChw.mean(dim=(2, 3)))
+    def gate(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        """In (0, 1): (B, C)."""
+        score_BC: torch.Tensor = self.mlp(x_BChw.mean(dim=(2, 3)))
         if self.use_max:
             score_BC = score_BC + self.mlp(x_BChw.amax(dim=(2, 3)))
-        return x_BChw * score_BC.sigmoid()[:, :, None, None]
+        return score_BC.sigmoid()
+
+    def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        return x_BChw * self.gate(x_BChw)[:, :, None, None]
 
 
 class SpatialAttention(nn.Module):
@@ -51,6 +55,30 @@ class SpatialAttention(nn.Module):
         return x_BChw * self.conv(summary_B2hw).sigmoid()
 
 
+class CBAM(nn.Sequential):
+    """Channels, then positions: float (B, C, h, w) -> (B, C, h, w)."""
+
+    def __init__(self, channels: ChannelAttention, positions: SpatialAttention) -> None:
+        super().__init__(channels, positions)
+
+    def averaged(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        """Mean over the cells of `forward`, without the two gated maps: (B, C).
+
+        Means are products of matrices; of the greatest channel at a cell only its place is
+        looked for in the gated map, which then needs no gradient.
+        """
+        channels, positions = cast(ChannelAttention, self[0]), cast(SpatialAttention, self[1])
+        gate_BC = channels.gate(x_BChw)
+        x_BCN, gate_BC1 = x_BChw.flatten(2), gate_BC[:, :, None]
+        mean_B1N = gate_BC1.mT @ x_BCN / x_BCN.shape[1]
+        with torch.no_grad():
+            greatest_B1N = (x_BCN * gate_BC1).argmax(dim=1, keepdim=True)
+        max_B1N = x_BCN.gather(1, greatest_B1N) * gate_BC.gather(1, greatest_B1N[:, 0])[:, None]
+        summary_B2N = torch.cat([mean_B1N, max_B1N.to(mean_B1N.dtype)], dim=1)
+        place_B1hw = positions.conv(summary_B2N.unflatten(2, x_BChw.shape[2:])).sigmoid()
+        return (x_BCN @ place_B1hw.flatten(2).mT)[:, :, 0] / x_BCN.shape[2] * gate_BC
+
+
 def build(
     channels: int, *, reduction: int, kernel_px: int, channel_pool: Literal["avg", "avgmax"]
 ) -> nn.Module:
@@ -64,7 +92,7 @@ def build(
             "give 7 or 3"
         )
     hidden = hidden_width(channels, reduction, "model.attention.reduction")
-    return nn.Sequential(
+    return CBAM(
         ChannelAttention(channels, hidden, use_max=channel_pool == "avgmax"),
         SpatialAttention(kernel_px),
     )

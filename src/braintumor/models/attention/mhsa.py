@@ -18,6 +18,8 @@ from braintumor.models.noise import GaussianNoise, check_rate, check_std
 
 # B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
 
+_MOST_CELLS = 400  # beyond, N x N weights are more than the arithmetic that they spare
+
 
 class SelfAttention(nn.Module):
     """x + Attention(LayerNorm(x) + positions): float (B, C, h, w) -> (B, C, h, w).
@@ -53,11 +55,8 @@ class SelfAttention(nn.Module):
 
     def queries_keys_values(self, x_BChw: torch.Tensor) -> torch.Tensor:
         """What attention weighs, of the cells of the map as tokens: (3, B, H, N, d)."""
-        height, width = x_BChw.shape[2:]
-        tokens_BNC = self.norm(x_BChw.flatten(2).transpose(1, 2))
-        if self.sine:
-            tokens_BNC = tokens_BNC + sine_positions(height, width, tokens_BNC)
-        return self.qkv(tokens_BNC).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        projected = self._project(*self._tokens(x_BChw), parts=3)
+        return projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
         height, width = x_BChw.shape[2:]
@@ -68,6 +67,58 @@ class SelfAttention(nn.Module):
         y_BNC = self.out(mixed_BHNd.transpose(1, 2).flatten(2))
         y_BChw = y_BNC.transpose(1, 2).unflatten(2, (height, width))
         return self.noise(x_BChw + y_BChw if self.residual else y_BChw)
+
+    def averaged(self, x_BChw: torch.Tensor) -> torch.Tensor:
+        """Mean over the cells of `forward`, for a third of its arithmetic: (B, C).
+
+        Values and output are linear in the tokens. So the tokens are averaged first, each by the
+        attention that it receives from all others, and one vector a head goes through both.
+        """
+        is_noisy = self.training and self.noise.std > 0
+        if is_noisy or x_BChw.shape[2] * x_BChw.shape[3] > _MOST_CELLS:
+            return self(x_BChw).mean(dim=(2, 3))
+        tokens_BNC, shift_NC = self._tokens(x_BChw)
+        projected = self._project(tokens_BNC, shift_NC, parts=2)
+        q_BHNd, k_BHNd = projected.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        weights_BHNN = (q_BHNd * q_BHNd.shape[-1] ** -0.5 @ k_BHNd.mT).softmax(dim=-1)
+        received_BHN = F.dropout(weights_BHNN, self.dropout, self.training).mean(dim=2)
+        mixed_BHC = received_BHN @ tokens_BNC * self._scale + received_BHN @ shift_NC
+        width = len(self.qkv.weight) // 3
+        weight_HdC = self.qkv.weight[2 * width :].unflatten(0, (self.heads, -1))
+        bias_Hd = self.qkv.bias[2 * width :].unflatten(0, (self.heads, -1))
+        share_BH1 = received_BHN.sum(dim=2, keepdim=True)  # 1, but for dropout
+        value_BHd = torch.einsum("bhc,hdc->bhd", mixed_BHC, weight_HdC) + share_BH1 * bias_Hd
+        y_BC = self.out(value_BHd.flatten(1))
+        return x_BChw.mean(dim=(2, 3)) + y_BC if self.residual else y_BC
+
+    def _tokens(self, x_BChw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (B, N, C) and a shift (N, C): attention is over tokens * scale + shift.
+
+        The scale and shift of the norm are learned, and here apart from the tokens: those of a
+        frozen backbone then need no gradient, which would be a quarter of the arithmetic.
+        """
+        tokens_BNC = x_BChw.flatten(2).transpose(1, 2)
+        shift_NC = tokens_BNC.new_zeros(tokens_BNC.shape[1:])
+        if isinstance(self.norm, nn.LayerNorm):
+            tokens_BNC = F.layer_norm(tokens_BNC, self.norm.normalized_shape, eps=self.norm.eps)
+            shift_NC = shift_NC + self.norm.bias
+        if self.sine:
+            height, width = x_BChw.shape[2:]
+            shift_NC = shift_NC + sine_positions(height, width, tokens_BNC)
+        return tokens_BNC, shift_NC
+
+    def _project(
+        self, tokens_BNC: torch.Tensor, shift_NC: torch.Tensor, parts: int
+    ) -> torch.Tensor:
+        """The first `parts` of queries, keys, values: (B, N, parts * H * d)."""
+        rows = parts * (len(self.qkv.weight) // 3)
+        weight, bias = self.qkv.weight[:rows], self.qkv.bias[:rows]
+        return F.linear(tokens_BNC, weight * self._scale) + F.linear(shift_NC, weight, bias)
+
+    @property
+    def _scale(self) -> torch.Tensor | float:
+        """Of the norm: (C,)."""
+        return self.norm.weight if isinstance(self.norm, nn.LayerNorm) else 1.0
 
 
 def sine_positions(height: int, width: int, like_BNC: torch.Tensor) -> torch.Tensor:
