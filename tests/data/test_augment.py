@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from braintumor.data.augment import Augment, AugmentSettings
+from braintumor.data.augment import Augment, AugmentSettings, _grid
 
 OFF = AugmentSettings(
     horizontal_flip=0, vertical_flip=0, rotation_deg=0, shift=0, zoom=0, brightness=0,
@@ -111,3 +112,10 @@ def test_mixup_blends_labels_as_it_blends_pictures() -> None:
     torch.testing.assert_close(mixed[:, 0, 0, 0], target @ torch.tensor([0.0, 100.0, 200.0]))
     assert (target.argmax(dim=1) == y).all()
     assert (target.max(dim=1).values < 1).any()
+
+
+@pytest.mark.parametrize("side_px", [5, 64])
+def test_the_grid_of_an_affine_map_is_that_of_torch(side_px: int) -> None:
+    theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    expected = F.affine_grid(theta, [3, 1, side_px, side_px], align_corners=False)
+    torch.testing.assert_close(_grid(theta, side_px), expected, rtol=1e-5, atol=1e-5)

@@ -105,9 +105,24 @@ def _draw_affine(s: AugmentSettings, count: int, generator: torch.Generator) -> 
 
 
 def _resample(x: Tensor, theta_B23: Tensor) -> Tensor:
-    grid_BSS2 = F.affine_grid(theta_B23, list(x.shape), align_corners=False)
+    grid_BSS2 = _grid(theta_B23, x.shape[-1])
     # zeros: outside the picture there is air, and air is black in MRI
     return F.grid_sample(x, grid_BSS2, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _grid(theta_B23: Tensor, side_px: int) -> Tensor:
+    """F.affine_grid for squares: (B, S, S, 2).
+
+    That one multiplies every place by its matrix: on a CPU 80 % of the whole augmentation. Here
+    each coordinate is the sum of a part by column and a part by row.
+    """
+    place_S = (2 * torch.arange(side_px, device=theta_B23.device) + 1) / side_px - 1
+    by_column_B2S = theta_B23[:, :, :1] * place_S
+    by_row_B2S = theta_B23[:, :, 1:2] * place_S + theta_B23[:, :, 2:]
+    grid_BSS2 = theta_B23.new_empty((len(theta_B23), side_px, side_px, 2))
+    for k in range(2):
+        torch.add(by_column_B2S[:, k, None], by_row_B2S[:, k, :, None], out=grid_BSS2[..., k])
+    return grid_BSS2
 
 
 def _change_intensity(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
