@@ -19,7 +19,7 @@ budget gets short repeats are left out, never rows, and the record says so:
 
 Ours needs its dependencies of pyproject.toml; a peer that is not installed is named as absent. A
 folder for the peers alone (and on a machine without an index, carried there with what ours lacks
-there, such as hydra-core, omegaconf, antlr4-python3-runtime, imagehash and grad-cam):
+there, such as hydra-core, omegaconf, antlr4-python3-runtime and grad-cam):
 
     uv pip install --target peers --no-deps lightning pytorch-lightning torchmetrics \
         lightning-utilities fastai fastcore 'fastprogress<1.1' fastdownload fasttransform \
@@ -156,7 +156,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     say("--budget", type=float, default=float("inf"), help="seconds; repeats are left out for it")
     say("--workers", type=int, default=cores(), help="of the peers' loaders; the cores")
     say("--lr", type=float, default=1e-3)
-    say("--options", nargs="*", default=[], help="further settings of ours: features.views=4; model.* are for all")
+    options = "further settings of ours: features.views=4; those of model.* are for all"
+    say("--options", nargs="*", default=[], help=options)
     say("--quick", action="store_true", help="a few images, to see that everything runs")
     say("--child", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)

