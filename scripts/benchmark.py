@@ -36,7 +36,7 @@ import json
 import signal
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def _measure(asked: argparse.Namespace, work: Path, launch: schedule.Launch) -> 
     )
     base = _base(asked, root, work)
     if "evaluation" in asked.rows and "ours" in present:
-        _leave_a_checkpoint(base, measurements, launch)
+        _leave_a_checkpoint(base, launch)
     record: dict[str, Any] = {
         "model": asked.model, "px": asked.px, "batch_size": asked.batch, "device": asked.device,
         "precision": "bf16 autocast" if asked.device == "cuda" else "fp32", "lr": asked.lr,
@@ -119,18 +119,18 @@ def _base(asked: argparse.Namespace, root: Path, work: Path) -> Job:
         contestant="", kind="", attention="none", model=asked.model, px=asked.px,
         batch_size=asked.batch, epochs=0, lr=asked.lr, device=asked.device, workers=asked.workers,
         root=str(root), folder=str(work / "folder"), limit=asked.limit, weights=asked.weights,
-        cache="", place=str(work), ckpt=str(work / "frozen_none_ours_0" / "run"),
+        cache="", place=str(work), ckpt=str(work / "checkpoint" / "frozen_none_ours_0" / "run"),
         heads=asked.heads, options=tuple(asked.options),
     )  # fmt: skip
 
 
-def _leave_a_checkpoint(
-    base: Job, measurements: list[schedule.Measurement], launch: schedule.Launch
-) -> None:
-    """For the evaluation of ours, where no measurement before it leaves one."""
-    if any(m.what == "frozen/none" for m in measurements):
-        return
+def _leave_a_checkpoint(base: Job, launch: schedule.Launch) -> None:
+    """For the evaluation of ours. With features.views=0 it keeps nothing of the backbone, as if
+    that were trained: a second evaluation runs the network again.
+    """
     first = schedule.Measurement("frozen", "none", ("ours",), {"ours": 1})
+    place, options = str(Path(base.place) / "checkpoint"), (*base.options, "features.views=0")
+    base = replace(base, place=place, options=options)
     schedule.run([first], base, 1, 0, launch, lambda answers, notes: None)
 
 

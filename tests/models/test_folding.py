@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -142,6 +143,16 @@ def test_a_model_at_rest_keeps_its_weights_and_its_answers() -> None:
     torch.testing.assert_close(
         logits_of(model, x, batch_size=4), changed, rtol=1e-4, atol=1e-5
     )  # and so does the next rest
+
+
+def test_a_copy_made_at_rest_follows_its_own_weights() -> None:
+    model = make("cnn").eval()
+    x = images(model, 2)
+    with model.at_rest(), torch.no_grad():
+        copied = copy.deepcopy(model)
+        for norm in norms(copied):
+            norm.bias += 1
+        assert (copied(x) - model(x)).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("trainable", ["all", "last_block"])

@@ -105,6 +105,9 @@ class Classifier(nn.Module):
         finally:
             self._resting = ()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_resting": ()}  # a copy may change, and is not at rest
+
     def forward_frozen(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
 
