@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.loader import ImageSplit
-from braintumor.models.classifier import build_model
+from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.early_stopping import Best, EarlyStoppingSettings
 from braintumor.training.features import FeatureSettings
@@ -84,3 +86,17 @@ def run(
     state: FitState, recipe: Recipe, augment: AugmentSettings = AUGMENT, **more: Any
 ) -> list[EpochRecord]:
     return list(fit(state, TRAIN, VAL, recipe, Augment(augment, CLASSES), **more))
+
+
+def images_through(work: Callable[[], Any]) -> int:
+    """How many pictures go through a backbone during `work()`."""
+    count, forward = 0, Classifier.forward_features
+
+    def counted(self: Classifier, x: torch.Tensor) -> torch.Tensor:
+        nonlocal count
+        count += len(x)
+        return forward(self, x)
+
+    with mock.patch.object(Classifier, "forward_features", counted):
+        work()
+    return count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ import torch
 from braintumor.evaluation.predict import features_of, predict, predict_with_features
 from braintumor.files import cache_dir
 from braintumor.models.classifier import Classifier, build_model
-from small_fit import CLASSES, MODEL, SIDE, TRAIN, VAL
+from braintumor.training.feature_store import FeatureStore, digest_of
+from small_fit import CLASSES, MODEL, SIDE, TRAIN, VAL, images_through
 
 NAMES = tuple("wxyz"[:CLASSES])
 HOW: dict[str, Any] = {"batch_size": 16, "dtype": torch.float32}
@@ -33,20 +33,6 @@ def build(attention: str = "none", head_seed: int = 0, **head: Any) -> Classifie
     for parameter in (*model.attention.parameters(), *model.head.parameters()):
         torch.nn.init.normal_(parameter, std=0.3)
     return model
-
-
-def images_through(work: Any) -> int:
-    """How many pictures go through a backbone during `work()`."""
-    count, forward = 0, Classifier.forward_features
-
-    def counted(self: Classifier, x: torch.Tensor) -> torch.Tensor:
-        nonlocal count
-        count += len(x)
-        return forward(self, x)
-
-    with mock.patch.object(Classifier, "forward_features", counted):
-        work()
-    return count
 
 
 @pytest.mark.parametrize("attention", ["none", "se"])
@@ -83,6 +69,16 @@ def test_other_pictures_other_weights_and_other_pooling_are_read_anew() -> None:
     for model, split in ((build(), TRAIN), (other, VAL), (build(pooling="max"), VAL)):
         before = images_through(lambda m=model, s=split: predict(m, s, NAMES, keep=True, **HOW))
         assert before == len(split)
+
+
+def test_what_training_keeps_of_the_same_pictures_is_another_thing() -> None:
+    model = build()
+    model.set_trainable("head")
+    store = FeatureStore(model, torch.device("cpu"), torch.float32, False)
+    pooled = store.features(VAL.images, digest_of(VAL.images), None)
+    halves = features_of(model, VAL, keep=True, **HOW)
+    np.testing.assert_allclose(halves, features_of(model, VAL, **HOW), rtol=1e-4, atol=1e-5)
+    assert pooled.shape == (len(VAL), model.backbone.channels)
 
 
 def test_nothing_is_kept_unless_asked() -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ from braintumor.training.early_stopping import Best
 from braintumor.training.features import FeatureFeed, FeatureSettings, feature_feed
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, Recipe
-from small_fit import CLASSES, MODEL, NONE, SIDE, TRAIN, VAL, recipe
+from small_fit import CLASSES, MODEL, NONE, SIDE, TRAIN, VAL, images_through, recipe
 
 LIGHT = dataclasses.replace(NONE, horizontal_flip=0.5, rotation_deg=20, shift=0.1, brightness=0.1)
 
@@ -59,20 +58,6 @@ def open_feed(model: Classifier, augment: AugmentSettings, **changes: Any) -> Fe
     return feature_feed(model, images, VAL, Augment(augment, CLASSES), **options)
 
 
-def count_forwards(work: Any) -> int:
-    """How many images go through a backbone during `work()`."""
-    count, forward = 0, Classifier.forward_features
-
-    def counted(self: Classifier, x: torch.Tensor) -> torch.Tensor:
-        nonlocal count
-        count += len(x)
-        return forward(self, x)
-
-    with mock.patch.object(Classifier, "forward_features", counted):
-        work()
-    return count
-
-
 @pytest.mark.parametrize(
     "attention",
     [None, {"name": "se", "reduction": 4}],
@@ -93,11 +78,11 @@ def test_without_augmentation_the_training_is_the_plain_one(
 
 def test_the_backbone_computes_every_view_once() -> None:
     images = len(TRAIN) + len(VAL)
-    with_views = count_forwards(lambda: train(build(), head_only(2, epochs=5), LIGHT))
+    with_views = images_through(lambda: train(build(), head_only(2, epochs=5), LIGHT))
     assert with_views == 2 * len(TRAIN) + len(VAL)
-    again = count_forwards(lambda: train(build({"name": "none"}), head_only(2, epochs=5), LIGHT))
+    again = images_through(lambda: train(build({"name": "none"}), head_only(2, epochs=5), LIGHT))
     assert again == 0, "known from the first training"
-    assert count_forwards(lambda: train(build(), head_only(0, epochs=5), LIGHT)) >= 5 * images
+    assert images_through(lambda: train(build(), head_only(0, epochs=5), LIGHT)) >= 5 * images
 
 
 def test_no_more_views_than_epochs() -> None:
@@ -169,14 +154,14 @@ def test_what_features_depend_on_makes_them_anew(change: str) -> None:
         augment = dataclasses.replace(LIGHT, rotation_deg=21)
     else:
         seed = 2
-    done = count_forwards(lambda: open_feed(model, augment, seed=seed, train=images))
+    done = images_through(lambda: open_feed(model, augment, seed=seed, train=images))
     known = len(VAL) if change in ("images", "draws", "seed") else 0
     assert done == 3 * len(TRAIN) + len(VAL) - known
 
 
 def test_the_same_again_computes_nothing() -> None:
     first = open_feed(build(), LIGHT)
-    assert count_forwards(lambda: open_feed(build(), LIGHT)) == 0
+    assert images_through(lambda: open_feed(build(), LIGHT)) == 0
     again = open_feed(build(), LIGHT)
     assert all(torch.equal(a, b) for a, b in zip(first.views, again.views, strict=True))
 
@@ -253,7 +238,7 @@ def test_a_sweep_over_rates_and_heads_computes_once() -> None:
     torch.manual_seed(0)
     other = build_model(changed, CLASSES, SIDE)
     other.settings["backbone"]["lr_scale"] = 0.1
-    assert count_forwards(lambda: open_feed(other, LIGHT)) == 0
+    assert images_through(lambda: open_feed(other, LIGHT)) == 0
 
 
 def test_a_negative_number_of_views_is_refused() -> None:
