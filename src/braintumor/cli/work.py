@@ -23,7 +23,7 @@ from braintumor.runtime import choose_device, choose_precision, mix_seed
 from braintumor.settings import typed
 from braintumor.training.batch import choose_batch_size
 from braintumor.training.features import FeatureSettings
-from braintumor.training.phases import Recipe, TrainSettings, check_recipe
+from braintumor.training.phases import Phase, Recipe, TrainSettings, check_recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +75,11 @@ class Work:
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     """Whether other runs can use what the backbone gives of evaluated images (see Readout).
 
-    So it is when no phase trained the backbone and the run keeps features. Not on a GPU, which
-    computes them about as fast as a disk gives them.
+    So it is when no phase trained the backbone and the run keeps features. Not on a GPU, where
+    nobody has measured whether a disk gives them faster than the backbone.
     """
-    phases = settings["train"]["phases"]
-    is_untrained = all(phase["trainable"] in ("head", 0) for phase in phases)
+    phases = [typed(Phase, phase, "train.phases") for phase in settings["train"]["phases"]]
+    is_untrained = all(phase.trainable in ("head", 0) for phase in phases)
     views = settings.get("features", {}).get("views", 0)
     return device.type == "cpu" and is_untrained and views > 0
 
