@@ -185,8 +185,10 @@ def _explained(
 
     rows: int (M,), those of the data that the predictions are of.
     """
-    count = max(settings.heatmaps, settings.examples)
-    shown = np.asarray(choose_examples(predictions, count), dtype=np.int64)
+    # of more images the right ones are others, and no example should lack its map
+    counts = (settings.heatmaps, settings.examples)
+    chosen = dict.fromkeys(i for count in counts for i in choose_examples(predictions, count))
+    shown = np.array(list(chosen), dtype=np.int64)
     if not len(shown):
         return {}, None
     some, targets = data.pixels[rows[shown]], predictions.predicted[shown]

@@ -208,3 +208,14 @@ def test_overlay_covers_at_most_seven_tenths_of_the_slice():
 def test_overlay_takes_colour_images_and_bad_heat():
     image = np.full((4, 4, 3), 9, np.uint8)
     assert (overlay(image, np.full((4, 4), np.nan)) == image).all()
+
+
+def test_a_slice_without_a_map_is_not_stretched_beside_one_that_has_one(make_predictions):
+    p = make_predictions()
+    images = np.zeros((len(p), 32, 32), np.uint8)
+    figure = draw_examples(p, images, [0, 1, 2, 3], {0: np.zeros((32, 32), np.float32)})
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        height, width = axes.images[0].get_array().shape[:2]
+        box = axes.get_window_extent()
+        assert box.width / box.height == pytest.approx(width / height, rel=0.01)

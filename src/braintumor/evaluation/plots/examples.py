@@ -59,7 +59,9 @@ def draw_examples(
             picture = as_rgb(images[index])
             if index in heatmaps:
                 picture = np.hstack([picture, overlay(images[index], heatmaps[index])])
-            axes.imshow(picture, interpolation="bilinear", aspect="auto")
+            is_alone = wide == 2 and index not in heatmaps
+            axes.imshow(picture, interpolation="bilinear", aspect="equal" if is_alone else "auto")
+            axes.set_anchor("W")  # a slice alone fills half of its frame
             _caption(axes, predictions, index, theme, 13 * wide)
         wrong = sum(not is_right[i] for i in cells)
         title = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
