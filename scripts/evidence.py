@@ -39,6 +39,8 @@ class Found:
     turned: np.ndarray
     turned_limit: float
     upside_down: np.ndarray
+    answered: np.ndarray
+    wrong: np.ndarray
 
 
 def main() -> None:
@@ -85,7 +87,7 @@ def _read(path: Path) -> Found:
         defaults = yaml.safe_load((config_dir() / folder / "default.yaml").read_text())
         settings[section] = defaults | settings.get(section, {})
     work = prepare(settings, "data")
-    if "turned_threshold" not in (read_card(run.best).decisions or {}):
+    if "confidence" not in (read_card(run.best).decisions or {}):
         settle(work, run)
     model, card = load_classifier(run.best, work.device)
     fitted = fitted_of(run.best, card)
@@ -127,6 +129,10 @@ def _read(path: Path) -> Found:
         strange=kinds,
         turned=scores["turned_scores"],
         turned_limit=fitted.decisions.turned_threshold,
+        answered=(
+            np.zeros(len(rows), bool) if decided.is_answered is None else decided.is_answered
+        ),
+        wrong=predictions.predicted != predictions.labels,
         upside_down=strange(upside_down(work.data.pixels[some]))["turned_scores"],
     )
 
@@ -134,8 +140,9 @@ def _read(path: Path) -> Found:
 def _promises(found: list[Found]) -> str:
     lines = [
         "| run | fitted on | temperature | n | coverage (target 0.95) | mean set size "
-        "| sensitivity (target 0.98) | specificity | called foreign |",
-        "|---|---:|---:|---:|---|---:|---|---|---:|",
+        "| sensitivity (target 0.98) | specificity | answered | wrong answers (target 0.02) "
+        "| called foreign |",
+        "|---|---:|---:|---:|---|---:|---|---|---:|---|---:|",
         *(_row(one.name, [one]) for one in found),
     ]
     if len(found) > 1:
@@ -155,8 +162,8 @@ def _row(name: str, found: list[Found]) -> str:
         low, high = share_interval(values[of].astype(float), groups[of])
         return f"{values[of].mean():.3f} [{low:.3f}, {high:.3f}] (n={of.sum():,})"
 
-    names = ("covered", "tumor", "called", "set_size", "scores")
-    covered, tumor, called, sizes, _ = (
+    names = ("covered", "tumor", "called", "set_size", "answered", "wrong")
+    covered, tumor, called, sizes, answered, wrong = (
         np.concatenate([getattr(one, name) for one in found]) for name in names
     )
     foreign = np.concatenate([one.scores > one.limit for one in found])
@@ -165,7 +172,8 @@ def _row(name: str, found: list[Found]) -> str:
     return (
         f"| {name} | {fitted} | {temperature} | {len(covered):,} "
         f"| {share(covered, np.ones_like(tumor))} | {sizes.mean():.2f} "
-        f"| {share(called, tumor)} | {share(~called, ~tumor)} | {foreign.mean():.3f} |"
+        f"| {share(called, tumor)} | {share(~called, ~tumor)} "
+        f"| {answered.mean():.3f} | {share(wrong, answered)} | {foreign.mean():.3f} |"
     )
 
 

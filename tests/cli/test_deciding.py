@@ -116,6 +116,37 @@ def test_predict_gives_the_probabilities_of_the_evaluation(bt: Command, run: Pat
     assert found["is_tumor"].tolist() == expected["is_tumor"].tolist()
 
 
+def test_what_the_model_is_not_sure_of_is_left_to_a_person(bt: Command, run: Path) -> None:
+    """By the confidence on the checkpoint; few images cannot show one, so it is set here."""
+    evaluated = pd.read_csv(run / "eval" / "test" / "predictions.csv")
+    assert "answered" not in evaluated
+    names = [name for name in evaluated if name.startswith("prob_")]
+    confidence = float(evaluated[names].max(axis=1).median())
+    path = run / "best.safetensors"
+    model, card = load_classifier(path, torch.device("cpu"))
+    decisions = {**card.decisions, "risk": 0.1, "confidence": confidence}
+    other = run.parent / "sure.safetensors"
+    card = dataclasses.replace(card, decisions=decisions)
+    save_best(other, model.state_dict(), card, load_outliers(path))
+    options = ["eval.heatmaps=0", "eval.examples=0", "run_dir=sure"]
+    done = bt("eval", "ckpt=sure.safetensors", *options, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(run.parent / "sure" / "predictions.csv", dtype={"answered": str})
+    is_sure = table[names].max(axis=1) >= confidence
+    assert table["answered"].eq("true").tolist() == is_sure.tolist()
+    fitted = json.loads((run.parent / "sure" / "metrics.json").read_text())["decisions"]
+    fitted = fitted["abstention"]["fitted"]
+    assert fitted["share"] == pytest.approx(is_sure.mean())
+    wrong = (table["true"] != table["pred"])[is_sure].mean()
+    assert fitted["risk"] == pytest.approx(wrong)
+    picture = run.parent / "flat.png"
+    Image.fromarray(np.full((96, 96), 60, np.uint8)).save(picture)
+    card = dataclasses.replace(card, decisions=decisions | {"confidence": 1.0})
+    save_best(other, model.state_dict(), card, load_outliers(path))
+    done = bt("predict", "ckpt=sure.safetensors", "input=flat.png", "run_dir=p", cwd=run.parent)
+    assert "not sure enough: leave it to a person" in done.stdout
+
+
 def test_wrong_decision_is_refused_before_anything_is_trained(bt: Command, tmp_path: Path) -> None:
     done = bt("train", *TINY, "decision.sensitivity=98", "run_dir=run", cwd=tmp_path)
     assert done.returncode == 2

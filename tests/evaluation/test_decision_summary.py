@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from braintumor.evaluation.decision_summary import aurc, decision_summary, risk_coverage
-from braintumor.evaluation.decisions import Decided, Decisions
+from braintumor.evaluation.decision_summary import decision_summary
+from braintumor.evaluation.decisions import Decided, Decisions, decide
 from braintumor.records import Predictions
 
 CLASSES = ("glioma", "no_tumor")
@@ -35,6 +35,7 @@ def decided_on(is_tumor: list[int], sets: list[list[int]], is_foreign: list[int]
         rows,
         np.array(is_foreign, bool),
         ~np.array(is_foreign, bool),
+        np.array(is_tumor, bool),
     )
 
 
@@ -122,27 +123,15 @@ def test_images_of_one_group_widen_the_intervals(worked: tuple[Predictions, Deci
     def width(summary: dict, block: str, name: str) -> float:
         return float(np.ptp(summary[block][f"{name}_ci"]))
 
+    for summary in (alone, naive, grouped):
+        summary |= {"answered": summary["abstention"]["fitted"]}
     blocks = ("tumor_call", "sensitivity"), ("sets", "coverage"), ("foreign", "share")
+    blocks = (*blocks, ("answered", "share"))
     for block, name in (*blocks, ("turned", "share")):
         assert grouped[block][name] == pytest.approx(alone[block][name])
         # a copy of every image is worth nothing (the t-quantiles cost a little)
         assert width(grouped, block, name) >= width(alone, block, name) - 0.02
         assert width(naive, block, name) < 0.9 * width(alone, block, name)
-
-
-def test_risk_and_coverage_by_hand() -> None:
-    predictions = of_confidence([0.6, 0.9, 0.8, 0.7], [0, 1, 0, 1])
-    coverage, risk = risk_coverage(predictions)
-    assert coverage == pytest.approx([0.25, 0.5, 0.75, 1])
-    assert risk == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
-    assert aurc(predictions) == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
-
-
-def test_risk_does_not_depend_on_the_order_of_equally_confident_images() -> None:
-    one = of_confidence([0.8, 0.8, 0.8, 0.8, 0.6], [1, 0, 1, 1, 0])
-    other = of_confidence([0.8, 0.8, 0.8, 0.8, 0.6], [0, 1, 1, 1, 0])
-    assert risk_coverage(one)[1] == pytest.approx([1 / 4, 1 / 4, 1 / 4, 1 / 4, 2 / 5])
-    assert np.array_equal(risk_coverage(one)[1], risk_coverage(other)[1])
 
 
 def test_abstention_keeps_the_most_confident(worked: tuple[Predictions, Decided]) -> None:
@@ -158,7 +147,24 @@ def test_abstention_keeps_the_most_confident(worked: tuple[Predictions, Decided]
         0.8: (16, 1.0),
     }
     assert summary["tumor_call"] is summary["sets"] is summary["foreign"] is None
-    assert summary["turned"] is None
+    assert summary["turned"] is summary["abstention"]["fitted"] is None
+
+
+def test_wrong_answers_are_counted_among_those_given() -> None:
+    predictions = of_confidence([0.9] * 6 + [0.6] * 4, [1, 1, 1, 1, 1, 0, 0, 0, 0, 1])
+    decisions = dataclasses.replace(DECISIONS, risk=0.2, confidence=0.8)
+    fitted = decision_summary(
+        predictions, decisions, decide(predictions, decisions, None), None, None
+    )["abstention"]["fitted"]
+    assert (fitted["confidence"], fitted["target"], fitted["n"]) == (0.8, 0.2, 6)
+    assert fitted["share"] == pytest.approx(0.6)
+    assert fitted["risk"] == pytest.approx(1 / 6)
+    assert fitted["risk_ci"] == pytest.approx(proportion_confint(1, 6, method="wilson"))
+    none = dataclasses.replace(decisions, confidence=1.0)
+    decided = decide(predictions, none, None)
+    fitted = decision_summary(predictions, none, decided, None, None)["abstention"]["fitted"]
+    assert (fitted["share"], fitted["n"], fitted["risk_ci"]) == (0, 0, None)
+    assert np.isnan(fitted["risk"])
 
 
 def test_a_summary_of_one_class_is_json_without_intervals_where_nothing_is_known() -> None:

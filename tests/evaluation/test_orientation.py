@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from braintumor.data.loader import load_split
-from braintumor.evaluation.decisions import DecisionSettings, decide, fit_decisions
+from braintumor.evaluation.decision_fit import fit_decisions
+from braintumor.evaluation.decisions import DecisionSettings, decide
 from braintumor.evaluation.orientation import Orientation, fit_orientation, orientation_scores
 from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
@@ -24,7 +25,9 @@ from real_slices import halves_of, imagenet_backbone, slices
 from small_fit import MODEL
 
 F = 30
-SETTINGS = DecisionSettings(sensitivity=0.98, prevalence=None, coverage=0.95, reject=0.02)
+SETTINGS = DecisionSettings(
+    sensitivity=0.98, prevalence=None, coverage=0.95, risk=0.02, reject=0.02
+)
 
 
 def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,8 @@ from braintumor.cli.console import log
 from braintumor.cli.work import Work
 from braintumor.data.loader import ImageSplit
 from braintumor.data.manifest import group_numbers
-from braintumor.evaluation.decisions import Decisions, DecisionSettings, fit_decisions
+from braintumor.evaluation.decision_fit import fit_decisions
+from braintumor.evaluation.decisions import Decisions, DecisionSettings
 from braintumor.evaluation.orientation import Orientation, fit_orientation, orientation_scores
 from braintumor.evaluation.outliers import Outliers, fit_outliers, outlier_scores
 from braintumor.evaluation.predict import features_of, predict_with_features
@@ -117,4 +118,6 @@ def _describe(decisions: Decisions) -> None:
         )
     if decisions.conformal is not None:
         parts.append(f"sets of classes from {1 - decisions.conformal:.3g} on")
+    if decisions.confidence is not None:
+        parts.append(f"answered from {decisions.confidence:.3g} on (risk {decisions.risk:g})")
     log.info("decided on %d validation images: %s", decisions.n, ", ".join(parts))

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from braintumor.models.classifier import Classifier
     from braintumor.runs.checkpoint import Card
 
-_NOTES = {
-    "foreign": "  foreign: not like the training images",
-    "upside_down": "  looks upside down",
-}
+_NOTES = (  # column of predictions.csv, its value, what is said of such a picture
+    ("foreign", "true", "  foreign: not like the training images"),
+    ("upside_down", "true", "  looks upside down"),
+    ("answered", "false", "  not sure enough: leave it to a person"),
+)
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def run(settings: Settings, job: Job) -> None:
     _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
     for i, name in enumerate(paths[:20]):
         p, k = probs[i], predicted[i]
-        notes = [text for flag, text in _NOTES.items() if flag in more and more[flag][i] == "true"]
+        notes = [said for name, value, said in _NOTES if name in more and more[name][i] == value]
         log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], "".join(notes))
     if len(paths) > 20:
         log.info("… and %d more", len(paths) - 20)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor.evaluation.abstention import aurc, by_confidence
 from braintumor.evaluation.decisions import NO_TUMOR, Decided, Decisions
 from braintumor.evaluation.intervals import share_interval
 from braintumor.records import Predictions
@@ -34,7 +35,9 @@ def decision_summary(
     sets (None without sets): target, coverage, n, mean_size, singletons, empty (shares), and
         per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
         the image is one to abstain from.
-    abstention: aurc, and kept: [{share, n, accuracy}], the most confident first.
+    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted (None
+        without a confidence to ask for): confidence, target (of the risk), share and n of the
+        images answered, risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
     groups: int (N,), images of one patient share a number; None: each image stands alone.
@@ -52,52 +55,40 @@ def decision_summary(
         },
         "tumor_call": _tumor_call(predictions, decisions, decided, groups, prevalence),
         "sets": _sets(predictions, decisions, decided, groups),
-        "abstention": {"aurc": aurc(calibrated), "kept": _kept(calibrated, groups)},
+        "abstention": {
+            "aurc": aurc(calibrated),
+            "kept": _kept(calibrated, groups),
+            "fitted": _answered(predictions, decisions, decided, groups),
+        },
         "foreign": _flagged(decided.is_foreign, decisions, groups),
         "turned": _flagged(decided.is_turned, decisions, groups),
     }
 
 
-def risk_coverage(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Share of images answered, the most confident first, and the errors among them.
-
-    float (N,), k / N for k = 1…N, and float (N,), the error rate of the k most confident.
-    Confidence is the top probability. Images of equal confidence share their errors evenly, so
-    that their order changes nothing.
-    Source: Geifman & El-Yaniv 2017, arXiv:1705.08500.
-    """
-    errors, _ = _by_confidence(predictions)
-    counts = np.arange(1, len(errors) + 1)
-    return counts / len(errors), np.cumsum(errors) / counts
-
-
-def aurc(predictions: Predictions) -> float:
-    """Area under the risk-coverage curve: mean risk over all coverages; 0 is perfect.
-
-    Source: Geifman, Uziel & El-Yaniv 2019, arXiv:1805.08206; Ding et al. 2020,
-    arXiv:1903.02050, for what it does and does not compare.
-    """
-    return float(risk_coverage(predictions)[1].mean())
-
-
-def _by_confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Errors in [0, 1], the most confident first, and the images they belong to: (N,), (N,)."""
-    confidence = predictions.probs.max(axis=1)
-    is_wrong = predictions.predicted != predictions.labels
-    _, level = np.unique(confidence, return_inverse=True)
-    mean_of_level = np.bincount(level, weights=is_wrong) / np.bincount(level)
-    order = np.argsort(-confidence, kind="stable")
-    return mean_of_level[level][order], order
-
-
 def _kept(predictions: Predictions, groups: np.ndarray) -> list[dict[str, Any]]:
-    errors, order = _by_confidence(predictions)
+    errors, order = by_confidence(predictions)
     rows = []
     for share in KEPT:
         n = math.ceil(share * len(errors) - 1e-9)
         accuracy = _share("accuracy", 1 - errors[:n], groups[order[:n]])
         rows.append({"share": share, "n": n, **accuracy})
     return rows
+
+
+def _answered(
+    predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
+) -> dict[str, Any] | None:
+    given = decided.is_answered
+    if given is None:
+        return None
+    is_wrong = predictions.predicted != predictions.labels
+    return {
+        "confidence": decisions.confidence,
+        "target": decisions.risk,
+        **_share("share", given, groups),
+        **_share("risk", is_wrong[given], groups[given]),
+        "n": int(given.sum()),
+    }
 
 
 def _tumor_call(

@@ -5,23 +5,18 @@ Everything here is fitted on validation images and only applied to others.
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from braintumor.errors import ConfigError, DataError
-from braintumor.evaluation.calibration import fit_temperature
+from braintumor.errors import ConfigError
 from braintumor.records import Predictions
 
-# N images, K classes, G groups
+# N images, K classes
 
 NO_TUMOR = "no_tumor"
-_ROUNDING = 1e-9  # 0.07 * 100 is 7.000000000000001, and no eighth image is meant
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,10 +26,11 @@ class DecisionSettings:
     sensitivity: float
     prevalence: float | None
     coverage: float
+    risk: float
     reject: float
 
     def __post_init__(self) -> None:
-        for name in ("sensitivity", "prevalence", "coverage", "reject"):
+        for name in ("sensitivity", "prevalence", "coverage", "risk", "reject"):
             value = getattr(self, name)
             # a sensitivity of 1 can be had: the threshold of the least sure tumour
             if value is None or 0 < value < 1 or (name == "sensitivity" and value == 1):
@@ -57,6 +53,9 @@ class Decisions:
         had too few groups to promise the coverage.
     outlier_threshold: an outlier score above it is foreign; None where no scores were given.
     turned_threshold: an orientation score above it stands on its head; None likewise.
+    confidence: an image is answered where its top probability reaches it; None where validation
+        could not show that at most the share `risk` of the answers is wrong.
+    The last three are None in checkpoints of older versions.
     """
 
     n: int
@@ -69,6 +68,8 @@ class Decisions:
     reject: float
     outlier_threshold: float | None
     turned_threshold: float | None = None
+    risk: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class Decided:
     tumor_prob: float (N,), 1 - p(no_tumor); 1 where no class is no_tumor.  is_tumor: bool (N,).
     sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
     is_turned: bool (N,), looks upside down.
+    is_answered: bool (N,), sure enough; the others are for a person.
     """
 
     tumor_prob: np.ndarray
@@ -86,40 +88,7 @@ class Decided:
     outlier_score: np.ndarray | None
     is_foreign: np.ndarray | None
     is_turned: np.ndarray | None = None
-
-
-def fit_decisions(
-    predictions: Predictions,
-    groups: np.ndarray | None,
-    outlier_scores: np.ndarray | None,
-    settings: DecisionSettings,
-    turned_scores: np.ndarray | None = None,
-) -> Decisions:
-    """Everything fitted on the validation images, which no weight was trained on.
-
-    predictions: of validation; its own temperature is not read, the fitted one is used.
-    groups: int (N,), or None when every image stands alone.
-    outlier_scores: float (N,), as outliers.outlier_scores gives them.
-    turned_scores: float (N,), as orientation.orientation_scores gives them.
-    Raises DataError when there is no image.
-    """
-    if not len(predictions):
-        raise DataError("there is no validation image to fit decisions on; keep some for it")
-    temperature = fit_temperature(predictions.logits, predictions.labels)
-    probs = replace(predictions, temperature=temperature).probs
-    groups = np.arange(len(predictions)) if groups is None else groups
-    return Decisions(
-        n=len(predictions),
-        groups=len(np.unique(groups)),
-        temperature=temperature,
-        sensitivity=settings.sensitivity,
-        threshold=_tumor_threshold(probs, predictions, settings.sensitivity),
-        coverage=settings.coverage,
-        conformal=_conformal(probs, predictions.labels, groups, settings.coverage),
-        reject=settings.reject,
-        outlier_threshold=_upper_limit(outlier_scores, predictions.labels, settings.reject),
-        turned_threshold=_upper_limit(turned_scores, predictions.labels, settings.reject),
-    )
+    is_answered: np.ndarray | None = None
 
 
 def decide(
@@ -143,14 +112,17 @@ def decide(
         outlier_score=outlier_scores,
         is_foreign=_above(outlier_scores, decisions.outlier_threshold),
         is_turned=_above(turned_scores, decisions.turned_threshold),
+        is_answered=(
+            None if decisions.confidence is None else probs.max(axis=1) >= decisions.confidence
+        ),
     )
 
 
 def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence[Any]]:
     """What predictions.csv says beside the probabilities; no column where nothing was decided.
 
-    tumor_prob, is_tumor ("true" or "false"), set (names, "; " between them, "" when empty),
-    outlier_score, foreign ("true" or "false"), upside_down ("true" or "false").
+    tumor_prob, is_tumor, set (names, "; " between them, "" when empty), answered,
+    outlier_score, foreign, upside_down; what is true or false is "true" or "false".
     """
 
     def words(flags: np.ndarray) -> list[str]:
@@ -163,6 +135,8 @@ def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence
     if decided.sets is not None:
         members = [np.flatnonzero(row) for row in decided.sets]
         columns["set"] = ["; ".join(classes[k] for k in row) for row in members]
+    if decided.is_answered is not None:
+        columns["answered"] = words(decided.is_answered)
     if decided.is_foreign is not None and decided.outlier_score is not None:
         columns["outlier_score"] = [float(f"{score:.4g}") for score in decided.outlier_score]
         columns["foreign"] = words(decided.is_foreign)
@@ -179,77 +153,5 @@ def tumor_probability(probs: np.ndarray, classes: tuple[str, ...]) -> np.ndarray
     return np.asarray(probs[:, [name != NO_TUMOR for name in classes]].sum(axis=1))
 
 
-def _tumor_threshold(
-    probs: np.ndarray, predictions: Predictions, sensitivity: float
-) -> float | None:
-    """The threshold with the fewest false alarms at which enough tumours are called tumour.
-
-    Between the image without a tumour that is called healthy with the highest probability, and
-    the tumour next above it, all thresholds do the same to these images; the middle is taken. The
-    largest that reaches the sensitivity would lie at the edge: where validation is nearly
-    separated that is near 1, and a slightly harder set of images falls under it.
-    """
-    classes = predictions.classes
-    if NO_TUMOR not in classes:
-        return None
-    is_tumor = predictions.labels != classes.index(NO_TUMOR)
-    if not is_tumor.any():
-        _log.warning("validation has no image with a tumour, so no threshold can be fitted")
-        return None
-    chances = tumor_probability(probs, classes)
-    descending = np.sort(chances[is_tumor])[::-1]
-    needed = math.ceil(sensitivity * len(descending) - _ROUNDING)
-    largest = float(descending[needed - 1])
-    below = chances[~is_tumor & (chances < largest)]
-    if not len(below):
-        return largest
-    return float((below.max() + descending[descending > below.max()].min()) / 2)
-
-
-def _conformal(
-    probs: np.ndarray, labels: np.ndarray, groups: np.ndarray, coverage: float
-) -> float | None:
-    """The quantile of the scores 1 - p(true class) that holds for a new image of a new group.
-
-    Slices of one patient are alike: groups are exchangeable, images are not. Each group has the
-    same weight, whatever its number of images, and one more, of a score above all, stands for
-    the group to come. Where each group is one image, this is the quantile that MAPIE takes
-    (split conformal, score "lac"), the ceil((N + 1) coverage)-th smallest score.
-    None when G + 1 groups cannot reach the coverage: it takes coverage / (1 - coverage) groups.
-    Source: Lee, Barber, Willett 2023, arXiv:2306.06342 (hierarchical conformal
-    prediction); score: Sadinle, Lei, Wasserman 2019, JASA 114:223-234.
-    """
-    scores = 1 - probs[np.arange(len(labels)), labels]
-    _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    count = len(sizes)
-    order = np.argsort(scores, kind="stable")
-    # in groups, of which count + 1 make the whole
-    mass = np.cumsum((1 / sizes)[of_group][order])
-    needed = coverage * (count + 1) - _ROUNDING
-    if needed > count:
-        _log.warning(
-            "no conformal sets: a coverage of %g takes %d groups of validation images, and there "
-            "are %d; validate on more, or lower decision.coverage",
-            coverage,
-            math.ceil(coverage / (1 - coverage) - _ROUNDING),
-            count,
-        )
-        return None
-    return float(scores[order[np.searchsorted(mass, needed)]])
-
-
 def _above(scores: np.ndarray | None, limit: float | None) -> np.ndarray | None:
     return None if limit is None or scores is None else scores > limit
-
-
-def _upper_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -> float | None:
-    """The smallest score that at most the share `reject` of every class exceeds.
-
-    Of every class and not of all images: those of the class of many looks would pay for the
-    others, and the share would depend on how many of it there are.
-    """
-    if scores is None:
-        return None
-    classes = np.unique(labels)
-    limits = [np.quantile(scores[labels == k], 1 - reject, method="inverted_cdf") for k in classes]
-    return float(max(limits))

@@ -8,12 +8,13 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from braintumor.evaluation.decisions import DecisionSettings, fit_decisions
+from braintumor.evaluation.decision_fit import fit_decisions
+from braintumor.evaluation.decisions import DecisionSettings, decide
 from braintumor.evaluation.plots import style
 from braintumor.evaluation.plots.decisions import draw_decisions
 from braintumor.records import Predictions
 
-SETTINGS = DecisionSettings(sensitivity=0.9, prevalence=None, coverage=0.9, reject=0.02)
+SETTINGS = DecisionSettings(sensitivity=0.9, prevalence=None, coverage=0.9, risk=0.02, reject=0.02)
 
 
 def texts(figure) -> str:  # type: ignore[no-untyped-def]
@@ -46,6 +47,22 @@ def test_the_chosen_point_stands_where_the_figures_are(make_predictions) -> None
     expected = [(decisions.threshold, sensitivity), (decisions.threshold, specificity)]
     assert np.array(points) == pytest.approx(np.array(expected))
     assert f"sensitivity: {sensitivity:.1%} (n = {is_tumor.sum()})" in texts(figure)
+
+
+def test_share_answered_and_errors_stand_on_the_curve(make_predictions) -> None:  # type: ignore[no-untyped-def]
+    predictions = make_predictions(400)
+    settings = dataclasses.replace(SETTINGS, risk=0.1)
+    decisions = fit_decisions(predictions, None, None, settings)
+    figure = draw_decisions(predictions, decisions)
+    answered = decide(predictions, decisions, None).is_answered
+    wrong = (predictions.predicted != predictions.labels)[answered].mean()
+    points = [line for line in figure.axes[0].get_lines() if line.get_marker() == "D"]
+    assert [p.get_xydata()[0].tolist() for p in points] == [pytest.approx([answered.mean(), wrong])]
+    assert 0.1 < answered.mean() < 0.99
+    assert f"{answered.mean():.1%} answered, {wrong:.1%} wrong" in texts(figure)
+    for confidence in (None, 1.1):  # not fitted; no image is sure enough
+        other = draw_decisions(predictions, dataclasses.replace(decisions, confidence=confidence))
+        assert not [line for line in other.axes[0].get_lines() if line.get_marker() == "D"]
 
 
 def test_without_a_threshold_only_abstention_is_drawn(make_predictions) -> None:  # type: ignore[no-untyped-def]

@@ -30,7 +30,10 @@ SUMMARY = {
         "mean_size": 1.04, "singletons": 0.9, "empty": 0.01,
         "per_class": {"<b>": {"coverage": 0.9, "n": 7}},
     },
-    "abstention": {"aurc": 0.005, "kept": [{"share": 0.9, "n": 1180, "accuracy": 0.98}]},
+    "abstention": {
+        "aurc": 0.005, "kept": [{"share": 0.9, "n": 1180, "accuracy": 0.98}],
+        "fitted": {"confidence": 0.83, "target": 0.02, "share": 0.93, "risk": 0.0148, "n": 1219},
+    },
     "foreign": {"target": 0.02, "share": 0.03, "n": 1311},
     "turned": {"target": 0.02, "share": 0.05, "n": 1311},
 }  # fmt: skip
@@ -62,7 +65,8 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
     assert "(1,141 images, 802 groups)" in html
     for text in (
         f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
-        "Coverage of &lt;b&gt;", "surest 1,180 images", f"about 2.0{SPACE}% is meant",
+        "Coverage of &lt;b&gt;", "surest 1,180 images", "reaches 0.8300",
+        "among the 1,219 answers",  f"about 2.0{SPACE}% is meant",
     ):  # fmt: skip
         assert text in html, text
 
@@ -74,7 +78,7 @@ def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
     assert by_name["Specificity"]["interval"] == ""
     assert decisions_of_page(None, "test") is None
     none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
-    assert decisions_of_page(SUMMARY | none, "test")["parts"][0]["title"] == "Abstaining"
+    assert decisions_of_page(SUMMARY | none, "test")["parts"][0]["title"] == "Abstention"
     assert len(decisions_of_page(SUMMARY | none, "test")["parts"]) == 1
 
 

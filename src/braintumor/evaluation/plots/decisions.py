@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from braintumor.evaluation.decision_summary import KEPT, aurc, risk_coverage
+from braintumor.evaluation.abstention import aurc, risk_coverage
+from braintumor.evaluation.decision_summary import KEPT
 from braintumor.evaluation.decisions import NO_TUMOR, Decisions, tumor_probability
 from braintumor.evaluation.plots import style
 from braintumor.evaluation.plots.style import LIGHT, Theme
@@ -38,11 +39,13 @@ def draw_decisions(
             _draw_thresholds(right, calibrated, float(decisions.threshold or 0), theme)
         else:
             left = figure.subplots()
-        _draw_abstention(left, calibrated, theme)
+        _draw_abstention(left, calibrated, decisions.confidence, theme)
     return figure
 
 
-def _draw_abstention(axes: Axes, predictions: Predictions, theme: Theme) -> None:
+def _draw_abstention(
+    axes: Axes, predictions: Predictions, confidence: float | None, theme: Theme
+) -> None:
     coverage, risk = risk_coverage(predictions)
     axes.plot(coverage, risk, color=theme.right)
     rows = np.ceil(np.array(KEPT) * len(risk) - 1e-9).astype(int) - 1
@@ -52,6 +55,13 @@ def _draw_abstention(axes: Axes, predictions: Predictions, theme: Theme) -> None
             f"{risk[row]:.1%}", (coverage[row], risk[row]), (0, 7), textcoords="offset points",
             ha="right", size=8.5, color=theme.ink,
         )  # fmt: skip
+    answered = 0 if confidence is None else int((predictions.probs.max(axis=1) >= confidence).sum())
+    if answered:
+        share, wrong = coverage[answered - 1], risk[answered - 1]
+        axes.axvline(share, color=theme.muted, linewidth=1)
+        label = f"from {confidence:.3g} on: {share:.1%} answered, {wrong:.1%} wrong"
+        axes.plot(share, wrong, "D", color=theme.wrong, markersize=7, zorder=4, label=label)
+        axes.legend(loc="upper left")
     axes.set(xlim=(-0.02, 1.03), ylim=(0, max(1.25 * float(risk.max()), 0.01)))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

@@ -127,15 +127,26 @@ def _sets(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
-    said = "Accuracy when only the surest answers are given and the others are left to a person."
-    rows = [
+    said = "Only the surest answers are given, the others are left to a person."
+    fitted, rows = block.get("fitted"), []
+    if fitted:
+        sure, target = number(fitted.get("confidence")), _percent(fitted.get("target"))
+        said += f" An image is answered where its highest probability reaches {sure}, chosen on "
+        said += f"validation so that at most {target} of the answers are wrong; the rows below "
+        said += "these two tell what other shares would give."
+        among = f"wrong ones among the {_n(fitted, 'n')} answers given; target {target} at most"
+        rows = [
+            _row(fitted, "share", "Answered", "share of images"),
+            _row(fitted, "risk", "Wrong answers", among),
+        ]
+    rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the surest {_n(row, 'n')} images")
         for row in block.get("kept") or ()
     ]  # fmt: skip
     area = {"name": "AURC", "value": number(block.get("aurc")), "interval": "",
             "hint": "mean error over all such shares; 0 is best"}  # fmt: skip
-    return {"title": "Abstaining", "said": said, "rows": [*rows, area]}
+    return {"title": "Abstention", "said": said, "rows": [*rows, area]}
 
 
 def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:

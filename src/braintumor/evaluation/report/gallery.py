@@ -81,6 +81,7 @@ def browser_data(
         "known": _bits(is_known),
         "foreign": _bits(is_foreign),
         "turned": _bits(None if decided is None else decided.is_turned),
+        "answered": _bits(None if decided is None else decided.is_answered),
         "tumor": _bits(None if decided is None else decided.is_tumor),
         "sets": _sets(None if decided is None else decided.sets),
         "outlier": _rounded(None if decided is None else decided.outlier_score),

@@ -137,6 +137,7 @@ def render_report(
             "overlays": any(example["overlay"] for example in shown),
             "known": browser["known"] is not None,
             "foreign": browser["foreign"] is not None,
+            "answered": browser["answered"] is not None,
             "intervals": metrics.get("accuracy_ci") is not None,
         },
         is_attention=about.get("heat maps") == "attention",

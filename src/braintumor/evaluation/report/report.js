@@ -49,6 +49,7 @@
         fits("by-right", isRight(i)) &&
         fits("by-known", data.known?.[i]) &&
         fits("by-foreign", data.foreign?.[i]) &&
+        fits("by-answered", data.answered?.[i]) &&
         folded[i].includes(words),
     );
     chosen.sort(ORDERS[said("by-order")]);
@@ -67,6 +68,7 @@
     const list = [];
     if (data.known?.[i]) list.push("in training");
     if (data.foreign?.[i]) list.push("foreign");
+    if (data.answered && !data.answered[i]) list.push("not sure");
     return list;
   }
 
@@ -171,6 +173,9 @@
   function facts(i) {
     const list = [["True class", data.classes[data.truth[i]]]];
     if (data.tumor) list.push(["Called", data.tumor[i] ? "tumor" : "no tumor"]);
+    if (data.answered) {
+      list.push(["Sure enough", data.answered[i] ? "yes" : "no: left to a person"]);
+    }
     if (data.sets) {
       const names = data.sets[i].map((k) => data.classes[k]).join(", ");
       list.push(["Prediction set", names || "empty: no class is likely enough"]);
