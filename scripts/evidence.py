@@ -151,7 +151,7 @@ def _promises(found: list[Found]) -> str:
 
 
 def _row(name: str, found: list[Found]) -> str:
-    from braintumor.evaluation.intervals import share_interval
+    from braintumor.evaluation.proportions import share_interval
 
     # groups of different runs are different ones
     starts = np.cumsum([0, *(one.groups.max() + 1 for one in found)])

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit, stdtrit
 
 from braintumor.evaluation.calibration import BINS, bin_of, image_briers, image_losses
+from braintumor.evaluation.proportions import EQUAL, NONE, Interval
 from braintumor.records import Predictions
 
 # N images, G groups, R resamples, K classes, Q quantities that are sums over images
@@ -67,6 +69,37 @@ def weighted_figures(
                 for name, (auroc, auprc) in zip(predictions.classes, ranking, strict=True)
             },
         }
+
+
+def spread_interval(
+    value: float,
+    drawn: np.ndarray,
+    limits: tuple[float, float],
+    degrees: int,
+    confidence: float,
+) -> Interval:
+    """Interval from the standard deviation of resamples, where limits lie infinitely far.
+
+    drawn: float (R,), NaN where a resample does not have the figure.
+    limits: of the figure, (low, high); with high infinite the scale is the logarithm, else logit.
+    degrees: of freedom, groups - 1: few groups estimate their own spread poorly.
+    (NaN, NaN) where a share of the resamples above 1 - confidence does not have the figure, and
+    where they all agree, or it is at a limit: then no bootstrap knows how sure it is.
+    """
+    is_there = ~np.isnan(drawn)
+    missing = (~is_there).mean()
+    if np.isnan(value) or missing > 1 - confidence or drawn[is_there].std() < EQUAL:
+        return NONE
+    arm = float(stdtrit(max(1, degrees), 0.5 + confidence / 2)) * float(drawn[is_there].std())
+    low, high = limits
+    if np.isinf(high):
+        factor = float(np.exp(arm / (value - low)))
+        return low + (value - low) / factor, low + (value - low) * factor
+    place, arm = (value - low) / (high - low), arm / (high - low)
+    if not EQUAL < place < 1 - EQUAL:
+        return NONE
+    sides = expit(logit(place) + np.array([-1, 1]) * arm / (place * (1 - place)))
+    return float(low + (high - low) * sides[0]), float(low + (high - low) * sides[1])
 
 
 def _draws(groups: int, images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

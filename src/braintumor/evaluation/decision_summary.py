@@ -10,7 +10,7 @@ import numpy as np
 
 from braintumor.evaluation.abstention import aurc, by_confidence
 from braintumor.evaluation.decisions import NO_TUMOR, Decided, Decisions
-from braintumor.evaluation.intervals import share_interval
+from braintumor.evaluation.proportions import share_interval
 from braintumor.records import Predictions
 
 # N images, K classes, G groups
