@@ -95,6 +95,19 @@ def test_a_path_that_hydra_cannot_parse_shows_the_quoted_command(path: str, tmp_
     assert path in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("compare", "'runs=[runs/a]'"), ("eval", "ckpt=runs/a"), ("predict", "input=runs/a"),
+     ("train", "data=folder data.root=runs/a"), ("data", "data=folder data.root=runs/a")],
+)  # fmt: skip
+def test_a_path_without_a_key_is_given_the_one_that_was_meant(
+    name: str, answer: str, tmp_path: Path
+) -> None:
+    done, _ = run_without_torch(name, "runs/a", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"did you mean {answer}?" in done.stderr
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BT_DEBUG", "1")
     done, _ = run_without_torch("compare", "runs=[nope]", cwd=tmp_path)

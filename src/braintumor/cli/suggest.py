@@ -19,6 +19,14 @@ _SYNONYMS = {
     "patience": "train.early_stopping.patience",
     "pretrained": "model.backbone.weights",
 }
+# what a word without a key is meant for, by command
+_MAIN_KEY = {
+    "train": "data=folder data.root={}",
+    "eval": "ckpt={}",
+    "predict": "input={}",
+    "data": "data=folder data.root={}",
+    "compare": "'runs=[{}]'",
+}
 
 
 def explain(error: Exception, config_name: str) -> str | None:
@@ -26,7 +34,7 @@ def explain(error: Exception, config_name: str) -> str | None:
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
     if isinstance(error, OverrideParseException):
-        return _explain_syntax(error.override)
+        return _explain_syntax(error.override, config_name)
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={name} is not known; {did_you_mean(name, error.options)}"
@@ -37,10 +45,13 @@ def explain(error: Exception, config_name: str) -> str | None:
     return " ".join(str(error).split()) if isinstance(error, OmegaConfBaseException) else None
 
 
-def _explain_syntax(override: str) -> str:
+def _explain_syntax(override: str, config_name: str) -> str:
     key, _, value = override.partition("=")
     if not value:
-        return f"{override!r} is not an override; settings look like key=value, such as seed=1"
+        meant = _MAIN_KEY[config_name].format(key)
+        return (
+            f"{override!r} is not an override; settings look like key=value; did you mean {meant}?"
+        )
     quoted = value.strip("'\"").replace("'", "\\'")
     return (
         f"the value in {override!r} has characters with a meaning of their own; quote it twice, "
