@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import importlib.resources
 import itertools
 import json
 import os
@@ -21,7 +23,7 @@ _PATIENCE_S = 60  # a busy machine starts a browser slowly
 
 
 class Browser:
-    """One tab: `open` a file, `run` JavaScript, `press` keys, `shoot` the screen.
+    """One tab: `open` a file, `run` JavaScript, `press` keys, `shoot` the screen, `audit` it.
 
     `problems` holds what the console, the policy of the page or an exception complained of, and
     `asked` the addresses that the page tried to load.
@@ -128,6 +130,19 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._send("Emulation.setEmulatedMedia", features=[scheme])
 
+    def audit(self) -> str:
+        """What axe holds against the page as it stands, a paragraph a rule; empty when nothing.
+
+        Source: https://github.com/dequelabs/axe-core, all rules but the experimental ones.
+        """
+        self.run(_axe())  # evaluated by the DevTools, which no policy of the page stops
+        found = self.run("axe.run({resultTypes: ['violations']}).then(done => done.violations)")
+        return "\n".join(
+            f"{rule['id']}: {rule['help']}"
+            + "".join(f"\n  {node['html']}\n    {node['failureSummary']}" for node in rule["nodes"])
+            for rule in found
+        )
+
     def run_scripts(self, *, allowed: bool) -> None:
         self._send("Emulation.setScriptExecutionDisabled", value=not allowed)
 
@@ -175,3 +190,9 @@ class Browser:
             self.problems.append(params["entry"]["text"])
         elif event == "Network.requestWillBeSent":
             self.asked.append(params["request"]["url"][:200])
+
+
+@functools.cache
+def _axe() -> str:
+    """The script, which leaves `axe` behind."""
+    return importlib.resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8")

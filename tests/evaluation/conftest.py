@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from braintumor.records import Predictions
+from chromium import Browser
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Its tests skip themselves where there is no Chromium."""
+    browser = Browser()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from braintumor.errors import CheckpointError, DataError
 from braintumor.evaluation.compare import Comparison, compare, compare_runs
 from braintumor.evaluation.comparison import writing
 from braintumor.evaluation.comparison.writing import write_comparison
+from chromium import CHROMIUM
 
 
 def _run(
@@ -335,10 +336,10 @@ def test_comparison_is_written_and_names_do_no_harm(tmp_path, name):
 
 @pytest.fixture
 def _no_pictures(monkeypatch):
-    """A dot in the place of each picture, which take most of the time."""
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")
-    monkeypatch.setattr(writing, "to_png", lambda *_: dot.getvalue())
+    """A line in the place of each picture, which take most of the time."""
+    line = io.BytesIO()
+    Image.new("RGB", (1500, 1)).save(line, "PNG")
+    monkeypatch.setattr(writing, "to_png", lambda *_: line.getvalue())
 
 
 @pytest.mark.usefixtures("_no_pictures")
@@ -356,6 +357,24 @@ def test_the_page_says_when_test_ranked(tmp_path):
     write_comparison(tmp_path / "out", _compare(runs, by="test"))
     assert "by=test" in (tmp_path / "out" / "comparison.html").read_text()
     assert "by=test" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.usefixtures("_no_pictures")
+def test_axe_finds_nothing_on_the_page(tmp_path, browser):
+    paths = tuple(f"{i}.jpg" for i in range(20))
+    known = {"clean": {"accuracy": 0.5, "n": 1}, "floor": {"name": "f", "accuracy": 0.7}}
+    figures = {"accuracy_ci": [0.7, 0.9]}
+    runs = [
+        _run(tmp_path / "a", val_f1=0.9, paths=paths, figures=figures, **known),
+        _run(tmp_path / "b", val_f1=0.8, paths=paths, wrong=paths[:15]),
+        _run(tmp_path / "c", status="failed", accuracy=None),
+    ]
+    write_comparison(tmp_path / "out", _compare(runs))
+    for width, is_dark in ((1280, False), (390, True)):
+        browser.resize(width, 844, dark=is_dark)
+        browser.open(tmp_path / "out" / "comparison.html")
+        assert browser.audit() == ""
 
 
 def test_all_jobs_failed_is_still_a_table(tmp_path):
