@@ -68,6 +68,7 @@ def _read(path: Path) -> Found:
 
     from braintumor.cli.deciding import fitted_of, settle
     from braintumor.cli.names import register_models
+    from braintumor.cli.resume import check_same_images
     from braintumor.cli.work import prepare
     from braintumor.data.loader import load_split
     from braintumor.data.manifest import group_numbers
@@ -87,6 +88,7 @@ def _read(path: Path) -> Found:
         defaults = yaml.safe_load((config_dir() / folder / "default.yaml").read_text())
         settings[section] = defaults | settings.get(section, {})
     work = prepare(settings, "data")
+    check_same_images(run, work.data.manifest)
     if "confidence" not in (read_card(run.best).decisions or {}):
         settle(work, run)
     model, card = load_classifier(run.best, work.device)

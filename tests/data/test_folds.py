@@ -116,6 +116,17 @@ def test_seed_decides_the_folds(kind: SplitKind) -> None:
     assert not (one == "test").equals(other == "test")
 
 
+def test_folds_validate_on_draws_of_their_own() -> None:
+    """One draw for all would lean the choices of all folds to the same images."""
+    manifest = manifest_of([(k, 2) for k in range(3) for _ in range(100)])
+    splits = fold_tables(manifest, "grouped", 5, 0)
+    pairs = [(i, j) for i in range(5) for j in range(i)]
+    shared = [((splits[i] == "val") & (splits[j] == "val")).sum() for i, j in pairs]
+    # a fifth of 480, of which three fifths remain beside both tests; by chance a fifth of those
+    assert 0.05 * 96 < np.mean(shared) < 0.35 * 96
+    assert fold_tables(manifest, "grouped", 5, 0).equals(splits)
+
+
 def test_stratified_folds_test_by_image_but_validate_by_group() -> None:
     manifest = manifest_of([(k, 4) for k in range(3) for _ in range(15)])
     splits = fold_tables(manifest, "stratified", 3, 0)

@@ -38,7 +38,8 @@ def assign_splits(
     by class. grouped: the same, but rows of one `group` stay together. auto: official if there
     is a test split, else grouped if there are groups, else stratified.
     folds, fold: test is fold number `fold` (from 0) of `folds`, in the place of test_fraction;
-    the division is the same for each fold, and every image is tested in exactly one.
+    the division is the same for each fold, and every image is tested in exactly one. Validation
+    is another draw in each.
     Validation is val_fraction of the training rows, by class and never through a group. Where
     an official split brings its own it stays, and training rows of its groups are excluded.
     The result depends on seed and paths (or groups), not on the order of rows; no row is lost.
@@ -64,7 +65,9 @@ def assign_splits(
     _refuse_untrained(manifest["label"], split)
     if not (split == "val").any():
         train = manifest[split == "train"]
-        split[cut(train, groups[train.index], val_fraction, mix_seed(seed, "val"), "val")] = "val"
+        # one order of units for all folds would validate all of them on much the same images
+        draw = mix_seed(seed, "val") if fold is None else mix_seed(seed, "val", fold)
+        split[cut(train, groups[train.index], val_fraction, draw, "val")] = "val"
     manifest = manifest.assign(split=split)
     if kind == "grouped":
         refuse_crossing(manifest)

@@ -6,11 +6,12 @@ import logging
 
 import numpy as np
 
+from braintumor.evaluation.proportions import share_interval
 from braintumor.records import Predictions
 
-# N images, G groups, L levels of confidence; confidence is the top probability
+# N images; confidence is the top probability
 
-_ROUNDING = 1e-9  # 2 / 100 is no more than a risk of 0.02
+_CERTAINTY = 0.95  # with which the risk is not exceeded: the upper limit of one side
 _log = logging.getLogger(__name__)
 
 
@@ -48,31 +49,38 @@ def by_confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 def fit_confidence(predictions: Predictions, groups: np.ndarray, risk: float) -> float | None:
     """The confidence from which on answers are given, so that most images are answered.
 
-    Of the answers given at most the share `risk` is wrong, where each group has the same weight,
-    whatever its number of images, and one more, answered wrongly, stands for the group to come:
-    a few sure and right answers do not yet show that sure answers are right.
+    Of the answers given at most the share `risk` is wrong, and that with 95 % certainty: the upper
+    limit of their errors, over groups, may not exceed it. The share itself would do so for every
+    second model.
 
-    predictions: of validation.  groups: int (N,).
-    None where no confidence reaches that; it takes 1 / risk - 1 groups without an error at least.
-    Source: Geifman & El-Yaniv 2017, arXiv:1705.08500; the one more as in Angelopoulos et al. 2022,
-    arXiv:2208.02814 (conformal risk control).
+    predictions: of validation.  groups: int (N,), images of one patient share a number.
+    None where no confidence reaches that; without an error it takes about 2.7 / risk groups.
+    Source: Geifman & El-Yaniv 2017, arXiv:1705.08500 (selection with guaranteed risk).
     """
     confidence = predictions.probs.max(axis=1)
-    is_wrong = predictions.predicted != predictions.labels
-    _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    weights = (1 / sizes)[of_group]
-    levels, of_level = np.unique(-confidence, return_inverse=True)  # the most confident first
-    answered = np.cumsum(np.bincount(of_level, weights))
-    errors = np.cumsum(np.bincount(of_level, weights * is_wrong))
-    enough = np.flatnonzero((errors + 1) / (answered + 1) <= risk + _ROUNDING)
-    if not len(enough):
-        _log.warning(
-            "no answer is left to a person: at no confidence can validation show that at most %g "
-            "of the answers are wrong; validate on more images, or raise decision.risk",
-            risk,
-        )
-        return None
-    last = -float(levels[enough[-1]])
-    below = -float(levels[min(enough[-1] + 1, len(levels) - 1)])
-    middle = (last + below) / 2
-    return middle if middle > below else last
+    is_wrong = (predictions.predicted != predictions.labels).astype(float)
+    order = np.argsort(-confidence, kind="stable")
+    confidence, is_wrong, groups = confidence[order], is_wrong[order], groups[order]
+    for end in _ends(confidence, is_wrong)[::-1]:
+        _, most = share_interval(is_wrong[:end], groups[:end], 2 * _CERTAINTY - 1)
+        if most <= risk:
+            last, below = confidence[end - 1], confidence[min(end, len(confidence) - 1)]
+            middle = (last + below) / 2
+            return float(middle if middle > below else last)
+    _log.warning(
+        "no answer is left to a person: at no confidence can validation show that at most %g "
+        "of the answers are wrong; validate on more images, or raise decision.risk",
+        risk,
+    )
+    return None
+
+
+def _ends(confidence: np.ndarray, is_wrong: np.ndarray) -> np.ndarray:
+    """How many of the images, the most confident first, could be the ones answered.
+
+    Those before a level of confidence that has an error, and all: between errors more is better.
+    """
+    starts = np.flatnonzero(np.diff(confidence, prepend=np.inf))  # of the levels
+    has_error = np.maximum.reduceat(is_wrong, starts) > 0
+    ends = np.append(starts[has_error], len(confidence))
+    return ends[ends > 0]

@@ -66,7 +66,7 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
     for text in (
         f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
         "Coverage of &lt;b&gt;", "surest 1,180 images", "reaches 0.8300",
-        "among the 1,219 answers",  f"about 2.0{SPACE}% is meant",
+        "among the 1,219 answers",  f"about 2.0{SPACE}% are expected of",
     ):  # fmt: skip
         assert text in html, text
 

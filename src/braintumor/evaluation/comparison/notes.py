@@ -96,7 +96,7 @@ def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Conf
             known.append((one.name, max(shares)))
     if not known:
         return ""
-    parts = _list(f"{name} {share:.0%}" for name, share in known)
+    parts = _list(f"{name} {share:.1%}" for name, share in known)
     return (
         f"Some models know evaluated images from their training ({parts}): over all images they "
         "may win by memory; read the figures and the tests without copies."

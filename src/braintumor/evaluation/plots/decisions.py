@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from braintumor.evaluation.abstention import aurc, risk_coverage
 from braintumor.evaluation.decision_summary import KEPT
@@ -61,10 +61,10 @@ def _draw_abstention(
         axes.axvline(share, color=theme.muted, linewidth=1)
         label = f"from {confidence:.3g} on: {share:.1%} answered, {wrong:.1%} wrong"
         axes.plot(share, wrong, "D", color=theme.wrong, markersize=7, zorder=4, label=label)
-        axes.legend(loc="upper left")
+        _legend_below(axes)
     axes.set(xlim=(-0.02, 1.03), ylim=(0, max(1.25 * float(risk.max()), 0.01)))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")
     axes.set_title(f"Abstention (AURC {aurc(predictions):.4f})")
 
@@ -97,4 +97,9 @@ def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float, theme:
     axes.set(xlim=ends, ylim=(-0.02, 1.03), xlabel="probability from which it is called a tumor")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title(f"Tumor call at {chosen:.4g}, chosen on validation")
-    axes.legend(loc="lower center")
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Under its own axes, where no curve runs through it."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, borderaxespad=0)

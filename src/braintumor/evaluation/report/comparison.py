@@ -221,6 +221,8 @@ def _cell(row: pd.Series, name: str) -> str:
     value = row[name]
     if name == "seconds":
         return "" if pd.isna(value) else f"{value:,.0f}"
+    if name == "n" and not pd.isna(value):
+        return f"{int(value):,}"
     return number(value) if isinstance(value, float) else text(value)
 
 

@@ -22,6 +22,7 @@ _TRIED = {
     False: "Where these images are among them, or were trained on, the figures tell what was asked "
     "for and not what new images will give.",
 }
+_CERTAINTY = "95\N{NO-BREAK SPACE}%"  # of abstention.fit_confidence
 _CHECKS = {
     "ssim_head_random": "Likeness, last layers random",
     "ssim_all_random": "Likeness, all layers random",
@@ -98,13 +99,13 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
     said += f"{number(block.get('threshold'))}, chosen for a sensitivity of "
     said += f"{_percent(block.get('target'))} on validation."
     whose = "stated" if block.get("prevalence_is_stated") else "as in these images"
-    at = f"at a prevalence of {_percent(block.get('prevalence'))} ({whose})"
+    said += f" PPV and NPV hold at a prevalence of {_percent(block.get('prevalence'))} ({whose})."
     rows = [
         _row(block, "sensitivity", "Sensitivity", f"tumors called so, n = {_n(block, 'n_tumor')}"),
         _row(block, "specificity", "Specificity",
              f"images without a tumor called so, n = {_n(block, 'n_no_tumor')}"),
-        _row(block, "ppv", "PPV", f"share of tumors among those called so, {at}"),
-        _row(block, "npv", "NPV", f"share without a tumor among those called so, {at}"),
+        _row(block, "ppv", "PPV", "share of tumors among those called so"),
+        _row(block, "npv", "NPV", "share without a tumor among those called so"),
     ]  # fmt: skip
     return {"title": "Tumor or not", "said": said, "rows": rows}
 
@@ -132,8 +133,10 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     if fitted:
         sure, target = number(fitted.get("confidence")), _percent(fitted.get("target"))
         said += f" An image is answered where its highest probability reaches {sure}, chosen on "
-        said += f"validation so that at most {target} of the answers are wrong; the rows below "
-        said += "these two tell what other shares would give."
+        said += (
+            f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers are "
+        )
+        said += "wrong. What other shares would give stands below."
         among = f"wrong ones among the {_n(fitted, 'n')} answers given; target {target} at most"
         rows = [
             _row(fitted, "share", "Answered", "share of images"),
@@ -156,12 +159,15 @@ def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _turned(block: Mapping[str, Any]) -> dict[str, Any]:
     said = "Slices that look as if they stood on their heads, as some viewers export them. Of "
-    said += "those that do, a part is found: a share far above the one meant says to look."
+    said += "those that do, only a part is found: look closer where the share is far above the "
+    said += "expected one."
     return _flagged(block, "Upside-down slices", said)
 
 
 def _flagged(block: Mapping[str, Any], title: str, said: str) -> dict[str, Any]:
-    hint = f"about {_percent(block.get('target'))} is meant on images like those of validation, "
+    hint = (
+        f"about {_percent(block.get('target'))} are expected of images like those of validation, "
+    )
     hint += f"n = {_n(block, 'n')}"
     return {"title": title, "said": said, "rows": [_row(block, "share", "Flagged", hint)]}
 

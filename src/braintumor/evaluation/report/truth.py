@@ -131,7 +131,8 @@ def _recalls(metrics: Mapping[str, Any], trust: Trust) -> list[dict[str, Any]]:
 def _above(metrics: Mapping[str, Any], trust: Trust) -> str:
     if trust.floors is None:
         return ""
-    clean = trust.clean["accuracy"] if trust.clean else None
+    # where nothing is known from training, both would say the same
+    clean = trust.clean["accuracy"] if trust.clean and trust.count else None
     return above_floor(metrics["accuracy"], trust.floors, clean)
 
 
