@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,78 +48,89 @@ def fit(
     progress: a bar with the time left, where standard error is a terminal.
     Raises TrainingError when a loss is not finite, naming the batch.
     """
-    settings = recipe.train
-    dtype = choose_precision(settings.precision, train.device)
-    loss_of = _build_loss(recipe, train, state.model.num_classes)
-    labels, oversample = train.labels.cpu().numpy(), settings.imbalance == "oversample"
-    images = len(epoch_order(labels, recipe.seed, 0, oversample=oversample))
-    steps = math.ceil(images / settings.batch_size)
+    dtype = choose_precision(recipe.train.precision, train.device)
+    images = len(_order(recipe, train, epoch=0))
+    steps = math.ceil(images / recipe.train.batch_size)
     if resume_from:
         state.load_state_dict(resume_from, recipe, steps, dtype)
-
+    loss_of = _build_loss(recipe, train, state.model.num_classes)
     with _progress_bar(recipe, state, steps, progress) as bar:
-        for index in range(max(state.phase, 0), len(settings.phases)):
+        job = _Job(state, train, val, recipe, augment, loss_of, dtype, bar)
+        for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)
-            epochs = recipe.epochs_of(settings.phases[index])
-            if state.phase_epoch == epochs or state.best.should_stop:
-                continue
-            feed = _open_feed(state, train, val, recipe, augment, epochs, dtype, progress)
-            forward: Forward | None = None
-            # a frozen backbone stays as it is for the phase
-            with state.model.at_rest() if state.model.is_backbone_frozen else nullcontext():
-                while state.phase_epoch < epochs and not state.best.should_stop:
-                    started = time.perf_counter()
-                    bar.set_description(f"epoch {state.epoch + 1}")
-                    order = epoch_order(labels, recipe.seed, state.epoch, oversample=oversample)
-                    forward = forward or _choose_forward(state, feed, order, recipe, dtype)
-                    loss, accuracy = _train_epoch(
-                        state, train, feed, forward, order, recipe, loss_of, dtype, bar
-                    )
-                    trained = time.perf_counter()
-                    figures = feed.validate(state.evaluated)
-                    state.epoch += 1
-                    state.phase_epoch += 1
-                    record = EpochRecord(
-                        epoch=state.epoch,
-                        phase=index + 1,
-                        lr=max(group["lr"] for group in state.optimizer.param_groups),
-                        train_loss=loss,
-                        train_accuracy=accuracy,
-                        images_per_s=images / (trained - started),
-                        seconds=time.perf_counter() - started,
-                        is_best=False,
-                        **figures,
-                    )
-                    yield _judged(record, state, validated=val is not None)
+            yield from _phase(job)
 
 
-def _train_epoch(
-    state: FitState,
-    train: ImageSplit,
-    feed: Feed,
-    forward: Forward,
-    order: np.ndarray,
-    recipe: Recipe,
-    loss_of: Loss,
-    dtype: torch.dtype,
-    bar: tqdm,
-) -> tuple[float, float]:
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What all phases share; only `state` and the bar change."""
+
+    state: FitState
+    train: ImageSplit
+    val: ImageSplit | None
+    recipe: Recipe
+    augment: Augment
+    loss_of: Loss
+    dtype: torch.dtype
+    bar: tqdm
+
+
+def _phase(job: _Job) -> Iterator[EpochRecord]:
+    """The epochs that are left of the phase the state stands in."""
+    state = job.state
+    epochs = job.recipe.epochs_of(job.recipe.train.phases[state.phase])
+    if state.phase_epoch == epochs or state.best.should_stop:
+        return
+    feed = _open_feed(job, epochs)
+    # a frozen backbone stays as it is for the phase
+    with state.model.at_rest() if state.model.is_backbone_frozen else nullcontext():
+        forward = _choose_forward(job, feed)
+        while state.phase_epoch < epochs and not state.best.should_stop:
+            yield _epoch(job, feed, forward)
+
+
+def _epoch(job: _Job, feed: Feed, forward: Forward) -> EpochRecord:
+    """Train on every image once and validate; the state then stands behind the epoch."""
+    state = job.state
+    started = time.perf_counter()
+    job.bar.set_description(f"epoch {state.epoch + 1}")
+    order = _order(job.recipe, job.train, state.epoch)
+    loss, accuracy = _train_epoch(job, feed, forward, order)
+    trained = time.perf_counter()
+    figures = feed.validate(state.evaluated)
+    state.epoch += 1
+    state.phase_epoch += 1
+    record = EpochRecord(
+        epoch=state.epoch,
+        phase=state.phase + 1,
+        lr=max(group["lr"] for group in state.optimizer.param_groups),
+        train_loss=loss,
+        train_accuracy=accuracy,
+        images_per_s=len(order) / (trained - started),
+        seconds=time.perf_counter() - started,
+        is_best=False,
+        **figures,
+    )
+    return _judged(record, state, validated=job.val is not None)
+
+
+def _train_epoch(job: _Job, feed: Feed, forward: Forward, order: np.ndarray) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
-    settings, device, model = recipe.train, train.device, state.model
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    state, settings, device = job.state, job.recipe.train, job.train.device
+    trainable = [p for p in state.model.parameters() if p.requires_grad]
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
-    model.train()
-    torch.manual_seed(mix_seed(recipe.seed, "dropout", state.epoch))
+    state.model.train()
+    torch.manual_seed(mix_seed(job.recipe.seed, "dropout", state.epoch))
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
     batches = torch.from_numpy(order).to(feed.home).split(settings.batch_size)
     for step, index_B in enumerate(batches):
         x, target, labels_B = feed.batch(index_B, state.epoch, step)
 
         state.schedule.set_lr(state.optimizer, first_step + step)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with torch.autocast(device.type, job.dtype, enabled=job.dtype != torch.float32):
             logits_BK = forward(x)
-        loss = loss_of(logits_BK.float(), target)
+        loss = job.loss_of(logits_BK.float(), target)
         state.optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(loss).backward()
         if settings.clip_norm:
@@ -132,45 +143,39 @@ def _train_epoch(
         # kept on the device: reading a number here would wait for the GPU at every step
         losses.append(loss.detach() * len(index_B))
         hits += (logits_BK.argmax(dim=1) == labels_B).sum()
-        bar.update()
+        job.bar.update()
     total = torch.stack(losses)
-    _check_finite(total, state, train, order, settings.batch_size)
+    _check_finite(total, job, order)
     return total.sum().item() / len(order), hits.item() / len(order)
 
 
-def _open_feed(
-    state: FitState,
-    train: ImageSplit,
-    val: ImageSplit | None,
-    recipe: Recipe,
-    augment: Augment,
-    epochs: int,
-    dtype: torch.dtype,
-    progress: bool,
-) -> Feed:
-    """What the phase that `state` stands in trains on."""
+def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
+    """Rows of the training images in the order of an epoch; with oversampling more than once."""
+    oversample = recipe.train.imbalance == "oversample"
+    return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
+
+
+def _open_feed(job: _Job, epochs: int) -> Feed:
+    """What the phase that the state stands in trains on."""
+    recipe, model = job.recipe, job.state.model
     size = recipe.train.batch_size
-    if not keeps_features(state.model, augment, recipe.features):
-        return PictureFeed(train, val, augment, recipe.seed, size, dtype)
+    if not keeps_features(model, job.augment, recipe.features):
+        return PictureFeed(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
     return feature_feed(
-        state.model, train, val, augment, recipe.features, epochs=epochs, seed=recipe.seed,
-        batch_size=size, dtype=dtype, progress=progress,
+        model, job.train, job.val, job.augment, recipe.features, epochs=epochs, seed=recipe.seed,
+        batch_size=size, dtype=job.dtype, progress=not job.bar.disable,
     )  # fmt: skip
 
 
-def _choose_forward(
-    state: FitState, feed: Feed, order: np.ndarray, recipe: Recipe, dtype: torch.dtype
-) -> Forward:
-    """The forward pass of a phase; recorded only where a full batch has the same shape each time.
-
-    order: of the phase's first epoch.
-    """
-    size = recipe.train.batch_size
-    if not recipe.train.cuda_graphs or len(order) < size:
+def _choose_forward(job: _Job, feed: Feed) -> Forward:
+    """The forward pass of a phase; recorded where a full batch has the same shape each time."""
+    state, size = job.state, job.recipe.train.batch_size
+    order = _order(job.recipe, job.train, state.epoch)
+    if not job.recipe.train.cuda_graphs or len(order) < size:
         return functools.partial(feed.forward, state.model)
     index_B = torch.from_numpy(order[:size]).to(feed.home)
     sample, _, _ = feed.batch(index_B, state.epoch, 0)
-    return open_forward(feed, state.model, sample, dtype)
+    return open_forward(feed, state.model, sample, job.dtype)
 
 
 def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
@@ -178,7 +183,7 @@ def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRe
     cost = state.best.cost_of(record) if validated else -record.epoch
     state.schedule.observe(cost)
     is_best = state.best.observe(cost, record.epoch, state.evaluated)
-    return dataclasses.replace(record, is_best=is_best)
+    return replace(record, is_best=is_best)
 
 
 def _build_loss(recipe: Recipe, train: ImageSplit, num_classes: int) -> Loss:
@@ -200,17 +205,14 @@ def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> 
     )
 
 
-def _check_finite(
-    losses: Tensor, state: FitState, train: ImageSplit, order: np.ndarray, batch_size: int
-) -> None:
+def _check_finite(losses: Tensor, job: _Job, order: np.ndarray) -> None:
     finite = torch.isfinite(losses).cpu()
     if finite.all():
         return
-    step = int((~finite).nonzero()[0])
-    batch = order[step * batch_size : (step + 1) * batch_size]
-    names = ", ".join(train.paths[i] for i in batch[:3])
+    step, size = int((~finite).nonzero()[0]), job.recipe.train.batch_size
+    names = ", ".join(job.train.paths[i] for i in order[step * size :][: min(size, 3)])
     raise TrainingError(
-        f"the loss became {losses[step].item()} in epoch {state.epoch + 1}, batch {step + 1} of "
-        f"{len(losses)} ({names}, …); the best checkpoint so far is intact: lower optimizer.lr, "
+        f"the loss became {losses[step].item()} in epoch {job.state.epoch + 1}, batch {step + 1} "
+        f"of {len(losses)} ({names}, …); the best checkpoint so far is intact: lower optimizer.lr, "
         "set train.clip_norm=1, or use train.precision=fp32"
     )
