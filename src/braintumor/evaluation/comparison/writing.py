@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from braintumor.evaluation.compare import Comparison, as_markdown
 from braintumor.evaluation.comparison.notes import TESTED
 from braintumor.evaluation.comparison.shown import board_lines, pair_lines
 from braintumor.evaluation.plots.comparison import draw_comparison
 from braintumor.evaluation.plots.pareto import draw_pareto
-from braintumor.evaluation.plots.style import DARK, LIGHT, to_png
-from braintumor.evaluation.report.comparison import Picture, render_comparison
+from braintumor.evaluation.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.evaluation.report.comparison import render_comparison
+from braintumor.evaluation.report.inline import Chart
 from braintumor.files import write_atomic
 
 
@@ -27,28 +31,26 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     for name, table in tables.items():
         write_atomic(folder / f"{name}.csv", _encoded(str(table.to_csv(index=False))))
     write_atomic(folder / "comparison.md", _encoded(_markdown(comparison)))
-    ranking, cost = (
-        {
-            theme.name: to_png(
-                draw_comparison(comparison.board, by=comparison.by, theme=theme), theme
-            )
-            for theme in (LIGHT, DARK)
-        },
-        {
-            theme.name: to_png(draw_pareto(comparison.board, theme=theme), theme)
-            for theme in (LIGHT, DARK)
-        },
+    board, by = comparison.board, comparison.by
+    ranking = _chart(
+        "Ranking",
+        "The leaderboard; its figures stand in the table.",
+        lambda theme: draw_comparison(board, by=by, theme=theme),
     )
-    write_atomic(folder / "comparison.png", ranking["light"])
-    write_atomic(folder / "pareto.png", cost["light"])
-    page = render_comparison(
-        comparison,
-        {
-            "ranking": Picture("The leaderboard; its figures stand in the table.", **ranking),
-            "cost": Picture("Accuracy against images/s and against parameters.", **cost),
-        },
+    cost = _chart(
+        "Speed and size",
+        "Accuracy against images/s and against parameters.",
+        lambda theme: draw_pareto(board, theme=theme),
     )
+    write_atomic(folder / "comparison.png", ranking.light)
+    write_atomic(folder / "pareto.png", cost.light)
+    page = render_comparison(comparison, {"ranking": ranking, "cost": cost})
     write_atomic(folder / "comparison.html", _encoded(page))
+
+
+def _chart(title: str, alt: str, draw: Callable[[Theme], Figure]) -> Chart:
+    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
+    return Chart(title, alt, light, dark)
 
 
 def _markdown(comparison: Comparison) -> str:

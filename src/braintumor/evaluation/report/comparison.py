@@ -5,17 +5,12 @@ As report.html it runs no script and loads nothing, and Jinja2 escapes every val
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
-from PIL import Image
 
 from braintumor.evaluation.compare import Comparison
 from braintumor.evaluation.comparison.notes import TESTED
@@ -30,7 +25,8 @@ from braintumor.evaluation.comparison.shown import (
     text,
 )
 from braintumor.evaluation.plots.style import elide
-from braintumor.evaluation.report.template import FOLDER, environment
+from braintumor.evaluation.report.inline import Chart, inlined_chart
+from braintumor.evaluation.report.template import FOLDER, environment, policy_hash
 from braintumor.evaluation.report.verdict import percent
 
 _RANKED = {"validation": ("val_macro_f1", "validation"), "test": ("macro_f1", "")}
@@ -40,19 +36,10 @@ _RUN_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Picture:
-    """PNG bytes for light and for dark paper."""
-
-    alt: str
-    light: bytes
-    dark: bytes
-
-
-def render_comparison(comparison: Comparison, pictures: Mapping[str, Picture]) -> str:
+def render_comparison(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
     """The page as text.
 
-    pictures: "ranking" and "cost".
+    charts: "ranking" and "cost".
     """
     css = "".join(
         (FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "comparison.css")
@@ -60,7 +47,7 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Picture]) -
     board = comparison.board
     return _template().render(
         css=Markup(css),  # noqa: S704 (our own file)
-        css_hash=base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        css_hash=policy_hash(css),
         by=comparison.by,
         split=comparison.split,
         configurations=len(board),
@@ -77,7 +64,7 @@ def render_comparison(comparison: Comparison, pictures: Mapping[str, Picture]) -
         tested=TESTED,
         run_columns=_RUN_COLUMNS,
         run_rows=_runs(comparison),
-        pictures={name: _picture(picture) for name, picture in pictures.items()},
+        charts={name: inlined_chart(chart) for name, chart in charts.items()},
     )
 
 
@@ -224,13 +211,3 @@ def _cell(row: pd.Series, name: str) -> str:
     if name == "n" and not pd.isna(value):
         return f"{int(value):,}"
     return number(value) if isinstance(value, float) else text(value)
-
-
-def _picture(picture: Picture) -> dict[str, Any]:
-    with Image.open(io.BytesIO(picture.light), formats=["PNG"]) as opened:
-        width, height = opened.size
-    light, dark = (
-        "data:image/png;base64," + base64.b64encode(png).decode()
-        for png in (picture.light, picture.dark)
-    )
-    return {"alt": picture.alt, "width": width, "height": height, "light": light, "dark": dark}

@@ -8,8 +8,6 @@ they are.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,7 +29,7 @@ from braintumor.evaluation.report.decision_words import (
 from braintumor.evaluation.report.facts import facts_of_page, limits
 from braintumor.evaluation.report.gallery import Example, browser_data, examples_of_page
 from braintumor.evaluation.report.inline import Chart, inlined_chart
-from braintumor.evaluation.report.template import FOLDER, environment
+from braintumor.evaluation.report.template import FOLDER, environment, policy_hash
 from braintumor.evaluation.report.thumbnails import MOST
 from braintumor.evaluation.report.truth import truth_of_page
 from braintumor.evaluation.trust import Trust
@@ -109,9 +107,9 @@ def render_report(
     )  # fmt: skip
     return _template().render(
         css=Markup(css),  # noqa: S704 (our own file)
-        css_hash=_sha256(css),
+        css_hash=policy_hash(css),
         script=Markup(script),  # noqa: S704 (our own file)
-        script_hash=_sha256(script),
+        script_hash=policy_hash(script),
         model=model or "The model",
         data=data or "the data",
         split=split,
@@ -181,10 +179,6 @@ def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
         f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
         "All rows are listed."
     )
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _command(about: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 import jinja2
@@ -22,3 +24,8 @@ def environment() -> jinja2.Environment:
     )
     jinja.filters["elide"] = elide
     return jinja
+
+
+def policy_hash(text: str) -> str:
+    """SHA-256 in base64: what the policy of a page asks of its own style or script."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
