@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 # N images, G groups, K classes
 
@@ -37,9 +37,22 @@ def share_interval(values: np.ndarray, groups: np.ndarray, confidence: float = 0
     """
     if not len(values):
         return NONE
-    _, of_group = np.unique(groups, return_inverse=True)
-    part = np.bincount(of_group, weights=values)
-    return Share(part, np.bincount(of_group).astype(float)).interval(confidence)
+    return _share_of(values, groups).interval(confidence)
+
+
+def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> float:
+    """The exact upper limit, from one side, of the share of images of value 1.
+
+    values: 0 or 1, float (N,).  groups: int (N,); their effective number of images counts.
+    1 where N is 0 or all values are 1.
+    Source: Clopper & Pearson 1934, Biometrika 26:404-413; with an effective number, Korn &
+    Graubard 1998, Survey Methodology 24:193-201.
+    """
+    if not len(values) or values.all():
+        return 1.0
+    share = _share_of(values, groups)
+    n = _effective(share, 2 * confidence - 1)
+    return float(betaincinv(share.value * n + 1, n - share.value * n, confidence))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +75,12 @@ class Share:
     def interval(self, confidence: float) -> Interval:
         n = _effective(self, confidence)
         return wilson(self.value * n, n, confidence) if n else NONE
+
+
+def _share_of(values: np.ndarray, groups: np.ndarray) -> Share:
+    _, of_group = np.unique(groups, return_inverse=True)
+    part = np.bincount(of_group, weights=values)
+    return Share(part, np.bincount(of_group).astype(float))
 
 
 def _effective(share: Share, confidence: float) -> float:
