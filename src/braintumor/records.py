@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from braintumor.errors import CheckpointError
+
 # N images, K classes
 
 
@@ -41,6 +43,16 @@ class Predictions:
     def predicted(self) -> np.ndarray:
         """The most probable class: int64 (N,)."""
         return self.logits.argmax(axis=1)
+
+    def require_finite(self) -> None:
+        """Raises CheckpointError where a logit is not finite: no answer may be read from it."""
+        bad = ~np.isfinite(self.logits).all(axis=1)
+        if bad.any():
+            raise CheckpointError(
+                f"the model's outputs are not finite for {bad.sum()} of {len(bad)} images (first: "
+                f"{self.paths[int(bad.argmax())]}); the training has diverged: train again with a "
+                "lower optimizer.lr, or with train.precision=fp32"
+            )
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def test_every_figure_has_an_interval_that_holds_it(run: Path) -> None:
         low, high = figures[f"{name}_ci"]
         assert low <= figures[name] <= high
     report = (run / "eval" / "test" / "report.html").read_text()
-    assert "95 % interval" in report.replace("\N{NO-BREAK SPACE}", " ")
+    assert "95 % CI" in report.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_predict_says_what_is_foreign(bt: Command, run: Path) -> None:
@@ -152,6 +152,39 @@ def test_wrong_decision_is_refused_before_anything_is_trained(bt: Command, tmp_p
     assert done.returncode == 2
     assert "decision.sensitivity=98" in done.stderr and "0.05 for 5 %" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_predict_says_where_the_threshold_and_the_most_probable_class_differ(
+    bt: Command, run: Path
+) -> None:
+    """And a name with a line break stays one row of the table."""
+    path = run / "best.safetensors"
+    model, card = load_classifier(path, torch.device("cpu"))
+    folder = run.parent / "broken"
+    folder.mkdir()
+    Image.fromarray(np.full((96, 96), 60, np.uint8)).save(folder / "a\rb.png")
+    for threshold, said in ((0.0, "called tumor"), (1.0, "not called tumor")):
+        decisions = {**card.decisions, "threshold": threshold}
+        named = dataclasses.replace(card, decisions=decisions)
+        save_best(run.parent / "called.safetensors", model.state_dict(), named, load_outliers(path))
+        done = bt("predict", "ckpt=called.safetensors", "input=broken", "run_dir=c", cwd=run.parent)
+        assert done.returncode == 0, done.stderr
+        table = pd.read_csv(run.parent / "c" / "predictions.csv", dtype={"is_tumor": str})
+        assert len(table) == 1
+        is_called, is_tumor = table["is_tumor"][0] == "true", table["pred"][0] != "no_tumor"
+        assert is_called == (threshold == 0)
+        assert (f"  {said}" in done.stdout) == (is_called != is_tumor)
+
+
+def test_other_views_than_the_thresholds_were_fitted_with_are_warned_of(
+    bt: Command, run: Path
+) -> None:
+    options = ["ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=views"]
+    fitted = yaml.safe_load((run / "config.yaml").read_text())["eval"]["views"]
+    done = bt("eval", *options, f"eval.views={fitted + 1}", cwd=run.parent)
+    assert f"fitted with {fitted}" in done.stdout + done.stderr
+    done = bt("eval", *options, cwd=run.parent)
+    assert "were fitted with" not in done.stdout + done.stderr
 
 
 def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> None:

@@ -15,7 +15,7 @@ from braintumor.records import Predictions
 CLASSES = ("glioma", "no_tumor")
 DECISIONS = Decisions(
     n=50, groups=40, temperature=1.0, sensitivity=0.9, threshold=0.5, coverage=0.8, conformal=0.5,
-    reject=0.02, outlier_threshold=1.0,
+    reject=0.02, outlier_threshold=1.0, risk=0.1, confidence=0.5,
 )  # fmt: skip
 
 
@@ -110,6 +110,18 @@ def test_sets_by_hand(worked: tuple[Predictions, Decided]) -> None:
     assert [sets["per_class"][name]["n"] for name in CLASSES] == [6, 4]
 
 
+def test_the_target_of_sets_is_met_by_groups_and_not_by_images() -> None:
+    # one group of eight images without the truth in any set, nine groups of one image each with
+    labels = np.zeros(17, dtype=int)
+    predictions = Predictions(CLASSES, ("x",) * 17, labels, np.zeros((17, 2)))
+    decided = decided_on([1] * 17, [[0, 1]] * 8 + [[1, 0]] * 9, [0] * 17)
+    groups = np.array([0] * 8 + list(range(1, 10)))
+    sets = decision_summary(predictions, DECISIONS, decided, groups, None)["sets"]
+    assert sets["coverage"] == pytest.approx(9 / 17)
+    assert (sets["coverage_groups"], sets["groups"]) == (pytest.approx(0.9), 10)
+    assert sets["coverage_groups_ci"] == pytest.approx(proportion_confint(9, 10, method="wilson"))
+
+
 def test_images_of_one_group_widen_the_intervals(worked: tuple[Predictions, Decided]) -> None:
     predictions, decided = worked
     twice = Predictions(CLASSES, ("x",) * 20, np.repeat(predictions.labels, 2), np.zeros((20, 2)))
@@ -147,7 +159,11 @@ def test_abstention_keeps_the_most_confident(worked: tuple[Predictions, Decided]
         0.8: (16, 1.0),
     }
     assert summary["tumor_call"] is summary["sets"] is summary["foreign"] is None
-    assert summary["turned"] is summary["abstention"]["fitted"] is None
+    assert summary["turned"] is None
+    assert summary["abstention"]["fitted"] == {"target": 0.1, "confidence": 0.5}
+    older = dataclasses.replace(DECISIONS, risk=None, confidence=None)
+    summary = decision_summary(predictions, older, decided, None, None)
+    assert summary["abstention"]["fitted"] is None
 
 
 def test_wrong_answers_are_counted_among_those_given() -> None:

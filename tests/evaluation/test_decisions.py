@@ -211,6 +211,21 @@ def test_every_class_keeps_its_share_from_being_foreign(make_predictions) -> Non
     assert decide(predictions, decisions, None).is_foreign is None
 
 
+def test_a_new_image_is_foreign_as_seldom_as_meant() -> None:
+    random = np.random.default_rng(4)
+    labels, settings = np.zeros(99, dtype=int), dataclasses.replace(SETTINGS, reject=0.05)
+    validation = Predictions(("a", "b"), ("x",) * 99, labels, random.normal(size=(99, 2)))
+    found = []
+    for _ in range(400):
+        scores = random.normal(size=99)
+        limit = fit_decisions(validation, None, scores, settings).outlier_threshold
+        assert limit == np.sort(scores)[94]  # the 95th of 99: 100 chances in a hundred, 5 above
+        found.append((random.normal(size=200) > limit).mean())
+    assert np.mean(found) == pytest.approx(0.05, abs=0.005)
+    few = fit_decisions(validation, None, scores, dataclasses.replace(SETTINGS, reject=0.001))
+    assert few.outlier_threshold == scores.max()
+
+
 def test_decisions_survive_json(make_predictions) -> None:  # type: ignore[no-untyped-def]
     predictions = make_predictions(150)
     scores = np.random.default_rng(0).random(150)

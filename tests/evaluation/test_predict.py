@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from braintumor.data.loader import ImageSplit
-from braintumor.errors import ConfigError
+from braintumor.errors import CheckpointError, ConfigError
 from braintumor.evaluation.predict import predict
 from braintumor.models.backbones import Backbone
 from braintumor.models.classifier import Classifier
@@ -78,3 +78,11 @@ def test_a_picture_is_judged_alike_whatever_stands_beside_it() -> None:
 def test_no_view_is_refused() -> None:
     with pytest.raises(ConfigError, match="views=0"):
         run(0)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_what_is_not_finite_is_no_answer(views: int) -> None:
+    model = left_or_right()
+    model.std_255 = model.std_255.float() * float("nan")
+    with pytest.raises(CheckpointError, match=r"not finite for 7 of 7 images \(first: 0.png\)"):
+        predict(model, split(), CLASSES, batch_size=3, dtype=torch.float32, views=views)

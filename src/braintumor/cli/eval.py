@@ -53,6 +53,7 @@ def _run_one(settings: Settings, job: Job) -> None:
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
             f"evaluate the model that val chose: ckpt={RunFolder(path.parent).selected}"
         )
+    from braintumor.cli.console import log
     from braintumor.cli.deciding import fitted_of
     from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
     from braintumor.cli.inputs import drawn, labels_of
@@ -79,6 +80,13 @@ def _run_one(settings: Settings, job: Job) -> None:
     precision = settings["precision"] or trained["train"]["precision"]
     named_here = {k: v for k, v in settings["eval"].items() if v is not None}
     evaluation = {k: v for k, v in how_evaluated(card).items() if k in settings["eval"]}
+    views = named_here.get("views", evaluation["views"])
+    if card.decisions and views != evaluation["views"]:
+        log.warning(
+            "eval.views=%s, but temperature and thresholds were fitted with %s",
+            views,
+            evaluation["views"],
+        )
     if prevalence is None:
         prevalence = trained.get("decision", {}).get("prevalence")
     evaluate(
@@ -111,6 +119,7 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
     from braintumor.cli.console import describe_data, log
     from braintumor.cli.inputs import read_data
+    from braintumor.cli.recording import named
     from braintumor.cli.resume import check_same_images
     from braintumor.data.dataset import read_dataset
     from braintumor.data.manifest import class_table
@@ -132,8 +141,7 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
     is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
     options = options | {"fit": card.fit, "binary": is_binary}
     data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
-    root = options.get("root")
-    name = f"{job.choices['data']}-{Path(root).stem}" if root else job.choices["data"]
+    name = named(job.choices["data"], options.get("root"))
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections.abc import Mapping
 from datetime import datetime
@@ -22,6 +23,7 @@ _NOTES = (  # column of predictions.csv, its value, what is said of such a pictu
     ("upside_down", "true", "  looks upside down"),
     ("answered", "false", "  not sure enough: leave it to a person"),
 )
+_CALLED = {"true": "  called tumor", "false": "  not called tumor"}
 
 
 def main() -> None:
@@ -76,11 +78,19 @@ def run(settings: Settings, job: Job) -> None:
     _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
     for i, name in enumerate(paths[:20]):
         p, k = probs[i], predicted[i]
-        notes = [said for name, value, said in _NOTES if name in more and more[name][i] == value]
+        notes = _called(card.classes[k], more["is_tumor"][i]) if "is_tumor" in more else []
+        notes += [said for name, value, said in _NOTES if name in more and more[name][i] == value]
         log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], "".join(notes))
     if len(paths) > 20:
         log.info("… and %d more", len(paths) - 20)
     log.info("predictions: %s", folder / "predictions.csv")
+
+
+def _called(predicted: str, is_tumor: str) -> list[str]:
+    """What the tumor threshold says, where that is not what the most probable class says."""
+    from braintumor.evaluation.decisions import NO_TUMOR
+
+    return [] if (predicted != NO_TUMOR) == (is_tumor == "true") else [_CALLED[is_tumor]]
 
 
 def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarray]:
@@ -137,7 +147,9 @@ def _write_table(
     for name, column in more.items():
         table[name] = column
     table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
-    content = table.to_csv(index=False).encode(errors="backslashreplace")
+    # texts are quoted, or a line break in a file name would end the row
+    text = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    content = text.encode(errors="backslashreplace")
     write_atomic(folder / "predictions.csv", content)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from braintumor.cli.console import log, log_to_file
@@ -54,7 +55,7 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
     command = known.pop("command", [])
     return {
         "model_name": card.model_name,
-        "data_name": card.data_name,
+        "data_name": named(card.data_name, card.settings["data"].get("root")),
         "created": f"{datetime.now():%Y-%m-%d %H:%M}",
         "run": run.path.name,
         "best epoch": card.epoch,
@@ -64,6 +65,11 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
         "settings": card.settings,
         "environment": known,
     }
+
+
+def named(data_name: str, root: str | None) -> str:
+    """What to call a data set: folder-nickparvar, of data=folder and where it lies."""
+    return f"{data_name}-{Path(root).stem}" if root else data_name
 
 
 def how_evaluated(card: Card) -> dict[str, Any]:

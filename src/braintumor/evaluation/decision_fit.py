@@ -122,13 +122,19 @@ def _conformal(
 
 
 def _upper_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -> float | None:
-    """The smallest score that at most the share `reject` of every class exceeds.
+    """The score that a new image of any class exceeds with a probability of `reject` at most.
 
-    Of every class and not of all images: those of the class of many looks would pay for the
-    others, and the share would depend on how many of it there are.
+    The (n + 1) (1 - reject)-th of the n scores of a class, as in a conformal test; the largest
+    where n is too small for that (below 49 for 0.02), and then more exceed it. Of every class and
+    not of all images: those of the class of many looks would pay for the others, and the share
+    would depend on how many of it there are.
     """
     if scores is None:
         return None
     classes = np.unique(labels)
-    limits = [np.quantile(scores[labels == k], 1 - reject, method="inverted_cdf") for k in classes]
-    return float(max(limits))
+
+    def limit(of_class: np.ndarray) -> float:
+        rank = math.ceil((len(of_class) + 1) * (1 - reject) - _ROUNDING)
+        return float(np.sort(of_class)[min(rank, len(of_class)) - 1])
+
+    return max(limit(scores[labels == k]) for k in classes)

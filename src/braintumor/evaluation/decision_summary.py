@@ -32,12 +32,13 @@ def decision_summary(
     fitted_on: n, groups, temperature, of validation.
     tumor_call (None without a threshold): threshold, target, sensitivity, specificity, n_tumor,
         n_no_tumor, prevalence, prevalence_is_stated, ppv, npv.
-    sets (None without sets): target, coverage, n, mean_size, singletons, empty (shares), and
+    sets (None without sets): target, coverage_groups (mean over groups, what the target
+        promises), groups, coverage (of the images), n, mean_size, singletons, empty (shares), and
         per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
         the image is one to abstain from.
-    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted (None
-        without a confidence to ask for): confidence, target (of the risk), share and n of the
-        images answered, risk (the share of wrong answers).
+    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted (None in
+        older checkpoints): target (of the risk), confidence, and unless that is None, share and n
+        of the images answered, risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
     groups: int (N,), images of one patient share a number; None: each image stands alone.
@@ -78,13 +79,15 @@ def _kept(predictions: Predictions, groups: np.ndarray) -> list[dict[str, Any]]:
 def _answered(
     predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
 ) -> dict[str, Any] | None:
+    if decisions.risk is None:
+        return None
+    found = {"target": decisions.risk, "confidence": decisions.confidence}
     given = decided.is_answered
     if given is None:
-        return None
+        return found
     is_wrong = predictions.predicted != predictions.labels
     return {
-        "confidence": decisions.confidence,
-        "target": decisions.risk,
+        **found,
         **_share("share", given, groups),
         **_share("risk", is_wrong[given], groups[given]),
         "n": int(given.sum()),
@@ -161,8 +164,12 @@ def _sets(
         own = predictions.labels == k
         row = _share("coverage", is_covered[own], groups[own])
         per_class[name] = {**row, "n": int(own.sum())}
+    _, of_group = np.unique(groups, return_inverse=True)
+    means = np.bincount(of_group, weights=is_covered) / np.bincount(of_group)
     return {
         "target": decisions.coverage,
+        **_share("coverage_groups", means, np.arange(len(means))),
+        "groups": len(means),
         **_share("coverage", is_covered, groups),
         "n": len(predictions),
         "mean_size": float(sizes.mean()),

@@ -76,10 +76,10 @@ class Decisions:
 class Decided:
     """What the decisions say of N images; None where there is no such decision.
 
-    tumor_prob: float (N,), 1 - p(no_tumor); 1 where no class is no_tumor.  is_tumor: bool (N,).
-    sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
+    tumor_prob: float (N,), of all tumor classes together; 1 where no class is no_tumor.
+    is_tumor: bool (N,).  sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
     is_turned: bool (N,), looks upside down.
-    is_answered: bool (N,), sure enough; the others are for a person.
+    is_answered: bool (N,), sure enough, foreign or not; the others are for a person.
     """
 
     tumor_prob: np.ndarray

@@ -146,7 +146,10 @@ def _write_tables(
     _write_text(new / "confusion_matrix.csv", _matrix_csv(matrix, predictions.classes))
     _write_text(new / "predictions.csv", _predictions_csv(predictions, trust, decided))
     if trust.floors is not None:
-        _write_text(new / "floors.csv", str(trust.floors.to_csv(index_label="floor")))
+        _write_text(
+            new / "floors.csv",
+            str(trust.floors.to_csv(index_label="floor", quoting=csv.QUOTE_NONNUMERIC)),
+        )
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -156,7 +159,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
     table = pd.DataFrame(matrix, index=list(classes), columns=list(classes))
-    return str(table.to_csv(index_label="true"))
+    return str(table.to_csv(index_label="true", quoting=csv.QUOTE_NONNUMERIC))
 
 
 def _predictions_csv(predictions: Predictions, trust: Trust, decided: Decided | None) -> str:

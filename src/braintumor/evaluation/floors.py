@@ -29,6 +29,7 @@ from braintumor.evaluation._floor_features import (
     rim,
     thumbnails,
 )
+from braintumor.evaluation.words import percent
 
 # N training images, M images tested, S side in px, F features, K classes
 
@@ -94,13 +95,13 @@ def above_floor(accuracy: float, floors: pd.DataFrame, clean_accuracy: float | N
     """
     on_all, is_above = _against(accuracy, floors["accuracy"])
     count = int(floors["n"].iloc[0])
-    parts = [f"over all {count:,} images the model ({_percent(accuracy)}) is {on_all}"]
+    parts = [f"over all {count:,} images the model ({percent(accuracy)}) is {on_all}"]
     known = floors["clean_accuracy"].dropna()
     if clean_accuracy is not None and np.isfinite(clean_accuracy) and len(known):
         on_clean, is_above_clean = _against(clean_accuracy, known)
         count, is_above = int(floors["clean_n"].iloc[0]), is_above and is_above_clean
         parts.append(
-            f"over the {count:,} without a copy in training it ({_percent(clean_accuracy)}) "
+            f"over the {count:,} without a copy in training it ({percent(clean_accuracy)}) "
             f"is {on_clean}"
         )
     text = "; ".join(parts)
@@ -125,11 +126,7 @@ def _against(accuracy: float, floors: pd.Series) -> tuple[str, bool]:
     points = round(100 * (accuracy - best), 1)
     place = "above" if points > 0 else "below"
     distance = f"{abs(points):.1f} percentage points {place}" if points else "level with"
-    return f"{distance} the best floor, {name} ({_percent(best)})", points > 0
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return f"{distance} the best floor, {name} ({percent(best)})", points > 0
 
 
 def _answer(floor: _Floor, seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sklearn.metrics as sk
 
-from braintumor.errors import CheckpointError, DataError
+from braintumor.errors import DataError
 from braintumor.evaluation.calibration import brier, expected_calibration_error, image_losses
 from braintumor.records import Predictions
 
@@ -96,13 +96,7 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
 def _check(predictions: Predictions) -> None:
     if not len(predictions):
         raise DataError("there is no image to evaluate; choose a split that is not empty")
-    bad = ~np.isfinite(predictions.logits).all(axis=1)
-    if bad.any():
-        raise CheckpointError(
-            f"the model's outputs are not finite for {bad.sum()} of {len(bad)} images (first: "
-            f"{predictions.paths[int(bad.argmax())]}); the training has diverged: train again "
-            "with a lower optimizer.lr, or with train.precision=fp32"
-        )
+    predictions.require_finite()
 
 
 def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:

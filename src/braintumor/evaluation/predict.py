@@ -78,6 +78,7 @@ def predict(
 
     views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
     every picture and call. Probabilities are averaged; logits are then their logarithms.
+    Raises CheckpointError where they are not finite.
     keep: what the backbone gives is kept on disk, or taken from there (see Readout).
     """
     read = Readout(model, split.images, batch_size, dtype, keep)
@@ -135,9 +136,11 @@ def _averaged(
         for number in range(1, views):
             probs += read(read.logits, EvalView(number)).double().softmax(dim=1)
         logits = (probs / views).clamp_min(1e-12).log()
-    return Predictions(
+    predictions = Predictions(
         classes=classes,
         paths=split.paths,
         labels=split.labels.cpu().numpy(),
         logits=logits.float().cpu().numpy(),
     )
+    predictions.require_finite()
+    return predictions

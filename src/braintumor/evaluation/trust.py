@@ -96,8 +96,9 @@ def subset(predictions: Predictions, chosen: np.ndarray) -> Predictions:
 
 
 def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
-    """What compute_metrics says, each figure followed by its interval."""
-    return with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
+    """What compute_metrics says, each figure followed by its interval, and how many groups."""
+    found = with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
+    return found | {"groups": len(predictions if groups is None else np.unique(groups))}
 
 
 def _best(floors: pd.DataFrame | None) -> dict[str, Any] | None:

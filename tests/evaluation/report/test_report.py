@@ -17,6 +17,7 @@ from braintumor.evaluation.metrics import classification_report, compute_metrics
 from braintumor.evaluation.report import verdict
 from braintumor.evaluation.report.render import Chart, Example, render_report
 from braintumor.evaluation.trust import Trust, judge
+from braintumor.evaluation.words import percent
 from braintumor.records import Predictions
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
@@ -234,4 +235,4 @@ def test_page_without_knowledge_of_copies_shows_dashes(make_predictions):
 
 @pytest.mark.parametrize(("share", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99")])
 def test_percent_never_rounds_up_to_perfection(share, text):
-    assert verdict.percent(share) == f"{text}\u00a0%"
+    assert percent(share) == f"{text}\u00a0%"

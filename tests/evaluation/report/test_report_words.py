@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import yaml
 
 from braintumor.evaluation.metrics import compute_metrics
 from braintumor.evaluation.report import tables, verdict
+from braintumor.evaluation.report.calibration_words import calibration_of_page
+from braintumor.evaluation.report.check_words import checks_of_page
 from braintumor.evaluation.report.checklist import checklists
-from braintumor.evaluation.report.decision_words import (
-    calibration_of_page,
-    checks_of_page,
-    decisions_of_page,
-)
+from braintumor.evaluation.report.decision_words import decisions_of_page
 from braintumor.evaluation.report.facts import facts_of_page
 from braintumor.evaluation.report.render import render_report
+from braintumor.evaluation.report.template import FOLDER
 from braintumor.evaluation.trust import judge
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -39,6 +39,10 @@ SUMMARY = {
 }  # fmt: skip
 
 
+def _decisions(summary, split="test", known=0, is_refit=False):
+    return decisions_of_page(summary, split, known, is_refit=is_refit)
+
+
 def _page(p, **more):
     metrics = more.pop("metrics", None) or compute_metrics(p)
     return render_report(
@@ -52,7 +56,7 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     metrics = compute_metrics(p) | {"accuracy": 0.953, "accuracy_ci": [0.9401, 0.9632]}
     metrics["per_class"]["glioma"]["recall_ci"] = (0.81234, 0.9)
     html = _page(p, metrics=metrics)
-    assert f"95.3{SPACE}% (95{SPACE}% interval 94.0 to 96.3{SPACE}%)" in html
+    assert f"95.3{SPACE}% (95{SPACE}% CI 94.0 to 96.3{SPACE}%)" in html
     assert "0.9401–0.9632" in html
     assert "0.8123–0.9000" in html
     assert tables.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
@@ -65,21 +69,21 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
     assert "(1,141 images, 802 groups)" in html
     for text in (
         f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
-        "Coverage of &lt;b&gt;", "surest 1,180 images", "reaches 0.8300",
-        "among the 1,219 answers",  f"about 2.0{SPACE}% are expected of",
+        "Coverage of &lt;b&gt;", "the 1,180 most confident images", "at least 0.83;",
+        "wrong ones of the 1,219 answers",  f"about 2.0{SPACE}% at most",
     ):  # fmt: skip
         assert text in html, text
 
 
 def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
-    rows = decisions_of_page({"tumor_call": CALL}, "test")["parts"][0]["rows"]
+    rows = _decisions({"tumor_call": CALL})["parts"][0]["rows"]
     by_name = {row["name"]: row for row in rows}
     assert by_name["NPV"]["value"] == "–"
     assert by_name["Specificity"]["interval"] == ""
-    assert decisions_of_page(None, "test") is None
+    assert _decisions(None) is None
     none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
-    assert decisions_of_page(SUMMARY | none, "test")["parts"][0]["title"] == "Abstention"
-    assert len(decisions_of_page(SUMMARY | none, "test")["parts"]) == 1
+    assert _decisions(SUMMARY | none)["parts"][0]["title"] == "Abstention"
+    assert len(_decisions(SUMMARY | none)["parts"]) == 1
 
 
 def test_calibration_shows_both_sides_and_the_temperature():
@@ -90,19 +94,52 @@ def test_calibration_shows_both_sides_and_the_temperature():
     }
     words = calibration_of_page(summary)
     assert "1.500" in words["said"]
-    assert "too sure" in words["said"]
+    assert "overconfident" in words["said"]
     assert [(r["before"], r["after"]) for r in words["rows"]] == [
         ("0.0400", "0.0100"), ("0.1000", "0.0900"), ("0.3000", "–"),
     ]  # fmt: skip
     assert calibration_of_page(None) is None
 
 
-def test_only_test_images_are_said_to_have_had_no_part_in_the_fit():
+def test_what_weakens_the_targets_is_said():
     summary = {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}
-    of_test, of_val = (decisions_of_page(summary, split)["fitted"] for split in ("test", "val"))
-    assert "10 images, 7 groups" in of_test and "10 images, 7 groups" in of_val
-    assert "had no part in it" in of_test and "had no part in it" not in of_val
-    assert "not what new images will give" in of_val
+
+    def said(**how):
+        return " ".join(_decisions(summary, **how)["fitted"])
+
+    assert "10 images, 7 groups" in said() and "kept epoch was chosen too" in said()
+    assert "a part in the training" in said(split="val")
+    assert "12 of the images evaluated here, or copies" in said(known=12)
+    assert "was not examined" in said(known=None)
+    assert "trained again after that" in said(is_refit=True)
+    for words in ("a part in the training", "copies", "not examined", "trained again"):
+        assert words not in said()
+
+
+def test_a_target_that_the_interval_excludes_is_called_missed():
+    missed = CALL | {"sensitivity": 0.95, "sensitivity_ci": [0.93, 0.965]}
+    fitted = {"confidence": 0.8, "target": 0.02, "share": 0.9, "risk": 0.04, "n": 900}
+    risky = {"kept": [], "fitted": fitted | {"risk_ci": [0.03, 0.05]}}
+    kept = {"kept": [], "fitted": fitted | {"risk_ci": [0.01, 0.05]}}
+
+    def hints(summary):
+        parts = _decisions(summary)["parts"]
+        return {row["name"]: row["hint"] for part in parts for row in part["rows"]}
+
+    assert "missed" in hints({"tumor_call": missed})["Sensitivity"]
+    assert "missed" not in hints({"tumor_call": CALL})["Sensitivity"]
+    assert "missed" in hints({"abstention": risky})["Wrong answers"]
+    assert "missed" not in hints({"abstention": kept})["Wrong answers"]
+
+
+def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
+    kept = [{"share": 0.9, "n": 90, "accuracy": 0.8}]
+    unfit = {"kept": kept, "fitted": {"confidence": None, "target": 0.02}}
+    part = _decisions({"abstention": unfit})["parts"][0]
+    assert "Every image is answered" in part["said"]
+    assert [row["name"] for row in part["rows"]] == ["90 % answered", "AURC"]
+    older = _decisions({"abstention": {"kept": kept, "fitted": None}})["parts"][0]
+    assert "left to a person" not in older["said"] and "threshold" not in older["said"]
 
 
 def test_checks_of_heat_maps_are_rows():
@@ -127,6 +164,9 @@ def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predic
     numbers = [row["item"] for row in (*tripod["answered"], *tripod["open"])]
     assert len(numbers) == len(set(numbers)) == 52
     assert {int(n.rstrip("abcdefg")) for n in numbers} == set(range(1, 28))
+    stored = yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8"))
+    rows = [row for guideline in stored for row in guideline["items"]]
+    assert all(set(row) <= {"item", "ask", "fact"} for row in rows), "a comma without quotes"
     for guideline in (claim, tripod):
         assert guideline["open"]
         assert all(row["answer"] for row in guideline["answered"])

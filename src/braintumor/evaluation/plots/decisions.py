@@ -28,7 +28,7 @@ def draw_decisions(
     """Errors over the share of images answered; sensitivity and specificity over the threshold.
 
     predictions: of the evaluated images; the temperature of the decisions is used. The second
-    picture is missing where no threshold was fitted, or the images have no tumor or only such.
+    picture is missing where no threshold was fitted.
     """
     calibrated = replace(predictions, temperature=decisions.temperature)
     has_threshold = decisions.threshold is not None and NO_TUMOR in predictions.classes

@@ -24,7 +24,7 @@ def draw_floors(
 
     floors: as floors.measure_floors gives them.  model_accuracy, model_clean: of the model that
     stands above them, in [0, 1]; without the first there is no such line. Where no clean figure
-    is known there is one bar a line.
+    is known, or all images are clean, there is one bar a line.
     """
     ranked = floors.sort_values("accuracy", ascending=False, kind="stable")
     columns = {"all": ranked["accuracy"].tolist(), "clean": ranked["clean_accuracy"].tolist()}
@@ -34,7 +34,8 @@ def draw_floors(
         columns["all"].insert(0, model_accuracy)
         columns["clean"].insert(0, np.nan if model_clean is None else model_clean)
     texts = {"all": f"all images ({int(floors['n'].iloc[0]):,})"}
-    if np.isfinite(columns["clean"]).any():
+    # where nothing is known from training, both would say the same
+    if np.isfinite(columns["clean"]).any() and (floors["clean_n"] < floors["n"]).all():
         texts["clean"] = f"without a copy in training ({int(floors['clean_n'].iloc[0]):,})"
     with style.using(theme):
         names = [style.label(name) for name in names]
@@ -52,7 +53,7 @@ def draw_floors(
         style.only_grid(axes, "x")
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.set_xlabel("accuracy")
-        axes.set_title("What comes of not looking at the brain")
+        axes.set_title("Accuracy of baselines that do not read the scan")
         style.legend_below(figure)
         for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
             handle.set_facecolor(_shade(theme, theme.muted, which))  # not the model's colour

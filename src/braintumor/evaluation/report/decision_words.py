@@ -1,121 +1,101 @@
-"""Calibration, decisions and checks of heat maps, as the rows and sentences of the page."""
+"""Decisions as the rows and sentences of the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from braintumor.evaluation.abstention import CERTAINTY
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import verdict
-from braintumor.evaluation.report.tables import interval, is_defined, number
+from braintumor.evaluation.report.tables import is_defined, number
 
-_CALIBRATION = (
-    ("ece", "ECE", "mean gap between probability and share right, bins of equal width"),
-    ("ece_mass", "ECE, equal mass", "the same with as many images in every bin"),
-    ("brier", "Brier score", "squared error of the probabilities, 0 to 2"),
-    ("loss", "Loss", "cross-entropy in nats"),
-)
-
-_TRIED = {
-    True: "Tried here on images that had no part in it. The targets are promises for new images "
-    "like those of validation; the intervals tell how far these images can confirm them.",
-    False: "Where these images are among them, or were trained on, the figures tell what was asked "
-    "for and not what new images will give.",
-}
-_CERTAINTY = "95\N{NO-BREAK SPACE}%"  # of abstention.fit_confidence
-_CHECKS = {
-    "ssim_head_random": "Likeness, last layers random",
-    "ssim_all_random": "Likeness, all layers random",
-    "deletion": "Deletion",
-    "insertion": "Insertion",
-    "outside_head": "Heat outside the head",
-    "pointing_hits": "Hottest place in the lesion",
-    "lesion_iou": "Overlap with the lesion (IoU)",
-}
+_SIGN = "\N{NO-BREAK SPACE}%"
+_CERTAINTY = verdict.percent(CERTAINTY).replace(".0", "")
 
 
-def calibration_of_page(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Rows before and after, and a sentence on the temperature. summary: calibration_summary."""
-    if not summary:
-        return None
-    before, after = summary["before"], summary["after"]
-    temperature = summary.get("temperature")
-    said = "The temperature divides the logits; it was fitted on validation images only."
-    if temperature is not None and is_defined(temperature):
-        was = (
-            "too sure"
-            if temperature > 1
-            else "too modest"
-            if temperature < 1
-            else "as sure as right"
-        )
-        said = f"Temperature {temperature:.3f}, fitted on validation only: the model was {was}."
-    rows = [
-        {"name": name, "before": number(before[key]), "after": number(after[key]), "hint": hint}
-        for key, name, hint in _CALIBRATION
-        if key in before and key in after
-    ]
-    return {"said": f"{said} It changes no answer; 0 is best in every row.", "rows": rows}
-
-
-def checks_of_page(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:
-    """Rows of the checks: name, value, interval, hint. checks: name -> {value, meaning[, n]}."""
-    rows = []
-    for name, check in (checks or {}).items():
-        meaning = str(check.get("meaning", "")).rstrip(".")
-        counted = f"; mean of {check['n']:,} images" if check.get("n") is not None else ""
-        rows.append(
-            {
-                "name": _CHECKS.get(name, name.replace("_", " ")),
-                "value": number(check.get("value")),
-                "interval": interval(check, "value"),
-                "hint": f"{meaning}{counted}.",
-            }
-        )
-    return rows
-
-
-def decisions_of_page(summary: Mapping[str, Any] | None, split: str) -> dict[str, Any] | None:
-    """The sentence on what they were fitted on, and parts {title, said, rows}, those there are.
+def decisions_of_page(
+    summary: Mapping[str, Any] | None, split: str, known: int | None, *, is_refit: bool
+) -> dict[str, Any] | None:
+    """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
 
     summary: as decision_summary gives it; any block may be missing or None.
-    split: of the evaluated images; only of test is it known that nothing was fitted on them.
+    split: of the evaluated images.  known: how many of them, or copies of them, the model had in
+    training or validation; None when that was not examined.
+    is_refit: the model was trained again after the fit.
     """
     if not summary:
         return None
     makers = {"tumor_call": _tumor_call, "sets": _sets, "abstention": _abstention,
               "foreign": _foreign, "turned": _turned}  # fmt: skip
     parts = [make(summary[key]) for key, make in makers.items() if summary.get(key)]
+    return {"fitted": _fitted(summary, split, known, is_refit), "parts": parts}
+
+
+def _fitted(summary: Mapping[str, Any], split: str, known: int | None, is_refit: bool) -> list[str]:
     on = summary.get("fitted_on") or {}
     counted = (
         f" ({on['n']:,} images, {on['groups']:,} groups)" if {"n", "groups"} <= set(on) else ""
     )
-    fitted = f"Fitted on validation images alone{counted}. {_TRIED[split == 'test']}"
-    return {"fitted": fitted, "parts": parts}
+    said = [
+        f"Fitted on validation images alone{counted}, on which the kept epoch was chosen too. Each "
+        "threshold was chosen to reach its target there; on new images it may miss it. Compare "
+        "the figures below with the targets."
+    ]
+    if is_refit:
+        said.append(
+            "The model was trained again after that, on validation images too (train.refit); the "
+            "thresholds are those of the model before, so that no guarantee holds for this one."
+        )
+    if split in ("train", "val", "all"):
+        said.append("The images evaluated here had a part in the training or the fit.")
+    elif known:
+        said.append(
+            f"{known:,} of the images evaluated here, or copies of them, were in training or "
+            "validation: the figures of this section are better than those of new images."
+        )
+    elif known is None:
+        said.append("Whether training or validation held the images was not examined.")
+    return said
 
 
 def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    said = "An image is called a tumor where the probabilities of all tumor classes together reach "
-    said += f"{number(block.get('threshold'))}, chosen for a sensitivity of "
-    said += f"{_percent(block.get('target'))} on validation."
-    whose = "stated" if block.get("prevalence_is_stated") else "as in these images"
+    target = _percent(block.get("target"))
+    said = "An image is called tumor when the summed probability of all tumor classes is at least "
+    said += f"{_short(block.get('threshold'))}, chosen for a sensitivity of {target} on "
+    said += "validation. The confusion matrix takes the most probable class instead; the two can "
+    said += "differ for an image."
+    whose = "stated" if block.get("prevalence_is_stated") else (
+        "as in these images; in a clinic it is usually far lower, and PPV falls with it"
+    )  # fmt: skip
     said += f" PPV and NPV hold at a prevalence of {_percent(block.get('prevalence'))} ({whose})."
     rows = [
-        _row(block, "sensitivity", "Sensitivity", f"tumors called so, n = {_n(block, 'n_tumor')}"),
+        _row(block, "sensitivity", "Sensitivity",
+             f"tumor images called tumor, n = {_n(block, 'n_tumor')}; target {target}"
+             + _missed(block, "sensitivity", block.get("target"))),
         _row(block, "specificity", "Specificity",
-             f"images without a tumor called so, n = {_n(block, 'n_no_tumor')}"),
-        _row(block, "ppv", "PPV", "share of tumors among those called so"),
-        _row(block, "npv", "NPV", "share without a tumor among those called so"),
+             f"images without a tumor called no tumor, n = {_n(block, 'n_no_tumor')}"),
+        _row(block, "ppv", "PPV", "images called tumor that show one"),
+        _row(block, "npv", "NPV", "images called no tumor that show none"),
     ]  # fmt: skip
     return {"title": "Tumor or not", "said": said, "rows": rows}
 
 
 def _sets(block: Mapping[str, Any]) -> dict[str, Any]:
-    target, n = _percent(block.get("target")), _n(block, "n")
-    said = f"A set of classes that holds the true one in {target} of images. One class: an answer; "
-    said += "several: a doubt; none: no class was likely enough, a case to look at."
-    rows = [
-        _row(block, "coverage", "Coverage", f"sets with the true class; target {target}, n = {n}"),
+    target = _percent(block.get("target"))
+    said = "For an image of a new patient (or set of copies) the set holds the true class with a "
+    said += f"probability of {target}, if new patients are like those of validation. One class: a "
+    said += "definite answer. Several: the model cannot decide between them. None: no class is "
+    said += "probable enough; a person should look."
+    rows = []
+    if "coverage_groups" in block:
+        hint = "sets with the true class, every patient or set of copies counted once, n = "
+        hint += f"{_n(block, 'groups')}; target {target}"
+        hint += _missed(block, "coverage_groups", block.get("target"))
+        rows.append(_row(block, "coverage_groups", "Coverage", hint))
+    rows += [
+        _row(block, "coverage", "Coverage of images",
+             f"sets with the true class, n = {_n(block, 'n')}"),
         _row(block, "singletons", "One class", "share of images"),
         _row(block, "empty", "No class", "share of images"),
         {"name": "Mean size", "value": _plain(block.get("mean_size")), "interval": "",
@@ -124,27 +104,32 @@ def _sets(block: Mapping[str, Any]) -> dict[str, Any]:
     for name, row in (block.get("per_class") or {}).items():
         hint = f"sets of its images with the true class, n = {_n(row, 'n')}"
         rows.append(_row(row, "coverage", f"Coverage of {elide(name)}", hint))
-    return {"title": "Sets of classes", "said": said, "rows": rows}
+    return {"title": "Conformal prediction sets", "said": said, "rows": rows}
 
 
 def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
-    said = "Only the surest answers are given, the others are left to a person."
-    fitted, rows = block.get("fitted"), []
-    if fitted:
-        sure, target = number(fitted.get("confidence")), _percent(fitted.get("target"))
-        said += f" An image is answered where its highest probability reaches {sure}, chosen on "
-        said += (
-            f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers are "
-        )
-        said += "wrong. What other shares would give stands below."
-        among = f"wrong ones among the {_n(fitted, 'n')} answers given; target {target} at most"
+    fitted, rows = block.get("fitted") or {}, []
+    target = _percent(fitted.get("target"))
+    if fitted.get("confidence") is not None:
+        said = "An image is answered where its highest probability is at least "
+        said += f"{_short(fitted['confidence'])}; the others are left to a person. Chosen on "
+        said += f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers "
+        said += "are wrong. Below it, what other shares would give."
+        among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
+        among += _missed(fitted, "risk", fitted.get("target"), at_most=True)
         rows = [
             _row(fitted, "share", "Answered", "share of images"),
             _row(fitted, "risk", "Wrong answers", among),
         ]
+    elif fitted:
+        said = "No threshold was fitted: at no confidence could validation show that at most "
+        said += f"{target} of the answers are wrong. Every image is answered. The rows show what "
+        said += "leaving the least confident images to a person would give."
+    else:
+        said = "What leaving the least confident images to a person would give."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
-             f"accuracy of the surest {_n(row, 'n')} images")
+             f"accuracy of the {_n(row, 'n')} most confident images")
         for row in block.get("kept") or ()
     ]  # fmt: skip
     area = {"name": "AURC", "value": number(block.get("aurc")), "interval": "",
@@ -153,23 +138,31 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:
-    said = "Images unlike those of training are flagged, so that no answer on them is believed."
+    said = "Images unlike those of training are flagged; do not use the model's answer for them. "
+    said += "How many foreign images it finds is not measured here: all of these are slices."
     return _flagged(block, "Foreign images", said)
 
 
 def _turned(block: Mapping[str, Any]) -> dict[str, Any]:
-    said = "Slices that look as if they stood on their heads, as some viewers export them. Of "
-    said += "those that do, only a part is found: look closer where the share is far above the "
-    said += "expected one."
+    said = "Slices that look upside down, as some viewers export them. About half of such slices "
+    said += "are found. A share far above the target means that many images may be turned."
     return _flagged(block, "Upside-down slices", said)
 
 
 def _flagged(block: Mapping[str, Any], title: str, said: str) -> dict[str, Any]:
-    hint = (
-        f"about {_percent(block.get('target'))} are expected of images like those of validation, "
-    )
+    hint = f"of images like those of validation about {_percent(block.get('target'))} at most, "
     hint += f"n = {_n(block, 'n')}"
     return {"title": title, "said": said, "rows": [_row(block, "share", "Flagged", hint)]}
+
+
+def _missed(
+    block: Mapping[str, Any], key: str, target: float | None, *, at_most: bool = False
+) -> str:
+    """What to add where the interval lies on the wrong side of the target."""
+    pair = block.get(f"{key}_ci")
+    if target is None or pair is None or not all(is_defined(end) for end in pair):
+        return ""
+    return ": missed" if (pair[0] > target if at_most else pair[1] < target) else ""
 
 
 def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, str]:
@@ -178,13 +171,20 @@ def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, 
     return {
         "name": name,
         "value": _percent(block.get(key)),
-        "interval": f"{100 * pair[0]:.1f}–{_percent(pair[1])}" if pair and known else "",
+        "interval": f"{_percent(pair[0]).removesuffix(_SIGN)}–{_percent(pair[1])}"
+        if pair and known
+        else "",
         "hint": hint,
     }
 
 
 def _percent(share: float | None) -> str:
     return verdict.percent(share) if share is not None and is_defined(share) else "–"
+
+
+def _short(value: float | None) -> str:
+    """A threshold, as the pictures show it."""
+    return f"{value:.3g}" if value is not None and is_defined(value) else "–"
 
 
 def _plain(value: float | None) -> str:

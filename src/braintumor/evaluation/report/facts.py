@@ -45,6 +45,9 @@ def facts_of_page(
         "updating": "None: the model was not changed after its training.",
     }
     if decisions:
+        known["updating"] = (
+            "Recalibrated by one temperature fitted on validation; its weights are unchanged."
+        )
         known["decisions"] = "Sensitivity, specificity and predictive values under Decisions."
         known["foreign"] = "A score flags pictures unlike those of training, see Decisions."
     if has_explanations:
@@ -146,11 +149,13 @@ def _of_result(
     if trust.shortcuts:
         robustness.append("Accuracy with the rim and with the centre of each picture blanked.")
     if floor:
-        robustness.append("Floors that know no anatomy, see Shortcuts and floors.")
+        robustness.append("Baselines that know no anatomy, see Shortcuts and floors.")
     return {
         "metrics": "Accuracy, balanced accuracy, macro F1, MCC, AUROC, average precision, "
         "calibration; sensitivity, specificity and predictive values of each class.",
-        "intervals": "95 % intervals beside the figures."
+        "intervals": "95 % confidence intervals beside the figures, over groups (patients or sets "
+        "of copies): Wilson's with the effective number of images for proportions; a bootstrap of "
+        "groups for the others, and Newcombe's for an AUROC that it says nothing of."
         if metrics.get("accuracy_ci") is not None
         else "",
         "result": f"Accuracy {accuracy}; all figures under Figures.",

@@ -20,12 +20,10 @@ from markupsafe import Markup
 from braintumor.evaluation.metrics import classification_report
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import tables, verdict
+from braintumor.evaluation.report.calibration_words import calibration_of_page
+from braintumor.evaluation.report.check_words import checks_of_page
 from braintumor.evaluation.report.checklist import checklists
-from braintumor.evaluation.report.decision_words import (
-    calibration_of_page,
-    checks_of_page,
-    decisions_of_page,
-)
+from braintumor.evaluation.report.decision_words import decisions_of_page
 from braintumor.evaluation.report.facts import facts_of_page, limits
 from braintumor.evaluation.report.gallery import Example, browser_data, examples_of_page
 from braintumor.evaluation.report.inline import Chart, inlined_chart
@@ -123,6 +121,7 @@ def render_report(
         truth=truth,
         accuracy=verdict.percent(metrics["accuracy"]),
         accuracy_width=tables.width(metrics["accuracy"]),
+        groups=metrics.get("groups"),
         tiles=tables.tiles(metrics, errors),
         columns=tables.columns(metrics["per_class"]),
         class_rows=tables.class_rows(metrics["per_class"]),
@@ -142,7 +141,9 @@ def render_report(
         browser=browser,
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=calibration_of_page(calibration),
-        decisions=decisions_of_page(decisions, split),
+        decisions=decisions_of_page(
+            decisions, split, trust.count, is_refit=_is_refit(about)
+        ),
         checks=checks_of_page(trust_checks),
         card=[(name, facts[key]) for name, key in _CARD if key in facts],
         limits=limits(trust, split),
@@ -153,6 +154,11 @@ def render_report(
         facts=_yaml({key: value for key, value in about.items() if key not in _KNOWN}),
         environment=_yaml(about.get("environment")),
     )  # fmt: skip
+
+
+def _is_refit(about: Mapping[str, Any]) -> bool:
+    settings = about.get("settings") or {}
+    return bool((settings.get("train") or {}).get("refit"))
 
 
 def _template() -> jinja2.Template:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from braintumor.evaluation.calibration import BINS
 from braintumor.evaluation.metrics import confusion_matrix
 from braintumor.evaluation.report import verdict
 from braintumor.records import Predictions
@@ -19,10 +20,10 @@ _TILES = (
     ("macro_f1", "Macro F1", "mean F1 of the classes"),
     ("mcc", "MCC", "truth against prediction, −1 to 1"),
     ("auroc", "AUROC", "mean, one class against the rest"),
-    ("auprc", "AUPRC", "mean, one class against the rest"),
+    ("auprc", "Average precision", "AUPRC; mean, one class against the rest"),
     ("loss", "Loss", "cross-entropy in nats; 0 is best"),
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
-    ("ece", "ECE", "calibration error; 0 is best"),
+    ("ece", "ECE", f"calibration error, {BINS} bins; 0 is best"),
 )
 _COLUMNS = (
     ("precision", "Precision"),

@@ -35,6 +35,7 @@ def truth_of_page(metrics: Mapping[str, Any], trust: Trust) -> dict[str, Any]:
         "above": _above(metrics, trust),
         "floors": _floors(trust.floors),
         "shortcuts": _shortcuts(metrics, trust),
+        "has_clean": bool(trust.count),  # else both would say the same
     }
 
 
@@ -161,7 +162,7 @@ def _shortcuts(metrics: Mapping[str, Any], trust: Trust) -> list[dict[str, str]]
 
 
 def _interval(figures: Mapping[str, Any]) -> str:
-    """ "; 95 % interval 94.0 to 96.3 %" of the accuracy; empty where there is none."""
+    """ "; 95 % CI 94.0 to 96.3 %" of the accuracy; empty where there is none."""
     text = with_interval(figures, "accuracy")
     return f"; {text[text.index('(') + 1 : -1]}" if "(" in text else ""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from braintumor.evaluation.metrics import confusion_matrix
 from braintumor.evaluation.plots.style import elide
+from braintumor.evaluation.words import percent
 from braintumor.records import Predictions
 
 # K classes
@@ -61,21 +62,13 @@ def cautions(split: str, n: int, contaminated: int | None) -> list[str]:
     return [*role, LEAK.format(count=contaminated, n=n, share=percent(contaminated / n))]
 
 
-def percent(share: float) -> str:
-    """98.3 %, and never 100 % of what is not whole."""
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        text = f"{np.floor(share * 1e4) / 1e4:.2%}"
-    return text.replace("%", "\N{NO-BREAK SPACE}%")
-
-
 def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """ "95.3 % (95 % interval 94.0 to 96.3 %)", or the figure alone where it has none."""
+    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone where it has no interval."""
     pair = metrics.get(f"{name}_ci")
     if pair is None or not np.isfinite(pair).all():
         return percent(metrics[name])
     low = percent(pair[0]).removesuffix("\N{NO-BREAK SPACE}%")
-    return f"{percent(metrics[name])} (95\N{NO-BREAK SPACE}% interval {low} to {percent(pair[1])})"
+    return f"{percent(metrics[name])} (95\N{NO-BREAK SPACE}% CI {low} to {percent(pair[1])})"
 
 
 def _weakest(matrix: np.ndarray, names: list[str]) -> str:
