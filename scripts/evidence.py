@@ -1,10 +1,10 @@
 """Do the promises hold: coverage, sensitivity and strangers, on the test images of finished runs.
 
-    python scripts/evidence.py RUN [RUN …] --out benchmarks/evidence_cpu.md
+    python scripts/evidence.py RUN [RUN …] [--fit] [--out FILE]
 
-RUN: run folders of bt-train; a run of an older version is fitted first, on its validation. Several
-runs, such as the folds of one data set, are read together: every image counts once. Foreign
-pictures are made by code (tests/foreign.py): 60 of each kind.
+RUN: run folders of bt-train; a run of an older version is fitted first, on its validation, and
+with --fit every run is. Several runs, such as the folds of one data set, are read together: every
+image counts once. Foreign pictures are made by code (tests/foreign.py): 60 of each kind.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     found = []
     for run in asked.runs:
-        found.append(_read(run))
+        found.append(_read(run, fit=asked.fit))
         print(_promises([found[-1]]), flush=True)
     text = "\n".join((_promises(found), _strangers(found), _turned(found)))
     print(text)
@@ -63,7 +64,7 @@ def main() -> None:
         asked.out.write_text(text, encoding="utf-8")
 
 
-def _read(path: Path) -> Found:
+def _read(path: Path, *, fit: bool) -> Found:
     import yaml
 
     from braintumor.cli.deciding import fitted_of, settle
@@ -89,7 +90,7 @@ def _read(path: Path) -> Found:
         settings[section] = defaults | settings.get(section, {})
     work = prepare(settings, "data")
     check_same_images(run, work.data.manifest)
-    if "confidence" not in (read_card(run.best).decisions or {}):
+    if fit or "confidence" not in (read_card(run.best).decisions or {}):
         settle(work, run)
     model, card = load_classifier(run.best, work.device)
     fitted = fitted_of(run.best, card)
@@ -141,10 +142,10 @@ def _read(path: Path) -> Found:
 
 def _promises(found: list[Found]) -> str:
     lines = [
-        "| run | fitted on | temperature | n | coverage (target 0.95) | mean set size "
-        "| sensitivity (target 0.98) | specificity | answered | wrong answers (target 0.02) "
-        "| called foreign |",
-        "|---|---:|---:|---:|---|---:|---|---|---:|---|---:|",
+        "| run | fitted on | temperature | n | coverage of groups (target 0.95) | of images "
+        "| mean set size | sensitivity (target 0.98) | specificity | answered "
+        "| wrong answers (target 0.02) | called foreign |",
+        "|---|---:|---:|---:|---|---|---:|---|---|---:|---|---:|",
         *(_row(one.name, [one]) for one in found),
     ]
     if len(found) > 1:
@@ -169,11 +170,15 @@ def _row(name: str, found: list[Found]) -> str:
         np.concatenate([getattr(one, name) for one in found]) for name in names
     )
     foreign = np.concatenate([one.scores > one.limit for one in found])
+    _, of_group = np.unique(groups, return_inverse=True)
+    means = np.bincount(of_group, weights=covered) / np.bincount(of_group)
+    low, high = share_interval(means, np.arange(len(means)))
+    of_groups = f"{means.mean():.3f} [{low:.3f}, {high:.3f}] (n={len(means):,})"
     fitted = " ".join(f"{one.fitted_on:,}" for one in found[:1]) if len(found) == 1 else ""
     temperature = f"{found[0].temperature:.2f}" if len(found) == 1 else ""
     return (
         f"| {name} | {fitted} | {temperature} | {len(covered):,} "
-        f"| {share(covered, np.ones_like(tumor))} | {sizes.mean():.2f} "
+        f"| {of_groups} | {share(covered, np.ones_like(tumor))} | {sizes.mean():.2f} "
         f"| {share(called, tumor)} | {share(~called, ~tumor)} "
         f"| {answered.mean():.3f} | {share(wrong, answered)} | {foreign.mean():.3f} |"
     )
