@@ -130,7 +130,7 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
         data = read_data(card.settings, card.image_size, card.data_name)
         if run.manifest.is_file():
             check_same_images(run, data.manifest)
-        return data, card.data_name
+        return data, named(card.data_name, card.settings["data"].get("root"))
     typed_in = {o.split("=")[0].lstrip("+") for o in job.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:

@@ -33,8 +33,12 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
             _draw_before(upper, predictions, theme)
         dots = {"color": theme.right, "marker": "o", "markersize": 6, "zorder": 3}
         upper.plot(mean[is_filled], accuracy[is_filled], **dots)
-        upper.text(0.03, 0.95, "above the line: too modest", color=theme.muted, size=8.5, va="top")
-        upper.text(0.97, 0.05, "below the line: too sure", color=theme.muted, size=8.5, ha="right")
+        upper.text(
+            0.03, 0.95, "above the line: underconfident", color=theme.muted, size=8.5, va="top"
+        )
+        upper.text(
+            0.97, 0.05, "below the line: overconfident", color=theme.muted, size=8.5, ha="right"
+        )
         upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
         upper.set_title("Calibration of the top probability")
         lower.bar(centre, count, 0.9 / BINS, color=theme.muted, alpha=0.75)

@@ -52,11 +52,12 @@ def draw_floors(
         axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
         style.only_grid(axes, "x")
         axes.spines[["left", "bottom"]].set_visible(False)
-        axes.set_xlabel("accuracy")
+        axes.set_xlabel("accuracy" if len(texts) > 1 else f"accuracy, {texts['all']}")
         axes.set_title("Accuracy of baselines that do not read the scan")
-        style.legend_below(figure)
-        for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
-            handle.set_facecolor(_shade(theme, theme.muted, which))  # not the model's colour
+        if len(texts) > 1:
+            style.legend_below(figure)
+            for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
+                handle.set_facecolor(_shade(theme, theme.muted, which))  # not the model's colour
     return figure
 
 

@@ -114,7 +114,7 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
         said = "An image is answered where its highest probability is at least "
         said += f"{_short(fitted['confidence'])}; the others are left to a person. Chosen on "
         said += f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers "
-        said += "are wrong. Below it, what other shares would give."
+        said += "are wrong. The rows below tell what other shares would give."
         among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
         among += _missed(fitted, "risk", fitted.get("target"), at_most=True)
         rows = [

@@ -82,7 +82,7 @@ def _tiles(metrics: Mapping[str, Any], trust: Trust) -> list[dict[str, str]]:
         tiles.append(("Best floor", None, "not measured for this evaluation"))
     else:
         clean = trust.best_floor["clean_accuracy"]
-        without = f"; without copies {percent(clean)}" if clean == clean else ""
+        without = f"; without copies {percent(clean)}" if trust.count and clean == clean else ""
         hint = f"{trust.best_floor['name']}, all images{without}"
         tiles.append(("Best floor", trust.best_floor["accuracy"], hint))
     return [
