@@ -87,9 +87,9 @@ def _forgetting(
             scores = similarity(heatmaps, maps)
         checks[f"ssim_{part}_random"] = _check(
             scores,
-            f"Likeness (SSIM) of the maps before and after {whose} weights were made random: a "
-            "map that stays near 1 does not show what the model learned; maps of two different "
-            f"pictures are {others:.2f} alike.",
+            f"Structural similarity of the maps before and after {whose} weights were made random: "
+            "near 1, a map does not depend on what the model has learnt; between maps of two "
+            f"different pictures it is {others:.2f}.",
         )
     return checks
 
@@ -113,15 +113,15 @@ def _perturbing(
     return {
         "deletion": _check(
             area_under(curves[0]),
-            "Mean probability of the class while the picture is blurred from the hottest place "
-            "on: the lower, the more the answer hangs on that place; from the middle of the head "
-            f"on it is {deletion:.2f}.",
+            "Mean probability of the class while the picture is blurred, the hottest places "
+            "first: the lower, the more the answer depends on these places; "
+            f"{deletion:.2f} when starting at the middle of the head.",
         ),
         "insertion": _check(
             area_under(curves[1]),
-            "Mean probability of the class while a blurred picture is made sharp from the "
-            "hottest place on: the higher, the more that place suffices; from the middle of the "
-            f"head on it is {insertion:.2f}.",
+            "Mean probability of the class while a blurred picture is made sharp, the hottest "
+            "places first: the higher, the more these places suffice; "
+            f"{insertion:.2f} when starting at the middle of the head.",
         ),
     }
 

@@ -78,20 +78,25 @@ def _of_training(settings: _Settings, about: Mapping[str, Any]) -> dict[str, str
     epoch = about.get("best epoch")
     return {
         "kind": f"Deep learning: {name} classifies slices." if name else "",
-        "model": f"{name}{size}; {settings.said('model.backbone.name', 'model.attention.name')}."
-        if name
-        else "",
-        "weights": settings.said("model.backbone.weights"),
+        "model": f"{name}{size}{_architecture(settings)}." if name else "",
+        "weights": settings.said({"model.backbone.weights": "first weights: {}"}),
         "software": ", ".join(f"{key} {value}" for key, value in versions.items()),
         "training": settings.said(
-            "optimizer.name", "optimizer.lr", "scheduler.name", "loss.name", "train.batch_size",
-            "train.max_epochs", "seed",
+            {
+                "optimizer.name": "optimizer {}",
+                "optimizer.lr": "learning rate {}",
+                "scheduler.name": "schedule {}",
+                "loss.name": "loss {}",
+                "train.batch_size": "batches of {}",
+                "train.max_epochs": "{} epochs at most",
+                "seed": "seed {}",
+            }
         ),
         "choice": ""
         if epoch is None
         else f"Epoch {epoch}, by {settings.get('train.early_stopping.metric') or 'validation'}, "
         "never by test images.",
-        "imbalance": settings.said("train.imbalance"),
+        "imbalance": settings.said({"train.imbalance": "imbalance of classes: {}"}),
         "views": ""
         if views is None
         else f"Probabilities are averaged over {views} views of each picture (eval.views)."
@@ -129,7 +134,14 @@ def _of_data(
         "missing": ""
         if skip is None
         else f"Unreadable files are {'left out and named' if skip else 'refused'}.",
-        "split": settings.said("split", "folds", "data.val_fraction", "data.test_fraction"),
+        "split": settings.said(
+            {
+                "split": "split {}",
+                "folds": "{} folds",
+                "data.val_fraction": "share for validation {}",
+                "data.test_fraction": "share for test, where it is cut here, {}",
+            }
+        ),
         "disjoint": disjoint,
         "evaluated": f"{len(predictions):,} images of the {split} split.",
         "counts": f"Evaluated: {listed}.",
@@ -176,9 +188,24 @@ class _Settings:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
-    def said(self, *keys: str) -> str:
-        """ "optimizer.lr=0.001, seed=0" of those keys that have a value."""
-        values = {key: self.get(key) for key in keys}
-        return ", ".join(
-            f"{key}={elide(str(value), 80)}" for key, value in values.items() if value is not None
-        )
+    def said(self, words: Mapping[str, str]) -> str:
+        """ "Learning rate 0.001, seed 0." of those keys that have a value.
+
+        words: dotted key -> what to say of it, with {} for its value.
+        """
+        values = {key: self.get(key) for key in words}
+        parts = [
+            words[key].format(elide(str(value), 80))
+            for key, value in values.items()
+            if value is not None
+        ]
+        text = ", ".join(parts)
+        return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _architecture(settings: _Settings) -> str:
+    """ "; backbone resnet50, attention mhsa" of what the settings name."""
+    backbone = settings.get("model.backbone.timm_name") or settings.get("model.backbone.name")
+    named = {"backbone": backbone, "attention": settings.get("model.attention.name")}
+    parts = [f"{what} {elide(str(name))}" for what, name in named.items() if name]
+    return f"; {', '.join(parts)}" if parts else ""
