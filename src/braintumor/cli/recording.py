@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor.cli.console import log, log_to_file
+from braintumor.data.manifest import read_manifest
 from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import RunFolder
 
@@ -61,10 +62,19 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
         "best epoch": card.epoch,
         "trained on": "train and val (refit)" if _is_refit(card) else "train",
         "parameters": card.parameters,
+        "images": _divided(run),
         "command": command,
         "settings": card.settings,
         "environment": known,
     }
+
+
+def _divided(run: RunFolder) -> dict[str, int]:
+    """Images of the run's data set in each split; empty where the manifest is gone."""
+    if not run.manifest.is_file():
+        return {}
+    counts = read_manifest(run.manifest)["split"].value_counts()
+    return {str(split): int(count) for split, count in counts.items()}
 
 
 def named(data_name: str, root: str | None) -> str:

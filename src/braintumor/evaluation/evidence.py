@@ -62,8 +62,8 @@ def write_evidence(
     """Write the whole evaluation to `folder` and return the content of metrics.json.
 
     about: model_name, data_name, created, command (text or list), settings and environment
-        (mappings), heat maps (eval.cam), each of which may be missing; any other key is shown as
-        it is.
+        (mappings), heat maps (eval.cam), images (split -> count), each of which may be missing;
+        any other key is shown as it is.
     images: uint8 (M, S, S) or (M, S, S, 3), row i that of prediction i; without them there are
         no examples and no overlays.
     heatmaps: index -> float (S, S) in [0, 1]. The report shows these very images; where there is

@@ -173,6 +173,22 @@ def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predic
     assert not [row for g in checklists({}) for row in g["answered"]]
 
 
+def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predictions):
+    p = make_predictions()
+
+    def counts(images):
+        return facts_of_page(
+            p, compute_metrics(p), judge(p, None, None, None), {"images": images}, split="test",
+            decisions=None, has_explanations=False,
+        )["counts"]  # fmt: skip
+
+    divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
+    said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
+    assert counts(divided).endswith(f" Images of the data set: {said}.")
+    assert counts({"train": 8, "test": 2}).endswith("data set: train 8, test 2.")
+    assert "data set" not in counts({})
+
+
 def test_every_fact_that_a_checklist_names_can_be_known(make_predictions, floors):
     """A misspelt name would leave its item open for ever."""
     p = make_predictions()

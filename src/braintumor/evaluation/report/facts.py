@@ -138,17 +138,26 @@ def _of_data(
             {
                 "split": "split {}",
                 "folds": "{} folds",
-                "data.val_fraction": "share for validation {}",
-                "data.test_fraction": "share for test, where it is cut here, {}",
+                "data.val_fraction": "share of training cut for validation {}",
             }
         ),
         "disjoint": disjoint,
         "evaluated": f"{len(predictions):,} images of the {split} split.",
-        "counts": f"Evaluated: {listed}.",
+        "counts": f"Evaluated: {listed}.{_divided(about.get('images') or {})}",
         "outcome": "The class that the data set gives a slice: "
         + ", ".join(elide(name) for name in predictions.classes) + ".",
         "predictors": "The pixels of one slice and nothing else.",
     }  # fmt: skip
+
+
+def _divided(images: Mapping[str, int]) -> str:
+    """ " Images of the data set: train 3,094, …", with why some are excluded; empty if unknown."""
+    if not images:
+        return ""
+    parts = [f"{split} {images[split]:,}" for split in ("train", "val", "test") if split in images]
+    if images.get("excluded"):
+        parts.append(f"excluded {images['excluded']:,}, copies or patients of images held out")
+    return f" Images of the data set: {', '.join(parts)}."
 
 
 def _of_result(

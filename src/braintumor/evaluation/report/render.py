@@ -48,6 +48,7 @@ _CARD = (
     ("Intended use", "intended"),
     ("Trained on", "data"),
     ("Division of the data", "split"),
+    ("Images", "counts"),
     ("Input", "preprocessing"),
     ("Output", "output"),
     ("Training", "training"),
