@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import time
@@ -13,7 +14,10 @@ import sklearn.metrics as sk
 from PIL import Image
 
 from braintumor.evaluation import _charts, evidence
+from braintumor.evaluation.decision_fit import fit_decisions
+from braintumor.evaluation.decisions import DecisionSettings
 from braintumor.evaluation.evidence import write_evidence
+from braintumor.evaluation.trust import subset
 from braintumor.records import Predictions
 
 FILES = {
@@ -114,6 +118,30 @@ def test_clean_block_is_that_of_an_evaluation_of_the_clean_images_alone(
     assert table["in_training"].tolist() == contaminated.tolist()
     assert {"floors.csv", "floors.png"} <= {entry.name for entry in (tmp_path / "e").iterdir()}
     assert not (tmp_path / "alone" / "floors.png").exists()
+
+
+@pytest.mark.usefixtures("blank_pictures")
+def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
+    tmp_path, make_predictions
+):
+    settings = DecisionSettings(
+        sensitivity=0.9, prevalence=None, coverage=0.9, risk=0.2, reject=0.02
+    )
+    decisions = fit_decisions(make_predictions(300, seed=5), None, None, settings)
+    p = dataclasses.replace(make_predictions(), temperature=decisions.temperature)
+    is_known, scores = np.arange(120) % 3 == 0, np.linspace(0, 1, 120)
+    decisions = dataclasses.replace(decisions, outlier_threshold=0.5)
+    how = {"decisions": decisions, "groups": np.arange(120) // 2, "outlier_scores": scores}
+    found = _write(tmp_path / "e", p, contaminated=is_known, **how)
+    left = {"groups": how["groups"][~is_known], "outlier_scores": scores[~is_known]}
+    alone = _write(tmp_path / "alone", subset(p, ~is_known), **(how | left))
+    assert found["decisions"] == alone["decisions"]
+    assert found["calibration"] == alone["calibration"]
+    assert found["decisions"]["foreign"]["n"] == 80
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert page.count("40 of the images evaluated here, or copies of them, were in") == 2
+    everything = _write(tmp_path / "known", p, contaminated=np.ones(120, bool), **how)
+    assert everything["decisions"]["foreign"]["n"] == 120
 
 
 @pytest.mark.usefixtures("blank_pictures")

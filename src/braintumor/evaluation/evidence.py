@@ -25,7 +25,7 @@ from braintumor.evaluation.decision_summary import decision_summary
 from braintumor.evaluation.decisions import Decided, Decisions, columns_of, decide
 from braintumor.evaluation.metrics import classification_report, confusion_matrix
 from braintumor.evaluation.report.render import render_report
-from braintumor.evaluation.trust import Trust, figures_with_intervals, judge
+from braintumor.evaluation.trust import Trust, figures_with_intervals, judge, subset
 from braintumor.files import umask, write_atomic, write_json
 from braintumor.records import Predictions
 
@@ -81,18 +81,22 @@ def write_evidence(
     prevalence: for PPV and NPV.
     checks: of the heat maps, as cam.check_explanations gives them.
     examples: how many pictures to show; None: those that have a heat map.
+    Calibration and decisions are measured on the images without a copy in training, where there
+    are such and others.
     The folder appears whole or not at all; of an older one our own files go, others stay.
     Undefined figures are NaN in what is returned and null in the file.
     """
     metrics = figures_with_intervals(predictions, groups)
     trust = judge(predictions, contaminated, floors, shortcuts, groups)
-    decided = decide(predictions, decisions, outlier_scores, turned_scores) if decisions else None
-    summary = (
-        decision_summary(predictions, decisions, decided, groups, prevalence)
-        if decisions and decided
-        else None
-    )
-    calibration = calibration_summary(predictions) if decisions else None
+    scores = outlier_scores, turned_scores
+    decided = decide(predictions, decisions, *scores) if decisions else None
+    # what is known from training says nothing of a decision on new images
+    new_images, new_groups, new_scores = _of_clean(predictions, trust, groups, scores)
+    summary = calibration = None
+    if decisions:
+        called = decide(new_images, decisions, *new_scores)
+        summary = decision_summary(new_images, decisions, called, new_groups, prevalence)
+        calibration = calibration_summary(new_images)
     content = {
         "split": split,
         "n": len(predictions),
@@ -112,7 +116,7 @@ def write_evidence(
         charts = {
             "performance": performance,
             "floors": [] if floors is None else [floors_chart(new, floors, metrics, trust.clean)],
-            "decisions": [decisions_chart(new, predictions, decisions)] if decisions else [],
+            "decisions": [decisions_chart(new, new_images, decisions)] if decisions else [],
             "training": [] if history is None or history.empty else [history_chart(history)],
             "data": [picture_chart(title, path) for title, path in (pictures or {}).items()],
         }
@@ -126,6 +130,20 @@ def write_evidence(
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return content
+
+
+def _of_clean(
+    predictions: Predictions,
+    trust: Trust,
+    groups: np.ndarray | None,
+    scores: tuple[np.ndarray | None, ...],
+) -> tuple[Predictions, np.ndarray | None, tuple[np.ndarray | None, ...]]:
+    """The same of the images without a copy in training, where there are both kinds."""
+    if trust.contaminated is None or not trust.count or trust.clean is None:
+        return predictions, groups, scores
+    rows = ~trust.contaminated
+    chosen = [None if of is None else of[rows] for of in (groups, *scores)]
+    return subset(predictions, rows), chosen[0], tuple(chosen[1:])
 
 
 def _content(trust: Trust) -> dict[str, Any]:

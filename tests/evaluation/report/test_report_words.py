@@ -39,8 +39,8 @@ SUMMARY = {
 }  # fmt: skip
 
 
-def _decisions(summary, split="test", known=0, is_refit=False):
-    return decisions_of_page(summary, split, known, is_refit=is_refit)
+def _decisions(summary, split="test", known=0, clean=100, is_refit=False):
+    return decisions_of_page(summary, split, known, clean, is_refit=is_refit)
 
 
 def _page(p, **more):
@@ -109,7 +109,8 @@ def test_what_weakens_the_targets_is_said():
 
     assert "10 images, 7 groups" in said() and "kept epoch was chosen too" in said()
     assert "a part in the training" in said(split="val")
-    assert "12 of the images evaluated here, or copies" in said(known=12)
+    assert "12 of the images" in said(known=12) and "of the other 100." in said(known=12)
+    assert "better than those of new images" in said(known=12, clean=None)
     assert "was not examined" in said(known=None)
     assert "trained again after that" in said(is_refit=True)
     for words in ("a part in the training", "copies", "not examined", "trained again"):

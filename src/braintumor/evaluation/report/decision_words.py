@@ -15,13 +15,19 @@ _CERTAINTY = verdict.percent(CERTAINTY).replace(".0", "")
 
 
 def decisions_of_page(
-    summary: Mapping[str, Any] | None, split: str, known: int | None, *, is_refit: bool
+    summary: Mapping[str, Any] | None,
+    split: str,
+    known: int | None,
+    clean: int | None,
+    *,
+    is_refit: bool,
 ) -> dict[str, Any] | None:
     """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
 
     summary: as decision_summary gives it; any block may be missing or None.
     split: of the evaluated images.  known: how many of them, or copies of them, the model had in
-    training or validation; None when that was not examined.
+    training or validation; None when that was not examined.  clean: how many others there are,
+    which the summary is then of; None where there are none.
     is_refit: the model was trained again after the fit.
     """
     if not summary:
@@ -29,10 +35,12 @@ def decisions_of_page(
     makers = {"tumor_call": _tumor_call, "sets": _sets, "abstention": _abstention,
               "foreign": _foreign, "turned": _turned}  # fmt: skip
     parts = [make(summary[key]) for key, make in makers.items() if summary.get(key)]
-    return {"fitted": _fitted(summary, split, known, is_refit), "parts": parts}
+    return {"fitted": _fitted(summary, split, known, clean, is_refit), "parts": parts}
 
 
-def _fitted(summary: Mapping[str, Any], split: str, known: int | None, is_refit: bool) -> list[str]:
+def _fitted(
+    summary: Mapping[str, Any], split: str, known: int | None, clean: int | None, is_refit: bool
+) -> list[str]:
     on = summary.get("fitted_on") or {}
     counted = (
         f" ({on['n']:,} images, {on['groups']:,} groups)" if {"n", "groups"} <= set(on) else ""
@@ -47,16 +55,24 @@ def _fitted(summary: Mapping[str, Any], split: str, known: int | None, is_refit:
             "The model was trained again after that, on validation images too (train.refit); the "
             "thresholds are those of the model before, so that no guarantee holds for this one."
         )
-    if split in ("train", "val", "all"):
-        said.append("The images evaluated here had a part in the training or the fit.")
-    elif known:
+    if split in ("train", "val") or (known and not clean):
         said.append(
-            f"{known:,} of the images evaluated here, or copies of them, were in training or "
-            "validation: the figures of this section are better than those of new images."
+            "The images evaluated here, or copies of them, had a part in the training or the fit: "
+            "the figures of this section are better than those of new images."
         )
+    elif known:
+        said.append(only_clean(known, clean))
     elif known is None:
         said.append("Whether training or validation held the images was not examined.")
     return said
+
+
+def only_clean(known: int, clean: int | None) -> str:
+    """Which images a section is of, where some are known from training."""
+    return (
+        f"{known:,} of the images evaluated here, or copies of them, were in training or "
+        f"validation; this section is of the other {clean or 0:,}."
+    )
 
 
 def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from braintumor.evaluation.report import tables, verdict
 from braintumor.evaluation.report.calibration_words import calibration_of_page
 from braintumor.evaluation.report.check_words import checks_of_page
 from braintumor.evaluation.report.checklist import checklists
-from braintumor.evaluation.report.decision_words import decisions_of_page
+from braintumor.evaluation.report.decision_words import decisions_of_page, only_clean
 from braintumor.evaluation.report.facts import facts_of_page, limits
 from braintumor.evaluation.report.gallery import Example, browser_data, examples_of_page
 from braintumor.evaluation.report.inline import Chart, inlined_chart
@@ -93,6 +93,7 @@ def render_report(
     script = (FOLDER / "report.js").read_text(encoding="utf-8")
     model, data = (str(about.get(key) or "") for key in ("model_name", "data_name"))
     truth = truth_of_page(metrics, trust)
+    clean = trust.clean["n"] if trust.clean else None
     drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
     wrong, right = examples_of_page(predictions, examples)
     shown = [*wrong, *right]
@@ -142,8 +143,9 @@ def render_report(
         browser=browser,
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=calibration_of_page(calibration),
+        calibrated_on=only_clean(trust.count, clean) if trust.count and clean else "",
         decisions=decisions_of_page(
-            decisions, split, trust.count, is_refit=_is_refit(about)
+            decisions, split, trust.count, clean, is_refit=_is_refit(about)
         ),
         checks=checks_of_page(trust_checks),
         card=[(name, facts[key]) for name, key in _CARD if key in facts],
