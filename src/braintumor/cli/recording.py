@@ -56,7 +56,7 @@ def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
     command = known.pop("command", [])
     return {
         "model_name": card.model_name,
-        "data_name": named(card.data_name, card.settings["data"].get("root")),
+        "data_name": named(card.data_name, card.settings.get("data", {}).get("root")),
         "created": f"{datetime.now():%Y-%m-%d %H:%M}",
         "run": run.path.name,
         "best epoch": card.epoch,
@@ -79,7 +79,7 @@ def _divided(run: RunFolder) -> dict[str, int]:
 
 def named(data_name: str, root: str | None) -> str:
     """What to call a data set: folder-nickparvar, of data=folder and where it lies."""
-    return f"{data_name}-{Path(root).stem}" if root else data_name
+    return f"{data_name}-{Path(root).stem}".rstrip("-.") if root else data_name
 
 
 def how_evaluated(card: Card) -> dict[str, Any]:

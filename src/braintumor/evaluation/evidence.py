@@ -166,7 +166,7 @@ def _write_tables(
     if trust.floors is not None:
         _write_text(
             new / "floors.csv",
-            str(trust.floors.to_csv(index_label="floor", quoting=csv.QUOTE_NONNUMERIC)),
+            str(trust.floors.to_csv(index_label="floor")),
         )
 
 
@@ -177,7 +177,7 @@ def _write_text(path: Path, text: str) -> None:
 
 def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
     table = pd.DataFrame(matrix, index=list(classes), columns=list(classes))
-    return str(table.to_csv(index_label="true", quoting=csv.QUOTE_NONNUMERIC))
+    return str(table.to_csv(index_label="true"))
 
 
 def _predictions_csv(predictions: Predictions, trust: Trust, decided: Decided | None) -> str:

@@ -185,8 +185,8 @@ def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predicti
 
     divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
     said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
-    assert counts(divided).endswith(f" Images of the data set: {said}.")
-    assert counts({"train": 8, "test": 2}).endswith("data set: train 8, test 2.")
+    assert counts(divided).endswith(f" The data set of its training: {said}.")
+    assert counts({"train": 8, "test": 2}).endswith("of its training: train 8, test 2.")
     assert "data set" not in counts({})
 
 

@@ -101,9 +101,9 @@ def _name_ticks(axes: Axes, x: np.ndarray) -> None:
     ]
     ticks = [t for t in round_ones if 10**low <= t <= 10**high]
     ticks = ticks[:: -(-len(ticks) // 5) or 1] if ticks else []
+    axes.set_xlim(10**low, 10**high)
     axes.set_xticks(ticks, [_short(t) for t in ticks])
     axes.set_xticks([], minor=True)
-    axes.set_xlim(10**low, 10**high)
 
 
 def _short(number: float) -> str:

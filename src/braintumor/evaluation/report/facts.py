@@ -151,13 +151,13 @@ def _of_data(
 
 
 def _divided(images: Mapping[str, int]) -> str:
-    """ " Images of the data set: train 3,094, …", with why some are excluded; empty if unknown."""
+    """ " The data set of its training: train 3,094, …", with why some are excluded."""
     if not images:
         return ""
     parts = [f"{split} {images[split]:,}" for split in ("train", "val", "test") if split in images]
     if images.get("excluded"):
         parts.append(f"excluded {images['excluded']:,}, copies or patients of images held out")
-    return f" Images of the data set: {', '.join(parts)}."
+    return f" The data set of its training: {', '.join(parts)}."
 
 
 def _of_result(
