@@ -61,6 +61,7 @@ def _draw(
         axes.set_xticks([])
         return
     axes.set_xscale("log")
+    axes.set_autoscalex_on(False)  # _name_ticks sets the limits, also where there is one x alone
     is_best = on_front(-x[known] if more_is_better else x[known], y[known])
     front = known[is_best]
     front = front[np.argsort(x[front])]
@@ -77,7 +78,7 @@ def _draw(
             str(i + 1), (x[i], y[i]), ha="center", va="center_baseline", size=8, zorder=4,
             color=theme.paper, weight="bold",
         )  # fmt: skip
-    axes.margins(x=0.18, y=0.16)
+    axes.margins(y=0.16)
     _name_ticks(axes, x[known])
 
 
