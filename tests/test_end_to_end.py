@@ -43,6 +43,13 @@ def test_a_run_leaves_the_folder_of_the_contract(trained: Path) -> None:
     assert len(pd.read_csv(trained / "metrics.csv")) == 2
 
 
+def test_the_report_tells_how_many_images_each_split_had(trained: Path) -> None:
+    counts = pd.read_csv(trained / "manifest.csv")["split"].value_counts()
+    said = ", ".join(f"{split} {counts[split]:,}" for split in ("train", "val", "test"))
+    report = (trained / "eval/test/report.html").read_text()
+    assert f"The data set of its training: {said}." in report
+
+
 def test_metrics_and_predictions_tell_the_same(trained: Path) -> None:
     metrics = json.loads((trained / "eval/test/metrics.json").read_text())
     table = pd.read_csv(trained / "eval/test/predictions.csv")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import beta, binomtest, t
 from statsmodels.stats.proportion import proportion_confint
 
-from braintumor.evaluation.proportions import correlations, mean_interval, wilson
+from braintumor.evaluation.proportions import correlations, mean_interval, upper_limit, wilson
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (3, 10), (10, 10), (1290, 1311), (1, 1)])
@@ -48,3 +48,27 @@ def test_a_row_without_spread_is_correlated_with_none() -> None:
     rows = np.array([[1.0, -1, 0], [2, -2, 0], [0, 0, 0], [-1, 1, 0]])
     expected = [[1, 1, 0, -1], [1, 1, 0, -1], [0, 0, 1, 0], [-1, -1, 0, 1]]
     assert correlations(rows) == pytest.approx(np.array(expected, float))
+
+
+@pytest.mark.parametrize(("ones", "n"), [(0, 149), (3, 40), (39, 40)])
+def test_upper_limit_of_single_images_is_the_exact_one(ones: int, n: int) -> None:
+    values = np.arange(n) < ones
+    exact = binomtest(ones, n).proportion_ci(0.9, method="exact").high  # 95 % from one side
+    assert upper_limit(values.astype(float), np.arange(n), 0.95) == pytest.approx(exact)
+
+
+def test_upper_limit_of_groups_is_that_of_korn_and_graubard() -> None:
+    # 8 groups of 5 images; in two of them all are 1, so p = .25
+    values, groups = np.repeat([1.0, 1, 0, 0, 0, 0, 0, 0], 5), np.repeat(np.arange(8), 5)
+    residuals = 5 * (np.array([1, 1, 0, 0, 0, 0, 0, 0]) - 0.25)
+    variance = 8 / 7 * (residuals**2).sum() / 40**2
+    design = variance / (0.25 * 0.75 / 39)
+    n = 40 / design * (t.ppf(0.95, 39) / t.ppf(0.95, 7)) ** 2
+    expected = beta.ppf(0.95, 0.25 * n + 1, 0.75 * n)
+    assert upper_limit(values, groups, 0.95) == pytest.approx(expected)
+    assert upper_limit(values, np.arange(40), 0.95) < expected
+
+
+def test_upper_limit_where_all_or_none_are_there_is_one() -> None:
+    assert upper_limit(np.ones(5), np.arange(5), 0.95) == 1
+    assert upper_limit(np.empty(0), np.empty(0, int), 0.95) == 1

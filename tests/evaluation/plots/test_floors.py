@@ -66,6 +66,14 @@ def test_bars_are_as_long_as_their_figures(floors: pd.DataFrame) -> None:
     assert lengths == pytest.approx([0.984, 0.979, 0.309, 0.95, 0.956, 0.006])
 
 
+def test_where_all_images_are_clean_there_is_one_bar_a_line(floors: pd.DataFrame) -> None:
+    floors[["clean_accuracy", "clean_n"]] = floors[["accuracy", "n"]]
+    figure = draw_floors(floors, 0.984, 0.984)
+    assert [patch.get_width() for patch in figure.axes[0].patches] == [0.984, 0.979, 0.309]
+    assert not figure.legends
+    assert figure.axes[0].get_xlabel() == "accuracy, all images (1,311)"
+
+
 def test_a_clean_figure_that_is_not_known_is_no_zero(floors: pd.DataFrame) -> None:
     assert "not known" in _texts(draw_floors(floors, 0.984))
     none = floors.assign(clean_accuracy=np.nan, clean_n=0)

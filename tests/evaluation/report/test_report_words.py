@@ -117,6 +117,13 @@ def test_what_weakens_the_targets_is_said():
         assert words not in said()
 
 
+def test_page_of_a_refitted_model_says_so(make_predictions):
+    for is_refit in (True, False):
+        about = {"settings": {"train": {"refit": is_refit}}}
+        html = _page(make_predictions(), decisions=SUMMARY, about=about)
+        assert ("trained again after that" in html) == is_refit
+
+
 def test_a_target_that_the_interval_excludes_is_called_missed():
     missed = CALL | {"sensitivity": 0.95, "sensitivity_ci": [0.93, 0.965]}
     fitted = {"confidence": 0.8, "target": 0.02, "share": 0.9, "risk": 0.04, "n": 900}
