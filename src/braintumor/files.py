@@ -19,6 +19,8 @@ from braintumor.errors import MachineError
 if TYPE_CHECKING:
     import numpy as np
 
+MARKER = ".braintumor"  # in a folder that holds work of ours, see runs/ownership.py
+
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Put content at path whole or not at all; an older file there survives a failure.

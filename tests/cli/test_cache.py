@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ FOREIGN = [
 def cache(tmp_path: Path) -> Path:
     """A cache folder with files of this toolkit and of others."""
     folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / ".braintumor").touch()
     for name, size in {**KEPT, **dict.fromkeys(FOREIGN, 10)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ def test_clear_removes_what_is_its_own_and_nothing_else(
     assert done.returncode == 0, done.stderr
     assert "4.1 MB" in done.stdout.splitlines()[-1]
     left = sorted(p.relative_to(cache).as_posix() for p in cache.rglob("*") if p.is_file())
-    assert left == sorted(FOREIGN)
+    assert left == sorted([".braintumor", *FOREIGN])
     assert not (cache / "features").exists()  # it was empty then
     assert names_in(tmp_path) == ["cache"]
     again = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
@@ -75,13 +78,33 @@ def test_without_a_cache_there_is_nothing_to_clear(bt: Command, tmp_path: Path) 
     assert names_in(tmp_path) == []
 
 
-def test_clearing_leaves_the_data_set_itself(bt: Command, tmp_path: Path) -> None:
+def test_clearing_leaves_the_data_set_itself(bt: Command, cache: Path, tmp_path: Path) -> None:
     """A data set inside the cache folder, even under a name that the cache uses."""
-    image = tmp_path / "decoded" / "glioma" / ("3d" * 16 + ".png")
+    image = cache / "decoded" / "glioma" / ("3d" * 16 + ".png")
     image.parent.mkdir(parents=True)
     image.write_bytes(b"an image")
-    bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(tmp_path))
+    bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
     assert image.read_bytes() == b"an image"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_folder_that_is_no_cache_of_ours_loses_nothing(
+    bt: Command, tmp_path: Path, name: str
+) -> None:
+    """Named as ours are, in a folder that BT_CACHE names; neither cleared nor made room in."""
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"my own work")
+    os.utime(mine, (0, 0))
+    where = {"BT_CACHE": str(tmp_path / "mine")}
+    done = bt(
+        "data", "data.patients=12", "data.image_size=48", "run_dir=run", cwd=tmp_path, **where
+    )
+    assert done.returncode == 0, done.stderr
+    done = bt("data", "cache=clear", cwd=tmp_path, **where)
+    assert done.returncode == 2
+    assert ".braintumor" in done.stderr and "nothing was removed" in done.stderr
+    assert mine.read_bytes() == b"my own work"
 
 
 def test_another_word_is_refused(bt: Command, cache: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from braintumor.data import decoded, reading, shelf
 from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.kept import mark_cache
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
 from braintumor.errors import MachineError
@@ -440,6 +441,7 @@ def test_more_than_the_cache_may_hold_is_not_kept_and_removes_nothing(
 def test_what_a_killed_process_left_is_removed_after_a_day(
     make_tree: Any, read: Any, cache: Path
 ) -> None:
+    mark_cache()
     cache.mkdir(parents=True)
     old, young = (cache / f".{name * 32}.npy.abc" for name in "ab")
     for path in (old, young):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from braintumor.data.fingerprint import THUMBNAIL_PX
+from braintumor.data.kept import mark_cache
 from braintumor.data.shelf import Kind, Shelf, shelves_of, unspread, write_shelf
 from braintumor.errors import MachineError
 from braintumor.files import array_on_disk, cache_dir
@@ -181,6 +182,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     size_bytes = math.prod(shape)
     try:
         if size_bytes > _MEMORY_SHARE * memory_bytes():
+            mark_cache()
             return array_on_disk(cache_dir(), shape, np.dtype(np.uint8))
         return np.empty(shape, np.uint8)
     except (MemoryError, OSError) as error:
