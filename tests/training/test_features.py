@@ -221,13 +221,22 @@ def test_bfloat16_features_come_back_as_they_were() -> None:
     assert math.isfinite(first.float().abs().sum().item())
 
 
-def test_a_damaged_file_is_made_anew(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flipped", "header", "no checksums"])
+def test_a_damaged_file_is_made_anew(damage: str, caplog: pytest.LogCaptureFixture) -> None:
     expected = open_feed(build(), NONE).views[0].clone()
     for path in (cache_dir() / "features").glob("*.npy"):
-        path.write_bytes(path.read_bytes()[:-40])
+        content = bytearray(path.read_bytes())
+        if damage == "no checksums":  # killed between the two writes
+            path.with_suffix(".npz").unlink()
+        elif damage == "cut":
+            path.write_bytes(content[:-40])
+        else:
+            content[{"flipped": -40, "header": 30}[damage]] ^= 1
+            path.write_bytes(content)
     got = open_feed(build(), NONE).views[0]
     assert torch.equal(got, expected)
-    assert "computing the features again" in caplog.text
+    assert ("computing the features again" in caplog.text) == (damage != "no checksums")
+    assert images_through(lambda: open_feed(build(), NONE)) == 0  # kept again, and whole
 
 
 def test_a_sweep_over_rates_and_heads_computes_once() -> None:

@@ -11,7 +11,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor.data.augment import Augment
-from braintumor.data.kept import make_room
+from braintumor.data.kept import make_room, read_table, write_table
 from braintumor.data.loader import HostImages, bring
 from braintumor.errors import MachineError
 from braintumor.files import cache_dir, write_array
@@ -31,7 +32,7 @@ from braintumor.runtime import in_threads, mix_seed
 
 log = logging.getLogger(__name__)
 
-_VERSION = 2  # of what the files hold; raise it when features are computed in another way
+_VERSION = 3  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
 _MOST_BYTES = 40_000_000_000  # of all features in the cache folder
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
@@ -107,7 +108,10 @@ class FeatureStore:
         shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
         try:
             make_room(path.parent, math.prod(shape) * kind.itemsize, _MOST_BYTES)
-            write_array(path, shape, kind, map(_as_numpy, itertools.chain([first], parts)))
+            checksums: list[int] = []
+            batches = map(_as_numpy, itertools.chain([first], parts))
+            write_array(path, shape, kind, _noting(batches, checksums))
+            write_table(_index_of(path), {"checksum": np.array(checksums, np.uint32)})
             known = _read(path, self.dtype)
         except (OSError, MachineError) as error:
             log.warning("features are not kept for other runs: %s", error)
@@ -160,12 +164,37 @@ def _as_numpy(features: Tensor) -> np.ndarray:
     return (features.view(torch.int16) if features.dtype == torch.bfloat16 else features).numpy()
 
 
+def _noting(batches: Iterable[np.ndarray], checksums: list[int]) -> Iterator[np.ndarray]:
+    """The batches, of each of which the CRC-32 is appended to `checksums`."""
+    for batch in batches:
+        checksums.append(_checksum(batch))
+        yield batch
+
+
+def _checksum(batch: np.ndarray) -> int:
+    return zlib.crc32(batch.reshape(-1).view(np.uint8).data)
+
+
+def _index_of(path: Path) -> Path:
+    """The checksums of a file of features, a batch each; written after it."""
+    return path.with_suffix(".npz")
+
+
 def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
     """Mapped, not read: pages that several runs use are in memory once. None when damaged."""
+    index = read_table(_index_of(path), ["checksum"])
+    if index is None:
+        return None
     try:
         # "c": private to this process, as torch takes no read-only memory without a complaint
-        mapped = torch.from_numpy(np.load(path, mmap_mode="c"))
-    except (OSError, ValueError, EOFError) as error:
-        log.warning("%s cannot be read (%s); computing the features again", path, error)
+        mapped = np.load(path, mmap_mode="c")
+        batches = [mapped[row : row + _BATCH] for row in range(0, len(mapped), _BATCH)]
+        # zlib releases the GIL
+        if list(in_threads(_checksum, batches)) != index["checksum"].tolist():
+            raise ValueError("its checksums are not those of its content")
+    # a damaged header makes numpy's parser raise nearly anything
+    except Exception as error:
+        log.warning("%s is damaged (%s); computing the features again", path, error)
         return None
-    return mapped.view(dtype) if dtype == torch.bfloat16 else mapped
+    features = torch.from_numpy(mapped)
+    return features.view(dtype) if dtype == torch.bfloat16 else features
