@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from braintumor.errors import CheckpointError
+from braintumor.files import sha256_of
 from braintumor.models.classifier import build_model
 from braintumor.runs.checkpoint import (
     Card,
     find_checkpoint,
     load_classifier,
     load_outliers,
-    load_state,
     read_card,
     save_best,
-    save_state,
 )
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.state import load_state
 
 MODEL: dict[str, Any] = {
     "backbone": {
@@ -138,25 +139,6 @@ def test_a_run_that_is_not_there_names_its_neighbours(tmp_path: Path) -> None:
         find_checkpoint(tmp_path / "2026_run")
 
 
-def test_resume_state_comes_back_and_a_torn_one_falls_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = RunFolder(tmp_path)
-    save_state(run, {"epoch": 1, "weights": torch.ones(3)})
-    save_state(run, {"epoch": 2, "weights": torch.ones(3)})
-    assert load_state(run, CPU)["epoch"] == 2
-    run.last.write_bytes(run.last.read_bytes()[:-200])
-    assert load_state(run, CPU)["epoch"] == 1
-    assert "last.ckpt" in caplog.text
-    run.last.unlink()
-    assert load_state(run, CPU)["epoch"] == 1
-
-
-def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no last\.ckpt"):
-        load_state(RunFolder(tmp_path), CPU)
-
-
 def test_what_lies_beside_the_weights_comes_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, path = build_model(MODEL, 3, 32), tmp_path / "best.safetensors"
@@ -191,3 +173,37 @@ def test_a_model_comes_back_in_the_layout_of_its_training(tmp_path: Path) -> Non
         for kernel in kernels:
             is_last = kernel.is_contiguous(memory_format=torch.channels_last)
             assert is_last == trained_so
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Path:
+    blank = card(training_phashes=("0" * 64,), model_name="." * 64)  # as a black picture's hash is
+    save_best(tmp_path / "best.safetensors", build_model(MODEL, 3, 32).state_dict(), blank)
+    return tmp_path / "best.safetensors"
+
+
+def test_others_can_read_it_and_check_it(sealed: Path) -> None:
+    with safe_open(sealed, framework="np") as file:
+        metadata = file.metadata()
+        assert len(list(file.keys())) > 3
+    digest = metadata["braintumor_sha256"]
+    content = sealed.read_bytes().replace(digest.encode(), b"braintumor-sha256".ljust(64, b"."))
+    assert digest == sha256_of(content)
+    assert json.loads(metadata["braintumor_card"])["training_phashes"] == ["0" * 64]
+    assert read_card(sealed).model_name == "." * 64
+
+
+def test_no_flipped_bit_and_no_cut_is_taken(sealed: Path) -> None:
+    whole, rng = sealed.read_bytes(), np.random.default_rng(0)
+    header = 8 * (8 + int.from_bytes(whole[:8], "little"))
+    places = [*rng.integers(0, 8 * len(whole), 200), *rng.integers(0, header, 1000)]
+    for place in map(int, places):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        sealed.write_bytes(flipped)
+        with pytest.raises(CheckpointError, match=r"best\.safetensors"):
+            read_card(sealed)
+    for length in np.linspace(0, len(whole) - 1, 200).astype(int).tolist():
+        sealed.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"best\.safetensors"):
+            read_card(sealed)

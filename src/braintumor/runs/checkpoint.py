@@ -1,13 +1,10 @@
-"""best.safetensors (weights and card, no pickle) and last.ckpt (resume state)."""
+"""best.safetensors: weights and a card, no pickle."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import logging
-import pickle
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic
+from braintumor.runs import seal
 from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
@@ -78,8 +76,8 @@ def save_best(
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     for name, array in (outliers or {}).items():
         tensors[_OUTLIERS + name] = torch.as_tensor(array).contiguous()
-    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card))}
-    write_atomic(path, save(tensors, metadata))
+    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), seal.KEY: seal.BLANK}
+    write_atomic(path, seal.seal_weights(save(tensors, metadata)))
 
 
 def read_card(path: Path) -> Card:
@@ -91,16 +89,8 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
-    with path.open("rb") as file:
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-        raw = file.read(length) if 0 < length <= 100_000_000 else b""
-    try:
-        metadata = json.loads(raw).get("__metadata__", {})
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
-        ) from error
+    seal.check_weights(path)
+    metadata = seal.metadata_of(path)
     if _CARD_KEY not in metadata:
         raise CheckpointError(
             f"{path} holds weights but no braintumor card; bare backbone weights go in with "
@@ -177,35 +167,3 @@ def load_outliers(path: Path) -> dict[str, np.ndarray] | None:
     with safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118
         return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names} or None
-
-
-def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
-    """Write last.ckpt; the one before it stays as previous.ckpt."""
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    temporary = run.path / "next.ckpt"
-    write_atomic(temporary, buffer.getvalue())
-    if run.last.exists():
-        run.last.replace(run.path / "previous.ckpt")
-    temporary.replace(run.last)
-
-
-def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
-    """The newest resume state that can be read; a torn last.ckpt falls back, saying so.
-
-    Raises CheckpointError when there is none.
-    """
-    import torch
-
-    for path in (run.last, run.path / "previous.ckpt"):
-        if not path.is_file():
-            continue
-        try:
-            return torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-            log.warning("%s cannot be read (%s); trying the one before it", path, error)
-    raise CheckpointError(
-        f"{run.path} has no last.ckpt to resume from; start again with `bt-train` and its settings"
-    )

@@ -1,0 +1,126 @@
+"""last.ckpt: what goes in comes out, and of what is damaged nothing is ever taken."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from braintumor.errors import CheckpointError
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.state import has_state, load_state, save_state
+
+CPU = torch.device("cpu")
+TRIES = 200
+
+
+def state(epoch: int) -> dict[str, Any]:
+    """About 300 KB, with what a real one has: nested dicts, numbers, None, many tensors."""
+    generator = torch.Generator().manual_seed(epoch)
+    weights = {f"layer{i}.weight": torch.randn(64, 64, generator=generator) for i in range(9)}
+    moments = {i: {"step": torch.tensor(3.0), "exp_avg": w} for i, w in enumerate(weights.values())}
+    return {
+        "epoch": epoch, "model": weights, "optimizer": {"state": moments, "param_groups": []},
+        "best": {"cost": 0.25, "weights": {k: v.clone() for k, v in weights.items()}}, "ema": None,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """Two epochs saved; last.ckpt holds the second."""
+    for epoch in (1, 2):
+        save_state(RunFolder(tmp_path), state(epoch))
+    return RunFolder(tmp_path)
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def assert_the_one_before_is_taken(
+    run: RunFolder, damaged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, caplog.messages[:] = run.last.read_bytes(), []
+    caplog.clear()
+    run.last.write_bytes(damaged)
+    assert same(load_state(run, CPU), state(1))
+    assert f"{run.last} is damaged" in caplog.text and "previous.ckpt" in caplog.text
+    assert not run.last.exists()  # or the next save would put it in the place of the good one
+    run.last.write_bytes(whole)
+
+
+def test_the_state_comes_back_exactly(run: RunFolder) -> None:
+    assert 250_000 < run.last.stat().st_size < 400_000
+    assert same(load_state(run, CPU), state(2))
+
+
+def test_torch_and_zip_read_it_as_before(run: RunFolder) -> None:
+    assert same(torch.load(run.last, weights_only=True), state(2))
+    with zipfile.ZipFile(run.last) as file:
+        assert file.testzip() is None
+
+
+def test_no_cut_is_taken(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    whole = run.last.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, TRIES).astype(int).tolist():
+        assert_the_one_before_is_taken(run, whole[:length], caplog)
+    for length in range(len(whole) - 100, len(whole)):  # around the checksum
+        assert_the_one_before_is_taken(run, whole[:length], caplog)
+
+
+def test_no_flipped_bit_is_taken(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    whole, rng = run.last.read_bytes(), np.random.default_rng(0)
+    places = [
+        *rng.integers(0, 8 * len(whole), TRIES),
+        *range(8 * (len(whole) - 90), 8 * len(whole)),
+    ]
+    for place in map(int, places):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        assert_the_one_before_is_taken(run, bytes(flipped), caplog)
+
+
+def test_a_kill_between_the_renames_loses_nothing(run: RunFolder) -> None:
+    newest, previous = run.path / "next.ckpt", run.path / "previous.ckpt"
+    run.last.replace(newest)  # as it is after last.ckpt became previous.ckpt
+    assert load_state(run, CPU)["epoch"] == 2
+    previous.unlink()
+    assert has_state(run) and load_state(run, CPU)["epoch"] == 2
+    save_state(run, state(3))
+    assert not newest.exists()
+    assert load_state(run, CPU)["epoch"] == 3
+
+
+def test_where_nothing_is_whole_the_damaged_ones_are_named(run: RunFolder) -> None:
+    for name in ("last.ckpt", "previous.ckpt"):
+        path = run.path / name
+        path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt and previous\.ckpt in .* are damaged"):
+        load_state(run, CPU)
+    assert run.last.is_file()  # nothing better came in its place
+
+
+def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
+    assert not has_state(RunFolder(tmp_path))
+    with pytest.raises(CheckpointError, match=r"no last\.ckpt"):
+        load_state(RunFolder(tmp_path), CPU)
+
+
+def test_a_state_without_a_checksum_is_asked_for_those_of_its_zip(run: RunFolder) -> None:
+    """As versions before wrote it."""
+    buffer = io.BytesIO()
+    torch.save(state(5), buffer)
+    plain = buffer.getvalue()
+    run.last.write_bytes(plain)
+    assert load_state(run, CPU)["epoch"] == 5
+    torn = bytearray(plain)
+    torn[plain.index(state(5)["model"]["layer0.weight"].numpy().tobytes()) + 100] ^= 8
+    run.last.write_bytes(torn)
+    assert load_state(run, CPU)["epoch"] == 1
