@@ -167,7 +167,10 @@ def test_predict_says_where_the_threshold_and_the_most_probable_class_differ(
         decisions = {**card.decisions, "threshold": threshold}
         named = dataclasses.replace(card, decisions=decisions)
         save_best(run.parent / "called.safetensors", model.state_dict(), named, load_outliers(path))
-        done = bt("predict", "ckpt=called.safetensors", "input=broken", "run_dir=c", cwd=run.parent)
+        done = bt(
+            "predict", "ckpt=called.safetensors", "input=broken", "run_dir=c", "overwrite=true",
+            cwd=run.parent,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         table = pd.read_csv(run.parent / "c" / "predictions.csv", dtype={"is_tumor": str})
         assert len(table) == 1

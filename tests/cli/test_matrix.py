@@ -62,12 +62,13 @@ def test_checkpoints_meet_data_sets_in_one_call(
     ],
 )
 def test_what_cannot_be_meant_is_answered(changes: dict[str, Any], message: str) -> None:
-    settings = {"ckpt": "a", "on": None, "split": None, "run_dir": None} | changes
+    settings = {"ckpt": "a", "on": None, "split": None, "run_dir": None, "overwrite": False}
+    settings |= changes
     with pytest.raises(ConfigError, match=message):
         run_matrix(settings, Job({}, (), None))
 
 
 def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) -> None:
-    settings = {"ckpt": [str(tmp_path / "none")], "on": ["phantom"]}
+    settings = {"ckpt": [str(tmp_path / "none")], "on": ["phantom"], "run_dir": None}
     with pytest.raises(CheckpointError, match="none"):
         run_matrix(settings, Job({}, (), None))

@@ -84,7 +84,8 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
         return measure_floors(pixels, manifest, *rest)
 
     monkeypatch.setattr("braintumor.cli.evaluate.known_floors", measured)
-    done = bt("eval", f"ckpt={ckpt}", "run_dir=out", "eval.examples=1", cwd=refitted.parent)
+    name = f"run_dir=of_{Path(ckpt).stem}"
+    done = bt("eval", f"ckpt={ckpt}", name, "eval.examples=1", cwd=refitted.parent)
     assert done.returncode == 0, done.stderr
     (seen,) = counts
     assert ("val" in seen) is (ckpt != "run")
@@ -135,7 +136,7 @@ def test_a_new_run_in_the_folder_removes_the_old_refit(
     refitted: Path, bt: Command, tmp_path: Path
 ) -> None:
     shutil.copytree(refitted, tmp_path / "run")
-    done = bt("train", *TINY, "run_dir=run", cwd=tmp_path)
+    done = bt("train", *TINY, "run_dir=run", "overwrite=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "run" / "refit").exists()
     assert not (tmp_path / "run" / "selected.safetensors").exists()

@@ -30,11 +30,13 @@ from braintumor.errors import (
 from braintumor.evaluation import evidence
 from braintumor.evaluation.compare import compare_runs
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import RUN
+from braintumor.runs.ownership import hold
 from support import TINY, train
 
 SETTINGS: dict[str, Any] = {
     "seed": 0, "split": "grouped", "folds": None, "seeds": None, "fold": None, "device": "auto",
-    "run_dir": "parent", "resume": None,
+    "run_dir": "parent", "overwrite": False, "resume": None,
     "model": {"backbone": {"name": "cnn"}, "attention": {"name": "se"}},
     "train": {}, "features": {}, "eval": {}, "decision": {},
 }  # fmt: skip
@@ -60,7 +62,10 @@ class Trainings:
     def __call__(self, own: dict[str, Any], job: Job) -> None:
         self.calls.append((own, job))
         run = RunFolder(Path(own["run_dir"]))
-        run.path.mkdir(parents=True, exist_ok=True)
+        with hold(run.path, RUN, "replace"):
+            self.leave(run, own)
+
+    def leave(self, run: RunFolder, own: dict[str, Any]) -> None:
         if run.path.name in self.errors:
             raise self.errors[run.path.name]
         run.config.write_text(yaml.safe_dump(own))
@@ -257,8 +262,8 @@ def test_an_interrupted_part_is_resumed_and_a_torn_start_begins_anew(trainings: 
     assert not (parent / "summary.csv").exists()
     trainings.errors, trainings.calls = {}, []
     (parent / "fold_1/last.ckpt").touch()  # some epochs were done
-    (parent / "fold_2").mkdir()
-    (parent / "fold_2/config.yaml").touch()  # none was
+    with hold(parent / "fold_2", RUN):
+        (parent / "fold_2/config.yaml").touch()  # none was
     resume()
     (one, job), (two, _) = trainings.calls
     assert (one["run_dir"], one["resume"]) == ("parent/fold_1", "parent/fold_1")
@@ -304,7 +309,10 @@ def test_a_new_start_replaces_the_former_parts_and_keeps_foreign_files(
     (parent / "notes").mkdir()
     (parent / "summary.docx").touch()
     trainings.calls = []
-    start(folds=2)
+    with pytest.raises(ConfigError, match=r"parent holds .*\(completed\).*overwrite=true"):
+        start(folds=2)
+    assert not trainings.calls
+    start(folds=2, overwrite=True)
     assert trainings.names == ["fold_0", "fold_1"]
     assert sorted(path.name for path in parent.glob("fold_*")) == ["fold_0", "fold_1"]
     assert (parent / "notes").is_dir()

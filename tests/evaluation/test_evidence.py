@@ -23,7 +23,7 @@ from braintumor.records import Predictions
 FILES = {
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
     "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "cam",
-    "report.html",
+    "report.html", ".braintumor",
 }  # fmt: skip
 
 

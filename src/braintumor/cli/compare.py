@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,14 +33,17 @@ def main() -> None:
 
 def run(settings: Settings, job: Job) -> None:
     """Compare the runs that the settings name."""
+    from braintumor.cli.outputs import check_output, held_output, of_now
     from braintumor.errors import ConfigError
+    from braintumor.runs.kinds import COMPARISON
 
     if not settings["runs"]:
         raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")
     how = _how(settings)
+    check_output(settings, job, COMPARISON)
     runs = settings["runs"] if isinstance(settings["runs"], list) else [settings["runs"]]
-    folder = settings["run_dir"] or f"comparison/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    _compare(_expand(runs), Path(folder).expanduser(), how)
+    with held_output(settings, job, COMPARISON, of_now("comparison")) as folder:
+        _compare(_expand(runs), folder, how)
 
 
 def compare(runs: list[Path], folder: Path, split: str) -> None:

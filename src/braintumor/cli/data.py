@@ -26,23 +26,26 @@ def run(settings: Settings, job: Job) -> None:
         return
     from braintumor.cli.console import log
     from braintumor.cli.inputs import draw_data, read_data, write_tables
+    from braintumor.cli.outputs import check_output, held_output
     from braintumor.data.kept import kept_files, size_bytes
     from braintumor.data.manifest import size_table, write_manifest
-    from braintumor.runs.folder import make_run_folder
+    from braintumor.runs.folder import run_name
+    from braintumor.runs.kinds import DATA
+    from braintumor.runs.ownership import remove_own
 
+    check_output(settings, job, DATA)
     size = settings["data"]["image_size"] or 224
     data = read_data(settings, size, job.choices["data"])
-    folder = job.sweep_folder
-    if settings["run_dir"]:
-        folder = Path(settings["run_dir"]).expanduser()
-    folder = folder or make_run_folder(Path("runs"), job.choices["data"], "data")
-    write_manifest(folder / "manifest.csv", data.manifest)
-    write_tables(data, folder)
-    draw_data(data, folder)
-    for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():
-        log.info("  %s", line)
-    if settings["probe"]:
-        _probe(data, folder)
+    default = Path("runs") / run_name(job.choices["data"], "data")
+    with held_output(settings, job, DATA, default) as folder:
+        remove_own(folder, DATA)
+        write_manifest(folder / "manifest.csv", data.manifest)
+        write_tables(data, folder)
+        draw_data(data, folder)
+        for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():
+            log.info("  %s", line)
+        if settings["probe"]:
+            _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
     kept = sum(size_bytes(path) for files in kept_files().values() for path in files)
     if kept:

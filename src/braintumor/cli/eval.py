@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +39,14 @@ def run(settings: Settings, job: Job) -> None:
 
 
 def _run_one(settings: Settings, job: Job) -> None:
+    from braintumor.cli.outputs import check_output
     from braintumor.errors import ConfigError
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import RunFolder
+    from braintumor.runs.kinds import EVALUATION
     from braintumor.runtime import choose_device, choose_precision
+
+    check_output(settings, job, EVALUATION)
 
     prevalence = settings["prevalence"]
     if prevalence is not None and not 0 < prevalence < 1:
@@ -72,8 +78,6 @@ def _run_one(settings: Settings, job: Job) -> None:
     else:
         truth = truth_of_other(data, rows, card, settings["copy_bits"])
     model, card = load_classifier(path, device)
-    named = settings["run_dir"]
-    folder = Path(named).expanduser() if named else None
     which = "selected_" if path == run.selected else ""
     # what the run itself was evaluated with, unless the user says otherwise
     trained = card.settings
@@ -89,30 +93,48 @@ def _run_one(settings: Settings, job: Job) -> None:
         )
     if prevalence is None:
         prevalence = trained.get("decision", {}).get("prevalence")
-    evaluate(
-        model,
-        card.classes,
-        data,
-        labels,
-        rows,
-        job.sweep_folder
-        or folder
-        or run.evaluation(which + (split if is_own else f"{_slug(data_name)}_{split}")),
-        split=split,
-        truth=truth,
-        about=about_run(run, card) | {"data_name": data_name},
-        history=run.read_history() if run.history.is_file() else None,
-        pictures=drawn(run.path) if is_own else {},
-        fitted=fitted_of(path, card),
-        options=Options(
-            device=device,
-            dtype=choose_precision(precision, device),
-            batch_size=settings["batch_size"],
-            prevalence=prevalence,
-            settings=typed(EvalSettings, evaluation | named_here, "eval"),
-            keep=keeps_summaries(trained, device),
-        ),
-    )
+    own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
+    with _folder(settings, job, run.evaluation(own_name)) as folder:
+        evaluate(
+            model,
+            card.classes,
+            data,
+            labels,
+            rows,
+            folder,
+            split=split,
+            truth=truth,
+            about=about_run(run, card) | {"data_name": data_name},
+            history=run.read_history() if run.history.is_file() else None,
+            pictures=drawn(run.path) if is_own else {},
+            fitted=fitted_of(path, card),
+            options=Options(
+                device=device,
+                dtype=choose_precision(precision, device),
+                batch_size=settings["batch_size"],
+                prevalence=prevalence,
+                settings=typed(EvalSettings, evaluation | named_here, "eval"),
+                keep=keeps_summaries(trained, device),
+            ),
+        )
+
+
+@contextmanager
+def _folder(settings: Settings, job: Job, default: Path) -> Iterator[Path]:
+    """Where the user says, else in the run, where an earlier one stays without overwrite=true."""
+    from braintumor.cli.console import log
+    from braintumor.cli.outputs import existing, held_output, named_folder
+    from braintumor.runs.kinds import EVALUATION
+    from braintumor.runs.ownership import hold
+
+    if named_folder(settings, job) is None and settings["overwrite"]:
+        with hold(default, EVALUATION, existing(settings)):
+            yield default
+        return
+    with held_output(settings, job, EVALUATION, default) as folder:
+        if folder.parent == default.parent and folder != default:
+            log.info("%s is there and stays; overwrite=true would replace it", default)
+        yield folder
 
 
 def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple[Dataset, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,8 +17,9 @@ from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
-from braintumor.runs.checkpoint import Card, load_state, read_card, save_best, save_state
+from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.state import has_state, load_state, save_state
 from braintumor.runs.tensorboard import open_tensorboard
 from braintumor.training.early_stopping import Best
 from braintumor.training.loop import fit
@@ -37,12 +37,25 @@ def train(work: Work, run: RunFolder, *, resume: bool) -> None:
         if record.is_best:
             save_best(run.best, state.best.weights, _card(work, dataclasses.asdict(record)))
 
-    saved = load_state(run, work.device) if resume else None
+    saved = _state_to_resume(run, work.device) if resume else None
     _fit(work, run, state, work.images("train"), work.images("val"), keep, saved)
     run.set_status("running", best_epoch=state.best.epoch)
     _draw_curves(run)
+    chosen = _card(work, dataclasses.asdict(run.record_of(state.best.epoch)))
+    # written anew where the run was resumed: the file may be older than the state, or damaged
     if work.recipe.train.refit:
-        _refit(work.renewed(), run)
+        save_best(run.selected, state.best.weights, chosen)
+        _refit(work.renewed(), run, chosen)
+    elif saved:
+        save_best(run.best, state.best.weights, chosen)
+
+
+def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | None:
+    """What was saved last; None for a run that was cut off in its first epoch."""
+    if not has_state(run) and (not run.history.is_file() or len(run.read_history()) < 2):
+        log.info("no epoch had been saved: beginning with the first")
+        return None
+    return load_state(run, device)
 
 
 def _draw_curves(run: RunFolder) -> None:
@@ -53,10 +66,8 @@ def _draw_curves(run: RunFolder) -> None:
     write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
 
 
-def _refit(work: Work, run: RunFolder) -> None:
-    """Train the fresh model of `work` for the chosen epochs; what they chose moves aside."""
-    if not run.selected.is_file():
-        shutil.copyfile(run.best, run.selected)
+def _refit(work: Work, run: RunFolder, chosen: Card) -> None:
+    """Train the fresh model of `work` for as many epochs as it took to the chosen one."""
     recipe = refit_recipe(work.recipe, run.read_history())
     images = work.images("train", "val")
     log.info(
@@ -64,11 +75,11 @@ def _refit(work: Work, run: RunFolder) -> None:
         sum(recipe.epochs_of(phase) for phase in recipe.train.phases), f"{len(images):,}",
     )  # fmt: skip
     work, folder = dataclasses.replace(work, recipe=recipe), RunFolder(run.path / "refit")
-    saved = load_state(folder, work.device) if folder.last.is_file() else None
+    saved = load_state(folder, work.device) if has_state(folder) else None
     state = FitState(work.model, Best(recipe.train.early_stopping))
     folder.path.mkdir(exist_ok=True)
     _fit(work, folder, state, images, None, lambda _: None, saved)
-    card = dataclasses.replace(read_card(run.selected), settings=work.settings)
+    card = dataclasses.replace(chosen, settings=work.settings)
     save_best(run.best, state.best.weights, card)
 
 
@@ -83,11 +94,11 @@ def _fit(
 ) -> None:
     """Fit, and after each epoch: a row, a checkpoint by `keep`, the resume state, a line."""
     recipe = work.recipe
-    if saved:
-        log.info("resuming after epoch %d", saved["epoch"])
-        folder.cut_history(saved["epoch"])
-    epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
     done = saved["epoch"] if saved else 0
+    if saved:
+        log.info("resuming after epoch %d", done)
+    folder.cut_history(done)
+    epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
     records = fit(state, train, val, recipe, work.augment(), resume_from=saved, progress=True)
     with tensorboard as write_scalars, logging_redirect_tqdm([log]):

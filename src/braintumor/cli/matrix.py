@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from braintumor.cli.console import log
 from braintumor.cli.on import Named, data_sets
+from braintumor.cli.outputs import check_output, held_output, of_now
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprint import phashes
@@ -21,6 +21,8 @@ from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.matrix import empty, matrix_table, score, short_table, write_matrix
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
+from braintumor.runs.kinds import MATRIX
+from braintumor.runs.ownership import remove_own
 from braintumor.runtime import choose_device, choose_precision
 
 # N images of a data set, M of the chosen split
@@ -56,6 +58,7 @@ def run_matrix(settings: Settings, job: Job) -> None:
             "several checkpoints need the data sets to evaluate them on: "
             "bt-eval 'ckpt=[runs/A,runs/B]' 'on=[FOLDER,FILE.npz,phantom]'"
         )
+    check_output(settings, job, MATRIX)
     sets = data_sets(_listed(settings["on"]))
     checkpoints = _checkpoints(_listed(settings["ckpt"]))
     cells = [
@@ -67,10 +70,9 @@ def run_matrix(settings: Settings, job: Job) -> None:
     table = matrix_table(sorted(cells, key=lambda cell: places[cell["ckpt"]]))
     if not table["n"].any():
         raise DataError(f"no pair could be evaluated; the first reason: {table['note'].iloc[0]}")
-    folder = job.sweep_folder or Path(
-        settings["run_dir"] or f"matrix/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    )
-    write_matrix(folder.expanduser(), table)
+    with held_output(settings, job, MATRIX, of_now("matrix")) as folder:
+        remove_own(folder, MATRIX)
+        write_matrix(folder, table)
     log.info("balanced accuracy without copies in training, n (over all images):")
     for line in short_table(table).to_string().splitlines():
         log.info("  %s", line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,13 @@ def main() -> None:
 
 def run(settings: Settings, job: Job) -> None:
     """Write predictions.csv and heat-map overlays for a picture or a folder of pictures."""
+    from braintumor.cli.outputs import check_output, held_output, of_now
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
+    from braintumor.runs.kinds import PREDICTIONS
+    from braintumor.runs.ownership import remove_own
     from braintumor.runtime import choose_device, choose_precision, keep_big_blocks
 
+    check_output(settings, job, PREDICTIONS)
     path = find_checkpoint(settings["ckpt"])
     card = read_card(path)
     paths, images = _read_pictures(settings, card)
@@ -68,14 +71,13 @@ def run(settings: Settings, job: Job) -> None:
         predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
         decided = decide(predictions, decisions, **fitted.scores(features))
         more = columns_of(card.classes, decided)
-    named = settings["run_dir"] or f"predictions/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    folder = job.sweep_folder or Path(named).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
     probs, predicted = predictions.probs, predictions.predicted
     shown = min(settings["overlays"], len(paths))
-    _write_table(folder, paths, card.classes, probs, predicted, more, shown)
-    how = how_evaluated(card)
-    _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
+    with held_output(settings, job, PREDICTIONS, of_now("predictions")) as folder:
+        remove_own(folder, PREDICTIONS)
+        _write_table(folder, paths, card.classes, probs, predicted, more, shown)
+        how = how_evaluated(card)
+        _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
     for i, name in enumerate(paths[:20]):
         p, k = probs[i], predicted[i]
         notes = _called(card.classes[k], more["is_tumor"][i]) if "is_tumor" in more else []

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,8 +15,12 @@ from typing import Any
 
 from braintumor.cli.console import log, log_to_file
 from braintumor.data.manifest import read_manifest
+from braintumor.errors import BraintumorError, ConfigError
+from braintumor.files import write_atomic
 from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import RUN
+from braintumor.runs.ownership import hold
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
         log.warning("interrupted; go on with: bt-train resume=%s", run.path)
         raise
     except BaseException as error:
-        run.set_status("failed", why=f"{type(error).__name__}: {error}")
+        _tell_failure(run, error)
         raise
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
@@ -44,6 +49,25 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
             signal.signal(signal.SIGTERM, previous)
         log.removeHandler(handler)
         handler.close()
+
+
+def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:
+    """status.json of a run that failed before it began; nothing where the folder is not its own.
+
+    One that failed later has told it by itself.
+    """
+    try:
+        with hold(run.path, RUN):
+            _tell_failure(run, error, **facts)
+    except ConfigError as reason:
+        log.debug("not recorded: %s", reason)
+
+
+def _tell_failure(run: RunFolder, error: BaseException, **facts: Any) -> None:
+    """Why in status.json and, of a bug of ours, where in traceback.txt."""
+    run.set_status("failed", why=f"{type(error).__name__}: {error}", **facts)
+    if not isinstance(error, BraintumorError):
+        write_atomic(run.path / "traceback.txt", "".join(traceback.format_exception(error)))
 
 
 def _is_main_thread() -> bool:

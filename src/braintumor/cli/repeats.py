@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from braintumor.cli.console import log
+from braintumor.cli.outputs import check_output, held_output
 from braintumor.cli.parts import Part, parts_of, suffix_of
-from braintumor.cli.recording import about_run, recorded
+from braintumor.cli.recording import about_run, record_failure, recorded
 from braintumor.cli.resume import take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.training import train_and_evaluate
 from braintumor.cli.work import prepare
 from braintumor.data.manifest import group_numbers, read_manifest
-from braintumor.errors import BraintumorError, CheckpointError, ConfigError, TrainingError
+from braintumor.errors import CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.pool import (
     pool_folds,
     read_metrics,
@@ -29,7 +30,9 @@ from braintumor.evaluation.pool import (
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card
-from braintumor.runs.folder import RunFolder, make_run_folder, open_run, read_config
+from braintumor.runs.folder import RunFolder, open_run, read_config, run_name
+from braintumor.runs.kinds import EVALUATION, RUN, STATES
+from braintumor.runs.ownership import hold, remove_own
 from braintumor.runtime import environment
 
 
@@ -40,12 +43,9 @@ def train_repeats(settings: Settings, job: Job) -> None:
     Raises TrainingError at the end when some failed.
     """
     started = time.perf_counter()
-    if settings["resume"]:
-        parent, settings = _take_over(settings, job)
-    else:
-        parent = _begin(settings, job)
-    parts = parts_of(settings)
-    with recorded(parent, started):
+    begin = _resumed if settings["resume"] else _begun
+    with begin(settings, job) as (parent, settings), recorded(parent, started):
+        parts = parts_of(settings)
         for number, part in enumerate(parts, start=1):
             log.info("%s, part %d of %d", part.name, number, len(parts))
             _run_part(parent, part, settings, job)
@@ -57,51 +57,43 @@ def _settings_of(part: Part, settings: Settings) -> Settings:
     return settings | own
 
 
-def _begin(settings: Settings, job: Job) -> RunFolder:
-    """The parent folder, which appears once the first part's input has been accepted."""
+@contextmanager
+def _begun(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings]]:
+    """The parent folder, held within the block; made once the first part's input is accepted."""
+    check_output(settings, job, RUN)
     parts, data_name = parts_of(settings), job.choices["data"]
     if settings["seeds"] is not None and any(o.startswith("seed=") for o in job.overrides):
         raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
     log.info("checking the input of %s, the first of %d parts", parts[0].name, len(parts))
     prepare(_settings_of(parts[0], settings), data_name)
-    name, named = model_name(settings["model"]), settings["run_dir"]
-    path = Path(named).expanduser() if named else job.sweep_folder
-    parent = RunFolder(
-        path or make_run_folder(Path("runs"), data_name, f"{name}{suffix_of(settings)}")
-    )
-    _clear(parent)
-    parent.set_status(
-        "running", model_name=name, data_name=data_name, overrides=list(job.overrides),
-        parts=[part.name for part in parts],
-    )  # fmt: skip
-    write_atomic(parent.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    write_json(parent.environment, environment())
-    return parent
+    name = model_name(settings["model"])
+    default = Path("runs") / run_name(data_name, f"{name}{suffix_of(settings)}")
+    with held_output(settings, job, RUN, default) as folder:
+        remove_own(folder, RUN)
+        parent = RunFolder(folder)
+        write_atomic(parent.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        write_json(parent.environment, environment())
+        parent.set_status(
+            "running", model_name=name, data_name=data_name, overrides=list(job.overrides),
+            parts=[part.name for part in parts],
+        )  # fmt: skip
+        yield parent, settings
 
 
-def _clear(parent: RunFolder) -> None:
-    """Remove what a former run left here: its parts, as its status names them, and its summary."""
-    for name in map(str, parent.read_status().get("parts", [])):
-        part = parent.path / name
-        if Path(name).name == name and (part / "status.json").is_file():
-            shutil.rmtree(part)
-    for suffix in ("csv", "json", "md"):
-        (parent.path / f"summary.{suffix}").unlink(missing_ok=True)
-    if parent.clear():
-        log.warning("%s held a former run, which this one replaces", parent.path)
-
-
-def _take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings]:
+@contextmanager
+def _resumed(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings]]:
+    """The parent that `resume=` names, held within the block, and its settings."""
     parent = open_run(settings["resume"])
-    if parent.read_status().get("status") == "completed":
-        if all(_is_complete(parent, part) for part in parts_of(read_config(parent))):
-            raise CheckpointError(
-                f"{parent.path} is complete, there is nothing to resume; its figures are in "
-                f"{parent.path / 'summary.md'}"
-            )
-        parent.set_status("interrupted", why="a part has been removed since")
-    parent, settings, _ = take_over(settings, job)
-    return parent, settings
+    with hold(parent.path, RUN, "continue"):
+        if parent.read_status().get("status") == "completed":
+            if all(_is_complete(parent, part) for part in parts_of(read_config(parent))):
+                raise CheckpointError(
+                    f"{parent.path} is complete, there is nothing to resume; its figures are in "
+                    f"{parent.path / 'summary.md'}"
+                )
+            parent.set_status("interrupted", why="a part has been removed since")
+        settings, _ = take_over(parent, settings, job)
+        yield parent, settings
 
 
 def _folder(parent: RunFolder, part: Part) -> RunFolder:
@@ -120,19 +112,17 @@ def _run_part(parent: RunFolder, part: Part, settings: Settings, job: Job) -> No
         return
     run, begun = _folder(parent, part), parent.read_status()
     own = _settings_of(part, settings) | {"run_dir": str(run.path)}
-    states = (run.last, run.path / "previous.ckpt")
-    if is_resumed and any(state.is_file() for state in states):
+    if is_resumed and any((run.path / state).is_file() for state in STATES):
         own["resume"] = str(run.path)
     else:  # as the command that made the parent would have begun it
+        own["overwrite"] = True  # the parent's, and so ours
         choices = {**job.choices, "data": begun["data_name"]}
         job = Job(choices, overrides=tuple(begun["overrides"]), sweep_folder=None)
     try:
         train_and_evaluate(own, job)
     except Exception as error:
-        run.set_status("failed", why=f"{type(error).__name__}: {error}")
+        record_failure(run, error)
         log.error("%s failed: %s", part.name, error)
-        if not isinstance(error, BraintumorError):
-            write_atomic(run.path / "traceback.txt", traceback.format_exc())
 
 
 def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None:
@@ -177,11 +167,13 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
         "folds": len(folds),
         "seed": folds[0].seed,
     }
-    return write_evidence(
-        parent.evaluation(name), predictions, split="pooled", about=about, images=None,
-        heatmaps={}, history=None, contaminated=contaminated,
-        groups=group_numbers(groups.loc[list(predictions.paths)]),
-    )  # fmt: skip
+    folder = parent.evaluation(name)
+    with hold(folder, EVALUATION, "replace"):
+        return write_evidence(
+            folder, predictions, split="pooled", about=about, images=None, heatmaps={},
+            history=None, contaminated=contaminated,
+            groups=group_numbers(groups.loc[list(predictions.paths)]),
+        )  # fmt: skip
 
 
 def _notes(parts: list[Part], failed: list[str], settings: Settings) -> list[str]:

@@ -8,14 +8,14 @@ from braintumor.cli.console import log
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.runs.folder import RunFolder, open_run, read_config
+from braintumor.runs.folder import RunFolder, read_config
 
 _ALLOWED = ("resume", "device")
 _WITHOUT_VARIANTS = ("train", "features", "eval", "decision")  # same keys in every run
 
 
-def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
-    """The run that `resume=` names, its settings with this machine's device, its data's name.
+def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, str]:
+    """The settings of an interrupted run with this machine's device, and its data's name.
 
     settings: as composed today. What a run of an older version lacks is taken from them.
     """
@@ -25,7 +25,6 @@ def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
             "ignored; leave it out, or start a new run with it"
         )
-    run = open_run(settings["resume"])
     status = run.read_status()
     if status.get("status") == "completed":
         raise CheckpointError(
@@ -36,7 +35,7 @@ def take_over(settings: Settings, job: Job) -> tuple[RunFolder, Settings, str]:
     stored["resume"] = str(run.path)
     if any(o.startswith("device=") for o in job.overrides):
         stored["device"] = settings["device"]
-    return run, stored, status["data_name"]
+    return stored, status["data_name"]
 
 
 def _completed(stored: Settings, today: Settings) -> Settings:

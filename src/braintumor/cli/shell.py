@@ -13,13 +13,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from braintumor.cli.help import help_text
 from braintumor.cli.names import register_models
 from braintumor.cli.suggest import explain
+from braintumor.cli.sweeps import held_sweep
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.settings import config_dir
 
@@ -59,8 +59,6 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
 
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # the default name of a sweep's folder, known here before its jobs run elsewhere
-    os.environ["BT_STARTED"] = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     _log_to_console()
     register_models()
 
@@ -75,26 +73,21 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
-    def whole() -> None:
+    def compose_and_run() -> None:
         app()
         if failure:
             raise failure[0]
 
+    def whole() -> int:
+        with held_sweep(sys.argv) as folder:
+            code = _exit_code_of(compose_and_run, config_name)
+            has_begun = folder is not None and any(folder.glob("*/status.json"))
+            if after_sweep and folder and has_begun and code in (0, 2):
+                code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
+        return code
+
     failure: list[BaseException] = []
-    code = _exit_code_of(whole, config_name)
-    folder = _sweep_folder(sys.argv[1:])
-    if after_sweep and folder and code in (0, 2):
-        code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
-    sys.exit(code)
-
-
-def _sweep_folder(arguments: list[str]) -> Path | None:
-    """The folder that a sweep has left; None when this was none, or it never began."""
-    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(arguments):
-        return None
-    named = [a.split("=", 1)[1] for a in arguments if a.startswith("hydra.sweep.dir=")]
-    folder = Path(named[-1] if named else f"multirun/{os.environ['BT_STARTED']}")
-    return folder if any(folder.glob("*/status.json")) else None
+    sys.exit(_exit_code_of(whole, config_name))
 
 
 def _plain(cfg: Any) -> tuple[Settings, Job]:
@@ -116,8 +109,6 @@ def _plain(cfg: Any) -> tuple[Settings, Job]:
 
 def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> None:
     """One failing job is recorded and does not end the others."""
-    from braintumor.runs.folder import RunFolder
-
     _log_to_console()  # a job of the joblib launcher runs in a process of its own
     try:
         if settings.get("run_dir"):
@@ -127,17 +118,17 @@ def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> Non
             )
         run(settings, job)
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        RunFolder(path).set_status("failed", why=why, overrides=list(job.overrides))
+        from braintumor.cli.recording import record_failure
+        from braintumor.runs.folder import RunFolder
+
+        record_failure(RunFolder(path), error, overrides=list(job.overrides))
         log.error("job %s failed: %s", path.name, error)
-        if not isinstance(error, BraintumorError):
-            (path / "traceback.txt").write_text(traceback.format_exc())
 
 
-def _exit_code_of(work: Callable[[], Any], config_name: str) -> int:
+def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
     """Run it; print what went wrong, with a traceback only for our own bugs or BT_DEBUG=1."""
     try:
-        work()
+        return work() or 0
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
@@ -153,7 +144,6 @@ def _exit_code_of(work: Callable[[], Any], config_name: str) -> int:
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
         answer = explain(error, config_name)
         return _report(answer, 2) if answer else _report_bug()
-    return 0
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -11,6 +13,7 @@ from braintumor.cli import fitting
 from braintumor.cli.console import log
 from braintumor.cli.deciding import fitted_of, settle
 from braintumor.cli.inputs import draw_data, drawn, write_tables
+from braintumor.cli.outputs import check_output, held_output, named_folder
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
 from braintumor.cli.shell import Job, Settings
@@ -20,7 +23,9 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import load_classifier
-from braintumor.runs.folder import RunFolder, make_run_folder
+from braintumor.runs.folder import RunFolder, open_run, run_name
+from braintumor.runs.kinds import EVALUATION, RUN
+from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment
 from braintumor.settings import typed
 
@@ -28,16 +33,8 @@ from braintumor.settings import typed
 def train_and_evaluate(settings: Settings, job: Job) -> None:
     """The whole of bt-train. The run folder appears once all input has been accepted."""
     started = time.perf_counter()
-    run: RunFolder | None = None
-    data_name = job.choices["data"]
-    if settings["resume"]:
-        run, settings, data_name = take_over(settings, job)
-    work = prepare(settings, data_name)
-    if run:
-        check_same_images(run, work.data.manifest)
-    else:
-        run = _create_folder(work, job)
-    with recorded(run, started):
+    begin = _resumed if settings["resume"] else _begun
+    with begin(settings, job) as (work, run), recorded(run, started):
         write_tables(work.data, run.path)
         fitting.train(work, run, resume=bool(settings["resume"]))
         settle(work, run)
@@ -45,20 +42,44 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
         _evaluate_best(work, run)
 
 
-def _create_folder(work: Work, job: Job) -> RunFolder:
-    name, named = model_name(work.settings["model"]), work.settings["run_dir"]
-    path = Path(named).expanduser() if named else job.sweep_folder
-    run = RunFolder(path or make_run_folder(Path("runs"), work.data_name, name))
-    if run.clear():
-        log.warning("%s held a former run, which this one replaces", run.path)
-    run.set_status(
-        "running", model_name=name, data_name=work.data_name, seed=work.settings["seed"],
-        parameters=work.parameters(), overrides=list(job.overrides),
-    )  # fmt: skip
-    write_atomic(run.config, yaml.safe_dump(work.settings, sort_keys=False, allow_unicode=True))
-    write_json(run.environment, environment())
-    write_manifest(run.manifest, work.data.manifest)
-    return run
+@contextmanager
+def _begun(settings: Settings, job: Job) -> Iterator[tuple[Work, RunFolder]]:
+    """A new run, in a folder that is held within the block."""
+    check_output(settings, job, RUN)
+    named = named_folder(settings, job)
+    if named is not None:
+        _check_inside(RunFolder(named))
+    work = prepare(settings, job.choices["data"])
+    name = model_name(work.settings["model"])
+    default = Path("runs") / run_name(work.data_name, name)
+    with held_output(settings, job, RUN, default) as folder:
+        remove_own(folder, RUN)
+        run = RunFolder(folder)
+        write_atomic(run.config, yaml.safe_dump(work.settings, sort_keys=False, allow_unicode=True))
+        write_json(run.environment, environment())
+        write_manifest(run.manifest, work.data.manifest)
+        run.set_status(
+            "running", model_name=name, data_name=work.data_name, seed=work.settings["seed"],
+            parameters=work.parameters(), overrides=list(job.overrides),
+        )  # fmt: skip
+        yield work, run
+
+
+def _check_inside(run: RunFolder) -> None:
+    """Now and not after the training: may its evaluation be written?"""
+    check(run.evaluation("test"), EVALUATION, "replace")
+
+
+@contextmanager
+def _resumed(settings: Settings, job: Job) -> Iterator[tuple[Work, RunFolder]]:
+    """The run that `resume=` names, whose folder is held within the block."""
+    run = open_run(settings["resume"])
+    with hold(run.path, RUN, "continue"):
+        _check_inside(run)
+        settings, data_name = take_over(run, settings, job)
+        work = prepare(settings, data_name)
+        check_same_images(run, work.data.manifest)
+        yield work, run
 
 
 def _evaluate_best(work: Work, run: RunFolder) -> None:
@@ -71,25 +92,27 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
         log.warning("the data has no test split: nothing to evaluate")
         return
     model, card = load_classifier(run.best, work.device)
-    evaluate(
-        model,
-        card.classes,
-        work.data,
-        work.labels,
-        rows,
-        run.evaluation("test"),
-        split="test",
-        truth=truth_of_own(work.data, "test", refit=work.recipe.train.refit),
-        about=about_run(run, card),
-        history=run.read_history(),
-        pictures=drawn(run.path),
-        fitted=fitted_of(run.best, card),
-        options=Options(
-            device=work.device,
-            dtype=work.dtype,
-            batch_size=2 * work.recipe.train.batch_size,
-            prevalence=work.settings["decision"]["prevalence"],
-            settings=typed(EvalSettings, work.settings["eval"], "eval"),
-            keep=work.keeps_summaries(),
-        ),
-    )
+    folder = run.evaluation("test")
+    with hold(folder, EVALUATION, "replace"):  # a killed run may have written it already
+        evaluate(
+            model,
+            card.classes,
+            work.data,
+            work.labels,
+            rows,
+            folder,
+            split="test",
+            truth=truth_of_own(work.data, "test", refit=work.recipe.train.refit),
+            about=about_run(run, card),
+            history=run.read_history(),
+            pictures=drawn(run.path),
+            fitted=fitted_of(run.best, card),
+            options=Options(
+                device=work.device,
+                dtype=work.dtype,
+                batch_size=2 * work.recipe.train.batch_size,
+                prevalence=work.settings["decision"]["prevalence"],
+                settings=typed(EvalSettings, work.settings["eval"], "eval"),
+                keep=work.keeps_summaries(),
+            ),
+        )

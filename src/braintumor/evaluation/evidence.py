@@ -26,16 +26,12 @@ from braintumor.evaluation.decisions import Decided, Decisions, columns_of, deci
 from braintumor.evaluation.metrics import classification_report, confusion_matrix
 from braintumor.evaluation.report.render import render_report
 from braintumor.evaluation.trust import Trust, figures_with_intervals, judge, subset
-from braintumor.files import umask, write_atomic, write_json
+from braintumor.files import MARKER, umask, write_atomic, write_json
 from braintumor.records import Predictions
+from braintumor.runs.kinds import EVALUATION
+from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 
 # M images, S image size px, K classes
-
-_FILES = (
-    "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
-    "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "report.html", "cam",
-    "floors.csv", "floors.png", "decisions.png",
-)  # fmt: skip
 
 
 def write_evidence(
@@ -200,13 +196,24 @@ def _predictions_csv(predictions: Predictions, trust: Trust, decided: Decided | 
 def _swap(new: Path, folder: Path) -> None:
     """Put `new` in the place of `folder`, and move into it what in the old one is not ours."""
     new.chmod(0o777 & ~umask())
+    mark(new, EVALUATION)
     if not folder.exists():
         new.replace(folder)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
     folder.replace(old)
     new.replace(folder)
+    remove_own(old, EVALUATION)
+    (old / MARKER).unlink(missing_ok=True)
+    _merge(old, folder)
+
+
+def _merge(old: Path, folder: Path) -> None:
+    """Move what is left in `old` into the folder, where nothing of that name is."""
     for entry in old.iterdir():
-        if entry.name not in _FILES:
-            entry.replace(folder / entry.name)
-    shutil.rmtree(old)
+        target = folder / entry.name
+        if entry.is_dir() and not entry.is_symlink() and target.is_dir():
+            _merge(entry, target)
+        elif not target.exists():
+            entry.replace(target)
+    remove_if_empty(old)

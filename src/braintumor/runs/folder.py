@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import itertools
+import io
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -74,19 +73,6 @@ class RunFolder:
         """Folder of one evaluation: the split, or <data>_<split> for another data set."""
         return self.path / "eval" / name
 
-    def clear(self) -> bool:
-        """Remove what a former run left here, keeping foreign files; true if there was any."""
-        names = (
-            "status.json", "best.safetensors", "selected.safetensors",
-            "last.ckpt", "previous.ckpt", "next.ckpt",
-        )  # fmt: skip
-        old = [self.path / name for name in names if (self.path / name).exists()]
-        for path in [*old, self.history, self.log]:
-            path.unlink(missing_ok=True)
-        for folder in ("eval", "refit", "tensorboard", "plots"):
-            shutil.rmtree(self.path / folder, ignore_errors=True)
-        return bool(old)
-
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty when there is none."""
         return json.loads(self.status.read_text()) if self.status.is_file() else {}
@@ -98,20 +84,37 @@ class RunFolder:
         write_json(self.status, known)
 
     def append_history(self, record: EpochRecord) -> None:
-        """Add a row to metrics.csv."""
-        row = dataclasses.asdict(record)
-        is_new = not self.history.exists()
-        with self.history.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        """Add a row to metrics.csv: whole or not at all."""
+        self._write_rows([*self._rows(), dataclasses.asdict(record)])
 
     def cut_history(self, epochs: int) -> None:
         """Drop rows after `epochs`: a resumed run writes them again."""
-        if self.history.exists():
-            rows = self.read_history()
-            write_atomic(self.history, rows[rows["epoch"] <= epochs].to_csv(index=False))
+        rows = self._rows()
+        kept = [row for row in rows if int(row["epoch"]) <= epochs]
+        if not kept:
+            self.history.unlink(missing_ok=True)
+        elif len(kept) < len(rows):
+            self._write_rows(kept)
+
+    def record_of(self, epoch: int) -> EpochRecord:
+        """The row of an epoch, to the last digit."""
+        (row,) = (row for row in self._rows() if int(row["epoch"]) == epoch)
+        read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": "True".__eq__}
+        fields = dataclasses.fields(EpochRecord)
+        return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+
+    def _rows(self) -> list[dict[str, Any]]:
+        if not self.history.exists():
+            return []
+        with self.history.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomic(self.history, text.getvalue())
 
     def read_history(self) -> pd.DataFrame:
         """metrics.csv, a row per epoch; columns are the fields of EpochRecord."""
@@ -145,14 +148,6 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     return dict(content)
 
 
-def make_run_folder(parent: Path, data: str, model: str) -> Path:
-    """Make <date>_<time>_<data>_<model> below parent, with a number behind it when taken."""
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{data}_{model}"
-    for number in itertools.count(1):
-        path = parent / (name if number == 1 else f"{name}_{number}")
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:  # a run that began in the same second
-            continue
-        return path
-    raise AssertionError("unreachable")
+def run_name(data: str, model: str) -> str:
+    """The name of a run's folder where the user gives none: <date>_<time>_<data>_<model>."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{data}_{model}"

@@ -1,0 +1,276 @@
+"""Whose folder it is: a command writes only where nothing was or what is its own, one at a time.
+
+A folder of ours carries the file MARKER, which says what it holds and who writes there. The writer
+keeps it locked; the lock is the kernel's, so it ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from braintumor.errors import ConfigError
+from braintumor.files import MARKER
+from braintumor.runs.kinds import EVALUATION, RUN, STATES, SWEEP, Kind
+
+log = logging.getLogger(__name__)
+
+_MARKER_BYTES = 4096  # written in one piece, so that no reader sees half of it
+
+_PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as cli/parts.py names them
+
+Existing = Literal["refuse", "replace", "continue"]
+
+
+def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
+    """Raise what `hold` would, before the work begins; touches nothing.
+
+    Raises ConfigError.
+    """
+    _refuse_links(folder, kind)
+    _refuse_others(folder, kind, existing)
+    if (folder / MARKER).is_file():
+        with _locked(folder):
+            _refuse_own(folder, kind, existing)
+
+
+@contextmanager
+def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[None]:
+    """Within the block, and no longer than this process lives, nobody else writes there.
+
+    An absent folder is made, and removed again where nothing was written into it.
+    existing: whether the same kind of work may be there already. refuse: no, but for a run that
+    failed before its first checkpoint; replace: yes, and the caller removes it with `remove_own`;
+    continue: yes, and it stays.
+    Raises ConfigError when the folder holds anything else, or another process writes there.
+    """
+    check(folder, kind, existing)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder) as descriptor:
+        _refuse_others(folder, kind, existing)  # what came since
+        _refuse_own(folder, kind, existing)
+        _write_marker(descriptor, kind)
+        try:
+            yield
+        finally:
+            _leave(folder, made)
+
+
+@contextmanager
+def hold_new(folder: Path, kind: Kind) -> Iterator[Path]:
+    """The same for the folder or, where it is there, the first of folder_2, folder_3, …; gives it.
+
+    Two commands that ask at once get two folders.
+    """
+    for number in itertools.count(1):
+        path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        made = [parent for parent in path.parents if not parent.exists()]
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        try:
+            with hold(path, kind):
+                yield path
+        finally:
+            _leave(path, [path, *made])
+        return
+
+
+def mark(folder: Path, kind: Kind) -> None:
+    """Say in a new folder whose it is; for one that takes the place of a held one."""
+    descriptor = _open(folder / MARKER)
+    try:
+        _write_marker(descriptor, kind)
+    finally:
+        os.close(descriptor)
+
+
+def _holds(folder: Path, kind: Kind) -> bool:
+    return _read_marker(folder).get("holds") == kind.name
+
+
+def remove_own(folder: Path, kind: Kind) -> None:
+    """Remove what a command of that kind wrote, and folders that are then empty; no more.
+
+    Of a run, also its folds, seeds and evaluations, where they are marked as such. The marker
+    stays. Nothing behind a link is touched.
+    Raises ConfigError when one of those is being written.
+    """
+    for path, own in _inside(folder, kind):
+        with _locked(path):
+            remove_own(path, own)
+            _leave(path, [path, path.parent])
+    parents: set[Path] = set()
+    for path in [path for pattern in kind.files for path in folder.glob(pattern)]:
+        inside = [parent for parent in path.parents if folder in parent.parents]
+        if any(parent.is_symlink() for parent in inside):
+            continue
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+            parents.update(inside)
+    for path in sorted(parents, key=lambda p: len(p.parts), reverse=True):
+        remove_if_empty(path)
+
+
+def _inside(folder: Path, kind: Kind) -> list[tuple[Path, Kind]]:
+    """Folders of ours in a run: by their places and marks, whatever a file says of them."""
+    if kind is not RUN or not folder.is_dir():
+        return []
+    parts = [(path, RUN) for path in folder.iterdir() if _PART.fullmatch(path.name)]
+    found = parts + [(path, EVALUATION) for path in folder.glob("eval/*")]
+    return [(path, own) for path, own in found if not path.is_symlink() and _holds(path, own)]
+
+
+def _leave(folder: Path, made: Sequence[Path]) -> None:
+    """Take the marker off a folder in which there is nothing else, and `made` where empty."""
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {MARKER}:
+        (folder / MARKER).unlink(missing_ok=True)
+        for path in made:
+            remove_if_empty(path)
+
+
+def remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _refuse_links(folder: Path, kind: Kind) -> None:
+    """What we write into may not lead to somebody else's."""
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; name another with {kind.key}=…")
+    for name in ("plots", "eval", "refit", "tensorboard", "cam"):
+        if (folder / name).is_symlink():
+            raise ConfigError(
+                f"{folder / name} is a link, and what lies behind it may not be ours; remove the "
+                f"link, or name another folder with {kind.key}=…"
+            )
+
+
+def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
+    """Refuse a folder without a mark in which something is."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    is_ours = _read_marker(folder) or (existing == "continue" and _is_older_run(folder))
+    if is_ours or not set(names) - {MARKER}:
+        return
+    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    never = "; overwrite=true replaces only what it made" if existing == "replace" else ""
+    raise ConfigError(
+        f"{folder} is not empty, and carries no mark of braintumor ({listed}){never}; nothing was "
+        f"changed there: name a new or empty folder with {kind.key}=…"
+    )
+
+
+def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
+    """Refuse a folder that holds another kind of work, or work that may not be replaced."""
+    holds = _read_marker(folder).get("holds") or kind.name
+    if holds != kind.name:
+        raise ConfigError(
+            f"{folder} holds {holds}, and this command makes {kind.name}; name another folder with "
+            f"{kind.key}=…"
+        )
+    state = _state(folder, kind) if existing == "refuse" else None
+    if state is None:
+        return
+    resume = kind is RUN and state != "completed"
+    ways = [f"name another folder with {kind.key}=…"]
+    ways = [f"go on with it: bt-train resume={folder}", *ways] if resume else ways
+    if kind is not SWEEP:
+        ways.append("replace it with overwrite=true")
+    raise ConfigError(
+        f"{folder} holds {kind.name} ({state}); {', '.join(ways[:-1])}"
+        f"{', or ' if len(ways) > 1 else ''}{ways[-1]}"
+    )
+
+
+def _state(folder: Path, kind: Kind) -> str | None:
+    """What is there, for a message; None where there is nothing to lose."""
+    if kind is not RUN:
+        found = [p.name for p in folder.iterdir() if p.name != MARKER]
+        return f"{', '.join(sorted(found)[:3])}{', …' if len(found) > 3 else ''}" if found else None
+    status = folder / "status.json"
+    try:
+        state = str(json.loads(status.read_text())["status"]) if status.is_file() else None
+    except (ValueError, LookupError, TypeError):
+        state = "its status.json is damaged"
+    has_weights = any((folder / name).exists() for name in (*STATES, "best.safetensors"))
+    if state in (None, "failed") and not has_weights and not any(folder.glob("*/status.json")):
+        return None
+    return state or "without a status"
+
+
+def _is_older_run(folder: Path) -> bool:
+    """A run of a version that did not mark its folders."""
+    return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """The marker, open and locked; made where there is none.
+
+    Raises ConfigError when another process has it.
+    """
+    path = folder / MARKER
+    descriptor = _open(path)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(_in_use(folder)) from error
+        except OSError as error:  # a network disk without locks
+            log.warning("%s cannot be locked (%s): see that nobody else writes there", path, error)
+        if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise ConfigError(_in_use(folder))  # who had it has just taken it away
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(marker: Path) -> int:
+    """A descriptor of the marker, which is made where there is none."""
+    if marker.is_symlink() or (marker.exists() and not marker.is_file()):
+        raise ConfigError(f"{marker} is a link or no file, and not of braintumor; remove it")
+    return os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _in_use(folder: Path) -> str:
+    who = {"process": "?", "host": "?", "since": "?", "command": "?"} | _read_marker(folder)
+    then = f" and go on with bt-train resume={folder}" if who.get("holds") == RUN.name else ""
+    return (
+        f"{folder} is in use: process {who['process']} on {who['host']} has been writing there "
+        f"since {who['since']} ({who['command']}); wait until it ends, or end it (kill "
+        f"{who['process']}){then}"
+    )
+
+
+def _write_marker(descriptor: int, kind: Kind) -> None:
+    who = {
+        "holds": kind.name,
+        "process": os.getpid(),
+        "host": socket.gethostname()[:64],
+        "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300],
+    }
+    content = json.dumps(who).encode()
+    os.pwrite(descriptor, content.ljust(_MARKER_BYTES), 0)
+
+
+def _read_marker(folder: Path) -> dict[str, Any]:
+    """What the marker says; empty where there is none, or where its writer had no time for it."""
+    try:
+        content = json.loads((folder / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
