@@ -16,6 +16,7 @@ from PIL import Image
 from braintumor.cli.evaluate import describe_truth, truth_of_own
 from braintumor.data.dataset import Dataset
 from braintumor.data.sources.phantom import build
+from braintumor.evaluation.patients import about_training
 from support import Command
 
 
@@ -85,12 +86,21 @@ def test_copies_of_training_images_in_other_data_are_told_apart(
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert table.loc[table["in_training"], "path"].str.endswith("copy.jpg").all()
     assert "without copies in training" in done.stdout
+    trained_on = manifest.loc[manifest["split"].isin(["train", "val"]), "patient"].nunique()
+    said = "Whether patients evaluated here were in training too is not known: the training data "
+    assert f"{said}name {trained_on} patients, and patients of two data sets" in done.stdout
+    assert "Intervals count each image as a patient of its own" in done.stdout
+    unknown = {"images": 8, "known": 0, "patients": 0, "compared_with_training": False}
+    assert metrics["patients"] == unknown
 
 
 def test_own_split_by_patient_is_clean_and_has_floors(trained: Path) -> None:
     stored = json.loads((trained / "eval" / "test" / "metrics.json").read_text())
     assert (stored["contaminated"], stored["clean"]) == (0, stored["all"])
     assert 0 < stored["floor"]["accuracy"] <= 1
+    assert stored["patients"]["known"] == stored["patients"]["images"] == stored["n"]
+    assert stored["patients"]["compared_with_training"]
+    assert "may be too narrow" not in (trained / "eval" / "test" / "report.html").read_text()
 
 
 @pytest.fixture
@@ -120,6 +130,10 @@ def test_of_the_test_split_the_kin_of_training_images_are_known(data: Dataset) -
     truth = truth_of_own(data, "test", refit=False)
     assert truth.contaminated.tolist() == [True, True, False, False]
     assert truth.floors["n"].eq(4).all()
+    assert about_training(truth.patients).startswith("Patients are not known")
+    data.manifest["patient"] = [f"p{i}" for i in range(12)]
+    known = truth_of_own(data, "test", refit=False).patients
+    assert (known.evaluated.patients, known.trained.patients, known.are_compared) == (4, 6, True)
 
 
 def test_of_the_training_split_nothing_is_claimed(data: Dataset) -> None:

@@ -20,6 +20,7 @@ from braintumor.cli import repeats
 from braintumor.cli.parts import is_repeated, parts_of
 from braintumor.cli.shell import Job
 from braintumor.data.manifest import COLUMNS, write_manifest
+from braintumor.data.patients import Patients
 from braintumor.errors import (
     BraintumorError,
     CheckpointError,
@@ -93,6 +94,7 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     def write_evidence(folder: Path, predictions: Any, **more: Any) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "groups.txt").write_text(" ".join(map(str, more["groups"])))
+        assert more["patients"].evaluated == Patients(images=len(predictions), known=0, patients=0)
         (folder / "paths.txt").write_text("\n".join(predictions.paths))
         return {"all": {"n": len(predictions), "accuracy": 0.75}, "clean": None}
 
@@ -192,6 +194,7 @@ def test_pooled_figures_know_which_images_belong_together(trainings: Trainings) 
     folder = start() / "eval" / "pooled"
     assert pooled_paths(folder)[:4] == ["0/0.png", "0/1.png", "0/2.png", "0/3.png"]
     assert (folder / "groups.txt").read_text() == "0 0 1 2 3 3 4 5 6 6 7 8"
+    assert "Patients are not known: " in (folder.parents[1] / "summary.md").read_text()
 
 
 def test_seeds_are_summarised_and_not_pooled(trainings: Trainings) -> None:

@@ -195,9 +195,35 @@ def test_report_counts_leaks_conflicts_and_oddities(
     table = pd.read_csv(tmp_path / "duplicates.csv")
     assert table["path_b"].tolist() == ["5.png", "4.png"]  # the contradiction first
     lines = five_lines(summarise(manifest, result))
-    assert len(lines) == 5
-    assert "2 of 3 test images (66.7%)" in lines[2]
-    assert "1.png is no_tumor but 5.png is glioma" in lines[3]
+    assert len(lines) == 6
+    assert "2 of 3 test images (66.7%) have a copy in train or val" in lines[2]
+    assert lines[3].startswith("  patients are not known: images of one patient may be in train")
+    assert "1.png is no_tumor but 5.png is glioma" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("patients", "side", "unknown"),
+    [
+        ("pqrr", "no test image has a copy or its patient in train or val", None),
+        ("pqr ", "no test image has a copy or its patient", "known for 3 of 4 images only: of the"),
+        ("    ", "no test image has a copy in train or val", "patients are not known: images of"),
+        ("pqpr", "1 of 2 test images (50.0%) have a copy or their patient in train", None),
+    ],
+)
+def test_no_patient_is_claimed_that_the_data_do_not_name(
+    heads: list[np.ndarray], patients: str, side: str, unknown: str | None
+) -> None:
+    named = [name.strip() or None for name in patients]
+    table = table_of(heads[:4], split=["train", "val", "test", "test"], patient=named)
+    manifest, result = audited(*table)
+    content = summarise(manifest, result)
+    known = sum(name is not None for name in named)
+    assert content["patients"] == {
+        "images": 4, "known": known, "patients": len({*named} - {None}),
+    }  # fmt: skip
+    lines = five_lines(content)
+    assert side in lines[2]
+    assert [unknown in line for line in lines[3:]] == [True] if unknown else len(lines) == 3
 
 
 def test_label_conflicts_are_pairs_with_two_labels(heads: list[np.ndarray]) -> None:

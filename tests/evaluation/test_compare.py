@@ -293,6 +293,18 @@ def test_groups_of_any_manifest_join_images(tmp_path):
     assert _compare(runs).pairs["groups"].tolist() == [2]  # abc and d
 
 
+def test_patients_that_no_manifest_names_are_not_counted(tmp_path):
+    paths = ("a", "b", "c", "d")
+    for name, patients in (("all", "ppqq"), ("some", "ppq "), ("none", "    ")):
+        run = _run(tmp_path / name, paths=paths, shas=paths)
+        named = [patient.strip() for patient in patients]
+        pd.read_csv(run / "manifest.csv").assign(patient=named).to_csv(run / "manifest.csv")
+    notes = " ".join(_compare([tmp_path / name for name in ("all", "some", "none")]).notes)
+    assert "patients are known for 3 of 4 images only (some)" in notes
+    assert "patients are not known (none)" in notes
+    assert "p too small" not in " ".join(_compare([tmp_path / "all"]).notes)
+
+
 def test_pooled_folds_take_groups_from_their_parts(tmp_path):
     paths = ("a", "b", "c", "d")
     for name in ("m", "n"):

@@ -63,11 +63,13 @@ def test_metrics_file_is_what_is_returned_with_null_for_undefined(tmp_path):
     p = Predictions(("a", "b", "c"), ("x", "y", "z"), labels, np.eye(3)[labels])
     returned = _write(tmp_path / "e", p)
     stored = json.loads((tmp_path / "e" / "metrics.json").read_text())
-    keys = ["split", "n", "all", "clean", "contaminated", "floor", "shortcuts"]
+    keys = ["split", "n", "all", "clean", "contaminated", "patients", "floor", "shortcuts"]
     keys += ["calibration", "decisions", "explanations"]
     assert list(stored) == keys
     assert (stored["split"], stored["n"]) == ("test", 3)
-    assert [stored[key] for key in keys[3:]] == [None] * 7  # nothing of it was given
+    unknown = {"images": 3, "known": 0, "patients": 0, "compared_with_training": False}
+    assert stored.pop("patients") == unknown
+    assert [stored[key] for key in list(stored)[3:]] == [None] * 7  # nothing of it was given
     assert stored["all"]["per_class"]["c"]["recall"] is None
     assert np.isnan(returned["all"]["per_class"]["c"]["recall"])
     assert stored["all"]["accuracy"] == returned["all"]["accuracy"] == 1

@@ -123,6 +123,17 @@ def test_a_card_of_another_version_says_what_it_lacks(tmp_path: Path) -> None:
         read_card(tmp_path / "best.safetensors")
 
 
+def test_a_card_from_before_patients_were_counted_knows_none(tmp_path: Path) -> None:
+    values = dataclasses.asdict(card(patients={"images": 9, "known": 9, "patients": 3}))
+    for name, kept in (
+        ("new", values),
+        ("old", {k: v for k, v in values.items() if k != "patients"}),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        save_file({"a": torch.zeros(2)}, path, {"braintumor_card": json.dumps(kept)})
+        assert read_card(path).patients == (values["patients"] if name == "new" else None)
+
+
 def test_ckpt_takes_run_best_or_last(saved: tuple[Path, torch.nn.Module]) -> None:
     path, _ = saved
     run = path.parent

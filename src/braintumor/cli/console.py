@@ -29,7 +29,7 @@ def describe_data(table: pd.DataFrame, ignored: Mapping[str, int], unreadable: i
     for line in table.to_string().splitlines():
         log.info("  %s", line)
     if ignored:
-        names = ", ".join(f"{name} ({count})" for name, count in ignored.items())
+        names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
         log.info("  ignored: %s", names)
     if unreadable:
         log.warning("  left out: %d unreadable images (data.skip_unreadable=true)", unreadable)

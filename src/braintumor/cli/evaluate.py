@@ -24,6 +24,12 @@ from braintumor.evaluation.cam import cam_heatmaps, check_explanations, check_me
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.evidence import write_evidence
 from braintumor.evaluation.known_floors import known_floors
+from braintumor.evaluation.patients import (
+    KnownPatients,
+    about_patients,
+    patients_elsewhere,
+    patients_within,
+)
 from braintumor.evaluation.plots.examples import choose_examples
 from braintumor.evaluation.predict import EvalSettings, predict, predict_with_features
 from braintumor.models.classifier import Classifier
@@ -44,6 +50,7 @@ class Truth:
 
     contaminated: np.ndarray | None
     floors: pd.DataFrame | None
+    patients: KnownPatients
 
 
 def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
@@ -54,18 +61,20 @@ def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
     refit: the model was trained on val too, and so are the floors.
     """
     manifest = data.manifest
+    is_asked = manifest["split"].eq(split) | (split == "all")
+    patients = patients_within(manifest, is_asked)
     if refit:
         manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
     if split == "train":
-        return Truth(None, None)
+        return Truth(None, None, patients)
     if split == "all":
         is_seen = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
         for part in ("test", "excluded"):
             rows = np.flatnonzero(manifest["split"] == part)
             is_seen[rows] = seen_in_training(manifest, part)
-        return Truth(is_seen, None)
+        return Truth(is_seen, None, patients)
     floors = known_floors(data.pixels, manifest, data.classes, split)
-    return Truth(seen_in_training(manifest, split), floors)
+    return Truth(seen_in_training(manifest, split), floors, patients)
 
 
 def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Truth:
@@ -81,7 +90,7 @@ def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> 
         card.training_phashes,
         radius,
     )
-    return Truth(contaminated, None)
+    return Truth(contaminated, None, patients_elsewhere(data.manifest.iloc[rows], card.patients))
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,7 @@ def evaluate(
         history=history,
         pictures=pictures,
         contaminated=truth.contaminated,
+        patients=truth.patients,
         floors=truth.floors,
         shortcuts={
             "rim blanked": blanked(blank_rim(images, RIM_SHARE)),
@@ -169,6 +179,8 @@ def evaluate(
     )
     describe_scores(metrics, classes)
     describe_truth(metrics)
+    if said := about_patients(truth.patients):
+        log.info("  %s", said)
     log.info("report: %s", folder / "report.html")
     return metrics
 

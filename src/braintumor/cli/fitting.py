@@ -13,6 +13,7 @@ from braintumor import __version__
 from braintumor.cli.console import describe_epoch, log
 from braintumor.cli.work import Work
 from braintumor.data.loader import ImageSplit
+from braintumor.data.patients import count_patients
 from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
@@ -144,4 +145,5 @@ def _card(work: Work, validation: Mapping[str, Any]) -> Card:
         parameters=work.parameters(),
         training_hashes=tuple(sorted(set(work.data.manifest.loc[seen, "sha256"]))),
         training_phashes=tuple(sorted(set(work.data.phashes[seen].tolist()))),
+        patients=dataclasses.asdict(count_patients(work.data.manifest[seen])),
     )

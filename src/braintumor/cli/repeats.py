@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from braintumor.cli.console import log
@@ -19,7 +20,9 @@ from braintumor.cli.shell import Job, Settings
 from braintumor.cli.training import train_and_evaluate
 from braintumor.cli.work import prepare
 from braintumor.data.manifest import group_numbers, read_manifest
+from braintumor.data.patients import count_patients
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
+from braintumor.evaluation.patients import KnownPatients, about_training
 from braintumor.evaluation.pool import (
     pool_folds,
     read_metrics,
@@ -141,7 +144,8 @@ def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None
             pooled[name] = _pool(parent, folds, settings, name)
     failed = [name for name, content in metrics.items() if content is None]
     table = summarise(metrics, pooled)
-    write_summary(parent.path, table, list(metrics), _notes(parts, failed, settings))
+    notes = _notes(parts, failed, settings, _about_patients(parent, parts))
+    write_summary(parent.path, table, list(metrics), notes)
     for line in summary_lines(table, list(pooled)):
         log.info("%s", line)
     log.info("summary: %s", parent.path / "summary.md")
@@ -159,7 +163,8 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
     runs = [_folder(parent, part) for part in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
     # every part divides the same images, so the groups of one are those of all
-    groups = read_manifest(runs[0].manifest).set_index("path")["group"]
+    manifest = read_manifest(runs[0].manifest)
+    groups = manifest.set_index("path")["group"]
     epochs = [str(run.read_status().get("best_epoch")) for run in runs]
     about = about_run(parent, read_card(runs[0].best)) | {
         "best epoch": ", ".join(epochs),
@@ -173,10 +178,26 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
             folder, predictions, split="pooled", about=about, images=None, heatmaps={},
             history=None, contaminated=contaminated,
             groups=group_numbers(groups.loc[list(predictions.paths)]),
+            patients=_patients_of_all(manifest),
         )  # fmt: skip
 
 
-def _notes(parts: list[Part], failed: list[str], settings: Settings) -> list[str]:
+def _about_patients(parent: RunFolder, parts: list[Part]) -> str:
+    """What is not known of patients; all parts are of the same images."""
+    manifests = [_folder(parent, part).manifest for part in parts]
+    written = [path for path in manifests if path.is_file()]
+    return about_training(_patients_of_all(read_manifest(written[0]))) if written else ""
+
+
+def _patients_of_all(manifest: pd.DataFrame) -> KnownPatients:
+    """Where folds evaluate every image, and train on every one."""
+    everyone = count_patients(manifest)
+    return KnownPatients(evaluated=everyone, trained=everyone, together=everyone)
+
+
+def _notes(
+    parts: list[Part], failed: list[str], settings: Settings, about_patients: str
+) -> list[str]:
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(part.seed for part in parts))
     folds = f"{settings['folds']} folds, " if settings["folds"] else ""
     notes = [
@@ -189,6 +210,8 @@ def _notes(parts: list[Part], failed: list[str], settings: Settings) -> list[str
             "pooled figures count every image once, each judged by the model that did not train "
             "on it."
         )
+    if about_patients:
+        notes.append(about_patients)
     if failed:
         notes.append(f"Without {', '.join(failed)}: they failed, so nothing is pooled over them.")
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 
 from braintumor.data.audit import KINDS, Audit, describe_pairs, label_conflicts
 from braintumor.data.manifest import size_table
+from braintumor.data.patients import Patients, count_patients
 from braintumor.data.split import seen_in_training
 from braintumor.files import write_atomic, write_json
 
@@ -33,8 +35,9 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     """The content of audit.json.
 
     manifest: N rows with label, split and group, in the order of the audit.
-    pictures: distinct ones, copies counted once.  test: images with a copy or their patient in
-    train or val, of them byte-identical ones; null without a test split.
+    pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
+    are known.  test: images with a copy or their patient in train or val, of them byte-identical
+    ones; null without a test split.
     """
     groups = _copy_groups(len(manifest), audit.pairs)
     sizes = np.bincount(groups)
@@ -43,6 +46,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         "images": len(manifest),
         "pictures": len(sizes),
         "largest_copy_group": int(sizes.max()),
+        "patients": dataclasses.asdict(count_patients(manifest)),
         "pairs": {kind: int((audit.pairs["kind"] == kind).sum()) for kind in KINDS},
         "test": _in_test(manifest) if (manifest["split"] == "test").any() else None,
         "label_conflicts": {
@@ -72,15 +76,22 @@ def five_lines(content: dict[str, Any]) -> list[str]:
         f"different pictures, the most copied one {content['largest_copy_group']} times",
         f"  pairs of copies: {listed}",
     ]
-    test = content["test"]
+    test, patients = content["test"], Patients(**content["patients"])
     if test and test["seen"]:
         share = f"{test['seen']:,} of {test['images']:,} test images ({test['share']:.1%})"
+        also = " or their patient" if patients.known else ""
         lines.append(
-            f"  LEAK: {share} have a copy or their patient in train or val; what a model scores "
+            f"  LEAK: {share} have a copy{also} in train or val; what a model scores "
             "on them is memory: read the clean figures, or use split=official_clean or grouped"
         )
     elif test:
-        lines.append("  no test image has a copy or its patient in train or val")
+        also = " or its patient" if patients.known else ""
+        lines.append(f"  no test image has a copy{also} in train or val")
+    if not patients.are_known:
+        lines.append(
+            f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
+            "test alike"
+        )
     if content["label_conflicts"]["pairs"]:
         first = "; ".join(
             " but ".join(f"{path} is {label}" for path, label in pair.items())

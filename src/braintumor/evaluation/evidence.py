@@ -6,6 +6,7 @@ import csv
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from braintumor.evaluation.calibration import calibration_summary
 from braintumor.evaluation.decision_summary import decision_summary
 from braintumor.evaluation.decisions import Decided, Decisions, columns_of, decide
 from braintumor.evaluation.metrics import classification_report, confusion_matrix
+from braintumor.evaluation.patients import KnownPatients
 from braintumor.evaluation.report.render import render_report
 from braintumor.evaluation.trust import Trust, figures_with_intervals, judge, subset
 from braintumor.files import MARKER, umask, write_atomic, write_json
@@ -45,6 +47,7 @@ def write_evidence(
     history: pd.DataFrame | None,
     pictures: Mapping[str, Path] | None = None,
     contaminated: np.ndarray | None = None,
+    patients: KnownPatients | None = None,
     floors: pd.DataFrame | None = None,
     shortcuts: Mapping[str, Predictions] | None = None,
     groups: np.ndarray | None = None,
@@ -68,6 +71,7 @@ def write_evidence(
     pictures: title -> PNG file to show in the report, such as the class balance.
     contaminated: bool (M,), the model saw a copy of the image (or the patient) in training;
         None when that is not known.
+    patients: what the data name of them; None: nothing.
     floors: what needs no model, as floors.measure_floors gives it.
     shortcuts: name -> predictions of the same images with a part of each blanked.
     groups: int (M,), images of one patient or copies of one picture share a number; intervals
@@ -83,7 +87,7 @@ def write_evidence(
     Undefined figures are NaN in what is returned and null in the file.
     """
     metrics = figures_with_intervals(predictions, groups)
-    trust = judge(predictions, contaminated, floors, shortcuts, groups)
+    trust = judge(predictions, contaminated, floors, shortcuts, groups, patients)
     scores = outlier_scores, turned_scores
     decided = decide(predictions, decisions, *scores) if decisions else None
     # what is known from training says nothing of a decision on new images
@@ -147,6 +151,10 @@ def _content(trust: Trust) -> dict[str, Any]:
     return {
         "clean": trust.clean,
         "contaminated": trust.count,
+        "patients": {
+            **asdict(trust.patients.evaluated),
+            "compared_with_training": trust.patients.are_compared,
+        },
         "floor": trust.best_floor,
         "shortcuts": dict(trust.shortcuts) or None,
     }

@@ -31,7 +31,8 @@ NOTES = (
     "Balanced accuracy over the images that the checkpoint has not seen in training, as copies or "
     "mirrored; n is their number. In brackets: over all images. Figures of one column can be "
     "compared when they have the same classes; a checkpoint that has seen much of a data set is "
-    "judged there on few images, and on others than its neighbours.",
+    "judged there on few images, and on others than its neighbours. Whether images of the same "
+    "patients were in training is not known: patients of two data sets cannot be compared.",
 )
 _TUMOURS = set(CANONICAL) - {"no_tumor"}
 

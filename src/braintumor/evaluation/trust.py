@@ -11,6 +11,7 @@ import pandas as pd
 
 from braintumor.evaluation.intervals import metric_intervals
 from braintumor.evaluation.metrics import compute_metrics, with_intervals
+from braintumor.evaluation.patients import KnownPatients, patients_unknown
 from braintumor.records import Predictions
 
 # M images evaluated, K classes
@@ -29,6 +30,7 @@ class Trust:
     floors: as floors.measure_floors gives them.  best_floor: name, accuracy, clean_accuracy.
     shortcuts: name -> accuracy, clean_accuracy (None without clean images) with a part of each
         picture blanked.
+    patients: what is known of them; contaminated can tell of no others.
     """
 
     contaminated: np.ndarray | None
@@ -37,6 +39,7 @@ class Trust:
     floors: pd.DataFrame | None
     best_floor: Mapping[str, Any] | None
     shortcuts: Mapping[str, Mapping[str, float | None]]
+    patients: KnownPatients
 
     @property
     def count(self) -> int | None:
@@ -57,10 +60,12 @@ def judge(
     floors: pd.DataFrame | None,
     shortcuts: Mapping[str, Predictions] | None,
     groups: np.ndarray | None = None,
+    patients: KnownPatients | None = None,
 ) -> Trust:
     """Put together what is known. shortcuts: of the same images in the same order.
 
     groups: int (M,), for the intervals of the clean figures; None: each image stands alone.
+    patients: None: nothing is known of them.
     """
     is_clean = None if contaminated is None else ~contaminated
     left = None if is_clean is None else subset(predictions, is_clean)
@@ -81,6 +86,7 @@ def judge(
         shortcuts={
             name: _accuracies(blanked, is_clean) for name, blanked in (shortcuts or {}).items()
         },
+        patients=patients or patients_unknown(len(predictions)),
     )
 
 

@@ -39,6 +39,8 @@ class Card:
     validation: figures of its epoch, as in metrics.csv.
     decisions: temperature, thresholds and more, fitted on validation once training has ended: the
         fields of evaluation.decisions.Decisions. None before, and where there is no validation.
+    patients: the fields of data.patients.Patients, of the training and validation images; None
+        in checkpoints of older versions.
     """
 
     version: str
@@ -58,6 +60,7 @@ class Card:
     training_hashes: tuple[str, ...]
     training_phashes: tuple[str, ...]
     decisions: dict[str, Any] | None = None
+    patients: dict[str, int] | None = None
 
 
 def save_best(

@@ -32,15 +32,22 @@ def build_loss(options: Mapping[str, Any], class_weights: Tensor | None) -> Loss
 def cross_entropy(*, label_smoothing: float, class_weights: Tensor | None) -> Loss:
     """Cross-entropy against targets mixed with the uniform distribution.
 
+    With class_weights the mixing comes first and the weight of the image's own class after it.
+    torch's weight= would also weigh what smoothing asks of every other class: with 300 images
+    of one class and 5 of another, all images are then drawn to the rare one.
     Source: Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
 
-    def loss(logits_BK: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits_BK, target, weight=class_weights, label_smoothing=label_smoothing
-        )
+    def plain(logits_BK: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits_BK, target, label_smoothing=label_smoothing)
 
-    return loss
+    def weighted(logits_BK: Tensor, target: Tensor) -> Tensor:
+        log_p_BK = logits_BK.log_softmax(dim=1)
+        uniform_B1 = log_p_BK.mean(dim=1, keepdim=True)
+        cost_BK = -((1 - label_smoothing) * log_p_BK + label_smoothing * uniform_B1)
+        return _mean_over_targets(cost_BK, target, class_weights)
+
+    return plain if class_weights is None else weighted
 
 
 def focal(*, gamma: float, class_weights: Tensor | None) -> Loss:
@@ -51,13 +58,24 @@ def focal(*, gamma: float, class_weights: Tensor | None) -> Loss:
 
     def loss(logits_BK: Tensor, target: Tensor) -> Tensor:
         log_p_BK = logits_BK.log_softmax(dim=1)
-        if target.ndim == 1:
-            target = F.one_hot(target, logits_BK.shape[1]).to(log_p_BK.dtype)
-        weight_BK = target if class_weights is None else target * class_weights
-        surprise_BK = -((1 - log_p_BK.exp()) ** gamma) * log_p_BK
-        return (weight_BK * surprise_BK).sum() / weight_BK.sum()
+        # at exactly 0 a gamma below 1 would have an infinite gradient
+        doubt_BK = (1 - log_p_BK.exp()).clamp(min=torch.finfo(log_p_BK.dtype).tiny)
+        cost_BK = -(doubt_BK**gamma) * log_p_BK
+        return _mean_over_targets(cost_BK, target, class_weights)
 
     return loss
+
+
+def _mean_over_targets(cost_BK: Tensor, target: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Mean cost of the images, each counting by the weight of its class.
+
+    cost_BK: what an image would cost if it were of class k. Under mixup an image is a part of
+    two, and each part has the cost and the weight of its own class.
+    """
+    if target.ndim == 1:
+        target = F.one_hot(target, cost_BK.shape[1]).to(cost_BK.dtype)
+    weight_BK = target if class_weights is None else target * class_weights
+    return (weight_BK * cost_BK).sum() / weight_BK.sum()
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:

@@ -51,6 +51,72 @@ def test_aliases_and_separators(root: Path, header: str, encoding: str) -> None:
     assert [[i.path, i.label, i.patient] for i in build(table, None).items] == rows
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["PatientID", "Patient ID", "patient-id", "Patient.ID", "participant_id", "Subject", "Subj",
+     "pid", "Case", "MRN"],
+)  # fmt: skip
+def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str) -> None:
+    source = build(write(root, f"path,label,{name}\nimg/1.png,a,p\nimg/2.png,b,q\n"), None)
+    assert [item.patient for item in source.items] == ["p", "q"]
+    assert source.ignored == {}
+
+
+@pytest.mark.parametrize(
+    "header", ["Image Path,Class Name", "FileName,Tumor-Type", "img.path,LABEL"]
+)
+def test_paths_and_labels_too(root: Path, header: str) -> None:
+    (item,) = build(write(root, f"{header}\nimg/1.png,a\n"), None).items
+    assert (item.path, item.label) == ("img/1.png", "a")
+
+
+@pytest.mark.parametrize("name", ["set", "Set", "partition", "Phase", "usage"])
+def test_a_column_of_splits_is_one(root: Path, name: str) -> None:
+    text = f"path,label,{name}\nimg/1.png,a,Training\nimg/2.png,b,TEST\n"
+    source = build(write(root, text), None)
+    assert [item.split for item in source.items] == ["train", "test"]
+    assert source.ignored == {}
+
+
+@pytest.mark.parametrize("other", ["figshare", "1", ""])
+def test_a_set_that_is_no_split_is_named(root: Path, other: str) -> None:
+    """A batch, a source or a phase of contrast goes by the same names."""
+    text = f"path,label,set\nimg/1.png,a,train\nimg/2.png,b,{other}\n"
+    source = build(write(root, text), None)
+    assert [item.split for item in source.items] == [None, None]
+    name = "values of column set, which are not all train, val or test"
+    assert source.ignored == {name: 2 if other else 1}
+
+
+def test_every_column_without_a_use_is_named(root: Path) -> None:
+    """How many rows have it is said too; a fold is no split."""
+    text = "path,Age,label,fold,\nimg/1.png,44,a,0,x\nimg/2.png,,b,1,y\n"
+    source = build(write(root, text), None)
+    assert [item.split for item in source.items] == [None, None]
+    assert source.ignored == {
+        "values of column Age": 1,
+        "values of column fold": 2,
+        "values of a column without a name": 2,
+    }
+
+
+def test_of_two_columns_the_better_name_counts_and_the_other_is_named(root: Path) -> None:
+    text = "case,path,label,Patient ID,set,split\n1,img/1.png,a,p,test,train\n"
+    source = build(write(root, text), None)
+    assert [(item.patient, item.split) for item in source.items] == [("p", "train")]
+    assert source.ignored == {
+        "values of column case, since column Patient ID is used as the patient": 1,
+        "values of column set, since column split is used as the split": 1,
+    }
+
+
+@pytest.mark.parametrize("unknown", ["", " ", "nan", "N/A", "unknown", "?"])
+def test_a_patient_may_be_unknown(root: Path, unknown: str) -> None:
+    """Two images of unknown patients are not of one patient called unknown."""
+    text = f"path,label,patient\nimg/1.png,a,p\nimg/2.png,b,{unknown}\nimg/10.png,b,{unknown}\n"
+    assert [i.patient for i in build(write(root, text), None).items] == ["p", None, None]
+
+
 def test_root_is_where_paths_start(root: Path, tmp_path: Path) -> None:
     table = write(tmp_path, "path,label\n1.png,a\n2.png,b\n")
     assert len(build(table, root / "img").items) == 2
@@ -72,7 +138,8 @@ def test_quoted_names_hold_commas(make_tree: MakeTree) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path,kind\nimg/1.png,a\n", "no column label, only path, kind"),
+        ("path,kind\nimg/1.png,a\n", "no column label, only path, kind.*for label one of.*class"),
+        ("pixels,kind\n", "for path one of.*filename.*; for label one of.*class"),
         ("", "no column path and no column label"),
         ("path,label\n", "lists no image"),
         ("path,label\nimg/1.png\n", "line 2"),

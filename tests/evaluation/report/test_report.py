@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor.data.patients import Patients
 from braintumor.evaluation.metrics import classification_report, compute_metrics
+from braintumor.evaluation.patients import KnownPatients
 from braintumor.evaluation.report import verdict
 from braintumor.evaluation.report.render import Chart, Example, render_report
 from braintumor.evaluation.trust import Trust, judge
@@ -21,6 +23,7 @@ from braintumor.evaluation.words import percent
 from braintumor.records import Predictions
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
+ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
 _VOID = {"meta", "img", "source", "circle", "rect", "input"}
 
 
@@ -197,8 +200,10 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
 
 def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, floors):
     p = make_predictions(n=120)
-    page = _Page(_render(p, trust=judge(p, np.zeros(120, bool), floors, None)))
+    clean = np.zeros(120, bool)
+    page = _Page(_render(p, trust=judge(p, clean, floors, None, patients=ALL_KNOWN)))
     assert "None of the 120 images" in page.text
+    assert "None is of a patient with other images in training." in page.text
     for column in ("Without a copy", "without copies", "Without copies<"):
         assert column not in page.text  # no second column of the same figures
     assert not [attrs for _, attrs in page.tags if attrs.get("class") == "caution"]

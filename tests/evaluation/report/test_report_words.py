@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import yaml
 
+from braintumor.data.patients import Patients
 from braintumor.evaluation.metrics import compute_metrics
+from braintumor.evaluation.patients import KnownPatients, patients_unknown
 from braintumor.evaluation.report import tables, verdict
 from braintumor.evaluation.report.calibration_words import calibration_of_page
 from braintumor.evaluation.report.check_words import checks_of_page
@@ -39,8 +41,11 @@ SUMMARY = {
 }  # fmt: skip
 
 
-def _decisions(summary, split="test", known=0, clean=100, is_refit=False):
-    return decisions_of_page(summary, split, known, clean, is_refit=is_refit)
+ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
+
+
+def _decisions(summary, split="test", known=0, clean=100, is_refit=False, patients=ALL_KNOWN):
+    return decisions_of_page(summary, split, known, clean, patients=patients, is_refit=is_refit)
 
 
 def _page(p, **more):
@@ -117,6 +122,23 @@ def test_what_weakens_the_targets_is_said():
         assert words not in said()
 
 
+def test_sets_speak_of_new_patients_only_where_validation_knew_patients():
+    summary = SUMMARY | {"sets": SUMMARY["sets"] | {"coverage_groups": 0.9, "groups": 40}}
+
+    def said(patients):
+        page = _decisions(summary, patients=patients)
+        sets = next(part for part in page["parts"] if part["title"].startswith("Conformal"))
+        return " ".join([*page["fitted"], sets["said"], sets["rows"][0]["hint"]])
+
+    known, unknown = said(ALL_KNOWN), said(patients_unknown(120))
+    assert "an image of a new patient (or set of copies)" in known
+    assert "every patient or set of copies counted once" in known
+    assert "In training and validation" not in known
+    assert "For a new image (or set of copies)" in unknown
+    assert "every image or set of copies counted once" in unknown
+    assert "In training and validation patients are not known: each image" in unknown
+
+
 def test_page_of_a_refitted_model_says_so(make_predictions):
     for is_refit in (True, False):
         about = {"settings": {"train": {"refit": is_refit}}}
@@ -184,16 +206,23 @@ def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predic
 def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predictions):
     p = make_predictions()
 
-    def counts(images):
+    def counts(images, patients=ALL_KNOWN):
+        trust = judge(p, None, None, None, patients=patients)
         return facts_of_page(
-            p, compute_metrics(p), judge(p, None, None, None), {"images": images}, split="test",
+            p, compute_metrics(p), trust, {"images": images}, split="test",
             decisions=None, has_explanations=False,
         )["counts"]  # fmt: skip
 
     divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
     said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
-    assert counts(divided).endswith(f" The data set of its training: {said}.")
-    assert counts({"train": 8, "test": 2}).endswith("of its training: train 8, test 2.")
+    named = " In training and validation all images name their patient (30 patients)."
+    assert counts(divided).endswith(f" The data set of its training: {said}.{named}")
+    assert counts({"train": 8, "test": 2}).endswith(f"of its training: train 8, test 2.{named}")
+    unnamed = counts(divided, patients_unknown(120))
+    assert unnamed.endswith(
+        "excluded 1,840, copies of images held out. In training and validation patients are not "
+        "known."
+    )
     assert "data set" not in counts({})
 
 

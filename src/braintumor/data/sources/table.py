@@ -9,17 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._layout import SPLIT_NAMES
+from braintumor.data.sources._columns import Columns, find_columns, names_for, split_named
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
-_ALIASES = {
-    "path": ("path", "filename", "file", "file_name", "file_path", "filepath", "image"),
-    "label": ("label", "class", "class_name", "category", "diagnosis", "target"),
-    "patient": ("patient", "patient_id", "subject", "subject_id"),
-    "split": ("split", "subset"),
-}
 _NAMED = 5  # examples in a message
+_UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")  # a patient of no name
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,9 @@ class TableSource:
 def build(table: Path | None, root: Path | None) -> Source:
     """The images that the CSV file `table` lists.
 
-    Columns path and label (or an alias), optionally patient and split; separated by comma,
-    semicolon or tab. root: folder that paths start at, by default the table's; or the table.
+    Columns path and label, optionally patient and split, by these or other usual names; separated
+    by comma, semicolon or tab. What no column is used for is in `ignored`.
+    root: folder that paths start at, by default the table's; or the table.
     Raises DataError when columns or files are missing, or a row says too little.
     """
     if table is None and root is not None and root.is_file():
@@ -48,62 +44,64 @@ def build(table: Path | None, root: Path | None) -> Source:
     if not table.is_file():
         raise DataError(f"data.table={table} is not a file (looked from {Path.cwd()})")
     folder = table.parent if root is None else root
-    rows = _read_rows(table)
-    items = [_item(row, number, table) for number, row in rows]
+    header, lines = _read_lines(table)
+    columns = _columns(header, lines, table)
+    _check_rows(header, lines, table)
+    items = [_item(line, columns.places, number, table) for number, line in lines]
     _check(items, folder, table)
     items.sort(key=lambda item: natural_key(item.path))
-    return TableSource(folder, tuple(items), {})
+    return TableSource(folder, tuple(items), columns.ignored)
 
 
-def _read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line, {path, label[, patient][, split]}) of each row, whatever alias the header uses."""
+def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and each row that is not empty with its line number."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            separator = max(",;\t", key=header.count)
-            names = [
-                name.strip().lower() for name in next(csv.reader([header], delimiter=separator))
-            ]
+            first = file.readline()
+            separator = max(",;\t", key=first.count)
+            header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
             reader = csv.reader(file, delimiter=separator)
             lines = [(reader.line_num + 1, line) for line in reader if any(line)]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}); save it as one") from error
-    columns = {}
-    for column, aliases in _ALIASES.items():
-        found = [names.index(alias) for alias in aliases if alias in names]
-        if found:
-            columns[column] = found[0]
-    missing = [column for column in ("path", "label") if column not in columns]
+    return header, lines
+
+
+def _columns(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> Columns:
+    columns = find_columns(header, [line for _, line in lines if len(line) == len(header)])
+    missing = [name for name in ("path", "label") if name not in columns.places]
     if missing:
+        names = "; ".join(f"for {name} one of {names_for(name)}" for name in missing)
         raise DataError(
-            f"{table} has no column {' and no column '.join(missing)}, only {', '.join(names)}; "
-            f"name it so, or {' or '.join(_ALIASES[missing[0]][1:4])}"
+            f"{table} has no column {' and no column '.join(missing)}, only {', '.join(header)}; "
+            f"give it a usual name: {names}"
         )
-    uneven = [str(number) for number, line in lines if len(line) != len(names)]
+    return columns
+
+
+def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
+    uneven = [str(number) for number, line in lines if len(line) != len(header)]
     if uneven:
         raise DataError(
-            f"{table} has {len(names)} columns, but line {', '.join(uneven[:_NAMED])} has not; "
+            f"{table} has {len(header)} columns, but line {', '.join(uneven[:_NAMED])} has not; "
             "quote values that hold a separator"
         )
     if not lines:
         raise DataError(f"{table} lists no image; it needs one row for each")
-    return [
-        (number, {name: line[place].strip() for name, place in columns.items()})
-        for number, line in lines
-    ]
 
 
-def _item(row: Mapping[str, str], number: int, table: Path) -> Item:
+def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) -> Item:
+    row = {name: line[place].strip() for name, place in places.items()}
     if not row["path"] or not row["label"]:
         raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
-    split = row.get("split", "")
-    if split and split.lower() not in SPLIT_NAMES:
+    split, patient = row.get("split", ""), row.get("patient", "")
+    if split and not split_named(split):
         raise DataError(f"line {number} of {table} has split {split!r}; use train, val or test")
     return Item(
         path=row["path"].replace("\\", "/"),
         label=row["label"],
-        split=SPLIT_NAMES[split.lower()] if split else None,
-        patient=row.get("patient") or None,
+        split=split_named(split),
+        patient=None if patient.casefold() in _UNKNOWN else patient,
     )
 
 

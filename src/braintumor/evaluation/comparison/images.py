@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from braintumor.data.patients import Patients, count_patients
 from braintumor.evaluation.comparison.reading import Run, damaged
 from braintumor.evaluation.paired import Answers
 
@@ -25,6 +26,7 @@ class Evaluated:
     in_training: bool (N,), the model knows the image; None when unknown.
     contents: SHA-256 (N,), groups: str (N,), "" for an image of its own; None when the manifest
         does not know every image.
+    patients: what the manifest knows of them; nothing where it does not know every image.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +37,7 @@ class Evaluated:
     in_training: np.ndarray | None
     contents: np.ndarray | None
     groups: np.ndarray | None
+    patients: Patients
 
 
 def read_evaluated(run: Run) -> Evaluated | None:
@@ -142,14 +145,16 @@ def _is_same(one: Evaluated, other: Evaluated) -> bool:
     return asked[0] == asked[1]
 
 
-def _of_manifest(run: Run, paths: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """SHA-256 and group of the images, where the run's manifest knows them all."""
+def _of_manifest(
+    run: Run, paths: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None, Patients]:
+    """SHA-256, group and patients of the images, where the run's manifest knows them all."""
     manifest = _read_manifest(run)
     if manifest is None or not pd.Index(paths).isin(manifest.index).all():
-        return None, None
+        return None, None, Patients(len(paths), 0, 0)
     found = manifest.loc[paths]
     groups = found["group"].to_numpy(dtype=object) if "group" in found else None
-    return found["sha256"].to_numpy(dtype=object), groups
+    return found["sha256"].to_numpy(dtype=object), groups, count_patients(found)
 
 
 def _read_manifest(run: Run) -> pd.DataFrame | None:
@@ -165,9 +170,8 @@ def _read_manifest(run: Run) -> pd.DataFrame | None:
         table = _read_texts(path)
         # predictions.csv spells bytes that are no UTF-8 in this way
         table["path"] = [p.encode("utf-8", "backslashreplace").decode() for p in table["path"]]
-        return table.drop_duplicates("path").set_index("path")[
-            [name for name in ("sha256", "group", "split") if name in (*table.columns, "sha256")]
-        ]
+        wanted = [name for name in ("group", "patient", "split") if name in table.columns]
+        return table.drop_duplicates("path").set_index("path")[["sha256", *wanted]]
     except (ValueError, KeyError) as error:
         raise damaged(path, error) from error
 

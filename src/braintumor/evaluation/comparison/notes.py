@@ -13,7 +13,8 @@ TESTED = (
     "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
     "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
     "interval of each difference comes from a paired bootstrap. All of them count groups "
-    "(patients, or copies of one picture) and not single images. With several seeds the mean over "
+    "(images of one patient where the data name patients, copies of one picture) and not single "
+    "images. With several seeds the mean over "
     "the seeds is tested: the images may change, the trained models are taken as they are. p is "
     "corrected for all pairs by Holm's method, and a difference counts below 0.05. A tie says "
     "that these images cannot tell two apart, not that they are equal."
@@ -64,6 +65,7 @@ def about_runs(
         for note in (
             _without_predictions(runs, evaluated),
             _copies(evaluated, configurations),
+            _patients(evaluated, configurations),
             _validated(configurations, validation),
             _repeated(runs, configurations),
             _machines(runs),
@@ -100,6 +102,24 @@ def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Conf
     return (
         f"Some models know evaluated images from their training ({parts}): over all images they "
         "may win by memory; read the figures and the tests without copies."
+    )
+
+
+def _patients(
+    evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]
+) -> str:
+    """Where the tests count images for want of patients."""
+    unknown: dict[str, list[str]] = {}
+    for one in configurations:
+        found = [e.patients for n in one.members if (e := evaluated[n]) is not None]
+        for words in dict.fromkeys(p.words for p in found if not p.are_known):
+            unknown.setdefault(words, []).append(one.name)
+    if not unknown:
+        return ""
+    parts = "; ".join(f"{words} ({_list(names)})" for words, names in unknown.items())
+    return (
+        f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
+        "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
     )
 
 

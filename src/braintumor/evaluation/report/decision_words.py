@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from braintumor.evaluation.abstention import CERTAINTY
+from braintumor.evaluation.patients import KnownPatients, about_fit
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import verdict
 from braintumor.evaluation.report.tables import is_defined, number
 
+_Make = Callable[[Mapping[str, Any]], dict[str, Any]]
 _SIGN = "\N{NO-BREAK SPACE}%"
 _CERTAINTY = verdict.percent(CERTAINTY).replace(".0", "")
 
@@ -20,6 +23,7 @@ def decisions_of_page(
     known: int | None,
     clean: int | None,
     *,
+    patients: KnownPatients,
     is_refit: bool,
 ) -> dict[str, Any] | None:
     """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
@@ -28,14 +32,18 @@ def decisions_of_page(
     split: of the evaluated images.  known: how many of them, or copies of them, the model had in
     training or validation; None when that was not examined.  clean: how many others there are,
     which the summary is then of; None where there are none.
+    patients: what the data name of them.
     is_refit: the model was trained again after the fit.
     """
     if not summary:
         return None
-    makers = {"tumor_call": _tumor_call, "sets": _sets, "abstention": _abstention,
-              "foreign": _foreign, "turned": _turned}  # fmt: skip
+    makers: dict[str, _Make] = {
+        "tumor_call": _tumor_call, "sets": partial(_sets, patients), "abstention": _abstention,
+        "foreign": _foreign, "turned": _turned,
+    }  # fmt: skip
     parts = [make(summary[key]) for key, make in makers.items() if summary.get(key)]
-    return {"fitted": _fitted(summary, split, known, clean, is_refit), "parts": parts}
+    said = _fitted(summary, split, known, clean, is_refit)
+    return {"fitted": [*said, *filter(None, [about_fit(patients)])], "parts": parts}
 
 
 def _fitted(
@@ -97,15 +105,18 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": "Tumor or not", "said": said, "rows": rows}
 
 
-def _sets(block: Mapping[str, Any]) -> dict[str, Any]:
+def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
     target = _percent(block.get("target"))
-    said = "For an image of a new patient (or set of copies) the set holds the true class with a "
-    said += f"probability of {target}, if new patients are like those of validation. One class: a "
+    new, several = "a new image", "images"
+    if patients.are_known_of_training:
+        new, several = "an image of a new patient", "patients"
+    said = f"For {new} (or set of copies) the set holds the true class with a probability of "
+    said += f"{target}, if new {several} are like those of validation. One class: a "
     said += "definite answer. Several: the model cannot decide between them. None: no class is "
     said += "probable enough; a person should look."
     rows = []
     if "coverage_groups" in block:
-        hint = "sets with the true class, every patient or set of copies counted once, n = "
+        hint = f"sets with the true class, every {patients.unit} counted once, n = "
         hint += f"{_n(block, 'groups')}; target {target}"
         hint += _missed(block, "coverage_groups", block.get("target"))
         rows.append(_row(block, "coverage_groups", "Coverage", hint))

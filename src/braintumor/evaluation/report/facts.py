@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from braintumor.data.patients import Patients
+from braintumor.evaluation.patients import about_intervals, about_patients, about_training
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import verdict
 from braintumor.evaluation.trust import Trust
@@ -67,6 +69,8 @@ def limits(trust: Trust, split: str) -> list[str]:
         said.append("Some of the images evaluated here are known to it from training.")
     if trust.count is None:
         said.append("Whether it knows the images evaluated here from training was not examined.")
+    if not_known := about_patients(trust.patients):
+        said.append(not_known)
     return said
 
 
@@ -122,10 +126,11 @@ def _of_data(
         f"{elide(name)} {n:,}" for name, n in zip(predictions.classes, counts, strict=True)
     )
     skip = settings.get("data.skip_unreadable")
-    disjoint = "" if trust.count is None else (
-        f"{trust.count:,} of {len(predictions):,} images evaluated share a picture, or a patient "
-        "where the data name patients, with training."
-    )  # fmt: skip
+    disjoint, together = "", trust.patients.together
+    if trust.count is not None:
+        shared = "a picture, or a patient," if together and together.known else "a picture"
+        disjoint = f"{trust.count:,} of {len(predictions):,} images evaluated share {shared} with "
+        disjoint = f"{disjoint}training. {about_training(trust.patients)}".rstrip()
     return {
         "data": f"Data set {elide(str(data))}; settings under Repeat it." if data else "",
         "preprocessing": ""
@@ -142,22 +147,26 @@ def _of_data(
             }
         ),
         "disjoint": disjoint,
-        "evaluated": f"{len(predictions):,} images of the {split} split.",
-        "counts": f"Evaluated: {listed}.{_divided(about.get('images') or {})}",
+        "evaluated": f"{len(predictions):,} images of the {split} split; "
+        f"{trust.patients.evaluated.words}.",
+        "counts": f"Evaluated: {listed}."
+        + _divided(about.get("images") or {}, trust.patients.trained),
         "outcome": "The class that the data set gives a slice: "
         + ", ".join(elide(name) for name in predictions.classes) + ".",
         "predictors": "The pixels of one slice and nothing else.",
     }  # fmt: skip
 
 
-def _divided(images: Mapping[str, int]) -> str:
-    """ " The data set of its training: train 3,094, …", with why some are excluded."""
+def _divided(images: Mapping[str, int], trained: Patients | None) -> str:
+    """ " The data set of its training: train 3,094, …", why some are excluded, and patients."""
     if not images:
         return ""
     parts = [f"{split} {images[split]:,}" for split in ("train", "val", "test") if split in images]
     if images.get("excluded"):
-        parts.append(f"excluded {images['excluded']:,}, copies or patients of images held out")
-    return f" The data set of its training: {', '.join(parts)}."
+        what = "copies or patients" if trained and trained.known else "copies"
+        parts.append(f"excluded {images['excluded']:,}, {what} of images held out")
+    of_whom = f" In training and validation {trained.words}." if trained else ""
+    return f" The data set of its training: {', '.join(parts)}.{of_whom}"
 
 
 def _of_result(
@@ -174,15 +183,20 @@ def _of_result(
     return {
         "metrics": "Accuracy, balanced accuracy, macro F1, MCC, AUROC, average precision, "
         "calibration; sensitivity, specificity and predictive values of each class.",
-        "intervals": "95 % confidence intervals beside the figures, over groups (patients or sets "
-        "of copies): Wilson's with the effective number of images for proportions; a bootstrap of "
-        "groups for the others, and Newcombe's for an AUROC that it says nothing of."
-        if metrics.get("accuracy_ci") is not None
-        else "",
+        "intervals": _intervals(trust) if metrics.get("accuracy_ci") is not None else "",
         "result": f"Accuracy {accuracy}; all figures under Figures.",
         "failures": f"{errors:,} wrong answers, all under All pictures and in the matrix.",
         "robustness": " ".join(robustness),
     }
+
+
+def _intervals(trust: Trust) -> str:
+    said = (
+        f"95 % confidence intervals beside the figures, over groups ({trust.patients.units}): "
+        "Wilson's with the effective number of images for proportions; a bootstrap of "
+        "groups for the others, and Newcombe's for an AUROC that it says nothing of."
+    )
+    return f"{said} {about_intervals(trust.patients)}".rstrip()
 
 
 class _Settings:

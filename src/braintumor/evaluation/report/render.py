@@ -18,6 +18,7 @@ import yaml
 from markupsafe import Markup
 
 from braintumor.evaluation.metrics import classification_report
+from braintumor.evaluation.patients import about_intervals, about_patients
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report import tables, verdict
 from braintumor.evaluation.report.calibration_words import calibration_of_page
@@ -119,11 +120,16 @@ def render_report(
         headline=verdict.headline(predictions, metrics, split, elide(data) or "the data"),
         findings=[*([truth["above"]] if truth["above"] else []),
                   *verdict.findings(predictions, metrics)],
-        cautions=verdict.cautions(split, len(predictions), trust.count),
+        cautions=[
+            *verdict.cautions(split, len(predictions), trust.count),
+            *filter(None, [about_patients(trust.patients)]),
+        ],
         truth=truth,
         accuracy=verdict.percent(metrics["accuracy"]),
         accuracy_width=tables.width(metrics["accuracy"]),
         groups=metrics.get("groups"),
+        units=trust.patients.units,
+        narrow=about_intervals(trust.patients),
         tiles=tables.tiles(metrics, errors),
         columns=tables.columns(metrics["per_class"]),
         class_rows=tables.class_rows(metrics["per_class"]),
@@ -145,7 +151,8 @@ def render_report(
         calibration=calibration_of_page(calibration),
         calibrated_on=only_clean(trust.count, clean) if trust.count and clean else "",
         decisions=decisions_of_page(
-            decisions, split, trust.count, clean, is_refit=_is_refit(about)
+            decisions, split, trust.count, clean,
+            patients=trust.patients, is_refit=_is_refit(about),
         ),
         checks=checks_of_page(trust_checks),
         card=[(name, facts[key]) for name, key in _CARD if key in facts],

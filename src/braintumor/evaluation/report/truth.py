@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from braintumor.evaluation.floors import above_floor
+from braintumor.evaluation.patients import about_training
 from braintumor.evaluation.plots.style import elide
 from braintumor.evaluation.report.verdict import percent, with_interval
 from braintumor.evaluation.trust import FEW, Trust
@@ -44,19 +45,25 @@ def leak(n: int, trust: Trust) -> list[str]:
     if trust.count is None:
         return []
     if not trust.count:
-        return [
+        found_none = (
             f"None of the {n:,} images was found among the pictures that the model was trained "
-            "on: neither byte for byte, nor re-encoded, resized or mirrored. Other slices of the "
-            "same patients are recognised only within one data set that names its patients."
-        ]
+            "on: neither byte for byte, nor re-encoded, resized or mirrored."
+        )
+        nor = "None is of a patient with other images in training."
+        return [found_none, about_training(trust.patients) or nor]
     were = "image is" if trust.count == 1 else "images are"
+    together = trust.patients.together
+    ways = "as the same file, or as a re-encoded, resized or mirrored copy of the picture"
+    if together and together.known:
+        ways = f"{ways}, or as another slice of the same patient"
     said = [
         f"{trust.count:,} of {n:,} {were} known to the model from its training "
-        f"({percent(trust.count / n)}): as the same file, as a re-encoded, resized or mirrored "
-        "copy of the picture, or as another slice of the same patient. Such images can be "
+        f"({percent(trust.count / n)}): {ways}. Such images can be "
         "answered from memory, as an examination can whose questions were handed out before; "
         "a new patient's scan cannot."
     ]
+    if not_known := about_training(trust.patients):
+        said.append(not_known)
     if trust.clean is None:
         return [*said, "No image is left that could tell how the model does on new patients."]
     images = "image" if trust.clean["n"] == 1 else "images"
