@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._layout import SPLIT_NAMES
+from braintumor.data.sources._folder_names import SPLIT_NAMES
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
