@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from braintumor.errors import ConfigError
-from braintumor.settings import call, component_names, find_builder, typed
+from braintumor.settings import call, component_names, find_builder, pasteable, typed
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,25 @@ def test_builders_are_found_by_name_and_private_modules_are_not() -> None:
         find_builder(package, "mhsb", "model.attention.name")
     with pytest.raises(ConfigError):
         find_builder(package, "..errors", "model.attention.name")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no", "Raw Data", "a/b-c_d.png", "T1C+", "a=b", "x,y", "[1]", "{a: b}", "(x)", "it's",
+     'say "hi"', "1", "001", "1e5", "true", "Null", "512Glioma", "${x}", "\\${x}", "a'${y}'",
+     "$HOME", "`id`", "!x", "a\\", "a\\'b", "\\", "a\\\\'", "Астроцитома", "a:b", "*", "~x", "#x",
+     " lead", "trail ", "a\tb", "", "a;b", "a|b", "%d", "@x", "new\nline"],
+)  # fmt: skip
+def test_a_pasted_setting_arrives_through_shell_and_hydra_as_it_was(text: str) -> None:
+    for value in (text, [text, "b"]):
+        word = pasteable("key", value)
+        shell = subprocess.run(["sh", "-c", f"printf %s {word}"], capture_output=True, text=True)
+        parsed = OverridesParser.create().parse_override(shell.stdout).value()
+        settings = OmegaConf.create({"key": parsed})
+        assert OmegaConf.to_container(settings, resolve=True) == {"key": value}
+
+
+def test_a_setting_without_special_characters_is_not_quoted() -> None:
+    assert pasteable("data.root", "runs/a-b_1.zip") == "data.root=runs/a-b_1.zip"
+    assert pasteable("data.classes", ["no", "yes"]) == "'data.classes=[no,yes]'"
+    assert pasteable("data.root", "my mri") == "data.root=\"'my mri'\""

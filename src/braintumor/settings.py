@@ -11,9 +11,11 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
+import shlex
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +38,30 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if len(known) > 16 and near:
         return f"{hint}Near it: {', '.join(near)}; {len(known)} in all, `--help` lists them"
     return f"{hint}Known: {', '.join(known) or 'none'}"
+
+
+def pasteable(key: str, value: str | Sequence[str]) -> str:
+    """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed."""
+    if isinstance(value, str):
+        return f"{key}={_for_shell(_for_hydra(value))}"
+    return _for_shell(f"{key}=[{','.join(map(_for_hydra, value))}]")
+
+
+def _for_hydra(text: str) -> str:
+    """A text that Hydra reads as this text, and not as a number, a list or a sum of choices."""
+    plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", text, re.ASCII)
+    if plain and text.lower() not in ("true", "false", "null", "nan", "inf"):
+        return text
+    # backslashes count before a quote, before ${ (another setting's value) and at the end
+    escaped = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", text)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f"'{escaped}'"
+
+
+def _for_shell(text: str) -> str:
+    if "'" in text and not re.search(r'[$`"!\\]', text):
+        return f'"{text}"'  # easier to read than what shlex makes of it
+    return shlex.quote(text)
 
 
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:

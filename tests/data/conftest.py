@@ -59,10 +59,13 @@ def data_section() -> Callable[..., dict[str, Any]]:
     from braintumor.settings import config_dir
 
     def make(preset: str, **changes: Any) -> dict[str, Any]:
+        def load(name: str) -> dict[str, Any]:
+            file = config_dir() / "data" / f"{name}.yaml"
+            return OmegaConf.to_container(OmegaConf.load(file))  # type: ignore[return-value]
+
         merged: dict[str, Any] = {}
-        for file in ("_common", preset):
-            loaded = OmegaConf.load(config_dir() / "data" / f"{file}.yaml")
-            merged |= OmegaConf.to_container(loaded)  # type: ignore[arg-type]
+        for name in (*load(preset)["defaults"], preset):
+            merged |= load(name)
         merged.pop("defaults")
         return merged | changes
 

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from braintumor.data.labels import CANONICAL, collapse_to_binary, harmonise
+from braintumor.data.labels import (
+    CANONICAL,
+    classes_in,
+    collapse_to_binary,
+    harmonise,
+    harmonise_all,
+)
 from braintumor.errors import DataError
 
 
@@ -36,6 +42,52 @@ def test_unknown_class_is_kept_as_words() -> None:
     assert harmonise("Grade II (low)") == "grade_ii_low"
     assert harmonise("Астроцитома") == "астроцитома"
     assert harmonise(r"$\frac$") == "frac"
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ("Glioma T1C+", "glioma_t1c+"),
+        ("Glioma T1C-", "glioma_t1c-"),
+        ("T1C\N{MINUS SIGN}", "t1c-"),
+        ("grade -1", "grade_-1"),
+        ("grade-1", "grade_1"),
+        ("low \N{EN DASH} grade", "low_grade"),
+        ("<10 mm", "<10_mm"),
+        (">10 mm", ">10_mm"),
+        ("5%", "5%"),
+        ("_T1 weighted-", "t1_weighted-"),
+        ("=cmd", "cmd"),
+    ],
+)
+def test_a_sign_stays_where_it_does_not_join_words(found: str, kept: str) -> None:
+    assert harmonise(found) == kept
+    assert harmonise(kept) == kept
+
+
+def test_names_that_only_punctuation_tells_apart_are_not_made_one_in_silence() -> None:
+    assert harmonise_all(["T1C+", "t1c-", "Grade 1", "grade_1", "no", "Normal"]) == {
+        "T1C+": "t1c+", "t1c-": "t1c-", "Grade 1": "grade_1", "grade_1": "grade_1",
+        "no": "no_tumor", "Normal": "no_tumor",
+    }  # fmt: skip
+    with pytest.raises(DataError, match=r"'grade 1' and 'grade 1\?'.*same name, grade_1; rename"):
+        harmonise_all(["grade 1", "grade 1?", "no"])
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("512Glioma", {"glioma"}),
+        ("512 No Tumor", {"no_tumor"}),
+        ("meningioma and pituitary", {"meningioma", "pituitary"}),
+        ("NormalTrain", {"no_tumor"}),
+        ("no contrast", set()),
+        ("no", {"no_tumor"}),
+        ("Raw Data", set()),
+    ],
+)
+def test_known_classes_are_found_as_words_of_a_name(name: str, known: set[str]) -> None:
+    assert classes_in(name) == known
 
 
 def test_name_without_letters_is_refused() -> None:

@@ -26,7 +26,7 @@ import yaml
 from safetensors.torch import load_file, save, save_file
 
 from braintumor.errors import WeightsError
-from braintumor.models.backbones import build_backbone
+from braintumor.models.backbones import build_backbone, no_downloads
 from braintumor.models.backbones._hub import fetch_pretrained
 from braintumor.settings import config_dir
 
@@ -37,7 +37,7 @@ CHILD = """
 import sys, yaml
 from safetensors.torch import save_file
 from braintumor.errors import WeightsError
-from braintumor.models.backbones import build_backbone
+from braintumor.models.backbones import build_backbone, no_downloads
 from braintumor.settings import config_dir
 
 options = yaml.safe_load((config_dir() / "model" / "backbone" / "mobilenetv2.yaml").read_text())
@@ -235,3 +235,24 @@ def test_plain_address_is_fetched_once_and_checked_by_its_hash(
     with pytest.raises(WeightsError, match="invalid hash"):
         fetch_pretrained("net", dataclasses.replace(source, url=wrong))
     assert not (path.parent / "net-00000000.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100.ra_in1k", "legacy_xception.tf_in1k"])
+def test_where_downloads_are_forbidden_the_cache_is_asked_alone(
+    name: str, hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = timm.models.get_pretrained_cfg(name)
+    if not source.hf_hub_id:
+        source = dataclasses.replace(source, url=f"{hub.address}/net-file.safetensors")
+    refused = pytest.raises(WeightsError, match="not in the cache, and ask me first")
+    with refused, no_downloads("ask me first"):
+        fetch_pretrained(name, source)
+    assert hub.handler.requests == []
+    if not source.hf_hub_id:
+        path = fetch_pretrained(name, source)
+        with no_downloads("ask me first"):
+            assert fetch_pretrained(name, source) == path

@@ -114,6 +114,18 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         load_classifier(tmp_path / "best.safetensors", CPU)
 
 
+def test_a_card_names_no_weights_and_no_download_whatever_the_file_says(tmp_path: Path) -> None:
+    backbone = {"name": "timm", "weights": "imagenet", "teacher": {"weights": "/etc/x.safetensors"}}
+    written = card(
+        model={**MODEL, "backbone": backbone}, settings={"data": {"root": "x", "download": True}}
+    )
+    save_best(tmp_path / "best.safetensors", {"a": torch.zeros(2)}, written)
+    read = read_card(tmp_path / "best.safetensors")
+    expected = {"name": "timm", "weights": "none", "teacher": {"weights": "none"}}
+    assert read.model == {**MODEL, "backbone": expected}
+    assert read.settings == {"data": {"root": "x", "download": False}}
+
+
 def test_a_card_of_another_version_says_what_it_lacks(tmp_path: Path) -> None:
     values = dataclasses.asdict(card())
     del values["training_phashes"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import pandas as pd
 
 from braintumor.cli.console import log
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.models.backbones import no_downloads
 from braintumor.runs.folder import RunFolder, read_config
 
-_ALLOWED = ("resume", "device")
+_WEIGHTS = "model.backbone.weights"
+_ALLOWED = ("resume", "device", "data.download", _WEIGHTS)
 _WITHOUT_VARIANTS = ("train", "features", "eval", "decision")  # same keys in every run
 
 
@@ -18,8 +22,11 @@ def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, s
     """The settings of an interrupted run with this machine's device, and its data's name.
 
     settings: as composed today. What a run of an older version lacks is taken from them.
+    A run folder may be a stranger's: it asks the network for images only where this command says
+    data.download=true.
     """
-    foreign = [o for o in job.overrides if o.lstrip("+~").split("=")[0] not in _ALLOWED]
+    named = _named_here(job)
+    foreign = [o for o in job.overrides if _key(o) not in _ALLOWED]
     if foreign:
         raise ConfigError(
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
@@ -33,9 +40,46 @@ def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, s
         )
     stored = _completed(read_config(run), settings)
     stored["resume"] = str(run.path)
-    if any(o.startswith("device=") for o in job.overrides):
+    if "device" in named:
         stored["device"] = settings["device"]
-    return stored, status["data_name"]
+    _check_weights(stored, settings, named)
+    return _with_download(stored, settings, named), status["data_name"]
+
+
+def downloads(settings: Settings, job: Job) -> AbstractContextManager[None]:
+    """Within, a resumed run fetches no weights, unless this command names them; a new run may."""
+    if not settings["resume"] or _WEIGHTS in _named_here(job):
+        return nullcontext()
+    return no_downloads(
+        "a resumed run, which asks for them, downloads nothing by itself; add "
+        f"{_WEIGHTS}=imagenet to the command to allow it"
+    )
+
+
+def _named_here(job: Job) -> set[str]:
+    return {_key(override) for override in job.overrides}
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0]
+
+
+def _check_weights(stored: Settings, settings: Settings, named: set[str]) -> None:
+    own, here = (s["model"]["backbone"].get("weights") for s in (stored, settings))
+    if _WEIGHTS in named and own != here:
+        raise ConfigError(
+            f"{_WEIGHTS}={here}, but the run began with {own}; leave it out, or start a new run"
+        )
+
+
+def _with_download(stored: Settings, settings: Settings, named: set[str]) -> Settings:
+    data = stored["data"]
+    if "data.download" in named and "download" not in data:
+        raise ConfigError("the data set of the run is not one to download; leave data.download out")
+    if "download" not in data:
+        return stored
+    wanted = "data.download" in named and settings["data"]["download"]
+    return stored | {"data": data | {"download": wanted}}
 
 
 def _completed(stored: Settings, today: Settings) -> Settings:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
-from braintumor.settings import config_dir, did_you_mean
+from braintumor.settings import config_dir, did_you_mean, pasteable
 
 # what other toolkits call it
 _SYNONYMS = {
@@ -52,10 +53,10 @@ def _explain_syntax(override: str, config_name: str) -> str:
         return (
             f"{override!r} is not an override; settings look like key=value; did you mean {meant}?"
         )
-    quoted = value.strip("'\"").replace("'", "\\'")
+    unquoted = value.strip("'\"")
     return (
         f"the value in {override!r} has characters with a meaning of their own; quote it twice, "
-        f"for the shell and for Hydra: {key}=\"'{quoted}'\""
+        f"for the shell and for Hydra: {pasteable(key, unquoted)}"
     )
 
 
@@ -86,9 +87,19 @@ def _explain_key(error: Exception, config_name: str) -> str:
 
 def _owners(section: str, leaf: str) -> list[str]:
     """Options of a config group that have this key, `folder` first among data sets."""
-    files = sorted((config_dir() / section).glob("[!_]*.yaml")) if section else []
-    having = [f.stem for f in files if re.search(rf"^{re.escape(leaf)}:", f.read_text(), re.M)]
+    folder = config_dir() / section
+    files = sorted(folder.glob("[!_]*.yaml")) if section else []
+    having = [file.stem for file in files if leaf in _keys_of(file)]
     return sorted(having, key=lambda name: (name != "folder", name))
+
+
+def _keys_of(file: Path) -> set[str]:
+    """Keys of a config file and of those in its folder that it builds on."""
+    text = file.read_text(encoding="utf-8")
+    parents = re.search(r"^defaults: \[([\w, ]+)\]", text, re.M)
+    names = [name.strip() for name in parents.group(1).split(",")] if parents else []
+    texts = [text, *((file.parent / f"{name}.yaml").read_text(encoding="utf-8") for name in names)]
+    return {key for content in texts for key in re.findall(r"^(\w+):", content, re.M)}
 
 
 def _nearest(key: str, known: list[str], siblings: list[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 from braintumor.cli.shell import Job, Settings, command
@@ -9,6 +11,9 @@ from braintumor.cli.shell import Job, Settings, command
 
 def main() -> None:
     """Entry point of `bt-train`."""
+    if any(word.startswith("resume=") for word in sys.argv[1:]):
+        # the data set is named in the run folder; the one that Hydra knows may have no such key
+        sys.argv = [re.sub(r"^data\.download=", "++data.download=", word) for word in sys.argv]
     command("train", run, after_sweep=after_sweep)
 
 
@@ -20,13 +25,13 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.cli.parts import is_repeated
 
     if is_repeated(settings):
-        from braintumor.cli.repeats import train_repeats
-
-        train_repeats(settings, job)
+        from braintumor.cli.repeats import train_repeats as train
     else:
-        from braintumor.cli.training import train_and_evaluate
+        from braintumor.cli.training import train_and_evaluate as train
+    from braintumor.cli.resume import downloads
 
-        train_and_evaluate(settings, job)
+    with downloads(settings, job):
+        train(settings, job)
 
 
 def after_sweep(folder: Path) -> None:

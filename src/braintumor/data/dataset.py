@@ -16,7 +16,7 @@ import pandas as pd
 from braintumor.data.audit import Audit
 from braintumor.data.fingerprint import Prints, phashes
 from braintumor.data.images import resize
-from braintumor.data.labels import collapse_to_binary, harmonise
+from braintumor.data.labels import collapse_to_binary, harmonise_all
 from braintumor.data.manifest import COLUMNS
 from braintumor.data.reading import Facts, Fit, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
@@ -140,7 +140,7 @@ def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
 
     The limit counts images: of a patient with many slices it may keep some only.
     """
-    canonical = {label: harmonise(label) for label in {item.label for item in items}}
+    canonical = harmonise_all({item.label for item in items})
     labels = [canonical[item.label] for item in items]
     if settings.binary:
         labels = collapse_to_binary(labels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from braintumor.errors import DataError
 
@@ -21,19 +22,80 @@ _ALIASES = {
 _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
 
+# Between the words of a name. Brackets and punctuation say nothing; a cell that begins with "=" or
+# "@" is a command to a spreadsheet. A hyphen joins words, but that of "T1C-" says minus.
+_SEPARATORS = re.compile(r"""[\s_.,;:!?/\\$'"`()\[\]{}=@|]+""")
+_HYPHENS = re.compile(r"[-\N{HYPHEN}-\N{EM DASH}\N{MINUS SIGN}]+")
+_JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
+_TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
+
+
 def harmonise(label: str) -> str:
     """The canonical class of a label; an unknown one is kept as lower_case_words.
 
     Case, spaces, hyphens and "tumour" do not matter: "No-Tumour", "notumor", "no" -> "no_tumor".
+    Signs do: "T1C+" and "T1C-" are "t1c+" and "t1c-".
     Raises DataError when the label holds no letter and no digit.
     """
-    words = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", label).casefold()).strip("_")
-    if not words:
+    name = _HYPHENS.sub("-", unicodedata.normalize("NFKC", label).casefold())
+    words = "_".join(_SEPARATORS.sub(" ", _JOINING.sub(" ", name)).split())
+    if not re.search(r"[^\W_]", words):
         raise DataError(
             f"class name {label!r} has no letter or digit; rename the class folder or the label"
         )
-    compact = words.replace("_", "").replace("tumour", "tumor")
-    return _CANONICAL_OF.get(compact, words)
+    return _CANONICAL_OF.get(_compact(words), words)
+
+
+def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
+    """Label as found -> its class, for all labels of a data set.
+
+    Raises DataError when two unknown classes would become one though they differ in more than
+    case, spaces, underscores and hyphens.
+    """
+    canonical = {label: harmonise(label) for label in labels}
+    spellings: dict[str, dict[str, str]] = defaultdict(dict)
+    for label, name in sorted(canonical.items()):
+        if name not in CANONICAL:
+            spelled = unicodedata.normalize("NFKC", label).casefold()
+            spellings[name][re.sub(r"[\s_-]+", "", _HYPHENS.sub("-", spelled))] = label
+    for name, found in spellings.items():
+        if len(found) > 1:
+            raise DataError(
+                f"the classes {' and '.join(map(repr, found.values()))} would get the same name, "
+                f"{name}; rename them so that more than punctuation tells them apart, or give "
+                "them one name when they are one class"
+            )
+    return canonical
+
+
+def classes_in(name: str) -> set[str]:
+    """The known classes that a name speaks of, as a whole or in a word: 512Glioma -> {glioma}."""
+    words = words_of(name)
+    if known := _CANONICAL_OF.get(_compact("".join(words))):
+        return {known}
+    found: set[str] = set()
+    start = 0
+    while start < len(words):
+        ends = range(min(len(words), start + 3), start, -1)  # "no brain tumor" before "tumor"
+        spoken = ((end, _compact("".join(words[start:end]))) for end in ends)
+        hits = [(e, w) for e, w in spoken if w in _CANONICAL_OF and w not in _TRIVIAL_WORDS]
+        end, word = hits[0] if hits else (start + 1, "")
+        found |= {_CANONICAL_OF[word]} if word else set()
+        start = end
+    return found
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case; digits and a capital begin a new one, signs are left out.
+
+    "512Glioma" -> ["512", "glioma"], "TrainData_2" -> ["train", "data", "2"].
+    """
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    return re.findall(r"\d+|[^\W\d_]+", parts.casefold())
+
+
+def _compact(words: str) -> str:
+    return words.replace("_", "").replace("tumour", "tumor")
 
 
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:

@@ -32,7 +32,8 @@ class Card:
     """What a checkpoint says of itself: enough to use it without its run folder.
 
     classes: fixed order of the logits.  image_size: px.  fit: how pictures are made square.
-    model: options that rebuild the architecture, needing no download.
+    model: options that rebuild the architecture; read_card gives weights "none", whatever the
+        file says, and data.download false in the settings.
     settings: the whole resolved configuration.
     training_hashes, training_phashes: sha256 and perceptual hashes (256 bits, 64 hex characters)
         of the training and validation images; no picture can be made from them again.
@@ -99,7 +100,7 @@ def read_card(path: Path) -> Card:
             f"{path} holds weights but no braintumor card; bare backbone weights go in with "
             f"`bt-train model.backbone.weights={path}`"
         )
-    values = json.loads(metadata[_CARD_KEY])
+    values = _without_downloads(json.loads(metadata[_CARD_KEY]))
     fields = dataclasses.fields(Card)
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     if not needed <= set(values):
@@ -111,6 +112,25 @@ def read_card(path: Path) -> Card:
     for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
         values[name] = tuple(values[name])
     return Card(**{field.name: values[field.name] for field in fields if field.name in values})
+
+
+def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:
+    """The card, of which nothing sends this machine to the network: a file may be a stranger's.
+
+    The weights are in the file, so no pretrained ones are needed; a data set is named by the user.
+    """
+    if "model" in card:
+        card["model"] = _without_weights(card["model"])
+    data = (card.get("settings") or {}).get("data")
+    if isinstance(data, dict) and "download" in data:
+        data["download"] = False
+    return card
+
+
+def _without_weights(section: Any) -> Any:
+    if not isinstance(section, dict):
+        return section
+    return {k: "none" if k == "weights" else _without_weights(v) for k, v in section.items()}
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:

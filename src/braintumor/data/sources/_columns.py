@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from braintumor.data.sources._layout import SPLIT_NAMES
+from braintumor.data.sources._folder_names import SPLIT_NAMES
 
 # Names met in public data sets, in order of preference, as `_plain` makes them. `fold` is no split.
 _NAMES = {

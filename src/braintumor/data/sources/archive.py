@@ -16,6 +16,7 @@ from pathlib import Path
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources._layout import LAYOUTS, read_layout
+from braintumor.data.sources._readings import Choice, Names
 from braintumor.errors import DataError
 
 # Far above any data set of slices, far below what an archive bomb unpacks to.
@@ -64,9 +65,10 @@ def is_archive_name(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
-def build(root: Path | None) -> Source:
+def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Source:
     """The images in the zip or tar file `root`.
 
+    classes, ignore: folders that are classes and folders to leave out, as in folder.build.
     Raises DataError when it is missing or damaged, holds no image in a known layout, or when
     a member is a link or device, leads out of the archive, or is larger than an image can be.
     """
@@ -74,10 +76,11 @@ def build(root: Path | None) -> Source:
         raise DataError(f"data=archive needs data.root=FILE.zip or .tar.gz with {LAYOUTS}")
     if not root.is_file():
         raise DataError(f"data.root={root} is not a file (looked from {Path.cwd()})")
+    choice = Choice.given(classes, ignore)
     try:
         if zipfile.is_zipfile(root):
-            return _zip_source(root)
-        return _tar_source(root)
+            return _zip_source(root, choice)
+        return _tar_source(root, choice)
     except _DAMAGED as error:
         raise DataError(
             f"{root} is damaged or no zip or tar file ({error or type(error).__name__}); "
@@ -85,7 +88,7 @@ def build(root: Path | None) -> Source:
         ) from error
 
 
-def _zip_source(root: Path) -> ZipSource:
+def _zip_source(root: Path, choice: Choice) -> ZipSource:
     file = zipfile.ZipFile(root)
     entries = file.infolist()
     _check_count(len(entries), root)
@@ -104,11 +107,11 @@ def _zip_source(root: Path) -> ZipSource:
         total = _check_size(name, entry.file_size, total, root)
         _check_new(name, members, root)
         members[name] = entry
-    layout = read_layout(members, folders, str(root))
+    layout = read_layout(members, folders, str(root), choice, is_folder=False)
     return ZipSource(file, members, layout.items, layout.ignored)
 
 
-def _tar_source(root: Path) -> TarSource:
+def _tar_source(root: Path, choice: Choice) -> TarSource:
     folder = tempfile.TemporaryDirectory(prefix="braintumor-")
     numbers: dict[str, int] = {}
     folders = []
@@ -129,7 +132,7 @@ def _tar_source(root: Path) -> TarSource:
             if content is not None and is_image_name(name):
                 # the name on disk is a number, so no member can choose where it lands
                 (Path(folder.name) / str(number)).write_bytes(content.read())
-    layout = read_layout(numbers, folders, str(root))
+    layout = read_layout(numbers, folders, str(root), choice, is_folder=False)
     return TarSource(folder, numbers, layout.items, layout.ignored)
 
 

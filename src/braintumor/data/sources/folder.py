@@ -9,6 +9,7 @@ from pathlib import Path
 
 from braintumor.data.sources import Item, Source, archive
 from braintumor.data.sources._layout import LAYOUTS, read_layout
+from braintumor.data.sources._readings import Choice, Names
 from braintumor.errors import DataError
 
 _OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
@@ -29,10 +30,13 @@ class FolderSource:
         return path.read_bytes()
 
 
-def build(root: Path | None) -> Source:
+def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Source:
     """The images under root, which may also be a zip or tar file of such a folder.
 
-    Raises DataError when root is missing, holds no image, or has an empty class folder.
+    classes: names of the folders that are the classes; what lies beside them is left out.
+    ignore: folders to leave out, as paths from where the classes or splits are.
+    Raises DataError when root is missing, holds no image, has an empty class folder, or can be
+    read in two ways.
     """
     if root is None:
         raise DataError(f"data=folder needs data.root=FOLDER with {LAYOUTS}")
@@ -40,10 +44,11 @@ def build(root: Path | None) -> Source:
         raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
     if root.is_dir():
         files, folders = _walk(root)
-        layout = read_layout(files, folders, str(root))
+        choice = Choice.given(classes, ignore)
+        layout = read_layout(files, folders, str(root), choice, is_folder=True)
         return FolderSource(root, layout.items, layout.ignored)
     if archive.is_archive_name(root.name):
-        return archive.build(root)
+        return archive.build(root, classes, ignore)
     other = _OTHER_SOURCES.get(root.suffix.lower())
     hint = f"use data={other} for it" if other else f"give a folder with {LAYOUTS}"
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._layout import SPLIT_NAMES
+from braintumor.data.sources._folder_names import SPLIT_NAMES
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from braintumor import settings
 from braintumor.models.backbones._backbone import Backbone
+from braintumor.models.backbones._downloads import no_downloads as no_downloads
 
 # keys of a backbone's YAML that other rooms read: run folders, data, optimizer
 NOT_OPTIONS = ("label", "image_size", "lr_scale")

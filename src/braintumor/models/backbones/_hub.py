@@ -19,6 +19,7 @@ import torch
 from timm.models import PretrainedCfg
 
 from braintumor.errors import WeightsError
+from braintumor.models.backbones._downloads import forbidden
 
 TIMEOUT_S = 10  # to answer; the download itself may take as long as it takes
 
@@ -29,12 +30,14 @@ def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:
     """Path of the weights that `source`, timm's entry of the net, points to.
 
     Honours HF_ENDPOINT, HF_HUB_OFFLINE, HF_HOME and TORCH_HOME. A cached file is taken
-    without asking the network.
+    without asking the network; within `no_downloads` no other is.
     Raises WeightsError, with the ways out, when there are none or they cannot be had.
     """
     if source.hf_hub_id:
         try:
             return _from_hub(source.hf_hub_id, source.hf_hub_filename or "model.safetensors")
+        except WeightsError:
+            raise
         # what a dead network raises differs between versions of the hub's client
         except Exception as error:
             raise _unavailable(timm_name, f"{source.hf_hub_id} on the hub", error) from error
@@ -42,6 +45,8 @@ def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:
         url = source.url if isinstance(source.url, str) else source.url[0]
         try:
             return _from_url(url)
+        except WeightsError:
+            raise
         except Exception as error:
             raise _unavailable(timm_name, url, error) from error
     raise WeightsError(
@@ -61,6 +66,7 @@ def _from_hub(hub_id: str, filename: str) -> Path:
         cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
         if isinstance(cached, str):
             return Path(cached)
+    _refuse_where_forbidden(repo)
     for name in names:
         url = huggingface_hub.hf_hub_url(repo, name, revision=revision or None)
         try:
@@ -79,6 +85,7 @@ def _from_url(url: str) -> Path:
     """File of a plain address, kept where torch.hub keeps them, checked by the hash in its name."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if not path.is_file():
+        _refuse_where_forbidden(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = re.search(r"-([a-f0-9]{8,})\.", path.name)
         log.info("downloading %s", url)
@@ -87,6 +94,11 @@ def _from_url(url: str) -> Path:
                 url, str(path), digest and digest.group(1), progress=False
             )
     return path
+
+
+def _refuse_where_forbidden(place: str) -> None:
+    if why := forbidden():
+        raise WeightsError(f"the ImageNet weights {place} are not in the cache, and {why}")
 
 
 @contextmanager

@@ -1,0 +1,317 @@
+"""Folders that may be classes or not: one reading is taken, of two both are shown and both work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from braintumor.data.sources import Source, archive, build_source, kaggle
+from braintumor.data.sources.folder import build
+from braintumor.errors import DataError
+
+MakeTree = Callable[..., Path]
+
+
+def images_in(*folders: str) -> list[str]:
+    """Two pictures in each folder."""
+    return [f"{folder}/{number}.png" for folder in folders for number in (1, 2)]
+
+
+def of_splits(*classes: str) -> list[str]:
+    return [f"{split}/{name}" for split in ("train", "test") for name in classes]
+
+
+def classes_of(source: Source) -> set[str]:
+    return {item.label for item in source.items}
+
+
+def readings(message: str) -> dict[str, str]:
+    """The settings that an error offers -> what it says of them."""
+    lines = [line.strip() for line in message.splitlines()[1:]]
+    return dict(re.split(r"  +", line, maxsplit=1) for line in lines)
+
+
+def options(settings: str) -> dict[str, Any]:
+    """Options of the source as the shell and Hydra make them of pasted words."""
+    parser = OverridesParser.create()
+    overrides = [parser.parse_override(word) for word in shlex.split(settings)]
+    values = {str(o.key_or_group): o.value() for o in overrides}
+    values.pop("split", None)
+    return {key.removeprefix("data."): value for key, value in values.items()}
+
+
+# folders -> a word of the reason, and the settings that are offered
+TWO_WAYS = {
+    "split_word_in_split": (
+        [*of_splits("glioma", "no"), "test/test"],
+        "test/test has the name of a split",
+        ["'data.ignore=[test/test]'", "'data.classes=[glioma,no,test]' split=stratified"],
+    ),
+    "unlabelled_test": (
+        ["train/glioma", "train/no", "test/test"],
+        "test/test",
+        ["'data.ignore=[test/test]'", "'data.classes=[glioma,no,test]' split=stratified"],
+    ),
+    "unlabelled_test_of_any_name": (
+        [*of_splits("glioma", "no"), "test/all_of_them"],
+        "test/all_of_them has no folder in train",
+        ["'data.ignore=[test/all_of_them]'",
+         "'data.classes=[glioma,no,all_of_them]' split=stratified"],
+    ),
+    "splits_in_a_class": (
+        ["no", "yes", "Mask-RCNN/TRAIN", "Mask-RCNN/VAL"],
+        "Mask-RCNN/ holds folders of splits: TRAIN, VAL",
+        ["'data.classes=[no,yes]'", "'data.classes=[no,yes,Mask-RCNN]'"],
+    ),
+    "splits_in_every_class": (
+        ["glioma/train", "glioma/test", "no/train", "no/test"],
+        "glioma/ holds folders of splits",
+        ["'data.classes=[glioma,no]'",
+         "'data.classes=[glioma,no]' 'data.ignore=[glioma/test,no/test]'"],
+    ),
+    "classes_in_wrapped_folders": (
+        ["Raw Data/Raw/512Glioma", "Raw Data/Raw/512Normal",
+         "Augmented Data/Augmented/512Glioma", "Augmented Data/Augmented/512Normal"],
+        "Raw Data/ holds folders that name classes: 512Glioma, 512Normal",
+        ["data.root=\"'ROOT/Augmented Data/Augmented'\"", "data.root=\"'ROOT/Raw Data/Raw'\"",
+         "\"data.classes=['Augmented Data','Raw Data']\""],
+    ),
+    "classes_beside_a_wrapped_set": (
+        ["glioma", "no", "extra/new glioma", "extra/new meningioma"],
+        "extra/ holds folders that name classes",
+        ["'data.classes=[glioma,no]'", "data.root=ROOT/extra", "'data.classes=[glioma,no,extra]'"],
+    ),
+    "the_same_names_in_two_folders": (
+        ["Original/Mild", "Original/Severe", "Augmented/Mild", "Augmented/Severe"],
+        "Original/ holds folders as others do: mild, severe",
+        ["data.root=ROOT/Augmented", "data.root=ROOT/Original",
+         "'data.classes=[Augmented,Original]'"],
+    ),
+    "a_segmentation_set_beside": (
+        [f"classification_task/{place}" for place in of_splits("glioma", "no")]
+        + [f"segmentation_task/{place}" for place in of_splits("images", "masks")],
+        "classification_task/ holds folders of splits",
+        ["data.root=ROOT/classification_task",
+         "'data.classes=[classification_task,segmentation_task]'"],
+    ),
+    "kinds_of_a_tumor_in_yes": (
+        ["no", "yes/glioma", "yes/meningioma"],
+        "yes/ holds folders that name classes",
+        ["data.root=ROOT/yes", "'data.classes=[no,yes]'"],
+    ),
+    "a_third_folder_beside_yes_and_no": (
+        ["no", "yes", "cropped"],
+        "cropped lies beside no and yes",
+        ["'data.classes=[no,yes]'", "'data.classes=[no,yes,cropped]'"],
+    ),
+    "answers_of_a_model": (
+        ["cat", "dog", "pred"],
+        "pred is seldom a class",
+        ["'data.classes=[cat,dog]'", "'data.classes=[cat,dog,pred]'"],
+    ),
+    "masks_in_splits": (
+        of_splits("a", "b", "Segmentation masks"),
+        "Segmentation masks is seldom a class",
+        ["'data.classes=[a,b]'", "\"data.classes=[a,b,'Segmentation masks']\""],
+    ),
+    "test_images_beside_classes": (
+        ["glioma", "no", "test_images"],
+        "test_images has the name of a split",
+        ["'data.classes=[glioma,no]'", "'data.classes=[glioma,no,test_images]'"],
+    ),
+    "a_test_set_beside_unknown_classes": (
+        ["cat", "dog", "test/cat", "test/dog", "test/cow"],
+        "test has the name of a split",
+        ["'data.classes=[cat,dog]'", "data.root=ROOT/test", "'data.classes=[cat,dog,test]'"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWO_WAYS)
+def test_what_can_be_read_in_two_ways_is_refused_and_both_ways_work(
+    make_tree: MakeTree, name: str
+) -> None:
+    folders, reason, offered = TWO_WAYS[name]
+    root = make_tree(*images_in(*folders))
+    with pytest.raises(DataError) as caught:
+        build(root)
+    message = str(caught.value)
+    first, found = message.splitlines()[0], readings(message)
+    assert first.startswith(f"{root} can be read in ")
+    assert first.endswith("; add the right one to the command:")
+    assert reason in first
+    assert list(found) == [settings.replace("ROOT", str(root)) for settings in offered]
+    read: list[Any] = [build_source("folder", {"root": str(root), **options(s)}) for s in found]
+    assert all(len(classes_of(source)) > 1 for source in read)
+    labelled = {frozenset((s.root / i.path, i.label) for i in s.items) for s in read}
+    assert len(labelled) == len(read)
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (["glioma/patient_001", "glioma/patient_002", "no/patient_001"], {"glioma", "no"}),
+        (["astro/case 1", "astro/case 2", "oligo/case 1", "oligo/case 2"], {"astro", "oligo"}),
+        (["glioma/T1", "glioma/T2", "no/T1", "no/T2"], {"glioma", "no"}),
+        (["glioma/T1", "astro/T1", "astro/T2", "oligo/T1", "oligo/T2"],
+         {"glioma", "astro", "oligo"}),
+        (["low glioma/glioma_1", "low glioma/glioma_2", "other"], {"low glioma", "other"}),
+        (["glioma/normal dose", "no"], {"glioma", "no"}),
+        (["brain_glioma", "brain_menin", "brain_tumor"],
+         {"brain_glioma", "brain_menin", "brain_tumor"}),
+        (["tumor", "control"], {"tumor", "control"}),
+        (["normal", "stroke", "ms"], {"normal", "stroke", "ms"}),
+        (["label_0", "label_1"], {"label_0", "label_1"}),
+        (["train_glioma", "train_no"], {"train_glioma", "train_no"}),
+        (["archive/set/yes", "archive/set/no"], {"yes", "no"}),
+        (["train/a", "train/b", "test/a", "test/b", "pred"], {"a", "b"}),
+        ([*of_splits("glioma", "no"), "test/pituitary"], {"glioma", "no", "pituitary"}),
+    ],
+)  # fmt: skip
+def test_what_can_be_read_in_one_way_is_read(
+    make_tree: MakeTree, folders: list[str], classes: set[str]
+) -> None:
+    assert classes_of(build(make_tree(*images_in(*folders)))) == classes
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [
+        ("Train_Data", "train"),
+        ("TrainingSet", "train"),
+        ("train images", "train"),
+        ("Validation_Data", "val"),
+        ("valid-imgs", "val"),
+        ("Test_Data", "test"),
+        ("testset", "test"),
+        ("MRI scans (testing)", "test"),
+    ],
+)
+def test_a_folder_that_says_split_in_words_is_that_split(
+    make_tree: MakeTree, folder: str, split: str
+) -> None:
+    source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/a", f"{folder}/b")))
+    assert {i.split for i in source.items if i.path.startswith(folder)} == {split}
+
+
+def test_an_only_class_beside_what_is_seldom_one_is_offered_to_bt_eval(
+    make_tree: MakeTree,
+) -> None:
+    with pytest.raises(DataError, match="bt-eval takes and bt-train does not; pred is left out"):
+        build(make_tree(*images_in("glioma", "pred")))
+
+
+def test_a_reading_keeps_what_the_user_left_out_already(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("set/cat", "set/dog", "set/pred", "more/x"))
+    with pytest.raises(DataError) as caught:
+        build(root, ignore=["more"])
+    first, *_ = readings(str(caught.value))
+    assert first == "'data.classes=[cat,dog]'"
+    again = build(root, ignore=["more"], **options(first))
+    assert classes_of(again) == {"cat", "dog"}
+    root = make_tree(*images_in("train/cat", "train/dog", "test/who", "other/x"), under="second")
+    wrapped = make_tree(*images_in("s/train/cat", "s/train/dog", "s/test/who", "t/x"), under="3rd")
+    for folder, ignore, offered in (
+        (root, ["other"], "'data.ignore=[other,test/who]'"),
+        (wrapped, ["t"], "'data.ignore=[t,s/test/who]'"),
+    ):
+        with pytest.raises(DataError) as caught:
+            build(folder, ignore=ignore)
+        first, *_ = readings(str(caught.value))
+        assert first == offered
+        assert classes_of(build(folder, **options(first))) == {"cat", "dog"}
+
+
+def test_an_archive_has_no_folder_to_name_as_root(tmp_path: Path) -> None:
+    path = tmp_path / "sets.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in images_in("ct/Healthy", "ct/Tumor", "mri/Healthy", "mri/Tumor"):
+            file.writestr(name, b"x")
+    with pytest.raises(DataError) as caught:
+        archive.build(path)
+    found = readings(str(caught.value))
+    assert list(found) == [
+        "'data.ignore=[mri]'", "'data.ignore=[ct]'", "'data.classes=[ct,mri]'"
+    ]  # fmt: skip
+    only_ct = archive.build(path, **options(next(iter(found))))
+    assert {item.path.split("/")[0] for item in only_ct.items} == {"ct"}
+    assert only_ct.ignored == {"mri/ (data.ignore)": 4}
+
+
+def test_data_classes_takes_these_and_names_what_it_leaves_out(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("No", "yes", "pred", "Raw/TRAIN", "Raw/TEST"))
+    source = build(root, classes=["no", "TUMOR"])  # in any case, and of the same class
+    assert classes_of(source) == {"No", "yes"}
+    assert source.ignored == {
+        "Raw/ (not in data.classes)": 4,
+        "pred/ (not in data.classes)": 2,
+    }
+
+
+def test_data_classes_holds_in_every_split_however_it_is_spelled_there(
+    make_tree: MakeTree,
+) -> None:
+    root = make_tree(
+        *images_in("train/glioma", "train/no", "train/x", "test/glioma_tumor", "test/no")
+    )
+    source = build(root, classes=["glioma", "no"])
+    assert classes_of(source) == {"glioma", "no", "glioma_tumor"}
+
+
+def test_data_classes_are_looked_for_on_top_first(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("cat", "dog", "test/cat", "test/dog", "test/cow"))
+    source = build(root, classes=["cat", "dog"])
+    assert {item.path.split("/")[0] for item in source.items} == {"cat", "dog"}
+    assert build(root, classes=["cat", "cow"]).items[0].split == "test"
+
+
+def test_folders_named_by_numbers_can_be_given_as_numbers(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("0", "1", "2"))
+    assert classes_of(build(root, classes=[0, 1])) == {"0", "1"}
+
+
+def test_data_ignore_leaves_folders_out_before_anything_else(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("set/train/a", "set/train/b", "set/test/test"), "set/test/empty/")
+    assert classes_of(build(root, ignore=["TEST/test", "test/empty"])) == {"a", "b"}
+    source = build(root, ignore=["test"])
+    assert source.ignored == {"set/test/ (data.ignore)": 2}
+    two = make_tree(*images_in("one/yes", "one/no", "two/yes", "two/no"), under="two")
+    assert {item.label for item in build(two, ignore=["two"]).items} == {"yes", "no"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"classes": ["gliom", "no"]}, r"data\.classes: no class folder gliom .*`glioma`"),
+        ({"ignore": ["tset/pred"]}, r"data\.ignore: no folder tset/pred .*`test/pred`"),
+    ],
+)
+def test_a_folder_that_is_not_there_names_the_nearest(
+    make_tree: MakeTree, chosen: dict[str, Any], message: str
+) -> None:
+    root = make_tree(*images_in(*of_splits("glioma", "no", "pred")))
+    with pytest.raises(DataError, match=message):
+        build(root, **chosen)
+
+
+def test_an_empty_folder_is_refused_unless_it_is_left_out(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("cat", "dog"), "cow/")
+    with pytest.raises(DataError, match=r"class folder cow.*'data\.ignore=\[cow\]'"):
+        build(root)
+    assert classes_of(build(root, ignore=["cow"])) == {"cat", "dog"}
+    assert classes_of(build(root, classes=["cat", "dog"])) == {"cat", "dog"}
+    with pytest.raises(DataError, match="class folder cow"):
+        build(root, classes=["cat", "dog", "cow"])
+
+
+def test_the_public_sets_take_the_same_options(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("no", "yes", "pred"))
+    assert classes_of(kaggle.build("o/s", "page", root, False, ["no", "yes"])) == {"no", "yes"}
+    assert classes_of(kaggle.build("o/s", "page", root, False, None, ["pred"])) == {"no", "yes"}
