@@ -30,7 +30,8 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.data.manifest import size_table, write_manifest
     from braintumor.runs.folder import make_run_folder
 
-    size = settings["data"]["image_size"] or 224
+    named = settings["data"].get("image_size")
+    size = 224 if named is None else named
     data = read_data(settings, size, job.choices["data"])
     folder = job.sweep_folder
     if settings["run_dir"]:
