@@ -156,6 +156,141 @@ def test_imagenet_weights_without_network_name_the_three_ways_out(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "answer"),
+    [
+        ("train", ["+model._target_=os.system"], "components are chosen by name"),
+        ("train", ["+data.x.y._partial_=true"], "components are chosen by name"),
+        ("train", ["+train.phases=[{_target_: os.system}]"], "components are chosen by name"),
+        ("train", ["+x.y=1"], "`x` is not an option"),
+        ("train", ["+optimiser.lr=1"], "did you mean `optimizer`"),
+        ("train", ["+model.atention.name=se"], "did you mean `attention`"),
+        ("train", ["+model.foo=1"], "`model.foo` is not an option"),
+        ("train", ["model=null"], "model=null names no option"),
+        ("train", ["data=null"], "folder, navoneel"),
+        ("train", ["data=3"], "data=3 names no option"),
+        ("train", ["experiment=null"], "leave it out"),
+        ("train", ["train=null"], "`train=None` should be a mapping"),
+        ("train", ["~optimizer"], "~optimizer takes away"),
+        ("train", ["~model.backbone.image_size"], "takes away"),
+        ("train", ["train.phases=3"], "should be a list"),
+        ("train", ["train.early_stopping=3"], "a mapping with metric, patience, min_delta"),
+        ("train", ["model.attention=se"], "model/attention=se"),
+        ("train", ["model.backbone=null"], "model/backbone=NAME"),
+        ("train", ["model.backbone.image_size=abc"], "should be a whole number"),
+        ("train", ["optimizer.name=null"], "`optimizer.name=None` should be a text"),
+        ("train", ["loss.name=[a]"], "`loss.name=['a']` should be a text"),
+        ("train", ["seed=[0,1]"], "`seed=[0, 1]` should be a whole number"),
+        ("train", ["seed=${nope}"], "nope"),
+        ("train", ["split=null"], "`split=None` should be a text"),
+        ("train", ["device=[cpu]"], "should be a text"),
+        ("train", ["run_dir=5"], "should be a path"),
+        ("train", ["resume=[a]"], "should be a path"),
+        ("data", ["probe=maybe"], "true or false"),
+        ("data", ["data.image_size=0"], "at least 1 pixel"),
+        ("eval", ["ckpt=3"], "should be a path or a list"),
+        ("eval", ["ckpt=a", "prevalence=abc"], "should be a number"),
+        ("eval", ["ckpt=a", "eval=null"], "should be a mapping"),
+        ("eval", ["ckpt=a", "batch_size=abc"], "should be a whole number"),
+        ("predict", ["ckpt=a", "input=[a]"], "should be a path"),
+        ("compare", ["+x=1"], "`x` is not an option"),
+    ],
+)
+def test_a_wrong_setting_is_no_bug_of_ours(
+    bt: Command, tmp_path: Path, name: str, words: list[str], answer: str
+) -> None:
+    done = bt(name, *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert answer in done.stderr
+    assert_one_sentence(done.stderr)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+FILES = {
+    "mine": "defaults: [train, _self_]\nseed: 3\n",
+    "typo": "defaults: [train, _self_]\nsed: 3\n",
+    "scalar": "defaults: [train, _self_]\ntrain: 3\n",
+    "code": "defaults: [train, _self_]\noptimizer: {_target_: os.system}\n",
+    "listed": "- train\n",
+    "empty": "",
+    "broken": "a: [1\n",
+    "data/half": "name: folder\nroot: x\n",
+    "data/broken": "a: [1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["--config-name", "typo"], "did you mean `seed`"),
+        (["--config-name", "scalar"], "`train=3` should be a mapping"),
+        (["--config-name", "code"], "Hydra would run code"),
+        (["--config-name", "listed"], "defaults: [train, _self_]"),
+        (["--config-name", "empty"], "does not build on the settings of bt-train"),
+        (["--config-name=broken.yaml"], "broken.yaml is not YAML"),
+        (["-cn", "nope"], "there is no nope.yaml in"),
+        (["--config-name", "data"], "does not build on the settings of bt-train"),
+        (["--config-name", "eval"], "does not build on the settings of bt-train"),
+        (["data=half"], "`data.image_size` is not set"),
+        (["data=broken"], "not YAML"),
+        (["--config-path", "files"], "use --config-dir"),
+        (["--config-dir", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_wrong_file_of_settings_is_answered(
+    bt: Command, tmp_path: Path, words: list[str], answer: str
+) -> None:
+    for name, text in FILES.items():
+        path = tmp_path / "files" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    done = bt("train", "--config-dir", "files", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert answer in done.stderr
+    assert_one_sentence(done.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["files"]
+
+
+def test_a_file_of_settings_that_builds_on_ours_is_taken(bt: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(FILES["mine"])
+    done = bt("train", "--config-dir=.", "--config-name=mine", "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\nseed: 3\n" in done.stdout
+
+
+def test_the_settings_of_a_run_are_no_settings_of_a_command(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
+    done = bt("train", "--config-dir", str(trained), "--config-name", "config", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"bt-train resume={trained}" in done.stderr
+    assert_one_sentence(done.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("a: [1", "is not YAML"),
+        ("- a", "holds no settings"),
+        ("train: 3", "train in the config.yaml of the run is no section"),
+        ("model: {_target_: os.system}", "components are chosen by name"),
+        ("model: {backbone: 3}", "`model.backbone=3` should be a section"),
+        ("seed: abc", "`seed=abc` should be a whole number"),
+    ],
+)
+def test_a_damaged_config_of_a_run_is_answered(
+    bt: Command, tmp_path: Path, text: str, answer: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "status.json").write_text('{"status": "interrupted", "data_name": "phantom"}')
+    done = bt("train", f"resume={tmp_path}", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert answer in done.stderr
+    assert_one_sentence(done.stderr)
+
+
 def assert_one_sentence(stderr: str) -> None:
     """No traceback; besides progress bars, the message starts with `error:`."""
     assert "Traceback" not in stderr

@@ -57,7 +57,7 @@ def test_values_are_built_typed_and_nested() -> None:
         ({"sizes": 3}, r"`train\.sizes=3` should be a list, not int"),
         ({"sizes": None}, r"`train\.sizes=None` should be a list, not null"),
         ({"root": 3}, r"`train\.root=3` should be a path"),
-        ({"inner": 3}, r"`train\.inner=3` should be Inner"),
+        ({"inner": 3}, r"`train\.inner=3` should be a mapping with patience, metric, not int"),
         ({"inner": {"patience": 1.5, "metric": "val_loss"}}, r"train\.inner\.patience=1\.5"),
         ({"inner": {"patience": 1, "metric": "val_los"}}, r"did you mean `val_loss`"),
         ({"inner": {"patince": 1, "metric": "val_loss"}}, r"did you mean `patience`"),

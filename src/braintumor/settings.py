@@ -33,7 +33,7 @@ def config_dir() -> Path:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known word, if there is one, and the others."""
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=6, cutoff=0.5)
+    near = difflib.get_close_matches(str(word), known, n=6, cutoff=0.5)
     hint = f"did you mean `{near[0]}`? " if near else ""
     if len(known) > 16 and near:
         return f"{hint}Near it: {', '.join(near)}; {len(known)} in all, `--help` lists them"
@@ -67,7 +67,7 @@ def _for_shell(text: str) -> str:
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` from a mapping, with types checked.
 
-    where: the config path of the mapping, for messages, such as "train.early_stopping".
+    where: the config path of the mapping, for messages, such as "train.early_stopping"; "" on top.
     A field with a default may be left out.
     Raises ConfigError on a missing, unknown or wrongly typed key.
     """
@@ -75,7 +75,7 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     required = [f.name for f in fields if f.default is dataclasses.MISSING]
     _check_names(values, [f.name for f in fields], [n for n in required if n not in values], where)
-    return cls(**{n: _checked(v, hints[n], f"{where}.{n}") for n, v in values.items()})
+    return cls(**{n: _checked(v, hints[n], _below(where, n)) for n, v in values.items()})
 
 
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
@@ -128,9 +128,15 @@ def _check_names(
     known = list(known)
     for name in values:
         if name not in known:
-            raise ConfigError(f"`{where}.{name}` is not an option; {did_you_mean(name, known)}")
+            path = _below(where, name)
+            raise ConfigError(f"`{path}` is not an option; {did_you_mean(name, known)}")
     if missing:
-        raise ConfigError(f"`{where}.{missing[0]}` is not set; give it as {where}.{missing[0]}=…")
+        path = _below(where, missing[0])
+        raise ConfigError(f"`{path}` is not set; give it as {path}=…")
+
+
+def _below(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else str(name)
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:
@@ -191,6 +197,8 @@ def _type_name(hint: Any) -> str:
         Path: "a path", list: "a list", tuple: "a list", Mapping: "a mapping", dict: "a mapping",
     }  # fmt: skip
     hint = typing.get_origin(hint) or hint
+    if dataclasses.is_dataclass(hint):
+        return f"a mapping with {', '.join(field.name for field in dataclasses.fields(hint))}"
     return plain.get(hint, getattr(hint, "__name__", str(hint)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import hydra
@@ -9,6 +10,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from braintumor.cli.checks import KEYS, check_settings
 from braintumor.cli.names import model_names, options_of, register_models
 from braintumor.data.augment import AugmentSettings
 from braintumor.settings import config_dir, typed
@@ -73,3 +75,23 @@ def test_every_experiment_composes_and_is_typed(experiment: str, debug: str) -> 
 def test_every_option_of_a_group_composes(group: str) -> None:
     for option in options_of(group):
         assert compose("train", f"{group}={option}")[group]
+
+
+@pytest.mark.parametrize("command", KEYS)
+def test_the_keys_of_a_command_are_those_of_its_yaml(command: str) -> None:
+    fields = dataclasses.fields(KEYS[command])
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    settings = compose(command)
+    assert set(settings) == needed
+    check_settings(command, settings)
+
+
+@pytest.mark.parametrize(
+    ("command", "choice"),
+    [
+        *[("train", f"{g}={o}") for g in ("experiment", "debug", "data") for o in options_of(g)],
+        *[("eval", f"data={name}") for name in options_of("data")],
+    ],
+)
+def test_every_choice_passes_the_checks(command: str, choice: str) -> None:
+    check_settings(command, compose(command, choice))

@@ -34,7 +34,8 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.runs.ownership import remove_own
 
     check_output(settings, job, DATA)
-    size = settings["data"]["image_size"] or 224
+    named = settings["data"].get("image_size")
+    size = 224 if named is None else named
     data = read_data(settings, size, job.choices["data"])
     default = Path("runs") / run_name(job.choices["data"], "data")
     with held_output(settings, job, DATA, default) as folder:

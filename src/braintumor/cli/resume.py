@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pandas as pd
 
+from braintumor.cli.checks import check_settings
 from braintumor.cli.console import log
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
@@ -40,10 +41,11 @@ def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, s
         )
     stored = _completed(read_config(run), settings)
     stored["resume"] = str(run.path)
+    check_settings("train", {name: stored[name] for name in settings})
     if "device" in named:
         stored["device"] = settings["device"]
     _check_weights(stored, settings, named)
-    return _with_download(stored, settings, named), status["data_name"]
+    return _with_download(stored, settings, named), status.get("data_name", "data")
 
 
 def downloads(settings: Settings, job: Job) -> AbstractContextManager[None]:
@@ -87,6 +89,8 @@ def _completed(stored: Settings, today: Settings) -> Settings:
     new = {name: value for name, value in today.items() if name not in stored}
     for name in _WITHOUT_VARIANTS:
         known = stored.get(name, {})
+        if not isinstance(known, dict):
+            raise CheckpointError(f"{name} in the config.yaml of the run is no section: {known}")
         missing = {key: value for key, value in today[name].items() if key not in known}
         if missing:
             new[name] = {**known, **missing}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from braintumor.cli.checks import check_settings, refuse_foreign_config, refuse_removals
 from braintumor.cli.help import help_text
 from braintumor.cli.names import register_models
 from braintumor.cli.suggest import explain
@@ -62,18 +63,24 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     _log_to_console()
     register_models()
 
+    def checked(settings: Settings, job: Job) -> None:
+        refuse_removals(job.overrides)
+        check_settings(config_name, settings)
+        run(settings, job)
+
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
     def app(cfg: Any) -> None:
-        settings, job = _plain(cfg)
+        job = _job()
         if job.sweep_folder is not None:
-            _run_job_of_sweep(run, settings, job, job.sweep_folder)
+            _run_job_of_sweep(checked, _plain(cfg), job, job.sweep_folder)
             return
         try:
-            run(settings, job)
+            checked(_plain(cfg), job)
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
     def compose_and_run() -> None:
+        refuse_foreign_config(config_name, sys.argv[1:], config_dir())
         app()
         if failure:
             raise failure[0]
@@ -90,7 +97,13 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     sys.exit(_exit_code_of(whole, config_name))
 
 
-def _plain(cfg: Any) -> tuple[Settings, Job]:
+def _plain(cfg: Any) -> Settings:
+    from omegaconf import OmegaConf
+
+    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+
+
+def _job() -> Job:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
@@ -98,13 +111,12 @@ def _plain(cfg: Any) -> tuple[Settings, Job]:
     known = HydraConfig.get()
     sweeping = known.mode == RunMode.MULTIRUN
     choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
-    job = Job(
+    return Job(
         choices={k: v for k, v in choices.items() if not k.startswith("hydra/")},
-        overrides=tuple(known.overrides.task),
+        # as typed: what stands in ${…} may be wrong, and is resolved where that is answered
+        overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
         sweep_folder=Path(known.runtime.output_dir) if sweeping else None,
     )
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    return dict(settings), job  # type: ignore[arg-type]
 
 
 def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> None:

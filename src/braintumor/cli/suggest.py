@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+from braintumor.cli.names import model_names, options_of
 from braintumor.settings import config_dir, did_you_mean, pasteable
 
 # what other toolkits call it
@@ -32,6 +34,7 @@ _MAIN_KEY = {
 
 def explain(error: Exception, config_name: str) -> str | None:
     """One sentence on a mistake in the overrides; None when the error is something else."""
+    import yaml
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
     if isinstance(error, OverrideParseException):
@@ -41,9 +44,24 @@ def explain(error: Exception, config_name: str) -> str | None:
         return f"{group}={name} is not known; {did_you_mean(name, error.options)}"
     if isinstance(error, HydraException):
         return _explain_key(error, config_name)
+    if isinstance(error, ValueError) and "Config group override must be" in str(error):
+        return _explain_group(sys.argv[1:])
+    if isinstance(error, yaml.YAMLError):
+        return f"a settings file is not YAML: {' '.join(str(error).split())}"
     from omegaconf.errors import OmegaConfBaseException
 
     return " ".join(str(error).split()) if isinstance(error, OmegaConfBaseException) else None
+
+
+def _explain_group(arguments: list[str]) -> str | None:
+    """On data=null and data=3: a group takes the name of one of its options."""
+    for word in arguments:
+        group, _, value = word.partition("=")
+        options = sorted(model_names()) if group == "model" else options_of(group)
+        if group and value and options and value not in options:
+            known = did_you_mean(value, options)
+            return f"{word} names no option of {group}; leave it out, or choose one. {known}"
+    return None
 
 
 def _explain_syntax(override: str, config_name: str) -> str:

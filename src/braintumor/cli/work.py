@@ -100,7 +100,8 @@ def prepare(settings: Settings, data_name: str) -> Work:
     if train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
     dtype = choose_precision(train.precision, device)
-    size = settings["data"]["image_size"] or settings["model"]["backbone"]["image_size"]
+    named = settings["data"].get("image_size")
+    size = settings["model"]["backbone"]["image_size"] if named is None else named
     data = read_data(settings, size, data_name)
     work = Work(
         settings=settings,

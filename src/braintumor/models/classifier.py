@@ -16,6 +16,7 @@ from braintumor.models import head as head_module
 from braintumor.models.attention import build_attention
 from braintumor.models.backbones import Backbone, build_backbone
 from braintumor.models.folding import fold_batch_norm
+from braintumor.models.sections import ModelSections
 
 # B batch, S side of the picture, C channels, h w height and width of the map, K classes
 
@@ -175,6 +176,7 @@ def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> 
     image_size: side of the pictures in px.
     Raises ConfigError on names, options or sizes, WeightsError on weights.
     """
+    settings.typed(ModelSections, model, "model")
     backbone = build_backbone(model["backbone"], image_size)
     attention = build_attention(model["attention"], backbone.channels)
     head: nn.Sequential = settings.call(

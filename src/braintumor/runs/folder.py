@@ -141,10 +141,20 @@ def folders_beside(path: Path) -> str:
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:
-    """The resolved settings of a run, as plain dicts and lists."""
+    """The resolved settings of a run, as plain dicts and lists.
+
+    Raises CheckpointError when config.yaml is damaged.
+    """
     import yaml
 
-    content: Mapping[str, Any] = yaml.safe_load(run.config.read_text())
+    try:
+        content = yaml.safe_load(run.config.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{run.config} is not YAML ({' '.join(str(error).split())})"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{run.config} holds no settings; copy it from the run again")
     return dict(content)
 
 

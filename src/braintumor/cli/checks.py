@@ -1,0 +1,233 @@
+"""The settings of a command, checked for names and types before it begins.
+
+Hydra composes whatever it is given: another file, sections taken away, keys added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from braintumor.errors import ConfigError
+from braintumor.models.sections import BackboneCommon, ModelSections
+from braintumor.settings import typed
+
+
+@dataclass(frozen=True)
+class TrainKeys:
+    """Of bt-train; folds and seeds have sentences of their own in parts.py."""
+
+    data: Mapping
+    model: Mapping
+    augment: Mapping
+    optimizer: Mapping
+    scheduler: Mapping
+    loss: Mapping
+    train: Mapping
+    features: Mapping
+    eval: Mapping
+    decision: Mapping
+    seed: int
+    split: str
+    folds: Any
+    seeds: Any
+    fold: int | None
+    device: str
+    run_dir: Path | None
+    overwrite: bool
+    resume: Path | None
+
+
+@dataclass(frozen=True)
+class EvalKeys:
+    """Of bt-eval."""
+
+    eval: Mapping
+    prevalence: float | None
+    ckpt: Path | list | None
+    on: Any
+    split: str | None
+    device: str
+    precision: str | None
+    batch_size: int
+    copy_bits: int
+    run_dir: Path | None
+    overwrite: bool
+    data: Mapping | None = None
+
+
+@dataclass(frozen=True)
+class PredictKeys:
+    """Of bt-predict."""
+
+    ckpt: Path | None
+    input: Path | None
+    run_dir: Path | None
+    overwrite: bool
+    overlays: int
+    skip_unreadable: bool
+    device: str
+    precision: str | None
+    batch_size: int
+    views: int | None
+
+
+@dataclass(frozen=True)
+class DataKeys:
+    """Of bt-data."""
+
+    data: Mapping
+    seed: int
+    split: str
+    probe: bool
+    cache: str | None
+    run_dir: Path | None
+    overwrite: bool
+
+
+@dataclass(frozen=True)
+class CompareKeys:
+    """Of bt-compare."""
+
+    runs: Any
+    split: str
+    by: str
+    different_images: bool
+    resamples: int
+    bootstrap_seed: int
+    run_dir: Path | None
+    overwrite: bool
+
+
+KEYS: dict[str, type] = {
+    "train": TrainKeys,
+    "eval": EvalKeys,
+    "predict": PredictKeys,
+    "data": DataKeys,
+    "compare": CompareKeys,
+}
+
+
+@dataclass(frozen=True)
+class _Named:
+    name: str
+
+
+def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError on a key or section that is missing, unknown or of another type."""
+    for path in _hydra_keys(settings):
+        raise ConfigError(
+            f"`{path}` is a key by which Hydra would run code; components are chosen by name, "
+            "such as model.backbone.name=cnn, so leave it out"
+        )
+    keys = KEYS[config_name]
+    missing = [f.name for f in dataclasses.fields(keys) if f.default is dataclasses.MISSING]
+    missing = [name for name in missing if name not in settings]
+    if missing:
+        raise ConfigError(
+            f"bt-{config_name} needs the setting or section `{missing[0]}`; leave out what takes "
+            "it away or replaces it"
+        )
+    typed(keys, settings, "")
+    if config_name == "train":
+        _check_model(settings["model"])
+        for section in ("data", "optimizer", "scheduler", "loss"):
+            typed(_Named, {"name": settings[section].get("name")}, section)
+
+
+def refuse_removals(overrides: Sequence[str]) -> None:
+    """Every setting is needed, so Hydra's ~key is refused."""
+    for override in overrides:
+        if override.startswith("~"):
+            key = override[1:].split("=")[0]
+            raise ConfigError(
+                f"{override} takes away what the command needs; leave it out, or set a value: "
+                f"{key}=…"
+            )
+
+
+def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path) -> None:
+    """Of Hydra's --config-name only a file that builds on the command's own settings is taken.
+
+    arguments: of the command line.  own: folder of the settings.
+    Raises ConfigError, for Hydra would go on with sections missing and leave files behind.
+    """
+    flags = _config_flags(arguments)
+    if "path" in flags:
+        raise ConfigError(
+            f"--config-path={flags['path']} would take the place of all settings of braintumor; "
+            "use --config-dir=FOLDER, which adds your files to them"
+        )
+    name = flags.get("name", config_name).removesuffix(".yaml")
+    if name == config_name:
+        return
+    folders = [Path(flags["dir"]).expanduser()] if "dir" in flags else []
+    files = [file for folder in (*folders, own) if (file := folder / f"{name}.yaml").is_file()]
+    if not files:
+        looked = " and ".join(map(str, (*folders, own)))
+        raise ConfigError(f"--config-name={name}: there is no {name}.yaml in {looked}")
+    content = _read_yaml(files[0])
+    defaults = content.get("defaults", []) if isinstance(content, dict) else []
+    if config_name not in [str(entry).lstrip("/") for entry in defaults]:
+        is_run = (files[0].parent / "status.json").is_file()
+        instead = f"to go on with that run, use bt-train resume={files[0].parent}; " * is_run
+        raise ConfigError(
+            f"{files[0]} does not build on the settings of bt-{config_name}; {instead}a file of "
+            f"your own begins with `defaults: [{config_name}, _self_]`"
+        )
+    for path in _hydra_keys(content):
+        raise ConfigError(
+            f"`{path}` in {files[0]} is a key by which Hydra would run code; remove it"
+        )
+
+
+def _config_flags(arguments: Sequence[str]) -> dict[str, str]:
+    """What Hydra's --config-name, --config-dir and --config-path say, by their last word."""
+    found = {}
+    short = {"-cn": "name", "-cd": "dir", "-cp": "path"}
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        kind = short.get(flag) or flag.removeprefix("--config-")
+        if kind in short.values() and flag.startswith("-"):
+            found[kind] = value if equals else next(words, "")
+    return {kind: value for kind, value in found.items() if value}
+
+
+def _read_yaml(file: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())})") from error
+
+
+def _hydra_keys(node: Any, at: str = "") -> Iterator[str]:
+    """Paths of keys that begin and end with an underscore: Hydra's own, which instantiate."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            path = f"{at}.{key}" if at else str(key)
+            if re.fullmatch(r"_\w+_", str(key)):
+                yield path
+            yield from _hydra_keys(value, path)
+    elif isinstance(node, list):
+        for number, value in enumerate(node):
+            yield from _hydra_keys(value, f"{at}[{number}]")
+
+
+def _check_model(model: Mapping[str, Any]) -> None:
+    for part in ("backbone", "attention", "head"):
+        if part in model and not isinstance(model[part], Mapping):
+            name = model[part] if isinstance(model[part], str) else "NAME"
+            raise ConfigError(
+                f"`model.{part}={model[part]}` should be a section; choose one with "
+                f"model/{part}={name}"
+            )
+    typed(ModelSections, model, "model")
+    common = {f.name for f in dataclasses.fields(BackboneCommon)} & set(model["backbone"])
+    typed(BackboneCommon, {k: model["backbone"][k] for k in common}, "model.backbone")
