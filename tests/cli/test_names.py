@@ -10,9 +10,10 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from braintumor.cli.checks import KEYS, check_settings
+from braintumor.cli.checks import KEYS, check_settings, check_stored
 from braintumor.cli.names import model_names, options_of, register_models
 from braintumor.data.augment import AugmentSettings
+from braintumor.errors import ConfigError
 from braintumor.settings import config_dir, typed
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
@@ -95,3 +96,9 @@ def test_the_keys_of_a_command_are_those_of_its_yaml(command: str) -> None:
 )
 def test_every_choice_passes_the_checks(command: str, choice: str) -> None:
     check_settings(command, compose(command, choice))
+
+
+def test_what_only_another_version_knows_does_not_stop_a_run_from_resuming() -> None:
+    check_stored(compose("train") | {"of_old": 1})
+    with pytest.raises(ConfigError, match="`of_old` is not an option"):
+        check_settings("train", compose("train") | {"of_old": 1})

@@ -31,7 +31,7 @@ from braintumor.errors import (
 from braintumor.evaluation import evidence
 from braintumor.evaluation.compare import compare_runs
 from braintumor.runs.folder import RunFolder
-from braintumor.runs.kinds import RUN
+from braintumor.runs.kinds import EVALUATION, RUN
 from braintumor.runs.ownership import hold
 from support import TINY, train
 
@@ -63,7 +63,7 @@ class Trainings:
     def __call__(self, own: dict[str, Any], job: Job) -> None:
         self.calls.append((own, job))
         run = RunFolder(Path(own["run_dir"]))
-        with hold(run.path, RUN, "replace"):
+        with hold(run.path, RUN, "replace"), hold(run.evaluation("test"), EVALUATION, "replace"):
             self.leave(run, own)
 
     def leave(self, run: RunFolder, own: dict[str, Any]) -> None:
@@ -71,7 +71,6 @@ class Trainings:
             raise self.errors[run.path.name]
         run.config.write_text(yaml.safe_dump(own))
         folder = run.evaluation("test")
-        folder.mkdir(parents=True)
         paths = [f"{own['fold']}/{i}.png" for i in range(4)]
         table = pd.DataFrame(
             {"path": paths, "true": "a", "pred": "a", "prob_a": 0.9, "prob_b": 0.1}
@@ -264,7 +263,8 @@ def test_an_interrupted_part_is_resumed_and_a_torn_start_begins_anew(trainings: 
     assert status_of(parent)["status"] == "interrupted"
     assert not (parent / "summary.csv").exists()
     trainings.errors, trainings.calls = {}, []
-    (parent / "fold_1/last.ckpt").touch()  # some epochs were done
+    with hold(parent / "fold_1", RUN):
+        (parent / "fold_1/last.ckpt").touch()  # some epochs were done
     with hold(parent / "fold_2", RUN):
         (parent / "fold_2/config.yaml").touch()  # none was
     resume()

@@ -139,6 +139,12 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
             typed(_Named, {"name": settings[section].get("name")}, section)
 
 
+def check_stored(settings: Mapping[str, Any]) -> None:
+    """As check_settings for the settings of a run; what only another version knows is let be."""
+    names = {field.name for field in dataclasses.fields(TrainKeys)}
+    check_settings("train", {key: value for key, value in settings.items() if key in names})
+
+
 def refuse_removals(overrides: Sequence[str]) -> None:
     """Every setting is needed, so Hydra's ~key is refused."""
     for override in overrides:

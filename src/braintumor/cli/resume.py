@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import pandas as pd
 
-from braintumor.cli.checks import check_settings
 from braintumor.cli.console import log
 from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
@@ -41,7 +41,6 @@ def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, s
         )
     stored = _completed(read_config(run), settings)
     stored["resume"] = str(run.path)
-    check_settings("train", {name: stored[name] for name in settings})
     if "device" in named:
         stored["device"] = settings["device"]
     _check_weights(stored, settings, named)
@@ -67,21 +66,27 @@ def _key(override: str) -> str:
 
 
 def _check_weights(stored: Settings, settings: Settings, named: set[str]) -> None:
-    own, here = (s["model"]["backbone"].get("weights") for s in (stored, settings))
-    if _WEIGHTS in named and own != here:
+    if _WEIGHTS not in named:
+        return
+    own: Any = stored
+    here = settings["model"]["backbone"]["weights"]
+    for key in _WEIGHTS.split("."):
+        own = own.get(key) if isinstance(own, dict) else None
+    if own != here:
         raise ConfigError(
             f"{_WEIGHTS}={here}, but the run began with {own}; leave it out, or start a new run"
         )
 
 
 def _with_download(stored: Settings, settings: Settings, named: set[str]) -> Settings:
-    data = stored["data"]
-    if "data.download" in named and "download" not in data:
+    """The settings with data.download as typed here, else false."""
+    data, is_named = stored.get("data"), "data.download" in named
+    if isinstance(data, dict) and "download" in data:
+        wanted = is_named and settings["data"]["download"]
+        return stored | {"data": data | {"download": wanted}}
+    if is_named:
         raise ConfigError("the data set of the run is not one to download; leave data.download out")
-    if "download" not in data:
-        return stored
-    wanted = "data.download" in named and settings["data"]["download"]
-    return stored | {"data": data | {"download": wanted}}
+    return stored
 
 
 def _completed(stored: Settings, today: Settings) -> Settings:

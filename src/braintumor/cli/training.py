@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from braintumor.cli import fitting
+from braintumor.cli.checks import check_stored
 from braintumor.cli.console import log
 from braintumor.cli.deciding import fitted_of, settle
 from braintumor.cli.inputs import draw_data, drawn, write_tables
@@ -77,6 +78,7 @@ def _resumed(settings: Settings, job: Job) -> Iterator[tuple[Work, RunFolder]]:
     with hold(run.path, RUN, "continue"):
         _check_inside(run)
         settings, data_name = take_over(run, settings, job)
+        check_stored(settings)
         work = prepare(settings, data_name)
         check_same_images(run, work.data.manifest)
         yield work, run
