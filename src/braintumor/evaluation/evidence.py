@@ -31,7 +31,8 @@ from braintumor.evaluation.trust import Trust, figures_with_intervals, judge, su
 from braintumor.files import MARKER, umask, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.runs.kinds import EVALUATION
-from braintumor.runs.ownership import mark, remove_if_empty, remove_own
+from braintumor.runs.marker import mark
+from braintumor.runs.ownership import remove_if_empty, remove_own
 
 # M images, S image size px, K classes
 
