@@ -105,7 +105,7 @@ def test_classes_that_differ_in_a_sign_are_trained_and_reported_apart(
     done = bt(
         "train", "data=folder", "data.root=mri", "data.limit=null", "debug=tiny", "model=cnn",
         "model.backbone.widths=[4]", "data.image_size=32", "train.tensorboard=false",
-        "run_dir=run", cwd=tmp_path,
+        "eval.heatmaps=1", "eval.examples=1", "run_dir=run", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     classes = ["<10_mm", "glioma_t1c+", "glioma_t1c-"]
@@ -115,5 +115,5 @@ def test_classes_that_differ_in_a_sign_are_trained_and_reported_apart(
     assert "glioma_t1c+" in report and "&lt;10_mm" in report and "<10_mm" not in report
     asked = bt("predict", "ckpt=run", "input=mri/Glioma T1C+", "run_dir=p", cwd=tmp_path)
     assert asked.returncode == 0, asked.stderr
-    again = bt("eval", "ckpt=run", "run_dir=e", cwd=tmp_path)
+    again = bt("eval", "ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=e", cwd=tmp_path)
     assert again.returncode == 0, again.stderr

@@ -40,7 +40,7 @@ def made(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = bt(
         "train", "data=navoneel", "data.root=images", "data.image_size=32", "debug=tiny",
         "model=timm", "model.backbone.timm_name=test_efficientnet.r160_in1k",
-        "train.tensorboard=false", "run_dir=run", cwd=folder,
+        "train.tensorboard=false", "eval.heatmaps=0", "eval.examples=0", "run_dir=run", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder
@@ -90,7 +90,7 @@ def ask(bt_process: Command, work: Path, network: Network) -> Ask:
 def test_the_card_of_a_checkpoint_downloads_no_weights(ask: Ask, network: Network) -> None:
     done = ask("predict", "ckpt=run", "input=images/no/0.png", "run_dir=out")
     assert done.returncode == 0, done.stderr
-    done = ask("eval", "ckpt=run", "eval.heatmaps=0", "run_dir=again")
+    done = ask("eval", "ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=again")
     assert done.returncode == 0, done.stderr
     assert network.requests == []
 
