@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from braintumor.data.kept import make_room
 from support import Command
 
 KEPT = {
@@ -105,6 +106,18 @@ def test_a_folder_that_is_no_cache_of_ours_loses_nothing(
     assert done.returncode == 2
     assert ".braintumor" in done.stderr and "nothing was removed" in done.stderr
     assert mine.read_bytes() == b"my own work"
+
+
+def test_room_is_made_in_a_marked_cache_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MB of features lie there, and no more than 2.5 may."""
+    monkeypatch.setenv("BT_CACHE", str(cache))
+    features = cache / "features"
+    (cache / ".braintumor").unlink()
+    make_room(features, 1_000_000, 2_500_000)
+    assert len(names_in(features)) == 1
+    (cache / ".braintumor").touch()
+    make_room(features, 1_000_000, 2_500_000)
+    assert names_in(features) == []
 
 
 def test_another_word_is_refused(bt: Command, cache: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def test_what_is_not_of_the_run_is_never_removed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     others = [
-        "thesis.pdf", "plots/thesis.pdf", "eval/test/notes.txt", "eval/test/cam/mine.png",
+        "thesis.pdf", "plots/thesis.pdf", "eval/test/notes.txt",
         "eval/mine/report.html", "fold_0/notes.txt", "fold_x/status.json", "fold_7/status.json",
         "mine/last.ckpt", "refit/plan.txt", "tensorboard/mine.txt",
     ]  # fmt: skip
@@ -109,11 +110,15 @@ def test_what_is_not_of_the_run_is_never_removed(tmp_path: Path) -> None:
     with hold(elsewhere, RUN):  # a run of ours, but not of this folder
         (elsewhere / "status.json").write_text("mine")
     (run.path / "fold_3").symlink_to(elsewhere)
+    (elsewhere / "00003.png").write_text("mine")
+    shutil.rmtree(run.evaluation("test") / "cam")
+    (run.evaluation("test") / "cam").symlink_to(elsewhere)
+    with hold(run.path / "baseline", RUN):  # a run of ours that somebody moved there
+        (run.path / "baseline" / "status.json").write_text("mine")
     with hold(run.path, RUN, "replace"):
         remove_own(run.path, RUN)
-    left = {name for name, content in files_in(run.path).items() if not name.startswith("fold_3/")}
-    assert left == set(others)
-    assert files_in(elsewhere) == {"status.json": b"mine"}
+    assert set(files_in(run.path)) == {*others, "baseline/status.json"}
+    assert files_in(elsewhere) == {"status.json": b"mine", "00003.png": b"mine"}
 
 
 @pytest.mark.parametrize("parts", [["..", "../.."], ["/"], ["fold_0/../.."], ["eval"]])
