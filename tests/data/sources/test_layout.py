@@ -88,6 +88,11 @@ TWO_WAYS = {
         "extra/ holds folders that name classes",
         ["'data.classes=[glioma,no]'", "data.root=ROOT/extra", "'data.classes=[glioma,no,extra]'"],
     ),
+    "class_folders_again": (
+        ["cat", "dog", "more/cat", "more/cow"],
+        "more/ holds class folders again: cat",
+        ["'data.classes=[cat,dog]'", "data.root=ROOT/more", "'data.classes=[cat,dog,more]'"],
+    ),
     "the_same_names_in_two_folders": (
         ["Original/Mild", "Original/Severe", "Augmented/Mild", "Augmented/Severe"],
         "Original/ holds folders as others do: mild, severe",

@@ -106,7 +106,7 @@ def _by_content(path: Path, images: Sequence[Path], known: set[str]) -> Doubt | 
     splits = [name for name in inside if split_of(name)]
     own = classes_in(path[-1])
     own |= {"tumor"} if own - {"no_tumor"} else set()
-    again = [name for name in inside if label_of(name) in known & set(CANONICAL) - own]
+    again = [n for n in inside if label_of(n) in known - own - {label_of(path[-1])}]
     speaking = [name for name in inside if _speaks_of(name, path[-1]) - own]
     if split_of(path[-1]):
         why = f"{place} has the name of a split"
