@@ -119,7 +119,7 @@ class _Named:
 
 def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
     """Raises ConfigError on a key or section that is missing, unknown or of another type."""
-    for path in _hydra_keys(settings):
+    if path := next(hydra_keys(settings), None):
         raise ConfigError(
             f"`{path}` is a key by which Hydra would run code; components are chosen by name, "
             "such as model.backbone.name=cnn, so leave it out"
@@ -156,74 +156,17 @@ def refuse_removals(overrides: Sequence[str]) -> None:
             )
 
 
-def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path) -> None:
-    """Of Hydra's --config-name only a file that builds on the command's own settings is taken.
-
-    arguments: of the command line.  own: folder of the settings.
-    Raises ConfigError, for Hydra would go on with sections missing and leave files behind.
-    """
-    flags = _config_flags(arguments)
-    if "path" in flags:
-        raise ConfigError(
-            f"--config-path={flags['path']} would take the place of all settings of braintumor; "
-            "use --config-dir=FOLDER, which adds your files to them"
-        )
-    name = flags.get("name", config_name).removesuffix(".yaml")
-    if name == config_name:
-        return
-    folders = [Path(flags["dir"]).expanduser()] if "dir" in flags else []
-    files = [file for folder in (*folders, own) if (file := folder / f"{name}.yaml").is_file()]
-    if not files:
-        looked = " and ".join(map(str, (*folders, own)))
-        raise ConfigError(f"--config-name={name}: there is no {name}.yaml in {looked}")
-    content = _read_yaml(files[0])
-    defaults = content.get("defaults", []) if isinstance(content, dict) else []
-    if config_name not in [str(entry).lstrip("/") for entry in defaults]:
-        is_run = (files[0].parent / "status.json").is_file()
-        instead = f"to go on with that run, use bt-train resume={files[0].parent}; " * is_run
-        raise ConfigError(
-            f"{files[0]} does not build on the settings of bt-{config_name}; {instead}a file of "
-            f"your own begins with `defaults: [{config_name}, _self_]`"
-        )
-    for path in _hydra_keys(content):
-        raise ConfigError(
-            f"`{path}` in {files[0]} is a key by which Hydra would run code; remove it"
-        )
-
-
-def _config_flags(arguments: Sequence[str]) -> dict[str, str]:
-    """What Hydra's --config-name, --config-dir and --config-path say, by their last word."""
-    found = {}
-    short = {"-cn": "name", "-cd": "dir", "-cp": "path"}
-    words = iter(arguments)
-    for word in words:
-        flag, equals, value = word.partition("=")
-        kind = short.get(flag) or flag.removeprefix("--config-")
-        if kind in short.values() and flag.startswith("-"):
-            found[kind] = value if equals else next(words, "")
-    return {kind: value for kind, value in found.items() if value}
-
-
-def _read_yaml(file: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())})") from error
-
-
-def _hydra_keys(node: Any, at: str = "") -> Iterator[str]:
+def hydra_keys(node: Any, at: str = "") -> Iterator[str]:
     """Paths of keys that begin and end with an underscore: Hydra's own, which instantiate."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             path = f"{at}.{key}" if at else str(key)
             if re.fullmatch(r"_\w+_", str(key)):
                 yield path
-            yield from _hydra_keys(value, path)
+            yield from hydra_keys(value, path)
     elif isinstance(node, list):
         for number, value in enumerate(node):
-            yield from _hydra_keys(value, f"{at}[{number}]")
+            yield from hydra_keys(value, f"{at}[{number}]")
 
 
 def _check_model(model: Mapping[str, Any]) -> None:

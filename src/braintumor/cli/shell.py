@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.checks import check_settings, refuse_foreign_config, refuse_removals
+from braintumor.cli.checks import check_settings, refuse_removals
+from braintumor.cli.config_file import refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.cli.names import register_models
 from braintumor.cli.suggest import explain
