@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from support import Command
 
@@ -118,7 +120,7 @@ def test_a_checkpoint_of_another_model_and_of_other_classes(
 ) -> None:
     """Weights of one run under the card of another; then classes that it never learned."""
     from safetensors import safe_open
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import save_file
 
     with safe_open(trained / "best.safetensors", framework="np") as file:
         card = file.metadata()
@@ -140,6 +142,33 @@ def test_a_checkpoint_of_another_model_and_of_other_classes(
     assert_one_sentence(done.stderr)
     shutil.rmtree(root)
     assert not list(tmp_path.iterdir())
+
+
+def test_damaged_checkpoints_are_named_and_made_again(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
+    """A cut state and a flipped bit in the weights: the state before is taken, to the same end."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    expected = load_file(run / "best.safetensors")
+    last, best = (run / name for name in ("last.ckpt", "best.safetensors"))
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    flipped = bytearray(best.read_bytes())
+    flipped[-100] ^= 1
+    best.write_bytes(flipped)
+    for words in (["eval", "ckpt=run"], ["predict", "ckpt=run", "input=run/plots/samples.png"]):
+        done = bt(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "run/best.safetensors is damaged" in done.stderr
+        assert_one_sentence(done.stderr)
+    status = json.loads((run / "status.json").read_text()) | {"status": "interrupted"}
+    (run / "status.json").write_text(json.dumps(status))
+    done = bt("train", "resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "last.ckpt is damaged; going on from the one before it, previous.ckpt" in done.stdout
+    assert "resuming after epoch 1" in done.stdout
+    again = load_file(best)
+    assert all((again[name] == expected[name]).all() for name in expected)
 
 
 def test_imagenet_weights_without_network_name_the_three_ways_out(
