@@ -67,17 +67,17 @@ def main() -> None:
 def _read(path: Path, *, fit: bool) -> Found:
     import yaml
 
-    from braintumor.cli.deciding import fitted_of, settle
+    from braintumor.cli.deciding import fit_postprocessing, load_postprocessing
     from braintumor.cli.names import register_models
     from braintumor.cli.resume import check_same_images
     from braintumor.cli.work import prepare
-    from braintumor.data.loader import load_split
+    from braintumor.config import config_dir
     from braintumor.data.manifest import group_numbers
-    from braintumor.evaluation.decisions import decide
+    from braintumor.data.tensors import load_split
     from braintumor.evaluation.predict import features_of, predict_with_features
     from braintumor.runs.checkpoint import load_classifier, read_card
     from braintumor.runs.folder import RunFolder, read_config
-    from braintumor.settings import config_dir
+    from braintumor.statistics.decisions import decide
 
     sys.path.insert(0, str(ROOT / "tests"))
     from foreign import FOREIGN, make_foreign, upside_down
@@ -91,9 +91,9 @@ def _read(path: Path, *, fit: bool) -> Found:
     work = prepare(settings, "data")
     check_same_images(run, work.data.manifest)
     if fit or "confidence" not in (read_card(run.best).decisions or {}):
-        settle(work, run)
+        fit_postprocessing(work, run)
     model, card = load_classifier(run.best, work.device)
-    fitted = fitted_of(run.best, card)
+    fitted = load_postprocessing(run.best, card)
     if fitted is None:
         raise SystemExit(f"{run.best} carries no decisions")
     rows = work.rows("test")
@@ -154,7 +154,7 @@ def _promises(found: list[Found]) -> str:
 
 
 def _row(name: str, found: list[Found]) -> str:
-    from braintumor.evaluation.proportions import share_interval
+    from braintumor.statistics.proportions import share_interval
 
     # groups of different runs are different ones
     starts = np.cumsum([0, *(one.groups.max() + 1 for one in found)])

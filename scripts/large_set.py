@@ -73,9 +73,9 @@ def _measure(count: int) -> dict[str, Any]:
 
     from braintumor.cli.names import register_models
     from braintumor.cli.work import prepare
-    from braintumor.data.loader import load_split
-    from braintumor.settings import config_dir
-    from braintumor.training.early_stopping import Best
+    from braintumor.config import config_dir
+    from braintumor.data.tensors import load_split
+    from braintumor.training.early_stopping import BestCheckpoint
     from braintumor.training.loop import fit
     from braintumor.training.phases import FitState
 
@@ -94,7 +94,7 @@ def _measure(count: int) -> dict[str, Any]:
     rows = np.random.default_rng(0).permutation(work.rows("train"))[:_IMAGES]
     paths = tuple(work.data.manifest["path"])
     train = load_split(work.data.pixels, work.labels, paths, rows, torch.device("cpu"))
-    state = FitState(work.model, Best(work.recipe.train.early_stopping))
+    state = FitState(work.model, BestCheckpoint(work.recipe.train.early_stopping))
     rates = [epoch.images_per_s for epoch in fit(state, train, None, work.recipe, work.augment())]
     return {
         "images": len(work.data.manifest),

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
 from support import TINY, Command
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing

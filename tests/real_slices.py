@@ -9,10 +9,10 @@ import torch
 import yaml
 from PIL import Image
 
-from braintumor.data.loader import load_split
+from braintumor.config import config_dir
+from braintumor.data.tensors import load_split
 from braintumor.evaluation.predict import features_of
 from braintumor.models.classifier import Classifier, build_model
-from braintumor.settings import config_dir
 
 
 def slices(folder: Path, per_class: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from braintumor.data.augment import Augment, AugmentSettings
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
-from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.early_stopping import BestCheckpoint, EarlyStoppingSettings
 from braintumor.training.features import FeatureSettings
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings
@@ -76,7 +76,7 @@ def recipe(phases: tuple[Phase, ...] = (Phase(3),), **changes: Any) -> Recipe:
 
 def new_state(recipe: Recipe) -> FitState:
     torch.manual_seed(0)
-    return FitState(build_model(MODEL, CLASSES, SIDE), Best(recipe.train.early_stopping))
+    return FitState(build_model(MODEL, CLASSES, SIDE), BestCheckpoint(recipe.train.early_stopping))
 
 
 TRAIN, VAL = split(50, 1), split(30, 2)

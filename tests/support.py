@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from braintumor.cli.names import register_models
 from braintumor.cli.shell import Job
 from braintumor.cli.train import run
-from braintumor.settings import config_dir
+from braintumor.config import config_dir
 
 # bt("train", "seed=1", cwd=folder)
 Command = Callable[..., subprocess.CompletedProcess[str]]

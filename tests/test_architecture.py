@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import re
 from pathlib import Path
 
@@ -13,31 +14,30 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "braintumor"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-# a module may import from its own floor and from lower ones
+# a module may import from its own room and from floors below; rooms of one floor are islands
 FLOORS = [
     {"errors"},
-    {"records", "files", "settings", "runtime"},
-    {"data", "models"},
+    {"records", "files", "config", "runtime", "cache"},
+    {"data", "models", "statistics"},
     {"runs"},
     {"training"},
     {"evaluation"},
-    {"deploy"},
+    {"report"},
+    {"compare"},
+    {"workflows"},
     {"cli"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+OPEN_FLOOR = 1  # its modules may import one another
 
 # without torch: what answers before work starts, and what reads only predictions
 TORCH_FREE = [
-    "errors.py", "records.py", "files.py", "settings.py", "runs/folder.py",
-    "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py", "data/split.py",
-    "data/audit.py", "data/copies.py", "data/findings.py", "data/blank.py", "data/folds.py",
-    "data/decoded.py", "data/shelf.py", "data/kept.py", "data/reading.py",
-    "data/sources", "evaluation/metrics.py", "evaluation/evidence.py", "evaluation/compare.py",
-    "evaluation/trust.py", "evaluation/contamination.py", "evaluation/floors.py",
-    "evaluation/matrix.py", "evaluation/pool.py", "evaluation/plots", "evaluation/report",
-    "evaluation/intervals.py", "evaluation/calibration.py", "evaluation/decisions.py",
-    "evaluation/outliers.py", "evaluation/comparison", "evaluation/paired.py",
-    "evaluation/paired_bootstrap.py", "evaluation/bootstrap.py", "evaluation/decision_summary.py",
+    "errors.py", "records.py", "files.py", "config.py", "runs/folder.py", "statistics", "report",
+    "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
+    "data/split.py", "data/audit.py", "data/duplicates.py", "data/audit_report.py",
+    "data/occlude.py", "data/folds.py", "data/decoded.py", "data/shelf.py", "data/kept.py",
+    "data/reading.py", "data/sources", "evaluation/assess.py", "evaluation/contamination.py",
+    "evaluation/baselines.py",
 ]  # fmt: skip
 
 
@@ -80,10 +80,46 @@ def test_imports_run_downward(path: Path) -> None:
         parts = name.split(".")
         if parts[0] != "braintumor" or len(parts) < 2 or parts[1] not in FLOOR_OF:
             continue
-        other = parts[1]
-        assert FLOOR_OF[other] <= FLOOR_OF[own], f"{name_of(path)} imports {name}, a floor above"
-        if {own, other} == {"data", "models"}:
-            pytest.fail(f"{name_of(path)} imports {name}: data and models are islands")
+        floor, other = FLOOR_OF[own], FLOOR_OF[parts[1]]
+        assert other <= floor, f"{name_of(path)} imports {name}, a floor above"
+        if other == floor != OPEN_FLOOR and parts[1] != own:
+            pytest.fail(f"{name_of(path)} imports {name}: {own} and {parts[1]} are islands")
+
+
+def test_no_circle_between_files() -> None:
+    """Also not through imports inside functions."""
+    assert not circle_in({name_of(p): {name_of(q) for q in _imported(p)} for p in MODULES})
+
+
+FOLDERS = sorted({p.parent for p in MODULES})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
+def test_no_circle_between_what_lies_in_a_folder(folder: Path) -> None:
+    """A folder and its own sub-folders apart: of those, each counts as one."""
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        if folder in path.parents and path.name != "__init__.py":
+            targets = [q for q in _imported(path) if folder in q.parents]
+            own = path.relative_to(folder).parts[0]
+            graph.setdefault(own, set()).update(q.relative_to(folder).parts[0] for q in targets)
+    for name, targets in graph.items():
+        targets -= {name, "__init__.py"}
+    assert not circle_in(graph)
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Names that import one another, the first again at the end; empty when there are none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_a_circle_is_found() -> None:
+    found = circle_in({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()})
+    assert set(found) == {"a", "b", "c"}
 
 
 def test_rooms_right_of_the_predictions_never_reach_torch() -> None:
@@ -124,6 +160,16 @@ def test_every_data_config_names_a_source() -> None:
 
 def _files(path: Path) -> list[Path]:
     return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def _imported(path: Path) -> set[Path]:
+    """Our own files that a file imports by name."""
+    found = set()
+    for name in imports_of(path):
+        if name.startswith("braintumor."):
+            files = _executed_by(name)
+            found |= {files[-1]} if files else set()
+    return found - {path}
 
 
 def _way_to_torch(path: Path, seen: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import yaml
 from torch import Tensor, nn
 
 from bench.job import Job, Watch
+from braintumor.config import config_dir
 from braintumor.models.classifier import build_model
 from braintumor.runtime import choose_precision
-from braintumor.settings import config_dir
 
 # B batch, S side of the picture, K classes
 

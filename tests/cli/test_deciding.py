@@ -16,8 +16,8 @@ from PIL import Image
 from scipy.special import logsumexp, softmax
 
 from braintumor.data.sources import build_source
-from braintumor.evaluation.calibration import fit_temperature
 from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
+from braintumor.statistics.calibration import fit_temperature
 from foreign import FOREIGN, make_foreign
 from support import TINY, Command
 

@@ -14,7 +14,7 @@ import torch
 from braintumor.cli import evaluate
 from braintumor.data.dataset import read_dataset
 from braintumor.data.sources.phantom import build
-from braintumor.evaluation.cam import checks
+from braintumor.evaluation.explain import checks
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.records import Predictions
 from support import TINY, Command

@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from braintumor.cli.checks import KEYS, check_settings, check_stored
 from braintumor.cli.names import model_names, options_of, register_models
+from braintumor.config import config_dir, typed
 from braintumor.data.augment import AugmentSettings
 from braintumor.errors import ConfigError
-from braintumor.settings import config_dir, typed
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
 from braintumor.training.phases import TrainSettings

@@ -14,7 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from braintumor.evaluation.floors import measure_floors
+from braintumor.evaluation.baselines import measure_baselines
 from braintumor.runs.checkpoint import load_outliers, read_card
 from support import TINY, Command
 
@@ -81,9 +81,9 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
 
     def measured(pixels: np.ndarray, manifest: pd.DataFrame, *rest: Any) -> pd.DataFrame:
         counts.append(manifest["split"].value_counts().to_dict())
-        return measure_floors(pixels, manifest, *rest)
+        return measure_baselines(pixels, manifest, *rest)
 
-    monkeypatch.setattr("braintumor.cli.evaluate.known_floors", measured)
+    monkeypatch.setattr("braintumor.cli.evaluate.cached_baselines", measured)
     name = f"run_dir=of_{Path(ckpt).stem}"
     done = bt("eval", f"ckpt={ckpt}", name, "eval.examples=1", cwd=refitted.parent)
     assert done.returncode == 0, done.stderr

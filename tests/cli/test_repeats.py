@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from braintumor.cli import repeats
-from braintumor.cli.parts import is_repeated, parts_of
+from braintumor.cli.parts import has_trials, list_trials
 from braintumor.cli.shell import Job
+from braintumor.compare.compare import compare_runs
 from braintumor.data.manifest import COLUMNS, write_manifest
 from braintumor.data.patients import Patients
 from braintumor.errors import (
@@ -28,8 +29,7 @@ from braintumor.errors import (
     DataError,
     TrainingError,
 )
-from braintumor.evaluation import evidence
-from braintumor.evaluation.compare import compare_runs
+from braintumor.report import write as evidence
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import EVALUATION, RUN
 from braintumor.runs.ownership import hold
@@ -46,7 +46,7 @@ ABOUT = SimpleNamespace(model_name="m", data_name="d", epoch=1, parameters=1, se
 
 
 def names_of(**settings: Any) -> list[str]:
-    return [part.name for part in parts_of(SETTINGS | settings)]
+    return [part.name for part in list_trials(SETTINGS | settings)]
 
 
 class Trainings:
@@ -90,7 +90,7 @@ class Trainings:
 def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     """Commands run in tmp_path; training, its checks and the evidence are stood in for."""
 
-    def write_evidence(folder: Path, predictions: Any, **more: Any) -> dict[str, Any]:
+    def write_evaluation(folder: Path, predictions: Any, **more: Any) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "groups.txt").write_text(" ".join(map(str, more["groups"])))
         assert more["patients"].evaluated == Patients(images=len(predictions), known=0, patients=0)
@@ -102,7 +102,7 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.setattr(repeats, "train_and_evaluate", stand_in)
     monkeypatch.setattr(repeats, "prepare", lambda settings, data_name: None)
     monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
-    monkeypatch.setattr(evidence, "write_evidence", write_evidence)
+    monkeypatch.setattr(evidence, "write_evaluation", write_evaluation)
     return stand_in
 
 
@@ -131,9 +131,9 @@ def test_parts_are_the_folds_of_each_seed() -> None:
     assert names_of(folds=2, seeds=[3, 0]) == [
         "seed_3_fold_0", "seed_3_fold_1", "seed_0_fold_0", "seed_0_fold_1",
     ]  # fmt: skip
-    parts = parts_of(SETTINGS | {"folds": 2, "seeds": [3, 0]})
+    parts = list_trials(SETTINGS | {"folds": 2, "seeds": [3, 0]})
     assert [(part.seed, part.fold) for part in parts] == [(3, 0), (3, 1), (0, 0), (0, 1)]
-    assert [part.seed for part in parts_of(SETTINGS | {"folds": 2, "seed": 7})] == [7, 7]
+    assert [part.seed for part in list_trials(SETTINGS | {"folds": 2, "seed": 7})] == [7, 7]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_folds_and_seeds_that_make_no_sense_are_refused(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        parts_of(SETTINGS | settings)
+        list_trials(SETTINGS | settings)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_folds_and_seeds_that_make_no_sense_are_refused(
 def test_a_run_that_names_its_fold_is_an_ordinary_run(
     tmp_path: Path, settings: dict[str, Any], expected: bool
 ) -> None:
-    assert is_repeated(SETTINGS | settings) == expected
+    assert has_trials(SETTINGS | settings) == expected
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(SETTINGS | settings))
-    assert is_repeated(SETTINGS | {"resume": str(tmp_path)}) == expected
+    assert has_trials(SETTINGS | {"resume": str(tmp_path)}) == expected
     old = {key: value for key, value in SETTINGS.items() if key not in ("folds", "seeds", "fold")}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
-    assert not is_repeated(SETTINGS | {"resume": str(tmp_path)})
+    assert not has_trials(SETTINGS | {"resume": str(tmp_path)})
 
 
 def test_each_fold_is_a_run_of_its_own_and_all_are_pooled(trainings: Trainings) -> None:

@@ -56,7 +56,7 @@ def data_section() -> Callable[..., dict[str, Any]]:
     """data_section(name="folder", root=…) -> a `data` section with the YAML defaults."""
     from omegaconf import OmegaConf
 
-    from braintumor.settings import config_dir
+    from braintumor.config import config_dir
 
     def make(preset: str, **changes: Any) -> dict[str, Any]:
         def load(name: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 
 from braintumor.data import audit
 from braintumor.data.audit import Audit, audit_images, describe_pairs, label_conflicts
-from braintumor.data.findings import five_lines, summarise, write_audit
-from braintumor.data.fingerprint import Prints, fingerprint
+from braintumor.data.audit_report import five_lines, summarise, write_audit
+from braintumor.data.fingerprints import Fingerprints, fingerprint
 from braintumor.data.sources.phantom import Phantom
 from braintumor.files import sha256_of
 
@@ -25,7 +25,7 @@ def heads() -> list[np.ndarray]:
     return [source.read(item) for item in source.items]
 
 
-def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame, Prints]:
+def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame, Fingerprints]:
     """Manifest and fingerprints; sha256 is that of the pixels unless it is given."""
     count = len(pictures)
     found = [fingerprint(picture) for picture in pictures]
@@ -43,7 +43,7 @@ def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame,
         }
         | columns
     )
-    prints = Prints(
+    prints = Fingerprints(
         np.array([f.pixel_sha256 for f in found]),
         np.stack([f.thumbnail for f in found]),
         tuple(f.oddities for f in found),
@@ -51,7 +51,7 @@ def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame,
     return manifest, prints
 
 
-def audited(manifest: pd.DataFrame, prints: Prints) -> tuple[pd.DataFrame, Audit]:
+def audited(manifest: pd.DataFrame, prints: Fingerprints) -> tuple[pd.DataFrame, Audit]:
     result = audit_images(manifest, prints)
     return manifest.assign(group=result.group), result
 
@@ -241,9 +241,9 @@ def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> N
     """216 byte-identical and 992 same pictures were counted apart from this code."""
     from omegaconf import OmegaConf
 
+    from braintumor.config import config_dir
     from braintumor.data.dataset import read_dataset
     from braintumor.data.split import assign_splits, refuse_crossing
-    from braintumor.settings import config_dir
 
     common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
     section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}

@@ -7,13 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from braintumor.data.manifest import (
-    COLUMNS,
-    class_table,
-    read_manifest,
-    size_table,
-    write_manifest,
-)
+from braintumor.data.manifest import COLUMNS, class_table, read_manifest, size_table, write_manifest
 from braintumor.errors import DataError
 
 HOSTILE = [

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from braintumor.evaluation.assess import assess, figures_with_intervals
 from braintumor.evaluation.patients import (
     KnownPatients,
     about_fit,
@@ -18,9 +19,8 @@ from braintumor.evaluation.patients import (
     patients_elsewhere,
     patients_within,
 )
-from braintumor.evaluation.report.render import render_report
-from braintumor.evaluation.trust import figures_with_intervals, judge
 from braintumor.records import Predictions
+from braintumor.report.render import render_report
 
 BOTH = "images of one patient may be both in training and among those evaluated."
 NARROW = "as a patient of its own and may be too narrow."
@@ -100,7 +100,7 @@ def _page(p: Predictions, contaminated: np.ndarray, known: KnownPatients | None)
     groups = np.arange(20) // 2
     page = render_report(
         p, figures_with_intervals(p, groups),
-        judge(p, contaminated, None, None, groups, known),
+        assess(p, contaminated, None, None, groups, known),
         split="test", about={"images": {"train": 9, "excluded": 3}}, charts={}, examples=[],
     )  # fmt: skip
     text = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.S)

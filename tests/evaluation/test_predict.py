@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.evaluation.predict import predict
 from braintumor.models.backbones import Backbone

@@ -10,9 +10,9 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
 from braintumor.models.attention import build_attention
-from braintumor.settings import component_names, config_dir
 
 NAMES = component_names("braintumor.models.attention")
 
@@ -210,12 +210,12 @@ def test_the_average_alone_is_that_of_the_map_and_so_are_its_gradients(
     def gradients(y_BC: torch.Tensor) -> list[torch.Tensor]:
         return list(torch.autograd.grad((y_BC * weights).sum(), [x, *module.parameters()]))
 
-    of_map, alone = module(x).mean(dim=(2, 3)), module.averaged(x)
+    of_map, alone = module(x).mean(dim=(2, 3)), module.forward_pooled(x)
     torch.testing.assert_close(alone, of_map)
     for got, expected in zip(gradients(alone), gradients(of_map), strict=True):
         torch.testing.assert_close(got, expected)
-    if getattr(module, "of_average", False):
-        torch.testing.assert_close(module.averaged(x.mean(dim=(2, 3))), of_map)
+    if getattr(module, "takes_pooled", False):
+        torch.testing.assert_close(module.forward_pooled(x.mean(dim=(2, 3))), of_map)
 
 
 @pytest.mark.parametrize("cells", ["many", "few"])
@@ -228,7 +228,7 @@ def test_mhsa_makes_the_map_where_that_is_cheaper_or_has_noise(
     torch.manual_seed(1)
     expected = module(x).mean(dim=(2, 3))
     torch.manual_seed(1)
-    torch.testing.assert_close(module.averaged(x), expected, atol=0, rtol=0)
+    torch.testing.assert_close(module.forward_pooled(x), expected, atol=0, rtol=0)
 
 
 def test_dropout_of_attention_is_the_same_in_the_mean_of_many() -> None:
@@ -237,7 +237,7 @@ def test_dropout_of_attention_is_the_same_in_the_mean_of_many() -> None:
     for parameter in module.parameters():
         nn.init.normal_(parameter)
     x = torch.randn(1, 8, 3, 3).expand(4000, -1, -1, -1)
-    of_map, alone = module(x).mean(dim=(2, 3)), module.averaged(x)
+    of_map, alone = module(x).mean(dim=(2, 3)), module.forward_pooled(x)
     error = 4 * of_map.std(dim=0) / 4000**0.5
     assert ((of_map.mean(dim=0) - alone.mean(dim=0)).abs() < 1.5 * error).all()
     torch.testing.assert_close(of_map.std(dim=0), alone.std(dim=0), rtol=0.1, atol=0)
@@ -248,9 +248,9 @@ def test_features_that_need_no_gradient_cause_none_in_front_of_the_projection() 
     module: Any = build_attention(options("mhsa"), 64)
     x = torch.randn(2, 64, 4, 4)
     with FlopCounterMode(display=False) as frozen:
-        module.averaged(x).sum().backward()
+        module.forward_pooled(x).sum().backward()
     with FlopCounterMode(display=False) as trained:
-        module.averaged(x.requires_grad_()).sum().backward()
+        module.forward_pooled(x.requires_grad_()).sum().backward()
     with FlopCounterMode(display=False) as of_map:
         module(x).mean(dim=(2, 3)).sum().backward()
     assert frozen.get_total_flops() < 0.85 * trained.get_total_flops()

@@ -10,10 +10,10 @@ import torch
 import yaml
 from torch import nn
 
+from braintumor.config import config_dir
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.backbones import build_backbone
 from braintumor.models.backbones._stages import cut_stages
-from braintumor.settings import config_dir
 
 FOLDER = config_dir() / "model" / "backbone"
 TABLE = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier, build_model, model_name
-from braintumor.settings import component_names, config_dir
 
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
@@ -239,7 +239,7 @@ def test_the_way_to_the_logits_may_be_short_but_leads_there(attention: str, pool
         map_BChw = model.forward_features(x)
         expected = model.head(model.attention(map_BChw))
         torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
-        frozen = model.forward_frozen(x)
+        frozen = model.forward_cacheable(x)
         torch.testing.assert_close(model.forward_head(frozen), expected, rtol=1e-4, atol=1e-5)
     is_pooled = attention == "none" or (attention, pooling) == ("se", "avg")
     assert frozen.ndim == (2 if is_pooled else 4)

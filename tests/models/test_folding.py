@@ -10,11 +10,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from braintumor.config import config_dir
 from braintumor.models.backbones import Backbone
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.folding import fold_batch_norm
 from braintumor.models.inference import logits_of
-from braintumor.settings import config_dir
 
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
@@ -131,9 +131,9 @@ def test_a_model_at_rest_keeps_its_weights_and_its_answers() -> None:
     x, before = images(model, 4), {k: v.clone() for k, v in model.state_dict().items()}
     with torch.no_grad():
         expected = model(x)
-        with model.at_rest():
+        with model.fused():
             assert list(model.state_dict()) == list(before), "a checkpoint of now is whole"
-            with model.at_rest():
+            with model.fused():
                 torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
         model.backbone.requires_grad_(False)
         for norm in norms(model.backbone):
@@ -148,7 +148,7 @@ def test_a_model_at_rest_keeps_its_weights_and_its_answers() -> None:
 def test_a_copy_made_at_rest_follows_its_own_weights() -> None:
     model = make("cnn").eval()
     x = images(model, 2)
-    with model.at_rest(), torch.no_grad():
+    with model.fused(), torch.no_grad():
         copied = copy.deepcopy(model)
         for norm in norms(copied):
             norm.bias += 1
@@ -160,7 +160,7 @@ def test_a_backbone_in_training_does_not_rest(trainable: str) -> None:
     model = make("mobilenetv2_035")
     model.set_trainable(trainable)
     model.train()
-    with model.at_rest(), torch.no_grad():
+    with model.fused(), torch.no_grad():
         model(images(model, 4))
     assert any(norm.num_batches_tracked for norm in norms(model.backbone)), "its norms went on"
 

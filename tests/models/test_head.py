@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import nn
 
-from braintumor import settings
+from braintumor import config as settings
 from braintumor.errors import ConfigError
 from braintumor.models import head
 from braintumor.models.noise import GaussianNoise

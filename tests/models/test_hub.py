@@ -25,10 +25,10 @@ import torch
 import yaml
 from safetensors.torch import load_file, save, save_file
 
+from braintumor.config import config_dir
 from braintumor.errors import WeightsError
 from braintumor.models.backbones import build_backbone, no_downloads
 from braintumor.models.backbones._hub import fetch_pretrained
-from braintumor.settings import config_dir
 
 REPO, FILE = "timm/mobilenetv2_100.ra_in1k", "model.safetensors"
 
@@ -38,7 +38,7 @@ import sys, yaml
 from safetensors.torch import save_file
 from braintumor.errors import WeightsError
 from braintumor.models.backbones import build_backbone, no_downloads
-from braintumor.settings import config_dir
+from braintumor.config import config_dir
 
 options = yaml.safe_load((config_dir() / "model" / "backbone" / "mobilenetv2.yaml").read_text())
 for line in sys.stdin:

@@ -11,9 +11,9 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from braintumor.config import config_dir
 from braintumor.errors import WeightsError
 from braintumor.models.backbones import build_backbone
-from braintumor.settings import config_dir
 
 FOLDER = config_dir() / "model" / "backbone"
 

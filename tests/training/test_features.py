@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from braintumor.data.augment import Augment, AugmentSettings
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.files import cache_dir
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
-from braintumor.training.early_stopping import Best
-from braintumor.training.features import FeatureFeed, FeatureSettings, feature_feed
+from braintumor.training.early_stopping import BestCheckpoint
+from braintumor.training.features import FeatureBatches, FeatureSettings, feature_feed
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, Recipe
 from small_fit import CLASSES, MODEL, NONE, SIDE, TRAIN, VAL, images_through, recipe
@@ -44,11 +44,11 @@ def head_only(views: int, epochs: int = 3) -> Recipe:
 def train(
     model: Classifier, plan: Recipe, augment: AugmentSettings
 ) -> tuple[FitState, list[EpochRecord]]:
-    state = FitState(model, Best(plan.train.early_stopping))
+    state = FitState(model, BestCheckpoint(plan.train.early_stopping))
     return state, list(fit(state, TRAIN, VAL, plan, Augment(augment, CLASSES)))
 
 
-def open_feed(model: Classifier, augment: AugmentSettings, **changes: Any) -> FeatureFeed:
+def open_feed(model: Classifier, augment: AugmentSettings, **changes: Any) -> FeatureBatches:
     model.set_trainable("head")
     options = {
         "settings": FeatureSettings(3), "epochs": 9, "seed": 1, "batch_size": 16,
@@ -121,7 +121,7 @@ def test_a_view_is_the_augmented_picture_of_its_own_draw() -> None:
     other_seed = open_feed(model, LIGHT, seed=2).views[0]
     assert not torch.equal(views[0], other_seed)
     with torch.no_grad():
-        expected = model.forward_frozen(TRAIN.images.float())
+        expected = model.forward_cacheable(TRAIN.images.float())
     torch.testing.assert_close(plain, expected)
 
 
@@ -192,10 +192,10 @@ def test_phases_change_between_features_and_pictures() -> None:
 def test_a_resumed_training_ends_with_the_same_weights() -> None:
     plan = head_only(2, epochs=4)
     whole, _ = train(build(), plan, LIGHT)
-    cut = FitState(build(), Best(plan.train.early_stopping))
+    cut = FitState(build(), BestCheckpoint(plan.train.early_stopping))
     epochs = fit(cut, TRAIN, VAL, plan, Augment(LIGHT, CLASSES))
     next(epochs), next(epochs)
-    rest = FitState(build(seed=5), Best(plan.train.early_stopping))
+    rest = FitState(build(seed=5), BestCheckpoint(plan.train.early_stopping))
     list(fit(rest, TRAIN, VAL, plan, Augment(LIGHT, CLASSES), resume_from=cut.state_dict()))
     for name, weights in whole.best.weights.items():
         assert torch.equal(rest.best.weights[name], weights)

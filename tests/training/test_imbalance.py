@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.models.classifier import build_model
-from braintumor.training.early_stopping import Best
+from braintumor.training.early_stopping import BestCheckpoint
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase
 from small_fit import MODEL, NONE, recipe
@@ -53,7 +53,7 @@ def test_a_rare_class_is_learnt(
     plan = recipe((Phase(6, "all", 1e-2),), imbalance=imbalance, ema_decay=ema, batch_size=32)
     plan = dataclasses.replace(plan, loss=loss)
     torch.manual_seed(0)
-    state = FitState(build_model(model, 2, SIDE_PX), Best(plan.train.early_stopping))
+    state = FitState(build_model(model, 2, SIDE_PX), BestCheckpoint(plan.train.early_stopping))
     augment = Augment(dataclasses.replace(NONE, mixup=mixup), 2)
     last = list(fit(state, images, images, plan, augment))[-1]
     assert last.val_balanced_accuracy >= 0.95

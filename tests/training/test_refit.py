@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState, Phase, check_recipe

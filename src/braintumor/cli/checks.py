@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from braintumor.config import typed
 from braintumor.errors import ConfigError
 from braintumor.models.sections import BackboneCommon, ModelSections
-from braintumor.settings import typed
 
 
 @dataclass(frozen=True)

@@ -50,15 +50,15 @@ def compare(runs: list[Path], folder: Path, split: str) -> None:
     """Print and write the comparison of a sweep, whose jobs may have read different images."""
     import yaml
 
-    from braintumor.settings import config_dir
+    from braintumor.config import config_dir
 
     values = yaml.safe_load((config_dir() / "compare.yaml").read_text(encoding="utf-8"))
     _compare(runs, folder, _how(values | {"split": split, "different_images": True}))
 
 
 def _how(settings: dict[str, Any]) -> _How:
+    from braintumor.config import typed
     from braintumor.errors import ConfigError
-    from braintumor.settings import typed
 
     names = _How.__dataclass_fields__
     how = typed(_How, {name: settings[name] for name in names}, "compare")
@@ -72,10 +72,10 @@ def _how(settings: dict[str, Any]) -> _How:
 
 def _compare(runs: list[Path], folder: Path, how: _How) -> None:
     from braintumor.cli.console import log
-    from braintumor.evaluation.compare import compare as compare_all
-    from braintumor.evaluation.comparison.shown import board_lines
-    from braintumor.evaluation.comparison.writing import write_comparison
-    from braintumor.evaluation.plots.style import elide
+    from braintumor.compare.compare import compare as compare_all
+    from braintumor.compare.lines import board_lines
+    from braintumor.compare.write import write_comparison
+    from braintumor.report.plots.style import elide
 
     comparison = compare_all(
         runs,
@@ -101,7 +101,7 @@ def _is_dull(column: pd.Series) -> bool:
 
 
 def _expand(patterns: list[str]) -> list[Path]:
-    from braintumor.evaluation.compare import is_comparable
+    from braintumor.compare.compare import is_comparable
 
     paths: list[Path] = []
     for pattern in patterns:

@@ -76,12 +76,12 @@ def _cache(what: str) -> None:
 def _probe(data: Dataset, folder: Path) -> None:
     """floors.csv and plots/floors.png: what a model has to beat on the test split."""
     from braintumor.cli.console import log
-    from braintumor.evaluation.known_floors import known_floors
-    from braintumor.evaluation.plots.floors import draw_floors
-    from braintumor.evaluation.plots.style import to_png
+    from braintumor.evaluation.baseline_cache import cached_baselines
     from braintumor.files import write_atomic
+    from braintumor.report.plots.baselines import draw_floors
+    from braintumor.report.plots.style import to_png
 
-    floors = known_floors(data.pixels, data.manifest, data.classes)
+    floors = cached_baselines(data.pixels, data.manifest, data.classes)
     write_atomic(folder / "floors.csv", floors.to_csv())
     write_atomic(folder / "plots" / "floors.png", to_png(draw_floors(floors)))
     log.info("floors on test, a model should be above them:")

@@ -11,23 +11,23 @@ import numpy as np
 
 from braintumor.cli.console import log
 from braintumor.cli.work import Work
-from braintumor.data.loader import ImageSplit
+from braintumor.config import typed
 from braintumor.data.manifest import group_numbers
-from braintumor.evaluation.decision_fit import fit_decisions
-from braintumor.evaluation.decisions import Decisions, DecisionSettings
-from braintumor.evaluation.orientation import Orientation, fit_orientation, orientation_scores
-from braintumor.evaluation.outliers import Outliers, fit_outliers, outlier_scores
+from braintumor.data.tensors import ImageSplit
 from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import mix_seed
-from braintumor.settings import typed
+from braintumor.statistics.decision_fit import fit_decisions
+from braintumor.statistics.decisions import Decisions, DecisionSettings
+from braintumor.statistics.novelty import Outliers, fit_outliers, outlier_scores
+from braintumor.statistics.orientation import Orientation, fit_orientation, orientation_scores
 
 _MOST = 1000  # training images, many times the 64 dimensions that are looked for in them
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class PostProcessing:
     """What a checkpoint carries beside its network; outliers, orientation: of its own features.
 
     orientation: None in checkpoints of older versions.
@@ -49,16 +49,16 @@ class Fitted:
         }
 
 
-def fitted_of(path: Path, card: Card) -> Fitted | None:
+def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
     """What was fitted for the checkpoint; None for one without, as of older versions."""
     arrays = load_outliers(path)
     if card.decisions is None or arrays is None:
         return None
     decisions = Decisions(**card.decisions)
-    return Fitted(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
+    return PostProcessing(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
 
 
-def settle(work: Work, run: RunFolder) -> None:
+def fit_postprocessing(work: Work, run: RunFolder) -> None:
     """Fit temperature, thresholds and sets on validation, and add them to the checkpoint.
 
     A refitted model has seen validation, so it takes what was fitted with the model that

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 from braintumor.cli.shell import Job, Settings, command
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from braintumor.data.dataset import Dataset
     from braintumor.runs.checkpoint import Card
     from braintumor.runs.folder import RunFolder
@@ -60,13 +57,14 @@ def _run_one(settings: Settings, job: Job) -> None:
             f"evaluate the model that val chose: ckpt={RunFolder(path.parent).selected}"
         )
     from braintumor.cli.console import log
-    from braintumor.cli.deciding import fitted_of
-    from braintumor.cli.evaluate import Options, evaluate, truth_of_other, truth_of_own
+    from braintumor.cli.deciding import load_postprocessing
+    from braintumor.cli.evaluate import Options, evaluate, leakage_by_groups, leakage_by_hashes
     from braintumor.cli.inputs import drawn, labels_of
     from braintumor.cli.recording import about_run, how_evaluated
     from braintumor.cli.work import keeps_summaries
+    from braintumor.config import typed
+    from braintumor.data.manifest import rows_of
     from braintumor.evaluation.predict import EvalSettings
-    from braintumor.settings import typed
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
@@ -74,9 +72,9 @@ def _run_one(settings: Settings, job: Job) -> None:
     split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
     if is_own:
-        truth = truth_of_own(data, split, refit=is_refit)
+        truth = leakage_by_groups(data, split, refit=is_refit)
     else:
-        truth = truth_of_other(data, rows, card, settings["copy_bits"])
+        truth = leakage_by_hashes(data, rows, card, settings["copy_bits"])
     model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
     # what the run itself was evaluated with, unless the user says otherwise
@@ -107,7 +105,7 @@ def _run_one(settings: Settings, job: Job) -> None:
             about=about_run(run, card) | {"data_name": data_name},
             history=run.read_history() if run.history.is_file() else None,
             pictures=drawn(run.path) if is_own else {},
-            fitted=fitted_of(path, card),
+            fitted=load_postprocessing(path, card),
             options=Options(
                 device=device,
                 dtype=choose_precision(precision, device),
@@ -172,22 +170,6 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
 def _slug(name: str) -> str:
     """A folder name of plain letters, digits and dashes."""
     return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"
-
-
-def rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
-    """The split's name and its row numbers."""
-    import numpy as np
-
-    from braintumor.errors import ConfigError, DataError
-
-    splits = manifest["split"]
-    split = wanted or ("test" if (splits == "test").any() else "all")
-    if split not in ("train", "val", "test", "all"):
-        raise ConfigError(f"split={split} is not one of train, val, test, all")
-    rows = np.arange(len(manifest)) if split == "all" else np.flatnonzero(splits == split)
-    if not len(rows):
-        raise DataError(f"the data has no images in split={split}; use split=all for all of them")
-    return split, rows
 
 
 if __name__ == "__main__":

@@ -13,27 +13,27 @@ import pandas as pd
 import torch
 
 from braintumor.cli.console import describe_scores, log
-from braintumor.cli.deciding import Fitted
-from braintumor.data.blank import RIM_SHARE, blank_centre, blank_rim
+from braintumor.cli.deciding import PostProcessing
 from braintumor.data.dataset import Dataset
-from braintumor.data.fingerprint import phashes
-from braintumor.data.loader import ImageSplit, load_split
+from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import group_numbers
+from braintumor.data.occlude import RIM_SHARE, occlude_centre, occlude_rim
 from braintumor.data.split import seen_in_training
-from braintumor.evaluation.cam import cam_heatmaps, check_explanations, check_method
+from braintumor.data.tensors import ImageSplit, load_split
+from braintumor.evaluation.baseline_cache import cached_baselines
 from braintumor.evaluation.contamination import find_contaminated
-from braintumor.evaluation.evidence import write_evidence
-from braintumor.evaluation.known_floors import known_floors
+from braintumor.evaluation.explain import cam_heatmaps, check_explanations, check_method
 from braintumor.evaluation.patients import (
     KnownPatients,
     about_patients,
     patients_elsewhere,
     patients_within,
 )
-from braintumor.evaluation.plots.examples import choose_examples
 from braintumor.evaluation.predict import EvalSettings, predict, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
+from braintumor.report.plots.pictures import choose_examples
+from braintumor.report.write import write_evaluation
 from braintumor.runs.checkpoint import Card
 
 # N images of the data set, M images evaluated
@@ -42,7 +42,7 @@ _CAM_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
+class Leakage:
     """What is known beside the predictions. contaminated: bool (M,), or None when unknown.
 
     floors: as known_floors gives them, or None where they say nothing.
@@ -53,7 +53,7 @@ class Truth:
     patients: KnownPatients
 
 
-def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
+def leakage_by_groups(data: Dataset, split: str, *, refit: bool) -> Leakage:
     """For a split of the data set that the model was trained on, by its groups.
 
     split "all": training and validation images count as seen. split "train": nothing is said,
@@ -66,18 +66,18 @@ def truth_of_own(data: Dataset, split: str, *, refit: bool) -> Truth:
     if refit:
         manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
     if split == "train":
-        return Truth(None, None, patients)
+        return Leakage(None, None, patients)
     if split == "all":
         is_seen = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
         for part in ("test", "excluded"):
             rows = np.flatnonzero(manifest["split"] == part)
             is_seen[rows] = seen_in_training(manifest, part)
-        return Truth(is_seen, None, patients)
-    floors = known_floors(data.pixels, manifest, data.classes, split)
-    return Truth(seen_in_training(manifest, split), floors, patients)
+        return Leakage(is_seen, None, patients)
+    floors = cached_baselines(data.pixels, manifest, data.classes, split)
+    return Leakage(seen_in_training(manifest, split), floors, patients)
 
 
-def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Truth:
+def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:
     """For the chosen rows of any other data set, by the hashes on the card.
 
     rows: int (M,).  radius: bits, see find_contaminated.
@@ -90,7 +90,7 @@ def truth_of_other(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> 
         card.training_phashes,
         radius,
     )
-    return Truth(contaminated, None, patients_elsewhere(data.manifest.iloc[rows], card.patients))
+    return Leakage(contaminated, None, patients_elsewhere(data.manifest.iloc[rows], card.patients))
 
 
 @dataclass(frozen=True)
@@ -117,17 +117,17 @@ def evaluate(
     folder: Path,
     *,
     split: str,
-    truth: Truth,
+    truth: Leakage,
     about: Mapping[str, Any],
     history: pd.DataFrame | None,
     pictures: Mapping[str, Path],
-    fitted: Fitted | None,
+    fitted: PostProcessing | None,
     options: Options,
 ) -> dict[str, Any]:
     """Write eval/<split>/ for the chosen rows of the data; gives the content of metrics.json.
 
     labels: int (N,) of the whole data set.  rows: int (M,), the images of this evaluation.
-    truth: of these images, from `truth_of_own` or `truth_of_other`.
+    truth: of these images, from `leakage_by_groups` or `leakage_by_hashes`.
     fitted: what the checkpoint carries; None for one of an older version.
     Raises ConfigError when the model has nothing that eval.cam could show.
     """
@@ -154,7 +154,7 @@ def evaluate(
         temperature = fitted.decisions.temperature
         predictions = dataclasses.replace(predictions, temperature=temperature)
     heatmaps, checks = _explained(model, predictions, data, rows, device, options.settings)
-    metrics = write_evidence(
+    metrics = write_evaluation(
         folder,
         predictions,
         split=split,
@@ -167,8 +167,8 @@ def evaluate(
         patients=truth.patients,
         floors=truth.floors,
         shortcuts={
-            "rim blanked": blanked(blank_rim(images, RIM_SHARE)),
-            "centre blanked": blanked(blank_centre(images, RIM_SHARE)),
+            "rim blanked": blanked(occlude_rim(images, RIM_SHARE)),
+            "centre blanked": blanked(occlude_centre(images, RIM_SHARE)),
         },
         groups=group_numbers(data.manifest["group"].iloc[rows]),
         decisions=fitted.decisions if fitted else None,

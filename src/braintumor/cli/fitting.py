@@ -12,8 +12,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from braintumor import __version__
 from braintumor.cli.console import describe_epoch, log
 from braintumor.cli.work import Work
-from braintumor.data.loader import ImageSplit
 from braintumor.data.patients import count_patients
+from braintumor.data.tensors import ImageSplit
 from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
@@ -22,7 +22,7 @@ from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.state import has_state, load_state, save_state
 from braintumor.runs.tensorboard import open_tensorboard
-from braintumor.training.early_stopping import Best
+from braintumor.training.early_stopping import BestCheckpoint
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState
 from braintumor.training.refit import refit_recipe
@@ -32,7 +32,7 @@ def train(work: Work, run: RunFolder, *, resume: bool) -> None:
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
     """
-    state = FitState(work.model, Best(work.recipe.train.early_stopping))
+    state = FitState(work.model, BestCheckpoint(work.recipe.train.early_stopping))
 
     def keep(record: EpochRecord) -> None:
         if record.is_best:
@@ -61,8 +61,8 @@ def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | N
 
 def _draw_curves(run: RunFolder) -> None:
     # imported here, or the first step would wait for matplotlib
-    from braintumor.evaluation.plots.curves import draw_curves
-    from braintumor.evaluation.plots.style import to_png
+    from braintumor.report.plots.style import to_png
+    from braintumor.report.plots.training_curves import draw_curves
 
     write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
 
@@ -77,7 +77,7 @@ def _refit(work: Work, run: RunFolder, chosen: Card) -> None:
     )  # fmt: skip
     work, folder = dataclasses.replace(work, recipe=recipe), RunFolder(run.path / "refit")
     saved = load_state(folder, work.device) if has_state(folder) else None
-    state = FitState(work.model, Best(recipe.train.early_stopping))
+    state = FitState(work.model, BestCheckpoint(recipe.train.early_stopping))
     folder.path.mkdir(exist_ok=True)
     _fit(work, folder, state, images, None, lambda _: None, saved)
     card = dataclasses.replace(chosen, settings=work.settings)

@@ -6,7 +6,7 @@ Hydra's own help page (`--hydra-help` for its flags) would take seconds: it read
 from __future__ import annotations
 
 from braintumor.cli.names import options_of
-from braintumor.settings import config_dir
+from braintumor.config import config_dir
 
 _USAGE = {
     "train": """bt-train: scan, audit, split, train, evaluate the best checkpoint once on test.

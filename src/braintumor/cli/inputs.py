@@ -11,8 +11,8 @@ import numpy as np
 
 from braintumor.cli.console import describe_data, log
 from braintumor.data.audit import audit_images, describe_pairs
+from braintumor.data.audit_report import five_lines, summarise, write_audit
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.findings import five_lines, summarise, write_audit
 from braintumor.data.manifest import class_table, size_table
 from braintumor.data.split import assign_splits
 from braintumor.errors import DataError
@@ -71,12 +71,15 @@ def write_tables(data: Dataset, folder: Path) -> None:
 
 def draw_data(data: Dataset, folder: Path) -> None:
     """The same as pictures, with samples of each class, under plots/; takes seconds."""
-    from braintumor.evaluation.plots.class_balance import draw_class_balance
-    from braintumor.evaluation.plots.copies import choose_pairs, draw_copies
-    from braintumor.evaluation.plots.image_sizes import draw_image_sizes
-    from braintumor.evaluation.plots.samples import draw_samples
-    from braintumor.evaluation.plots.style import to_png
     from braintumor.files import write_atomic
+    from braintumor.report.plots.data import (
+        choose_pairs,
+        draw_class_balance,
+        draw_copies,
+        draw_image_sizes,
+    )
+    from braintumor.report.plots.pictures import draw_samples
+    from braintumor.report.plots.style import to_png
 
     labels = labels_of(data, data.classes)
     figures = {

@@ -13,12 +13,13 @@ from braintumor.cli.console import log
 from braintumor.cli.on import Named, data_sets
 from braintumor.cli.outputs import check_output, held_output, of_now
 from braintumor.cli.shell import Job, Settings
+from braintumor.compare.compare import run_names
+from braintumor.compare.cross_dataset import empty, matrix_table, score, short_table, write_matrix
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.fingerprint import phashes
+from braintumor.data.fingerprints import phashes
+from braintumor.data.manifest import rows_of
 from braintumor.errors import BraintumorError, ConfigError, DataError
-from braintumor.evaluation.compare import run_names
 from braintumor.evaluation.contamination import find_contaminated
-from braintumor.evaluation.matrix import empty, matrix_table, score, short_table, write_matrix
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.kinds import MATRIX
@@ -113,8 +114,6 @@ def _cells_on(
 
 
 def _read(named: Named, size_px: int, fit: str, split: str | None) -> _Images:
-    from braintumor.cli.eval import rows_of
-
     options = named.options | {"fit": fit, "binary": False}
     # one class only is enough to evaluate on, which naming classes says
     data = read_dataset(options, size_px, progress=True, classes=("any",))
@@ -147,7 +146,7 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
-    from braintumor.data.loader import load_split
+    from braintumor.data.tensors import load_split
     from braintumor.evaluation.predict import predict
 
     device = choose_device(settings["device"])

@@ -6,7 +6,7 @@ in configs/model/attention: a new backbone is one YAML, and all its names appear
 
 from __future__ import annotations
 
-from braintumor.settings import config_dir
+from braintumor.config import config_dir
 
 
 def model_names() -> dict[str, tuple[str, str]]:

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from braintumor.cli.names import options_of
+from braintumor.config import config_dir, did_you_mean
 from braintumor.errors import ConfigError, DataError
-from braintumor.settings import config_dir, did_you_mean
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 

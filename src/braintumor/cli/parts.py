@@ -19,7 +19,7 @@ class Part:
     fold: int | None
 
 
-def is_repeated(settings: Settings) -> bool:
+def has_trials(settings: Settings) -> bool:
     """Whether the settings, or the run that `resume=` names, stand for several runs.
 
     A run that names its fold is one part, and an ordinary run.
@@ -30,7 +30,7 @@ def is_repeated(settings: Settings) -> bool:
     return seeds is not None or (folds is not None and fold is None)
 
 
-def parts_of(settings: Settings) -> list[Part]:
+def list_trials(settings: Settings) -> list[Part]:
     """The runs that the settings ask for: each fold of each seed.
 
     Raises ConfigError when folds or seeds are not what they should be.
@@ -56,7 +56,7 @@ def parts_of(settings: Settings) -> list[Part]:
     return parts
 
 
-def suffix_of(settings: Settings) -> str:
+def trials_suffix(settings: Settings) -> str:
     """What the name of the parent folder says of its parts: _3seeds_5fold."""
     seeds, folds = settings["seeds"], settings["folds"]
     return (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")

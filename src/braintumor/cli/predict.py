@@ -46,11 +46,11 @@ def run(settings: Settings, job: Job) -> None:
     import numpy as np
 
     from braintumor.cli.console import log
-    from braintumor.cli.deciding import fitted_of
+    from braintumor.cli.deciding import load_postprocessing
     from braintumor.cli.recording import how_evaluated
-    from braintumor.data.loader import load_split
-    from braintumor.evaluation.decisions import columns_of, decide
+    from braintumor.data.tensors import load_split
     from braintumor.evaluation.predict import predict_with_features
+    from braintumor.statistics.decisions import columns_of, decide
 
     device = choose_device(settings["device"])
     model, card = load_classifier(path, device)
@@ -66,7 +66,7 @@ def run(settings: Settings, job: Job) -> None:
         views=settings["views"] or card.settings["eval"]["views"],
     )
     more: dict[str, Any] = {}
-    if fitted := fitted_of(path, card):
+    if fitted := load_postprocessing(path, card):
         decisions = fitted.decisions
         predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
         decided = decide(predictions, decisions, **fitted.scores(features))
@@ -90,7 +90,7 @@ def run(settings: Settings, job: Job) -> None:
 
 def _called(predicted: str, is_tumor: str) -> list[str]:
     """What the tumor threshold says, where that is not what the most probable class says."""
-    from braintumor.evaluation.decisions import NO_TUMOR
+    from braintumor.statistics.decisions import NO_TUMOR
 
     return [] if (predicted != NO_TUMOR) == (is_tumor == "true") else [_CALLED[is_tumor]]
 
@@ -161,8 +161,8 @@ def _write_overlays(
 ) -> None:  # fmt: skip
     from PIL import Image
 
-    from braintumor.evaluation.cam import cam_heatmaps
-    from braintumor.evaluation.plots.overlay import overlay
+    from braintumor.evaluation.explain import cam_heatmaps
+    from braintumor.report.plots.pictures import overlay
 
     if not len(images):
         return

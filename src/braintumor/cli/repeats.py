@@ -13,23 +13,23 @@ import yaml
 
 from braintumor.cli.console import log
 from braintumor.cli.outputs import check_output, held_output
-from braintumor.cli.parts import Part, parts_of, suffix_of
+from braintumor.cli.parts import Part, list_trials, trials_suffix
 from braintumor.cli.recording import about_run, record_failure, recorded
 from braintumor.cli.resume import take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.training import train_and_evaluate
 from braintumor.cli.work import prepare
-from braintumor.data.manifest import group_numbers, read_manifest
-from braintumor.data.patients import count_patients
-from braintumor.errors import CheckpointError, ConfigError, TrainingError
-from braintumor.evaluation.patients import KnownPatients, about_training
-from braintumor.evaluation.pool import (
+from braintumor.compare.aggregate import (
     pool_folds,
     read_metrics,
     summarise,
     summary_lines,
     write_summary,
 )
+from braintumor.data.manifest import group_numbers, read_manifest
+from braintumor.data.patients import count_patients
+from braintumor.errors import CheckpointError, ConfigError, TrainingError
+from braintumor.evaluation.patients import KnownPatients, about_training
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card
@@ -48,7 +48,7 @@ def train_repeats(settings: Settings, job: Job) -> None:
     started = time.perf_counter()
     begin = _resumed if settings["resume"] else _begun
     with begin(settings, job) as (parent, settings), recorded(parent, started):
-        parts = parts_of(settings)
+        parts = list_trials(settings)
         for number, part in enumerate(parts, start=1):
             log.info("%s, part %d of %d", part.name, number, len(parts))
             _run_part(parent, part, settings, job)
@@ -64,13 +64,13 @@ def _settings_of(part: Part, settings: Settings) -> Settings:
 def _begun(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings]]:
     """The parent folder, held within the block; made once the first part's input is accepted."""
     check_output(settings, job, RUN)
-    parts, data_name = parts_of(settings), job.choices["data"]
+    parts, data_name = list_trials(settings), job.choices["data"]
     if settings["seeds"] is not None and any(o.startswith("seed=") for o in job.overrides):
         raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
     log.info("checking the input of %s, the first of %d parts", parts[0].name, len(parts))
     prepare(_settings_of(parts[0], settings), data_name)
     name = model_name(settings["model"])
-    default = Path("runs") / run_name(data_name, f"{name}{suffix_of(settings)}")
+    default = Path("runs") / run_name(data_name, f"{name}{trials_suffix(settings)}")
     with held_output(settings, job, RUN, default) as folder:
         remove_own(folder, RUN)
         parent = RunFolder(folder)
@@ -89,7 +89,7 @@ def _resumed(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings
     parent = open_run(settings["resume"])
     with hold(parent.path, RUN, "continue"):
         if parent.read_status().get("status") == "completed":
-            if all(_is_complete(parent, part) for part in parts_of(read_config(parent))):
+            if all(_is_complete(parent, part) for part in list_trials(read_config(parent))):
                 raise CheckpointError(
                     f"{parent.path} is complete, there is nothing to resume; its figures are in "
                     f"{parent.path / 'summary.md'}"
@@ -158,7 +158,7 @@ def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None
 
 def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
-    from braintumor.evaluation.evidence import write_evidence  # slow to import
+    from braintumor.report.write import write_evaluation  # slow to import
 
     runs = [_folder(parent, part) for part in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
@@ -174,7 +174,7 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
     }
     folder = parent.evaluation(name)
     with hold(folder, EVALUATION, "replace"):
-        return write_evidence(
+        return write_evaluation(
             folder, predictions, split="pooled", about=about, images=None, heatmaps={},
             history=None, contaminated=contaminated,
             groups=group_numbers(groups.loc[list(predictions.paths)]),

@@ -22,8 +22,8 @@ from braintumor.cli.help import help_text
 from braintumor.cli.names import register_models
 from braintumor.cli.suggest import explain
 from braintumor.cli.sweeps import held_sweep
+from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
-from braintumor.settings import config_dir
 
 log = logging.getLogger("braintumor")
 

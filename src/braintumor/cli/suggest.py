@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from braintumor.cli.names import model_names, options_of
-from braintumor.settings import config_dir, did_you_mean, pasteable
+from braintumor.config import config_dir, did_you_mean, pasteable
 
 # what other toolkits call it
 _SYNONYMS = {

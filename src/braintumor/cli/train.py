@@ -22,9 +22,9 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.runtime import keep_big_blocks
 
     keep_big_blocks()  # before torch allocates, so before what imports it
-    from braintumor.cli.parts import is_repeated
+    from braintumor.cli.parts import has_trials
 
-    if is_repeated(settings):
+    if has_trials(settings):
         from braintumor.cli.repeats import train_repeats as train
     else:
         from braintumor.cli.training import train_and_evaluate as train

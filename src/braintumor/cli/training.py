@@ -12,13 +12,14 @@ import yaml
 from braintumor.cli import fitting
 from braintumor.cli.checks import check_stored
 from braintumor.cli.console import log
-from braintumor.cli.deciding import fitted_of, settle
+from braintumor.cli.deciding import fit_postprocessing, load_postprocessing
 from braintumor.cli.inputs import draw_data, drawn, write_tables
 from braintumor.cli.outputs import check_output, held_output, named_folder
 from braintumor.cli.recording import about_run, recorded
 from braintumor.cli.resume import check_same_images, take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.work import Work, prepare
+from braintumor.config import typed
 from braintumor.data.manifest import write_manifest
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.files import write_atomic, write_json
@@ -28,7 +29,6 @@ from braintumor.runs.folder import RunFolder, open_run, run_name
 from braintumor.runs.kinds import EVALUATION, RUN
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment
-from braintumor.settings import typed
 
 
 def train_and_evaluate(settings: Settings, job: Job) -> None:
@@ -38,7 +38,7 @@ def train_and_evaluate(settings: Settings, job: Job) -> None:
     with begin(settings, job) as (work, run), recorded(run, started):
         write_tables(work.data, run.path)
         fitting.train(work, run, resume=bool(settings["resume"]))
-        settle(work, run)
+        fit_postprocessing(work, run)
         draw_data(work.data, run.path)
         _evaluate_best(work, run)
 
@@ -87,7 +87,7 @@ def _resumed(settings: Settings, job: Job) -> Iterator[tuple[Work, RunFolder]]:
 def _evaluate_best(work: Work, run: RunFolder) -> None:
     """The best checkpoint, read back from disk, once on the test split."""
     # imported here, or the first step would wait for matplotlib
-    from braintumor.cli.evaluate import Options, evaluate, truth_of_own
+    from braintumor.cli.evaluate import Options, evaluate, leakage_by_groups
 
     rows = work.rows("test")
     if not len(rows):
@@ -104,11 +104,11 @@ def _evaluate_best(work: Work, run: RunFolder) -> None:
             rows,
             folder,
             split="test",
-            truth=truth_of_own(work.data, "test", refit=work.recipe.train.refit),
+            truth=leakage_by_groups(work.data, "test", refit=work.recipe.train.refit),
             about=about_run(run, card),
             history=run.read_history(),
             pictures=drawn(run.path),
-            fitted=fitted_of(run.best, card),
+            fitted=load_postprocessing(run.best, card),
             options=Options(
                 device=work.device,
                 dtype=work.dtype,

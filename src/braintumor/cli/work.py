@@ -11,17 +11,17 @@ import torch
 from braintumor.cli.console import log
 from braintumor.cli.inputs import labels_of, read_data
 from braintumor.cli.shell import Settings
+from braintumor.config import typed
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
-from braintumor.data.loader import ImageSplit, epoch_order, load_split
+from braintumor.data.tensors import ImageSplit, epoch_order, load_split
 from braintumor.errors import ConfigError
-from braintumor.evaluation.cam import check_method
-from braintumor.evaluation.decisions import DecisionSettings
+from braintumor.evaluation.explain import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, mix_seed
-from braintumor.settings import typed
-from braintumor.training.batch import choose_batch_size
+from braintumor.statistics.decisions import DecisionSettings
+from braintumor.training.auto_batch_size import choose_batch_size
 from braintumor.training.features import FeatureSettings
 from braintumor.training.phases import Phase, Recipe, TrainSettings, check_recipe
 

@@ -18,8 +18,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from braintumor.data.copies import find_near_copies
-from braintumor.data.fingerprint import Prints, phashes
+from braintumor.data.duplicates import find_near_copies
+from braintumor.data.fingerprints import Fingerprints, phashes
 from braintumor.data.kept import read_table, write_table
 from braintumor.errors import MachineError
 from braintumor.files import cache_dir
@@ -55,7 +55,7 @@ class Audit:
     is_cached: bool
 
 
-def audit_images(manifest: pd.DataFrame, prints: Prints) -> Audit:
+def audit_images(manifest: pd.DataFrame, prints: Fingerprints) -> Audit:
     """Find the copies among all images, from the cache where the same images were there before.
 
     manifest: N rows with path, patient and sha256; prints: of the same rows.
@@ -115,7 +115,7 @@ def describe_pairs(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _search(prints: Prints) -> tuple[np.ndarray, pd.DataFrame]:
+def _search(prints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
     """Hashes of all images, and near copies among the first of each set of equal pixels."""
     hashes = phashes(prints.thumbnails)
     mirrored = phashes(prints.thumbnails[:, :, ::-1])
@@ -126,7 +126,7 @@ def _search(prints: Prints) -> tuple[np.ndarray, pd.DataFrame]:
     return hashes, near.assign(a=rows[near["a"]], b=rows[near["b"]])
 
 
-def _all_pairs(sha256: np.ndarray, prints: Prints, near: pd.DataFrame) -> pd.DataFrame:
+def _all_pairs(sha256: np.ndarray, prints: Fingerprints, near: pd.DataFrame) -> pd.DataFrame:
     """Near pairs extended to all images of the same pixels, and those images among themselves."""
     alike = _alike(prints.pixel_sha256)
     blocks = [

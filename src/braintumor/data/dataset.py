@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
-from braintumor.data.fingerprint import Prints, phashes
+from braintumor.data.fingerprints import Fingerprints, phashes
 from braintumor.data.images import resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all
 from braintumor.data.manifest import COLUMNS
-from braintumor.data.reading import Facts, Fit, read_images
+from braintumor.data.reading import Fit, ImageInfo, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError
-from braintumor.settings import did_you_mean, find_builder, typed
 
 # N images, S side of the square in pixels
 
@@ -62,7 +62,7 @@ class Dataset:
     classes: tuple[str, ...]
     ignored: Mapping[str, int]
     unreadable: list[tuple[str, str]]
-    prints: Prints
+    prints: Fingerprints
     reading: str
     lesion_mask: Callable[[str], np.ndarray] | None
     audit: Audit | None = None
@@ -164,7 +164,7 @@ def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
     return classes
 
 
-def _manifest(items: Sequence[Item], facts: Sequence[Facts | None]) -> pd.DataFrame:
+def _manifest(items: Sequence[Item], facts: Sequence[ImageInfo | None]) -> pd.DataFrame:
     records = [
         (item.path, item.label, item.split, item.patient, item.patient, *dataclasses.astuple(known))
         for item, known in zip(items, facts, strict=True)
@@ -176,7 +176,7 @@ def _manifest(items: Sequence[Item], facts: Sequence[Facts | None]) -> pd.DataFr
 
 
 def _lesion_mask(
-    source: Source, items: Sequence[Item], facts: Sequence[Facts | None], size_px: int, fit: Fit
+    source: Source, items: Sequence[Item], facts: Sequence[ImageInfo | None], size_px: int, fit: Fit
 ) -> Callable[[str], np.ndarray] | None:
     """As Dataset.lesion_mask: a mask goes the way of its picture, so that the two lie together."""
     if not isinstance(source, KnowsLesions):

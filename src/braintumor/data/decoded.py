@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from braintumor.data.fingerprint import THUMBNAIL_PX
+from braintumor.data.fingerprints import THUMBNAIL_PX
 from braintumor.data.kept import mark_cache
 from braintumor.data.shelf import Kind, Shelf, shelves_of, unspread, write_shelf
 from braintumor.errors import MachineError

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
@@ -83,3 +83,15 @@ def size_table(manifest: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(
         ["images", "width", "height", "mode"], ascending=[False, True, True, True]
     ).reset_index(drop=True)
+
+
+def rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
+    """The split's name and its row numbers."""
+    splits = manifest["split"]
+    split = wanted or ("test" if (splits == "test").any() else "all")
+    if split not in ("train", "val", "test", "all"):
+        raise ConfigError(f"split={split} is not one of train, val, test, all")
+    rows = np.arange(len(manifest)) if split == "all" else np.flatnonzero(splits == split)
+    if not len(rows):
+        raise DataError(f"the data has no images in split={split}; use split=all for all of them")
+    return split, rows

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from braintumor.data.decoded import PRINTS, New, Place, Squares, pixels_at
-from braintumor.data.fingerprint import Prints, fingerprint
+from braintumor.data.fingerprints import Fingerprints, fingerprint
 from braintumor.data.images import decode, resize
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError, MachineError
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class ImageInfo:
     """What the manifest says of a file's content. sha256: of its bytes."""
 
     sha256: str
@@ -58,8 +58,8 @@ class Reading:
     """
 
     pixels: np.ndarray
-    facts: list[Facts | None]
-    prints: Prints
+    facts: list[ImageInfo | None]
+    prints: Fingerprints
     unreadable: list[tuple[str, str]]
     decoded: int
     seconds: float
@@ -158,13 +158,15 @@ def _read_one(
     return _Read(sha256, square, known, time.perf_counter() - started)
 
 
-def _columns(hashes: Sequence[str | None], prints: Squares) -> tuple[list[Facts | None], Prints]:
+def _columns(
+    hashes: Sequence[str | None], prints: Squares
+) -> tuple[list[ImageInfo | None], Fingerprints]:
     """What the cache keeps of each image as columns. hashes: None where it is unreadable."""
     kept = iter(prints.facts)
-    facts = [Facts(sha256, *next(kept)[:3]) if sha256 else None for sha256 in hashes]
+    facts = [ImageInfo(sha256, *next(kept)[:3]) if sha256 else None for sha256 in hashes]
     pixel_hashes = np.array([row[3] for row in prints.facts], dtype="U64")
     oddities = tuple(tuple(row[4].split(_SEPARATOR)) if row[4] else () for row in prints.facts)
-    return facts, Prints(pixel_hashes, prints.gathered(), oddities)
+    return facts, Fingerprints(pixel_hashes, prints.gathered(), oddities)
 
 
 def _content_hash(raw: bytes | np.ndarray) -> str:

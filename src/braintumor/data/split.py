@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from braintumor.config import did_you_mean
 from braintumor.data._cut import cut
 from braintumor.data.folds import divide
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
 from braintumor.runtime import mix_seed
-from braintumor.settings import did_you_mean
 
 # M images of one split
 

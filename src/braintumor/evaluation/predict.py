@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from braintumor.data.augment import AugmentSettings, move_alike
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
-from braintumor.evaluation.cam.heatmaps import Layer, Method
-from braintumor.evaluation.readout import Readout
+from braintumor.evaluation.explain.heatmaps import Layer, Method
+from braintumor.evaluation.extract_features import FeatureExtractor
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
@@ -81,7 +81,7 @@ def predict(
     Raises CheckpointError where they are not finite.
     keep: what the backbone gives is kept on disk, or taken from there (see Readout).
     """
-    read = Readout(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
     return _averaged(read, split, classes, read(read.logits), views)
 
 
@@ -100,7 +100,7 @@ def predict_with_features(
     float32 (N, 2, C): the backbone's map of the plain picture, averaged over its upper and its
     lower half; a middle row belongs to both.
     """
-    read = Readout(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
 
     def both(summary: Tensor) -> Tensor:
         return torch.cat([read.logits(summary), read.halves(summary).flatten(1)], dim=1)
@@ -120,12 +120,12 @@ def features_of(
     keep: bool = False,
 ) -> np.ndarray:
     """The features of `predict_with_features` alone: float32 (N, 2, C)."""
-    read = Readout(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
     return read(read.halves).cpu().numpy()
 
 
 def _averaged(
-    read: Readout, split: ImageSplit, classes: tuple[str, ...], first: Tensor, views: int
+    read: FeatureExtractor, split: ImageSplit, classes: tuple[str, ...], first: Tensor, views: int
 ) -> Predictions:
     """Predictions over all views, of which `first` holds the logits of the plain picture."""
     if views < 1:

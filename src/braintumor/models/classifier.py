@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from braintumor import settings
+from braintumor import config as settings
 from braintumor.errors import ConfigError
 from braintumor.models import head as head_module
 from braintumor.models.attention import build_attention
@@ -46,13 +46,13 @@ class Classifier(nn.Module):
         self.settings = dict(model)
         for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
-        self._open_stages = len(backbone.stages)
+        self._num_trainable_stages = len(backbone.stages)
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
-        self._averages = is_average and hasattr(attention, "averaged")
-        self.pools_at_once = isinstance(attention, nn.Identity) or (
+        self._averages = is_average and hasattr(attention, "forward_pooled")
+        self.pools_before_attention = isinstance(attention, nn.Identity) or (
             self._averages and getattr(attention, "of_average", False)
         )
-        self._resting: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
+        self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
     @property
     def cam_layer(self) -> nn.Module:
@@ -69,15 +69,15 @@ class Classifier(nn.Module):
         used again.
         """
         x_B3SS = (x_BcSS.expand(-1, 3, -1, -1) - self.mean_255) / self.std_255
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._open_stages > 0):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._num_trainable_stages > 0):
             if self.training and len(x_B3SS) == 1:
                 with _running_statistics(self.backbone):
                     return self.backbone(x_B3SS)
-            return self._resting[0](x_B3SS) if self._resting else self.backbone(x_B3SS)
+            return self._fused[0](x_B3SS) if self._fused else self.backbone(x_B3SS)
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
-        """Logits float32 (B, K) of what `forward_features` or `forward_frozen` gave."""
-        attend: Any = self.attention.averaged if self._averages else self.attention
+        """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave."""
+        attend: Any = self.attention.forward_pooled if self._averages else self.attention
         if self.training and len(features_BChw) == 1:
             with _running_statistics(self.head):
                 return self.head(attend(features_BChw)).float()
@@ -86,30 +86,30 @@ class Classifier(nn.Module):
     @property
     def is_backbone_frozen(self) -> bool:
         """Whether nothing of the backbone is trained, so that its output may be kept."""
-        return self._open_stages == 0
+        return self._num_trainable_stages == 0
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def fused(self) -> Iterator[None]:
         """Within, the backbone's weights may not change, and it computes faster (folding.py).
 
         For many images without gradients; the answers are the same up to rounding. Does nothing
         while any of it is in training mode, within another, and where the model is compiled.
         """
         in_training = any(module.training for module in self.backbone.modules())
-        if in_training or self._resting or self._compiled_call_impl is not None:
+        if in_training or self._fused or self._compiled_call_impl is not None:
             yield
             return
         folded = fold_batch_norm(self.backbone)
-        self._resting = () if folded is None else (folded,)
+        self._fused = () if folded is None else (folded,)
         try:
             yield
         finally:
-            self._resting = ()
+            self._fused = ()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_resting": ()}  # a copy may change, and is not at rest
 
-    def forward_frozen(self, x_BcSS: torch.Tensor) -> torch.Tensor:
+    def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
 
         The backbone's map (B, C, h, w); where no more is asked for (no attention, or se before
@@ -117,10 +117,10 @@ class Classifier(nn.Module):
         `forward_head` takes either.
         """
         features_BChw = self.forward_features(x_BcSS)
-        return self.head[0](features_BChw) if self.pools_at_once else features_BChw
+        return self.head[0](features_BChw) if self.pools_before_attention else features_BChw
 
     def frozen_state(self) -> dict[str, torch.Tensor]:
-        """The tensors that the output of `forward_frozen` depends on."""
+        """The tensors that the output of `forward_cacheable` depends on."""
         state = {f"backbone.{name}": tensor for name, tensor in self.backbone.state_dict().items()}
         return state | {"mean_255": self.mean_255, "std_255": self.std_255}
 
@@ -141,7 +141,7 @@ class Classifier(nn.Module):
                 f"trainable={what} is not head, last_block, all or a number of stages; "
                 f"this backbone has {count}"
             )
-        self._open_stages = stages
+        self._num_trainable_stages = stages
         self.requires_grad_(True)
         self.backbone.requires_grad_(stages == count)
         for module in self._open_modules():
@@ -151,7 +151,7 @@ class Classifier(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As nn.Module.train, but frozen stages stay in evaluation mode."""
         super().train(mode)
-        if mode and self._open_stages < len(self.backbone.stages):
+        if mode and self._num_trainable_stages < len(self.backbone.stages):
             self.backbone.eval()
             for module in self._open_modules():
                 module.train()
@@ -167,7 +167,7 @@ class Classifier(nn.Module):
 
     def _open_modules(self) -> list[nn.Module]:
         stages = self.backbone.stages
-        return [m for stage in stages[len(stages) - self._open_stages :] for m in stage]
+        return [m for stage in stages[len(stages) - self._num_trainable_stages :] for m in stage]
 
 
 def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> Classifier:

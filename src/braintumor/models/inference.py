@@ -42,6 +42,6 @@ def logits_of(
     # a model without parameters is wherever its input is
     first = next(model.parameters(), None)
     device, of = images.device if first is None else first.device, forward or model
-    resting = model.at_rest() if isinstance(model, Classifier) else nullcontext()
-    with resting, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+    fused = model.fused() if isinstance(model, Classifier) else nullcontext()
+    with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])

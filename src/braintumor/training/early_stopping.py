@@ -34,7 +34,7 @@ class EarlyStoppingSettings:
 
 
 @dataclass
-class Best:
+class BestCheckpoint:
     """The best epoch so far, its weights on the CPU, and how long ago it was."""
 
     settings: EarlyStoppingSettings

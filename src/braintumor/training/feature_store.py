@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from braintumor.data.augment import Augment
 from braintumor.data.kept import make_room, read_table, write_table
-from braintumor.data.loader import HostImages, bring
+from braintumor.data.tensors import HostImages, to_device
 from braintumor.errors import MachineError
 from braintumor.files import cache_dir, write_array
 from braintumor.models.classifier import Classifier
@@ -70,7 +70,7 @@ class FeatureStore:
         device: torch.device,
         dtype: torch.dtype,
         progress: bool,
-        forward: Callable[[Classifier, Tensor], Tensor] = Classifier.forward_frozen,
+        forward: Callable[[Classifier, Tensor], Tensor] = Classifier.forward_cacheable,
     ) -> None:
         self.model, self.device, self.dtype, self.progress = model, device, dtype, progress
         self.forward = forward
@@ -80,7 +80,7 @@ class FeatureStore:
             weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             weights.update(_bytes_of(tensor))
         architecture = {k: v for k, v in model.settings["backbone"].items() if k not in _NO_MATTER}
-        pooling = model.settings["head"]["pooling"] if model.pools_at_once else None
+        pooling = model.settings["head"]["pooling"] if model.pools_before_attention else None
         self._key = [
             _VERSION, _BATCH, torch.__version__, device.type, str(dtype), architecture, pooling,
             weights.hexdigest(), forward.__qualname__,
@@ -97,7 +97,7 @@ class FeatureStore:
             return known
         self.has_computed = True
         self.model.eval()
-        with self.model.at_rest():
+        with self.model.fused():
             return self._keep(path, images, view)
 
     def _keep(self, path: Path, images: Tensor | HostImages, view: ViewOf | None) -> Tensor:
@@ -124,7 +124,7 @@ class FeatureStore:
             disable=None if self.progress else True,
         )  # fmt: skip
         for step, batch in enumerate(bar):
-            x = bring(batch, self.device)
+            x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 yield _as_rows(self.forward(self.model, x).to(self.dtype))

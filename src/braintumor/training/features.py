@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit, bring, is_too_large
+from braintumor.data.tensors import ImageSplit, is_too_large, to_device
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
@@ -45,7 +45,7 @@ class FeatureSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureFeed:
+class FeatureBatches:
     """Features of the training pictures, K views each, and of validation.
 
     views: K tensors (N, F) mapped from disk, or one (K * N, F) on the device.
@@ -78,7 +78,7 @@ class FeatureFeed:
             x = self._gathered(index_B, view_B.bincount(minlength=self.count).tolist())
         device = self.labels.device
         labels_B = self.labels[index_B.to(device, non_blocking=True)]
-        return bring(x, device), labels_B, labels_B
+        return to_device(x, device), labels_B, labels_B
 
     def _gathered(self, index_B: Tensor, counts: list[int]) -> Tensor:
         """Features (B, F): of the first counts[0] pictures the first view, and so on."""
@@ -118,7 +118,7 @@ def feature_feed(
     batch_size: int,
     dtype: torch.dtype,
     progress: bool,
-) -> FeatureFeed:
+) -> FeatureBatches:
     """Compute the features of a frozen backbone, or take them from an earlier run.
 
     epochs: of the phase; more views than epochs are never seen, so they are not made.
@@ -142,7 +142,7 @@ def feature_feed(
     placed = _placed(views, device)
     rng = np.random.default_rng(mix_seed(seed, "first view"))
     first_view = torch.from_numpy(rng.integers(0, count, len(train))).to(placed[0].device)
-    return FeatureFeed(placed, count, first_view, train.labels, seen, batch_size, dtype)
+    return FeatureBatches(placed, count, first_view, train.labels, seen, batch_size, dtype)
 
 
 def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:

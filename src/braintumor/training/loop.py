@@ -17,13 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor.data.augment import Augment
-from braintumor.data.loader import ImageSplit, epoch_order
+from braintumor.data.tensors import ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed
+from braintumor.training.batches import Batches, PictureBatches
+from braintumor.training.cuda_graphs import Forward, open_forward
 from braintumor.training.features import feature_feed, keeps_features
-from braintumor.training.feeds import Feed, PictureFeed
-from braintumor.training.forward import Forward, open_forward
 from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.phases import FitState, Recipe
 
@@ -55,7 +55,7 @@ def fit(
         state.load_state_dict(resume_from, recipe, steps, dtype)
     loss_of = _build_loss(recipe, train, state.model.num_classes)
     with _progress_bar(recipe, state, steps, progress) as bar:
-        job = _Job(state, train, val, recipe, augment, loss_of, dtype, bar)
+        job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, bar)
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)
@@ -63,7 +63,7 @@ def fit(
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _FitContext:
     """What all phases share; only `state` and the bar change."""
 
     state: FitState
@@ -76,7 +76,7 @@ class _Job:
     bar: tqdm
 
 
-def _phase(job: _Job) -> Iterator[EpochRecord]:
+def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     """The epochs that are left of the phase the state stands in."""
     state = job.state
     epochs = job.recipe.epochs_of(job.recipe.train.phases[state.phase])
@@ -84,13 +84,13 @@ def _phase(job: _Job) -> Iterator[EpochRecord]:
         return
     feed = _open_feed(job, epochs)
     # a frozen backbone stays as it is for the phase
-    with state.model.at_rest() if state.model.is_backbone_frozen else nullcontext():
+    with state.model.fused() if state.model.is_backbone_frozen else nullcontext():
         forward = _choose_forward(job, feed)
         while state.phase_epoch < epochs and not state.best.should_stop:
             yield _epoch(job, feed, forward)
 
 
-def _epoch(job: _Job, feed: Feed, forward: Forward) -> EpochRecord:
+def _epoch(job: _FitContext, feed: Batches, forward: Forward) -> EpochRecord:
     """Train on every image once and validate; the state then stands behind the epoch."""
     state = job.state
     started = time.perf_counter()
@@ -112,10 +112,12 @@ def _epoch(job: _Job, feed: Feed, forward: Forward) -> EpochRecord:
         is_best=False,
         **figures,
     )
-    return _judged(record, state, validated=job.val is not None)
+    return _mark_best(record, state, validated=job.val is not None)
 
 
-def _train_epoch(job: _Job, feed: Feed, forward: Forward, order: np.ndarray) -> tuple[float, float]:
+def _train_epoch(
+    job: _FitContext, feed: Batches, forward: Forward, order: np.ndarray
+) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
     state, settings, device = job.state, job.recipe.train, job.train.device
     trainable = [p for p in state.model.parameters() if p.requires_grad]
@@ -155,19 +157,19 @@ def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
     return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
 
 
-def _open_feed(job: _Job, epochs: int) -> Feed:
+def _open_feed(job: _FitContext, epochs: int) -> Batches:
     """What the phase that the state stands in trains on."""
     recipe, model = job.recipe, job.state.model
     size = recipe.train.batch_size
     if not keeps_features(model, job.augment, recipe.features):
-        return PictureFeed(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
+        return PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
     return feature_feed(
         model, job.train, job.val, job.augment, recipe.features, epochs=epochs, seed=recipe.seed,
         batch_size=size, dtype=job.dtype, progress=not job.bar.disable,
     )  # fmt: skip
 
 
-def _choose_forward(job: _Job, feed: Feed) -> Forward:
+def _choose_forward(job: _FitContext, feed: Batches) -> Forward:
     """The forward pass of a phase; recorded where a full batch has the same shape each time."""
     state, size = job.state, job.recipe.train.batch_size
     order = _order(job.recipe, job.train, state.epoch)
@@ -178,7 +180,7 @@ def _choose_forward(job: _Job, feed: Feed) -> Forward:
     return open_forward(feed, state.model, sample, job.dtype)
 
 
-def _judged(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
+def _mark_best(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
     """The record with `is_best` decided; the schedule and the best weights learn of it."""
     cost = state.best.cost_of(record) if validated else -record.epoch
     state.schedule.observe(cost)
@@ -205,7 +207,7 @@ def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> 
     )
 
 
-def _check_finite(losses: Tensor, job: _Job, order: np.ndarray) -> None:
+def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:
     finite = torch.isfinite(losses).cpu()
     if finite.all():
         return

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from braintumor.config import call, did_you_mean
 from braintumor.errors import ConfigError
-from braintumor.settings import call, did_you_mean
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

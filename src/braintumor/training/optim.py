@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from braintumor.config import call, did_you_mean, not_negative
 from braintumor.errors import ConfigError
-from braintumor.settings import call, did_you_mean, not_negative
 
 Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
 

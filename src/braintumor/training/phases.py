@@ -9,11 +9,11 @@ from typing import Any, Literal, cast
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from braintumor.config import not_negative
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import Precision
-from braintumor.settings import not_negative
-from braintumor.training.early_stopping import Best, EarlyStoppingSettings
+from braintumor.training.early_stopping import BestCheckpoint, EarlyStoppingSettings
 from braintumor.training.features import FeatureSettings
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule, build_optimizer
@@ -96,7 +96,7 @@ class FitState:
     """
 
     model: Classifier
-    best: Best
+    best: BestCheckpoint
     phase: int = -1  # index of the current phase; -1 before the first
     phase_epoch: int = 0  # epochs finished in it
     epoch: int = 0  # epochs finished in all
@@ -191,6 +191,6 @@ def check_recipe(recipe: Recipe, model: Classifier) -> None:
             "train.refit=true trains without validation, which scheduler=plateau follows; choose "
             "another, such as scheduler=onecycle"
         )
-    state = FitState(model, Best(recipe.train.early_stopping))
+    state = FitState(model, BestCheckpoint(recipe.train.early_stopping))
     for index in range(len(recipe.train.phases)):
         state.enter(index, recipe, steps_per_epoch=1, dtype=torch.float32)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.data.loader import ImageSplit
+from braintumor.data.tensors import ImageSplit
 from braintumor.models.inference import logits_of
 
 FIGURES = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_auroc")

@@ -13,13 +13,13 @@ from PIL import Image
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
+from braintumor.config import config_dir
 from braintumor.data.sources import build_source
 from braintumor.data.sources._phantom_anatomy import cavity_distance
 from braintumor.data.sources._phantom_canvas import Canvas
 from braintumor.data.sources.phantom import CLASSES, build
 from braintumor.errors import DataError
 from braintumor.files import natural_key
-from braintumor.settings import config_dir
 
 SMALL = {"patients": 16, "slices_per_patient": 2, "size_px": 96, "seed": 0, "test_share": 0.25}
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from braintumor.settings import call, find_builder
+from braintumor.config import call, find_builder
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 
+from braintumor.config import did_you_mean
 from braintumor.data.labels import CANONICAL, harmonise, words_of
 from braintumor.errors import DataError
-from braintumor.settings import did_you_mean
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from braintumor.config import pasteable
 from braintumor.data.sources import Item
 from braintumor.data.sources._classes import chosen_folders, depth_of, find_doubts, folders_at
 from braintumor.data.sources._folder_names import label_of, split_of
@@ -12,7 +13,6 @@ from braintumor.data.sources._readings import Choice, Question, ask, class_names
 from braintumor.data.sources._tree import Path, Tree, grow_tree
 from braintumor.errors import DataError
 from braintumor.files import natural_key
-from braintumor.settings import pasteable
 
 LAYOUTS = "Training/<class>/ and Testing/<class>/, train|val|test/<class>/, or just <class>/"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from braintumor.config import pasteable
 from braintumor.data.sources._classes import Doubt, Folders, listed
 from braintumor.data.sources._folder_names import is_known_class, label_of, split_of
 from braintumor.data.sources._tree import Path, Tree
-from braintumor.settings import pasteable
 
 Names = list[str | int] | None  # of folders; [0,1] on a command line are numbers
 

@@ -1,8 +1,8 @@
 """Modules that reweight a feature map and keep its shape: (B, C, h, w) -> (B, C, h, w).
 
-One may also have `averaged(x) -> (B, C)`, the mean over the cells of what `forward(x)` gives.
+One may also have `forward_pooled(x) -> (B, C)`, the mean over the cells of what `forward(x)` gives.
 Average pooling asks for no more, and it can cost a small part of the map: what is linear may as
-well be done after the averaging. With `of_average = True` it takes the mean of its input, (B, C),
+well be done after the averaging. With `takes_pooled = True` it takes the mean of its input, (B, C),
 in the place of the map.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from braintumor import settings
+from braintumor import config as settings
 
 
 def build_attention(

@@ -61,7 +61,7 @@ class CBAM(nn.Sequential):
     def __init__(self, channels: ChannelAttention, positions: SpatialAttention) -> None:
         super().__init__(channels, positions)
 
-    def averaged(self, x_BChw: torch.Tensor) -> torch.Tensor:
+    def forward_pooled(self, x_BChw: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, without the two gated maps: (B, C).
 
         Means are products of matrices; of the greatest channel at a cell only its place is

@@ -68,7 +68,7 @@ class SelfAttention(nn.Module):
         y_BChw = y_BNC.transpose(1, 2).unflatten(2, (height, width))
         return self.noise(x_BChw + y_BChw if self.residual else y_BChw)
 
-    def averaged(self, x_BChw: torch.Tensor) -> torch.Tensor:
+    def forward_pooled(self, x_BChw: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, for a third of its arithmetic: (B, C).
 
         Values and output are linear in the tokens. So the tokens are averaged first, each by the

@@ -16,7 +16,7 @@ from braintumor.errors import ConfigError
 class SqueezeExcitation(nn.Module):
     """x * sigmoid(W2 relu(W1 mean(x))): float (B, C, h, w) -> (B, C, h, w)."""
 
-    of_average = True
+    takes_pooled = True
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class SqueezeExcitation(nn.Module):
         gate_BC = self.gate(x_BChw.mean(dim=(2, 3)))
         return x_BChw * gate_BC[:, :, None, None]
 
-    def averaged(self, x: torch.Tensor) -> torch.Tensor:
+    def forward_pooled(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, of a map or of its mean: (B, C)."""
         mean_BC = x if x.ndim == 2 else x.mean(dim=(2, 3))
         return mean_BC * self.gate(mean_BC)

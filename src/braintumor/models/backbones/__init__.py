@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from braintumor import settings
+from braintumor import config as settings
 from braintumor.models.backbones._backbone import Backbone
 from braintumor.models.backbones._downloads import no_downloads as no_downloads
 

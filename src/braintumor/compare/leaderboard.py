@@ -1,0 +1,165 @@
+"""The table of runs, and the curves of their trainings."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from braintumor.compare.read import Run, damaged
+
+
+def history_of(run: Run, names: Sequence[str]) -> dict[str, Any]:
+    """best_epoch, val_<name> of each name at that epoch, and images_per_s in training.
+
+    images_per_s: images of all epochs over their time, which is the harmonic mean.
+    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged.
+    """
+    best_epoch = run.status.get("best_epoch")
+    path = run.path / "metrics.csv"
+    if not path.exists():
+        return {"best_epoch": best_epoch}
+    try:
+        history = pd.read_csv(path)
+        if best_epoch is None:
+            kept = history[history["is_best"].astype(bool)]
+            best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None
+        row = history[history["epoch"] == best_epoch]
+        values = {f"val_{name}": row[f"val_{name}"].iloc[-1] for name in names if len(row)}
+        if "images_per_s" in history and len(history):
+            values["images_per_s"] = 1 / (1 / history["images_per_s"].astype(float)).mean()
+    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise damaged(path, error) from error
+    return {"best_epoch": best_epoch, **values}
+
+
+By = Literal["validation", "test"]
+# what a run may differ in and still be the same configuration
+_NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume")
+WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")
+MEANS = (
+    *WITH_INTERVAL, "loss", "clean_balanced_accuracy", "clean_macro_f1", "val_macro_f1",
+    "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_loss",
+)  # fmt: skip
+_PLAIN_MEANS = ("n", "clean_n", "floor_accuracy", "images_per_s", "seconds", "parameters")
+COLUMNS = (
+    "run", "model", "data", "overrides", "seeds", "runs", "completed", "status", "split", "n",
+    *(part for name in MEANS for part in (
+        (name, f"{name}_std", f"{name}_low", f"{name}_high")
+        if name in WITH_INTERVAL else (name, f"{name}_std"))),
+    "clean_n", "floor_accuracy", "parameters", "images_per_s", "seconds", "why",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs of one set of settings. members: their positions in the list of runs."""
+
+    name: str
+    members: tuple[int, ...]
+
+
+def configurations_of(runs: Sequence[Run], overrides: Sequence[str | None]) -> list[Configuration]:
+    """The configurations in the order in which they first appear.
+
+    overrides: of each run, what not all runs share; with the model it names a configuration
+    whose runs do not fill a folder of their own. A run without config.yaml is its own.
+    """
+    members: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        members.setdefault(_key(run), []).append(number)
+    parents = [
+        {runs[number].path.resolve().parent for number in numbers} for numbers in members.values()
+    ]
+    shared = Counter(parent for found in parents for parent in found)
+    names: Counter[str] = Counter()
+    found = []
+    for numbers, above in zip(members.values(), parents, strict=True):
+        first = runs[numbers[0]]
+        if len(numbers) == 1:
+            name = first.name
+        elif len(above) == 1 and shared[next(iter(above))] == 1:
+            name = next(iter(above)).name
+        else:
+            parts = (str(first.status.get("model_name") or ""), _common(overrides, numbers))
+            name = " ".join(part for part in parts if part) or first.name
+        names[name] += 1
+        number = names[name]
+        found.append(Configuration(f"{name} ({number})" if number > 1 else name, tuple(numbers)))
+    return found
+
+
+def leaderboard(
+    table: pd.DataFrame, configurations: Sequence[Configuration], by: By
+) -> pd.DataFrame:
+    """A row a configuration, the best mean macro F1 first, on validation or on the split.
+
+    table: a row a run, in the order that `members` counts.
+    A figure is the mean over the completed runs that have it, `_std` their sample standard
+    deviation (NaN for one), `_low` and `_high` the mean ends of their intervals: the spread
+    speaks of the training, the interval of the images.
+    """
+    rows = [_row(table.iloc[list(one.members)], one) for one in configurations]
+    board = pd.DataFrame(rows, columns=list(COLUMNS))
+    key = "val_macro_f1" if by == "validation" else "macro_f1"
+    for name in ("n", "clean_n", "parameters", "runs", "completed"):
+        board[name] = pd.to_numeric(board[name]).round().astype("Int64")
+    return board.sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def repeated_seeds(runs: Sequence[Run], one: Configuration) -> list[str]:
+    """Seeds (and folds) that a configuration holds twice: copies that would fake a small spread."""
+    seen = Counter(
+        f"seed {runs[n].seed}"
+        + (f" fold {runs[n].config['fold']}" if runs[n].config.get("fold") is not None else "")
+        for n in one.members
+        if runs[n].seed is not None
+    )
+    return [name for name, count in seen.items() if count > 1]
+
+
+def _key(run: Run) -> str:
+    if not run.config:
+        return str(run.path.resolve())
+    settings = {name: value for name, value in run.config.items() if name not in _NOT_SETTINGS}
+    return json.dumps(settings, sort_keys=True, default=str)
+
+
+def _common(overrides: Sequence[str | None], numbers: Sequence[int]) -> str:
+    """Overrides that all of these runs have, but for the seed."""
+    sets = [set((overrides[number] or "").split()) for number in numbers]
+    kept = set.intersection(*sets)
+    words = (overrides[numbers[0]] or "").split()
+    return " ".join(w for w in words if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
+
+
+def _row(runs: pd.DataFrame, one: Configuration) -> dict[str, object]:
+    done = runs[runs["accuracy"].notna()]
+    states = list(dict.fromkeys(runs["status"].dropna()))
+    row: dict[str, object] = {
+        "run": one.name,
+        "model": runs["model"].iloc[0],
+        "data": runs["data"].iloc[0],
+        "overrides": _common(runs["overrides"].tolist(), range(len(runs))) or None,
+        "seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].dropna().unique())) or None,
+        "runs": len(runs),
+        "completed": len(done),
+        "status": ", ".join(states) or None,
+        "split": next(iter(done["split"].dropna()), None),
+        "why": next(iter(runs["why"].dropna()), None),
+    }
+    for name in (*MEANS, *_PLAIN_MEANS):
+        values = done[name].dropna().astype(float)
+        row[name] = values.mean() if len(values) else np.nan
+        row[f"{name}_std"] = values.std() if len(values) > 1 else np.nan
+    for name in WITH_INTERVAL:
+        ends = done[[f"{name}_low", f"{name}_high"]].astype(float)
+        # an interval of some of the runs would not be that of the mean over all
+        is_known = len(ends) > 0 and ends.notna().all(axis=None)
+        row[f"{name}_low"], row[f"{name}_high"] = ends.mean() if is_known else (np.nan, np.nan)
+    return row

@@ -1,0 +1,170 @@
+"""Sentences under a leaderboard: what ranks, and what its figures do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from braintumor.compare.images import Evaluated
+from braintumor.compare.leaderboard import By, Configuration, repeated_seeds
+from braintumor.compare.pairs import Competitor
+from braintumor.compare.read import Run
+
+TESTED = (
+    "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
+    "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
+    "interval of each difference comes from a paired bootstrap. All of them count groups "
+    "(images of one patient where the data name patients, copies of one picture) and not single "
+    "images. With several seeds the mean over "
+    "the seeds is tested: the images may change, the trained models are taken as they are. p is "
+    "corrected for all pairs by Holm's method, and a difference counts below 0.05. A tie says "
+    "that these images cannot tell two apart, not that they are equal."
+)
+
+
+def ranking(by: By, split: str) -> str:
+    """What ranks, and why that is or is not a fair thing to do."""
+    if by == "validation":
+        return (
+            "Ranked by macro F1 on validation; the figures of the evaluated split are to be read "
+            "and not to be chosen by, since ranking by them would pick the luckiest run."
+        )
+    return (
+        f"Ranked by macro F1 on {split}, as by=test asked: the first of such a ranking is partly "
+        f"the luckiest, so its figures on {split} are too good to quote; the default ranks by "
+        "validation."
+    )
+
+
+def different_images(competitors: Sequence[Competitor], split: str) -> str:
+    """A sentence when configurations were not evaluated on the same images, else nothing."""
+    asked = list(dict.fromkeys(one.asked for one in competitors))
+    if len(asked) < 2:
+        return ""
+    parts = []
+    for which in asked:
+        members = [one for one in competitors if one.asked == which]
+        sizes = dict(
+            zip(members[0].questions, (len(e.paths) for e in members[0].evaluated), strict=True)
+        )
+        parts.append(f"{_list(one.name for one in members)}: {sum(sizes.values()):,} images")
+    return (
+        f"These runs were evaluated on {len(asked)} different sets of images (or true classes), "
+        f"so their figures on {split} cannot be compared across sets ({'; '.join(parts)})."
+    )
+
+
+def about_runs(
+    runs: Sequence[Run],
+    evaluated: Sequence[Evaluated | None],
+    configurations: Sequence[Configuration],
+    validation: Sequence[frozenset[str] | None],
+) -> list[str]:
+    """What else a reader should know: no predictions, copies, other validation, other machines."""
+    return [
+        note
+        for note in (
+            _without_predictions(runs, evaluated),
+            _copies(evaluated, configurations),
+            _patients(evaluated, configurations),
+            _validated(configurations, validation),
+            _repeated(runs, configurations),
+            _machines(runs),
+        )
+        if note
+    ]
+
+
+def _without_predictions(runs: Sequence[Run], evaluated: Sequence[Evaluated | None]) -> str:
+    missing = [
+        run.name for run, one in zip(runs, evaluated, strict=True) if run.metrics and one is None
+    ]
+    if not missing:
+        return ""
+    return (
+        f"{_list(missing)}: there is no predictions.csv, so it is not known whether the images "
+        "are the same, and nothing is tested; evaluate again with bt-eval."
+    )
+
+
+def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]) -> str:
+    known = []
+    for one in configurations:
+        shares = [
+            float(e.in_training.mean())
+            for n in one.members
+            if (e := evaluated[n]) is not None and e.in_training is not None
+        ]
+        if shares and max(shares) > 0:
+            known.append((one.name, max(shares)))
+    if not known:
+        return ""
+    parts = _list(f"{name} {share:.1%}" for name, share in known)
+    return (
+        f"Some models know evaluated images from their training ({parts}): over all images they "
+        "may win by memory; read the figures and the tests without copies."
+    )
+
+
+def _patients(
+    evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]
+) -> str:
+    """Where the tests count images for want of patients."""
+    unknown: dict[str, list[str]] = {}
+    for one in configurations:
+        found = [e.patients for n in one.members if (e := evaluated[n]) is not None]
+        for words in dict.fromkeys(p.words for p in found if not p.are_known):
+            unknown.setdefault(words, []).append(one.name)
+    if not unknown:
+        return ""
+    parts = "; ".join(f"{words} ({_list(names)})" for words, names in unknown.items())
+    return (
+        f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
+        "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
+    )
+
+
+def _validated(
+    configurations: Sequence[Configuration], validation: Sequence[frozenset[str] | None]
+) -> str:
+    sets = [
+        frozenset(v for n in one.members if (v := validation[n]) is not None)
+        for one in configurations
+    ]
+    if len({found for found in sets if found}) < 2:
+        return ""
+    return (
+        "The configurations were validated on different images, so their validation figures, and "
+        "with them the ranking, are not quite alike: copies between training and validation "
+        "raise them."
+    )
+
+
+def _repeated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
+    found = [(one.name, repeated_seeds(runs, one)) for one in configurations]
+    parts = [f"{name}: {', '.join(seeds)}" for name, seeds in found if seeds]
+    if not parts:
+        return ""
+    return (
+        f"The same seed of the same settings is there twice ({_list(parts)}), which makes the "
+        "spread too small; leave one of them out."
+    )
+
+
+def _machines(runs: Sequence[Run]) -> str:
+    machines = {
+        tuple(str(run.environment.get(key)) for key in ("platform", "gpu", "cpu_threads"))
+        for run in runs
+        if run.environment
+    }
+    if len(machines) < 2:
+        return ""
+    return (
+        "The runs were trained on different machines, or with different numbers of threads, so "
+        "their seconds and images/s cannot be compared."
+    )
+
+
+def _list(names: Iterable[str], longest: int = 8) -> str:
+    names = list(names)
+    more = f" and {len(names) - longest} more" if len(names) > longest else ""
+    return ", ".join(names[:longest]) + more

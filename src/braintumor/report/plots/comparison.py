@@ -1,0 +1,162 @@
+"""Runs side by side, and checkpoints against data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from braintumor.report.plots import style
+from braintumor.report.plots.style import LIGHT, Theme
+
+_COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
+_MARKERS = ("D", "o", "s")
+_APART = 0.2  # of a line, between the dots of one configuration, so that none hides another
+
+
+def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme = LIGHT) -> Figure:
+    """A line a configuration in the order of the board: figures on validation and on test.
+
+    board: as compare.Comparison.board, of which model, run, status, split and the three figures
+    are needed; where it has accuracy_low and accuracy_high a line behind the dot is the interval,
+    where a figure has a spread (`_std`) the thicker one is one standard deviation either way.
+    A configuration without figures keeps its line, and its status stands in the place of the dots.
+    """
+    split, rows = _split(board), np.arange(len(board))
+    texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
+    texts[0 if by == "validation" else 1] += " (sorted by this)"
+    colours = (theme.muted, theme.right, theme.series[2])
+    with style.using(theme):
+        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in _names(board)]
+        figure = style.new_figure(
+            6.6 + style.width_of("\n".join(names).split("\n")), 1.7 + 0.5 * max(len(board), 2)
+        )
+        axes = figure.subplots()
+        for number, column in enumerate(_COLUMNS):
+            values = _numbers(board, column)
+            place = rows + (number - 1) * _APART
+            _draw_spread(axes, board, column, place, colours[number])
+            dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
+            axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
+        _write_values(axes, board, theme)
+        axes.annotate(
+            "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8, color=theme.muted
+        )
+        axes.set_yticks(rows, names, size=8)
+        axes.set_ylim(len(board) - 0.4, -0.6)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
+        axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
+        style.legend_below(figure)
+    return figure
+
+
+def _draw_spread(
+    axes: Axes, board: pd.DataFrame, column: str, place: np.ndarray, colour: str
+) -> None:
+    """The interval of the images as a thin line, one standard deviation of the seeds as a thick."""
+    value, spread = _numbers(board, column), _numbers(board, f"{column}_std")
+    low, high = _numbers(board, f"{column}_low"), _numbers(board, f"{column}_high")
+    for left, right, width, alpha in (
+        (low, high, 1.1, 0.75),
+        (value - spread, value + spread, 4, 0.35),
+    ):
+        known = np.isfinite(left) & np.isfinite(right)
+        axes.hlines(
+            place[known], left[known], right[known], colors=colour, linewidth=width, alpha=alpha
+        )
+
+
+def _write_values(axes: Axes, board: pd.DataFrame, theme: Theme) -> None:
+    for row, (value, status) in enumerate(
+        zip(_numbers(board, "accuracy"), board["status"].fillna("no figures"), strict=True)
+    ):
+        known = np.isfinite(value)
+        text = f"{value:.4f}" if known else style.label(status)
+        axes.annotate(
+            text, (1.01, row), xycoords=("axes fraction", "data"), va="center", size=8.5,
+            color=theme.ink if known else theme.wrong,
+        )  # fmt: skip
+
+
+def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
+    """The column as float (N,); NaN where there is none."""
+    if column not in board:
+        return np.full(len(board), np.nan)
+    return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _split(board: pd.DataFrame) -> str:
+    splits = [str(s) for s in board["split"].dropna()]
+    return style.label(splits[0]) if splits else "test"
+
+
+def _names(board: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(board["model"].fillna("").astype(str), board["run"].astype(str), strict=True))
+
+
+_LEAST = 0.25  # balanced accuracy of chance among four classes; the palest colour
+_STRONG = 0.65  # share of the colour from which the paper's own tone reads better on it
+_CELL = (1.7, 0.85)  # inches
+
+
+def draw_matrix(table: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+    """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
+
+    table: as matrix.matrix_table gives it. Small below: the figure of all images, where it
+    differs, and when it is about tumor or not only. A pair without figures stays a dash.
+    """
+    checkpoints, data = table["ckpt"].unique(), table["data"].unique()
+    rows = {name: i for i, name in enumerate(checkpoints)}
+    columns = {name: i for i, name in enumerate(data)}
+    names = [style.label(name, 36) for name in checkpoints]
+    with style.using(theme):
+        width, height = _CELL[0] * len(data), _CELL[1] * len(checkpoints)
+        figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
+        axes = figure.subplots()
+        colours = np.tile(to_rgb(theme.grid), (len(checkpoints), len(data), 1))
+        ramp = style.ramp(theme, theme.right)
+        for _, row in table.iterrows():
+            value = row["clean_balanced_accuracy"]
+            place, ink = (rows[row["ckpt"]], columns[row["data"]]), theme.ink
+            if value == value:
+                share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
+                colours[place] = ramp(share)[:3]
+                ink = theme.paper if share > _STRONG else theme.ink
+            _write_cell(axes, row, *place, ink)
+        axes.imshow(colours, interpolation="nearest", aspect="auto")
+        style.only_grid(axes, "none")
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(np.arange(len(data) + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(len(checkpoints) + 1) - 0.5, minor=True)
+        axes.grid(which="minor", color=theme.paper, linewidth=3)
+        axes.tick_params(which="minor", length=0)
+        axes.set_xticks(range(len(data)), [style.label(name, 22) for name in data])
+        axes.set_yticks(range(len(checkpoints)), names)
+        axes.set_title("Balanced accuracy on images without a copy in training")
+    return figure
+
+
+def _write_cell(axes: Axes, row: pd.Series, i: int, j: int, ink: str) -> None:
+    style_of: dict[str, Any] = {"ha": "center", "color": ink}
+    if not row["n"]:
+        axes.text(j, i, "–", va="center", size=12, alpha=0.6, **style_of)
+        return
+    value, of_all = row["clean_balanced_accuracy"], row["balanced_accuracy"]
+    text = rate(value) if row["clean_n"] else "–"
+    axes.text(j, i - 0.06, text, va="bottom", size=13, weight="bold", **style_of)
+    below = [f"n = {row['clean_n']:,}"]
+    if row["clean_n"] != row["n"]:
+        below.append(f"all {rate(of_all)}, {row['n']:,}")
+    if row["classes"] == 2:
+        below.append("tumor or not")
+    axes.text(j, i + 0.02, "\n".join(below), va="top", size=7.5, linespacing=1.25, **style_of)
+
+
+def rate(value: float) -> str:
+    """Three digits, and never 1.000 of what is not whole."""
+    return f"{min(value, 0.999) if value < 1 else value:.3f}"

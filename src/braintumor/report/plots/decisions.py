@@ -1,0 +1,155 @@
+"""Calibration, and what is answered at which confidence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from braintumor.records import Predictions
+from braintumor.report.plots import style
+from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.statistics.calibration import reliability
+from braintumor.statistics.decision_summary import KEPT
+from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
+from braintumor.statistics.selective_prediction import aurc, risk_coverage
+
+BINS = 10  # of 15, many are empty in a picture of a few hundred images
+
+
+def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
+    """Accuracy over confidence in ten bins, above the number of images in each.
+
+    With a temperature, the thin grey line is what the model said before it.
+    """
+    count, mean, accuracy = reliability(predictions.probs, predictions.labels, BINS)
+    is_filled = count > 0
+    centre = (np.arange(BINS) + 0.5) / BINS
+    with style.using(theme):
+        figure = style.new_figure(5.6, 5.8)
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+        upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
+        upper.bar(centre, accuracy, 0.9 / BINS, color=theme.right, alpha=0.28)
+        if predictions.temperature != 1:
+            _draw_before(upper, predictions, theme)
+        dots = {"color": theme.right, "marker": "o", "markersize": 6, "zorder": 3}
+        upper.plot(mean[is_filled], accuracy[is_filled], **dots)
+        upper.text(
+            0.03, 0.95, "above the line: underconfident", color=theme.muted, size=8.5, va="top"
+        )
+        upper.text(
+            0.97, 0.05, "below the line: overconfident", color=theme.muted, size=8.5, ha="right"
+        )
+        upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
+        upper.set_title("Calibration of the top probability")
+        lower.bar(centre, count, 0.9 / BINS, color=theme.muted, alpha=0.75)
+        style.only_grid(lower, "y")
+        for x, amount in zip(centre[is_filled], count[is_filled], strict=True):
+            lower.annotate(
+                f"{amount:,}", (x, amount), (0, 2), textcoords="offset points", ha="center", size=8
+            )
+        lower.set_ylim(0, count.max() * 1.25)
+        lower.set(xlabel="probability of the predicted class", ylabel="images")
+    return figure
+
+
+def _draw_before(axes: Axes, predictions: Predictions, theme: Theme) -> None:
+    raw = replace(predictions, temperature=1.0)
+    count, mean, accuracy = reliability(raw.probs, raw.labels, BINS)
+    name = f"before temperature {predictions.temperature:.2f}"
+    is_filled = count > 0
+    x, y = mean[is_filled], accuracy[is_filled]
+    axes.plot(x, y, "o-", color=theme.muted, linewidth=1, markersize=3, label=name)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.005, 0.86), borderaxespad=0)
+
+
+# N images
+
+_EDGE = 1e-4  # thresholds are drawn from here to 1 - here
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+def draw_decisions(
+    predictions: Predictions, decisions: Decisions, *, theme: Theme = LIGHT
+) -> Figure:
+    """Errors over the share of images answered; sensitivity and specificity over the threshold.
+
+    predictions: of the evaluated images; the temperature of the decisions is used. The second
+    picture is missing where no threshold was fitted.
+    """
+    calibrated = replace(predictions, temperature=decisions.temperature)
+    has_threshold = decisions.threshold is not None and NO_TUMOR in predictions.classes
+    with style.using(theme):
+        figure = style.new_figure(9.6 if has_threshold else 5.2, 4.2)
+        if has_threshold:
+            left, right = figure.subplots(1, 2)
+            _draw_thresholds(right, calibrated, float(decisions.threshold or 0), theme)
+        else:
+            left = figure.subplots()
+        _draw_abstention(left, calibrated, decisions.confidence, theme)
+    return figure
+
+
+def _draw_abstention(
+    axes: Axes, predictions: Predictions, confidence: float | None, theme: Theme
+) -> None:
+    coverage, risk = risk_coverage(predictions)
+    axes.plot(coverage, risk, color=theme.right)
+    rows = np.ceil(np.array(KEPT) * len(risk) - 1e-9).astype(int) - 1
+    axes.plot(coverage[rows], risk[rows], "o", color=theme.right, markersize=5, zorder=3)
+    for row in rows:
+        axes.annotate(
+            f"{risk[row]:.1%}", (coverage[row], risk[row]), (0, 7), textcoords="offset points",
+            ha="right", size=8.5, color=theme.ink,
+        )  # fmt: skip
+    answered = 0 if confidence is None else int((predictions.probs.max(axis=1) >= confidence).sum())
+    if answered:
+        share, wrong = coverage[answered - 1], risk[answered - 1]
+        axes.axvline(share, color=theme.muted, linewidth=1)
+        label = f"from {confidence:.3g} on: {share:.1%} answered, {wrong:.1%} wrong"
+        axes.plot(share, wrong, "D", color=theme.wrong, markersize=7, zorder=4, label=label)
+        _legend_below(axes)
+    axes.set(xlim=(-0.02, 1.03), ylim=(0, max(1.25 * float(risk.max()), 0.01)))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")
+    axes.set_title(f"Abstention (AURC {aurc(predictions):.4f})")
+
+
+def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float, theme: Theme) -> None:
+    tumor = tumor_probability(predictions.probs, predictions.classes)
+    is_tumor = predictions.labels != predictions.classes.index(NO_TUMOR)
+    ends = _EDGE, 1 - _EDGE
+    place = float(np.clip(chosen, *ends))
+    thresholds = np.unique(np.r_[ends, tumor.clip(*ends), place])
+    curves = (
+        ("sensitivity", tumor[is_tumor], True, theme.right),
+        ("specificity", tumor[~is_tumor], False, theme.wrong),
+    )
+    for name, own, is_called, colour in curves:
+        if not len(own):
+            continue
+        called = (own[None, :] >= thresholds[:, None]).mean(axis=1)
+        at = float((own >= chosen).mean())
+        value, shown = (at, called) if is_called else (1 - at, 1 - called)
+        line = "-" if is_called else "--"
+        label = f"{name}: {value:.1%} (n = {len(own):,})"
+        axes.plot(thresholds, shown, color=colour, linestyle=line, label=label)
+        axes.plot(place, value, "o", color=colour, markersize=7, zorder=3, clip_on=False)
+    axes.axvline(place, color=theme.muted, linewidth=1)
+    axes.set_xscale("logit")
+    # own texts: those of the logit scale are mathematics, which the style never draws
+    axes.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlim=ends, ylim=(-0.02, 1.03), xlabel="probability from which it is called a tumor")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title(f"Tumor call at {chosen:.4g}, chosen on validation")
+    _legend_below(axes)
+
+
+def _legend_below(axes: Axes) -> None:
+    """Under its own axes, where no curve runs through it."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2, borderaxespad=0)

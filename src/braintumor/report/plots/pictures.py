@@ -1,0 +1,171 @@
+"""Pictures with their answers and heat maps, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from braintumor.files import natural_key
+from braintumor.records import Predictions
+from braintumor.report.plots import style
+from braintumor.report.plots.style import LIGHT, Theme
+
+# S image size px
+
+_STRONGEST = 0.72  # share of colour where the heat is 1: the anatomy still shows through
+_COLOURS = np.asarray(matplotlib.colormaps["plasma"](np.linspace(0.15, 1.0, 256)))[:, :3]
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """uint8 (S, S, 3) of a grey uint8 (S, S) or coloured uint8 (S, S, 3) image."""
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+    """The slice with the heat over it: uint8 (S, S, 3).
+
+    image: uint8 (S, S) or (S, S, 3).  heatmap: float (S, S) in [0, 1].
+    Colour covers in proportion to the heat, so that what the model did not use stays plain
+    grey; the scale rises in lightness, so that it reads without colour vision too.
+    """
+    layer = heat_layer(heatmap) / 255
+    share = layer[..., 3:]
+    mixed = as_rgb(image) / 255 * (1 - share) + layer[..., :3] * share
+    return (mixed * 255).round().astype(np.uint8)
+
+
+def heat_layer(heatmap: np.ndarray) -> np.ndarray:
+    """The heat alone, to be laid over the slice by who shows it: uint8 (S, S, 4), RGBA.
+
+    heatmap: float (S, S) in [0, 1]; NaN is no heat.
+    Its cover rises with the heat to 0.72, where the anatomy still shows through; `overlay` is
+    this layer over the slice, so both look alike.
+    """
+    heat = np.clip(np.nan_to_num(heatmap.astype(np.float32)), 0, 1)
+    colour = _COLOURS[(heat * 255).astype(np.uint8)]
+    layer = np.concatenate([colour, _STRONGEST * heat[..., None]], axis=-1)
+    return (layer * 255).round().astype(np.uint8)
+
+
+# N images, S image size px, K classes
+
+
+def draw_samples(
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    per_class: int = 6,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """A row a class, with images taken evenly from first to last.
+
+    images: uint8 (N, S, S) or (N, S, S, 3).  labels: int (N,) in [0, K).
+    """
+    with style.using(theme):
+        figure, frames = style.picture_grid(len(classes), per_class, 1.3, 1.3, caption=0.34)
+        for k, name in enumerate(classes):
+            own = np.flatnonzero(labels == k)
+            taken = own[np.linspace(0, len(own) - 1, min(per_class, len(own))).round().astype(int)]
+            row = frames[k * per_class : (k + 1) * per_class]
+            for axes, index in zip(row, taken, strict=False):
+                axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
+            title = f"{style.label(name)} ({len(own):,} images)"
+            row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
+        figure.text(0.01, 0.995, "Samples of each class", weight="bold", size=11, va="top")
+    return figure
+
+
+# N images, S image size px
+
+
+def choose_examples(predictions: Predictions, count: int) -> list[int]:
+    """Indices of at most `count` images worth a look: the wrong ones first, worst first.
+
+    Half are wrong, those with most probability on the wrong class; the rest are right, class
+    by class in turn and evenly over the confidence, so that they are typical and not the best.
+    Where one kind is short the other fills up. The choice does not depend on the order of rows.
+    """
+    confidence = predictions.probs.max(axis=1)
+    order = sorted(range(len(predictions)), key=lambda i: _rank(predictions, confidence, i))
+    wrong = [i for i in order if predictions.predicted[i] != predictions.labels[i]]
+    right = [i for i in order if predictions.predicted[i] == predictions.labels[i]]
+    keep_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    by_class = [[i for i in right if predictions.labels[i] == k] for k in _classes(predictions)]
+    return wrong[:keep_wrong] + _in_turn(by_class, min(count - keep_wrong, len(right)))
+
+
+def draw_examples(
+    predictions: Predictions,
+    images: np.ndarray,
+    indices: Sequence[int],
+    heatmaps: Mapping[int, np.ndarray] | None = None,
+    *,
+    columns: int = 4,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """A grid of slices with truth, prediction and probability; wrong ones first, framed orange.
+
+    images: uint8 (N, S, S) or (N, S, S, 3).  heatmaps: index -> float (S, S) in [0, 1]; a slice
+    that has one is shown twice, plain and with the heat over it.
+    """
+    heatmaps = heatmaps or {}
+    is_right = predictions.predicted == predictions.labels
+    cells = sorted(indices, key=lambda i: bool(is_right[i]))
+    wide = 2 if heatmaps else 1
+    rows = max(1, -(-len(cells) // columns))
+    with style.using(theme):
+        figure, frames = style.picture_grid(rows, columns, 1.55 * wide, 1.55, caption=0.42)
+        for axes, index in zip(frames, cells, strict=False):
+            picture = as_rgb(images[index])
+            if index in heatmaps:
+                picture = np.hstack([picture, overlay(images[index], heatmaps[index])])
+            is_alone = wide == 2 and index not in heatmaps
+            axes.imshow(picture, interpolation="bilinear", aspect="equal" if is_alone else "auto")
+            axes.set_anchor("W")  # a slice alone fills half of its frame
+            _caption(axes, predictions, index, theme, 13 * wide)
+        wrong = sum(not is_right[i] for i in cells)
+        title = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
+        figure.text(0.01, 0.995, title, weight="bold", size=11, va="top")
+    return figure
+
+
+def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, longest: int) -> None:
+    truth = int(predictions.labels[index])
+    guess = int(predictions.predicted[index])
+    names = [style.label(name, longest) for name in predictions.classes]
+    probability = float(predictions.probs[index, guess])
+    colour = theme.right if truth == guess else theme.wrong
+    mark = "✓" if truth == guess else "✗"
+    place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
+    said = f"{mark} {names[guess]} {probability:.2f}"
+    axes.text(0, 1.1, said, color=colour, weight="bold", **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)
+
+
+def _rank(predictions: Predictions, confidence: np.ndarray, i: int) -> tuple[float, object]:
+    return -float(confidence[i]), natural_key(predictions.paths[i])
+
+
+def _classes(predictions: Predictions) -> range:
+    return range(len(predictions.classes))
+
+
+def _in_turn(queues: list[list[int]], count: int) -> list[int]:
+    """`count` items, one of each queue in turn, evenly spread over the length of each queue."""
+    shares = [0] * len(queues)
+    while sum(shares) < count:
+        for k, queue in enumerate(queues):
+            if shares[k] < len(queue) and sum(shares) < count:
+                shares[k] += 1
+    taken = [
+        [queue[int((place + 0.5) * len(queue) / share)] for place in range(share)]
+        for queue, share in zip(queues, shares, strict=True)
+    ]
+    longest = max(shares, default=0)
+    return [queue[place] for place in range(longest) for queue in taken if place < len(queue)]

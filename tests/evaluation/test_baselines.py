@@ -1,0 +1,202 @@
+"""Floors: each sees what it says and nothing else, and its figures can be worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+from braintumor.errors import DataError
+from braintumor.evaluation import _baseline_features as _floor_features
+from braintumor.evaluation import baselines as floors
+from braintumor.evaluation._baseline_features import describe, intensities, rim, thumbnails
+from braintumor.evaluation.baselines import measure_baselines
+from braintumor.report.leakage_section import above_baseline
+
+MAJORITY, NEAREST, METADATA, RIM = (
+    "majority class", "1-nearest neighbour on pixels", "metadata only", "outer rim only"
+)  # fmt: skip
+FIGURES = ["accuracy", "balanced_accuracy", "n", "clean_accuracy", "clean_balanced_accuracy"]
+
+
+def make_manifest(labels: str, splits: str, groups: str | None = None) -> pd.DataFrame:
+    """One letter an image: its class; t(rain), v(al), e (test) or x (excluded); group or "."."""
+    names = {"t": "train", "v": "val", "e": "test", "x": "excluded"}
+    table = {
+        "path": [f"{i:03d}.png" for i in range(len(labels))],
+        "label": list(labels),
+        "split": [names[letter] for letter in splits],
+        "group": [np.nan if g == "." else g for g in groups or "." * len(labels)],
+    }
+    return pd.DataFrame(table).assign(width=32, height=32, mode="L")
+
+
+def noise(count: int, side: int = 32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+
+def test_the_majority_by_hand() -> None:
+    found = measure_baselines(noise(7), make_manifest("aabbbba", "tttveee"), "ab").loc[MAJORITY]
+    # trained on a, a, b: always a; the test images are b, b and a
+    assert found[FIGURES].tolist() == pytest.approx([1 / 3, 0.5, 3, 1 / 3, 0.5])
+
+
+def test_the_nearest_neighbour_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floors, "_NEAREST_CELLS", 90 * 7)  # blocks of 7 images, the last of 4
+    smooth = noise(150, 4).repeat(8, axis=1).repeat(8, axis=2)
+    pixels, labels = smooth // 2 + noise(150, seed=1) // 2, np.arange(150) % 3
+    manifest = make_manifest("".join("abc"[k] for k in labels), "t" * 90 + "e" * 60)
+    flat = pixels.reshape(150, -1).astype(float)
+    reference = KNeighborsClassifier(1, algorithm="brute").fit(flat[:90], labels[:90])
+    expected = reference.score(flat[90:], labels[90:])
+    assert measure_baselines(pixels, manifest, "abc").loc[NEAREST, "accuracy"] == expected
+    assert 0 < expected < 1
+
+
+def test_copies_count_among_all_images_and_not_among_the_clean() -> None:
+    # test images 4, 5, 6 are copies of 0, 1, 2 and known as such; 7 looks like 0, 8 like 3
+    pixels = noise(4)[[0, 1, 2, 3, 0, 1, 2, 0, 3]]
+    manifest = make_manifest("aabbaabbb", "tttteeeee", "gh.kgh.rs")
+    manifest.loc[[2, 6], "group"] = "i"
+    found = measure_baselines(pixels, manifest, "ab").loc[NEAREST]
+    # right: 4, 5, 6 and 8; 7 is a b that looks like an a. Of class a 2 of 2, of class b 2 of 3
+    assert found[["accuracy", "balanced_accuracy", "n"]].tolist() == pytest.approx([0.8, 5 / 6, 5])
+    # clean: 7 and 8, both of class b, one of them right
+    clean = ["clean_accuracy", "clean_balanced_accuracy", "clean_n"]
+    assert found[clean].tolist() == [0.5, 0.5, 2]
+
+
+def test_without_a_clean_image_there_is_no_clean_figure() -> None:
+    found = measure_baselines(noise(4), make_manifest("abab", "ttee", "ghgh"), "ab")
+    assert found["clean_n"].tolist() == [0] * len(found)
+    assert found[["clean_accuracy", "clean_balanced_accuracy"]].isna().all(axis=None)
+    assert found["n"].tolist() == [2] * len(found)
+
+
+def test_neither_order_nor_rows_outside_train_and_test_change_a_figure() -> None:
+    pixels, labels = noise(90, 12), "abc" * 30
+    pixels[1::9] = pixels[0]  # draws between neighbours of two classes
+    manifest = make_manifest(labels, ("t" * 8 + "v") * 7 + "x" * 3 + "e" * 24)
+    one = measure_baselines(pixels, manifest, "abc")
+    order = np.random.default_rng(2).permutation(90)
+    moved = measure_baselines(pixels[order], manifest.iloc[order].reset_index(drop=True), "abc")
+    idle = manifest["split"].isin(["val", "excluded"]).to_numpy()
+    pixels[idle] = 255
+    other = measure_baselines(
+        pixels, manifest.assign(label=manifest["label"].where(~idle, "a")), "abc"
+    )
+    for again in (moved, other):
+        pd.testing.assert_frame_equal(again.drop(columns="seconds"), one.drop(columns="seconds"))
+
+
+def test_metadata_reads_sizes_and_modes_but_no_names() -> None:
+    manifest = make_manifest("ab" * 60, "t" * 80 + "e" * 40)
+    telling = manifest.assign(path=[f"{x}/{i:03d}.png" for i, x in enumerate(manifest["label"])])
+    pixels = np.zeros((120, 8, 8), np.uint8)
+    assert measure_baselines(pixels, telling, "ab").loc[METADATA, "accuracy"] == 0.5
+    is_a = manifest["label"] == "a"
+    for column, value in (("mode", "RGB"), ("width", 64), ("height", 20)):
+        told = manifest.assign(**{column: manifest[column].mask(is_a, value)})
+        assert measure_baselines(pixels, told, "ab").loc[METADATA, "accuracy"] == 1.0, column
+
+
+def test_only_the_rim_floor_sees_a_mark_that_the_statistics_miss() -> None:
+    # The same two grey squares in every picture; in class a the bright one touches the frame.
+    labels = np.arange(120) % 2
+    pixels = np.full((120, 25, 25), 90, np.uint8)
+    pixels[labels == 0, 0:2, 4:8] = 200
+    pixels[labels == 1, 11:13, 4:8] = 200
+    manifest = make_manifest("".join("ab"[k] for k in labels), "t" * 80 + "e" * 40)
+    found = measure_baselines(pixels, manifest, "ab")["accuracy"]
+    assert found[RIM] == 1.0
+    assert found["eight intensity statistics"] == 0.5
+
+
+def test_the_rim_reads_no_pixel_inside_the_frame() -> None:
+    grey = noise(3, 25).astype(np.float32)
+    changed = grey.copy()
+    changed[:, 2:-2, 2:-2] = 0  # 8 % of 25 px is 2 px
+    assert (rim(changed) == rim(grey)).all()
+    for frame in ((0, 12), (24, 12), (12, 1), (12, 23)):
+        touched = grey.copy()
+        touched[:, frame[0], frame[1]] += 50
+        assert (rim(touched) != rim(grey)).any(axis=1).all(), frame
+
+
+def test_cells_that_end_inside_a_pixel_by_hand() -> None:
+    grey = np.array([[[0, 60, 240]] * 3], np.float32)
+    # cells of 1.5 px: (0 + 30) / 1.5 = 20 and (30 + 240) / 1.5 = 180
+    assert thumbnails(2)(grey).tolist() == [[20, 180, 20, 180]]
+    assert thumbnails(8)(grey).tolist() == [[0, 60, 240] * 3]
+
+
+def test_the_eight_statistics_agree_with_numpy() -> None:
+    pictures = np.minimum(noise(5, 9), 230) * (noise(5, 9, seed=3) > 40)
+    for flat, row in zip(pictures.reshape(5, -1), intensities(pictures.astype(float)), strict=True):
+        quartiles = np.quantile(flat, [0.25, 0.5, 0.75], method="inverted_cdf")
+        shares = [(flat == 0).mean(), (flat < 16).mean()]
+        expected = [flat.mean(), flat.std(), *quartiles, flat.max(), *shares]
+        assert row == pytest.approx(expected, rel=1e-5)
+
+
+def test_colour_becomes_the_grey_that_pillow_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_floor_features, "_BLOCK", 2)
+    colour = np.random.default_rng(4).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
+    rows = np.array([4, 0, 2])
+    got = describe(colour, rows, {"grey": lambda grey: grey})[0]["grey"]
+    expected = [np.asarray(Image.fromarray(colour[row]).convert("L")) for row in rows]
+    assert np.abs(got - np.array(expected, float)).max() <= 1  # Pillow rounds in whole numbers
+
+
+def test_of_one_class_alone_every_floor_says_that_class() -> None:
+    found = measure_baselines(noise(6), make_manifest("aaaaab", "ttttee"), "ab")
+    assert (found["accuracy"] == 0.5).all()
+
+
+@pytest.mark.parametrize(("splits", "empty"), [("eeee", "train"), ("tttt", "test")])
+def test_a_split_without_images_is_named(splits: str, empty: str) -> None:
+    with pytest.raises(DataError, match=f"no image is in the split {empty}, .*split=auto"):
+        measure_baselines(noise(4), make_manifest("abab", splits), "ab")
+
+
+@pytest.fixture
+def measured() -> pd.DataFrame:
+    """The best floor is another one over the clean images."""
+    counts = {"n": 1311, "clean_n": 319}
+    figures = {"accuracy": [0.979, 0.928], "clean_accuracy": [0.80, 0.831]}
+    return pd.DataFrame(figures, index=[NEAREST, RIM]).assign(**counts)
+
+
+def test_above_the_floor_in_words(measured: pd.DataFrame) -> None:
+    text = above_baseline(0.984, measured, 0.93).replace("\N{NO-BREAK SPACE}", " ")
+    assert text == (
+        "Over all 1,311 images the model (98.4 %) is 0.5 percentage points above the best floor, "
+        "1-nearest neighbour on pixels (97.9 %); over the 319 without a copy in training it "
+        "(93.0 %) is 9.9 percentage points above the best floor, outer rim only (83.1 %)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "clean", "said"),
+    [
+        (0.970, 0.930, "is 0.9 percentage points below the best floor, 1-nearest"),
+        (0.984, 0.820, "is 1.1 percentage points below the best floor, outer rim"),
+        (0.979, 0.930, "is level with the best floor, 1-nearest"),
+    ],
+)
+def test_a_model_that_is_not_above_is_told_so(
+    measured: pd.DataFrame, accuracy: float, clean: float, said: str
+) -> None:
+    text = above_baseline(accuracy, measured, clean)
+    assert text.startswith("The model is not better than a rule that knows no anatomy: over all")
+    assert said in text
+
+
+@pytest.mark.parametrize("clean", [None, float("nan")])
+def test_an_unknown_clean_figure_is_not_spoken_of(
+    measured: pd.DataFrame, clean: float | None
+) -> None:
+    assert "copy" not in above_baseline(0.984, measured, clean)
+    assert "copy" not in above_baseline(0.984, measured.assign(clean_accuracy=np.nan), 0.9)

@@ -1,0 +1,245 @@
+"""The page: self-contained, harmless, and true to its figures."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import itertools
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from braintumor.data.patients import Patients
+from braintumor.evaluation.assess import Assessment, assess
+from braintumor.evaluation.patients import KnownPatients
+from braintumor.records import Predictions
+from braintumor.report import headline as verdict
+from braintumor.report.format import percent
+from braintumor.report.render import Chart, Example, render_report
+from braintumor.statistics.metrics import classification_report, compute_metrics
+
+HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
+ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
+_VOID = {"meta", "img", "source", "circle", "rect", "input"}
+
+
+class _Page(HTMLParser):
+    """Tags with their attributes, the text, and whether all tags are closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "script" not in self.open and "style" not in self.open:
+            self.text += data
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def _render(p: Predictions, split: str = "test", trust: Assessment | None = None, **about) -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(buffer, "PNG")
+    png = buffer.getvalue()
+    image = np.zeros((16, 16), np.uint8)
+    chart = Chart("Calibration", "How sure, how right.", png, png)
+    return render_report(
+        p,
+        compute_metrics(p),
+        trust or assess(p, None, None, None),
+        split=split,
+        about=about,
+        charts={"performance": [chart], "floors": [chart], "training": [], "data": []},
+        examples=[Example(i, image, np.zeros((16, 16, 3), np.uint8)) for i in range(6)],
+    )
+
+
+@pytest.mark.parametrize("is_hostile", [False, True])
+def test_page_loads_nothing_and_runs_its_own_script_alone(make_predictions, is_hostile):
+    p = make_predictions(classes=HOSTILE) if is_hostile else make_predictions()
+    about = {"model_name": HOSTILE[1], "data_name": HOSTILE[3], "command": HOSTILE[3]}
+    page = _Page(_render(p, **about, settings={HOSTILE[1]: HOSTILE[3]}))
+    assert not page.open
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"iframe", "object", "embed", "form", "link", "base", "audio"}
+    assert [attrs.get("type") for attrs in page.all("script")] == ["application/json", None]
+    assert all("src" not in attrs for attrs in page.all("script"))
+    for tag, attrs in page.tags:
+        assert not [key for key in attrs if key.startswith("on") or key == "style"], tag
+        for key in ("src", "srcset", "poster", "data", "action"):
+            assert (attrs.get(key) or "data:image/").startswith("data:image/"), tag
+        assert (attrs.get("href") or "#").startswith("#")
+
+
+def test_policy_allows_inlined_pictures_this_style_sheet_and_this_script(make_predictions):
+    html = _render(make_predictions())
+    page = _Page(html)
+    policy = next(a for a in page.all("meta") if a.get("http-equiv"))["content"]
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert "img-src data:" in policy
+    assert f"style-src 'sha256-{digest}'" in policy
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "innerHTML" not in script
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_names_are_shown_as_text(make_predictions):
+    html = _render(make_predictions(classes=HOSTILE))
+    assert "<img src=x" not in html
+    assert "&lt;img src=x" in html
+    assert "日本語" in html
+    assert "$\\frac$" in html
+
+
+def test_every_picture_has_a_text_and_every_link_a_target(make_predictions):
+    page = _Page(_render(make_predictions()))
+    assert all(attrs["alt"] for attrs in page.all("img"))
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert all(attrs["href"][1:] in ids for attrs in page.all("a"))
+    headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(headings))
+
+
+def test_page_says_the_figures_command_and_settings(make_predictions):
+    p = make_predictions()
+    command = ["bt-train", "data.root=my data"]
+    text = _Page(_render(p, model_name="m", command=command, settings={"seed": 17}, kept=4)).text
+    assert classification_report(p) in text
+    assert "bt-train 'data.root=my data'" in text
+    assert "seed: 17" in text
+    assert "kept: 4" in text
+    assert f"{compute_metrics(p)['macro_f1']:.4f}" in text
+    assert verdict.COPIES in text
+
+
+def test_page_of_a_class_without_images_shows_a_dash():
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    p = Predictions(("a", "b", "c"), tuple("123456"), labels, np.eye(3)[labels])
+    html = _render(p)
+    assert not re.search(r"\bnan\b", _Page(html).text.lower())
+    assert "<td>–" in html
+
+
+def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
+    labels = np.array([0, 0, 0, 0, 1, 1, 2])
+    guess = np.array([0, 0, 0, 1, 2, 1, 2])
+    p = Predictions(("a", "b", "c"), tuple("1234567"), labels, np.eye(3)[guess])
+    metrics = compute_metrics(p)
+    assert verdict.headline(p, metrics, "test", "nickparvar") == (
+        "5 of 7 images in the test split of nickparvar are classified correctly: "
+        "accuracy 71.4\u00a0%."
+    )
+    (weakest,) = verdict.findings(p, metrics)
+    assert weakest == (
+        "Weakest class: b. 1 of its 2 images are missed (recall 50.0\u00a0%), most often taken "
+        "for c (1)."
+    )
+
+
+def test_verdict_tells_of_absent_and_silent_classes():
+    labels = np.array([0, 0, 1])
+    p = Predictions(("a", "b", "c"), tuple("123"), labels, np.eye(3)[[0, 0, 0]])
+    _, absent, silent = verdict.findings(p, {})
+    assert "no image of c" in absent
+    assert "never answers b" in silent
+
+
+def test_verdict_cautions_by_split_and_by_what_is_known_of_copies():
+    assert verdict.cautions("test", 8, None) == [verdict.COPIES]
+    assert verdict.cautions("test", 8, 0) == []
+    assert "knows 2 of these 8 images (25.0\u00a0%)" in verdict.cautions("test", 8, 2)[0]
+    assert "trained on" in verdict.cautions("train", 8, None)[0]
+    assert "chosen on these" in verdict.cautions("val", 8, 0)[0]
+
+
+def test_page_shows_three_figures_side_by_side(make_predictions, floors):
+    """All images, those without a copy with their counts, and the best floor, by hand."""
+    p = make_predictions(n=120, skill=3.0)
+    contaminated = np.arange(120) % 4 != 0
+    is_right = p.labels == p.predicted
+    page = _Page(_render(p, trust=assess(p, contaminated, floors, None)))
+    start = page.text.index("All images")
+    three = page.text[start : page.text.index("Copies in training", start)]
+    assert f"{is_right.mean():.1%}".replace("%", "\u00a0%") in three
+    assert f"{is_right[~contaminated].mean():.1%}".replace("%", "\u00a0%") in three
+    counts = [int((p.labels[~contaminated] == k).sum()) for k in range(4)]
+    listed = ", ".join(f"{c} {n}" for c, n in zip(p.classes, counts, strict=True))
+    assert f"n = 30 ({listed})" in three
+    assert "89.9\u00a0%" in three
+    assert "eight intensity statistics, all images; without copies 69.7\u00a0%" in three
+    assert "90 of 120 images are known to the model from its training (75.0\u00a0%)" in page.text
+    assert "Fewer than 20 images" in three
+
+
+def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, floors):
+    p = make_predictions(n=120)
+    clean = np.zeros(120, bool)
+    page = _Page(_render(p, trust=assess(p, clean, floors, None, patients=ALL_KNOWN)))
+    assert "None of the 120 images" in page.text
+    assert "None is of a patient with other images in training." in page.text
+    for column in ("Without a copy", "without copies", "Without copies<"):
+        assert column not in page.text  # no second column of the same figures
+    assert not [attrs for _, attrs in page.tags if attrs.get("class") == "caution"]
+
+
+def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_predictions):
+    p = make_predictions(n=40)
+    page = _Page(_render(p, trust=assess(p, np.zeros(40, bool), None, None)))
+    assert "The split has fewer than 20 images of glioma" in page.text
+    assert "split=grouped" not in page.text
+
+
+def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
+    p = make_predictions(n=120)
+    blanked = {"rim blanked": p, "centre blanked": make_predictions(n=120, skill=0.0)}
+    html = _render(p, trust=assess(p, np.arange(120) < 60, floors, blanked))
+    page = _Page(html)
+    assert not page.open
+    section = page.text[page.text.index("Shortcuts and floors", 600) :]
+    assert section.index("eight intensity statistics") < section.index("majority class")
+    assert "0.6970" in section
+    whole = f"{(p.labels == p.predicted).mean():.4f}"
+    assert section.count(whole) >= 2  # whole picture, and rim blanked
+    assert "centre blanked" in section
+    assert "Accuracy without copies" in section
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert {"copies", "floors"} <= set(ids)
+
+
+def test_page_without_knowledge_of_copies_shows_dashes(make_predictions):
+    page = _Page(_render(make_predictions()))
+    start = page.text.index("Without copies in training")
+    assert "–" in page.text[start : start + 40]
+    assert "not known" in page.text[start : start + 90]
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99")])
+def test_percent_never_rounds_up_to_perfection(share, text):
+    assert percent(share) == f"{text}\u00a0%"

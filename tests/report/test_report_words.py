@@ -1,0 +1,257 @@
+"""Intervals, decisions, checks, model card and checklists in the words of the page."""
+
+from __future__ import annotations
+
+import numpy as np
+import yaml
+
+from braintumor.data.patients import Patients
+from braintumor.evaluation.assess import assess
+from braintumor.evaluation.patients import KnownPatients, patients_unknown
+from braintumor.report import headline as verdict
+from braintumor.report import tables
+from braintumor.report.calibration_section import calibration_of_page
+from braintumor.report.checklist import checklists, checks_of_page
+from braintumor.report.decision_section import decisions_of_page
+from braintumor.report.model_card import model_card_section
+from braintumor.report.render import render_report
+from braintumor.report.template import FOLDER
+from braintumor.statistics.metrics import compute_metrics
+
+SPACE = "\N{NO-BREAK SPACE}"
+CALL = {
+    "threshold": 0.214, "target": 0.98, "sensitivity": 0.985, "sensitivity_ci": [0.97, 0.993],
+    "specificity": 0.9, "specificity_ci": None, "n_tumor": 1906, "n_no_tumor": 405,
+    "prevalence": 0.1, "prevalence_is_stated": True, "ppv": 0.5225, "npv": float("nan"),
+}  # fmt: skip
+SUMMARY = {
+    "fitted_on": {"n": 1141, "groups": 802, "temperature": 0.8},
+    "tumor_call": CALL,
+    "sets": {
+        "target": 0.95, "coverage": 0.951, "coverage_ci": [0.94, 0.96], "n": 1311,
+        "mean_size": 1.04, "singletons": 0.9, "empty": 0.01,
+        "per_class": {"<b>": {"coverage": 0.9, "n": 7}},
+    },
+    "abstention": {
+        "aurc": 0.005, "kept": [{"share": 0.9, "n": 1180, "accuracy": 0.98}],
+        "fitted": {"confidence": 0.83, "target": 0.02, "share": 0.93, "risk": 0.0148, "n": 1219},
+    },
+    "foreign": {"target": 0.02, "share": 0.03, "n": 1311},
+    "turned": {"target": 0.02, "share": 0.05, "n": 1311},
+}  # fmt: skip
+
+
+ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
+
+
+def _decisions(summary, split="test", known=0, clean=100, is_refit=False, patients=ALL_KNOWN):
+    return decisions_of_page(summary, split, known, clean, patients=patients, is_refit=is_refit)
+
+
+def _page(p, **more):
+    metrics = more.pop("metrics", None) or compute_metrics(p)
+    return render_report(
+        p, metrics, assess(p, None, None, None), split="test", charts={}, examples=[],
+        **({"about": {}} | more),
+    )  # fmt: skip
+
+
+def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
+    p = make_predictions()
+    metrics = compute_metrics(p) | {"accuracy": 0.953, "accuracy_ci": [0.9401, 0.9632]}
+    metrics["per_class"]["glioma"]["recall_ci"] = (0.81234, 0.9)
+    html = _page(p, metrics=metrics)
+    assert f"95.3{SPACE}% (95{SPACE}% CI 94.0 to 96.3{SPACE}%)" in html
+    assert "0.9401–0.9632" in html
+    assert "0.8123–0.9000" in html
+    assert tables.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
+    assert tables.interval({"auroc_ci": None}, "auroc") == ""
+    assert "interval" not in verdict.with_interval({"accuracy": 0.5}, "accuracy")
+
+
+def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):
+    html = _page(make_predictions(), decisions=SUMMARY)
+    assert "(1,141 images, 802 groups)" in html
+    for text in (
+        f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
+        "Coverage of &lt;b&gt;", "the 1,180 most confident images", "at least 0.83;",
+        "wrong ones of the 1,219 answers",  f"about 2.0{SPACE}% at most",
+    ):  # fmt: skip
+        assert text in html, text
+
+
+def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
+    rows = _decisions({"tumor_call": CALL})["parts"][0]["rows"]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["NPV"]["value"] == "–"
+    assert by_name["Specificity"]["interval"] == ""
+    assert _decisions(None) is None
+    none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
+    assert _decisions(SUMMARY | none)["parts"][0]["title"] == "Abstention"
+    assert len(_decisions(SUMMARY | none)["parts"]) == 1
+
+
+def test_calibration_shows_both_sides_and_the_temperature():
+    summary = {
+        "temperature": 1.5,
+        "before": {"ece": 0.04, "brier": 0.1, "loss": 0.3},
+        "after": {"ece": 0.01, "brier": 0.09, "loss": float("nan")},
+    }
+    words = calibration_of_page(summary)
+    assert "1.500" in words["said"]
+    assert "overconfident" in words["said"]
+    assert [(r["before"], r["after"]) for r in words["rows"]] == [
+        ("0.0400", "0.0100"), ("0.1000", "0.0900"), ("0.3000", "–"),
+    ]  # fmt: skip
+    assert calibration_of_page(None) is None
+
+
+def test_what_weakens_the_targets_is_said():
+    summary = {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}
+
+    def said(**how):
+        return " ".join(_decisions(summary, **how)["fitted"])
+
+    assert "10 images, 7 groups" in said() and "kept epoch was chosen too" in said()
+    assert "a part in the training" in said(split="val")
+    assert "12 of the images" in said(known=12) and "of the other 100." in said(known=12)
+    assert "better than those of new images" in said(known=12, clean=None)
+    assert "was not examined" in said(known=None)
+    assert "trained again after that" in said(is_refit=True)
+    for words in ("a part in the training", "copies", "not examined", "trained again"):
+        assert words not in said()
+
+
+def test_sets_speak_of_new_patients_only_where_validation_knew_patients():
+    summary = SUMMARY | {"sets": SUMMARY["sets"] | {"coverage_groups": 0.9, "groups": 40}}
+
+    def said(patients):
+        page = _decisions(summary, patients=patients)
+        sets = next(part for part in page["parts"] if part["title"].startswith("Conformal"))
+        return " ".join([*page["fitted"], sets["said"], sets["rows"][0]["hint"]])
+
+    known, unknown = said(ALL_KNOWN), said(patients_unknown(120))
+    assert "an image of a new patient (or set of copies)" in known
+    assert "every patient or set of copies counted once" in known
+    assert "In training and validation" not in known
+    assert "For a new image (or set of copies)" in unknown
+    assert "every image or set of copies counted once" in unknown
+    assert "In training and validation patients are not known: each image" in unknown
+
+
+def test_page_of_a_refitted_model_says_so(make_predictions):
+    for is_refit in (True, False):
+        about = {"settings": {"train": {"refit": is_refit}}}
+        html = _page(make_predictions(), decisions=SUMMARY, about=about)
+        assert ("trained again after that" in html) == is_refit
+
+
+def test_a_target_that_the_interval_excludes_is_called_missed():
+    missed = CALL | {"sensitivity": 0.95, "sensitivity_ci": [0.93, 0.965]}
+    fitted = {"confidence": 0.8, "target": 0.02, "share": 0.9, "risk": 0.04, "n": 900}
+    risky = {"kept": [], "fitted": fitted | {"risk_ci": [0.03, 0.05]}}
+    kept = {"kept": [], "fitted": fitted | {"risk_ci": [0.01, 0.05]}}
+
+    def hints(summary):
+        parts = _decisions(summary)["parts"]
+        return {row["name"]: row["hint"] for part in parts for row in part["rows"]}
+
+    assert "missed" in hints({"tumor_call": missed})["Sensitivity"]
+    assert "missed" not in hints({"tumor_call": CALL})["Sensitivity"]
+    assert "missed" in hints({"abstention": risky})["Wrong answers"]
+    assert "missed" not in hints({"abstention": kept})["Wrong answers"]
+
+
+def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
+    kept = [{"share": 0.9, "n": 90, "accuracy": 0.8}]
+    unfit = {"kept": kept, "fitted": {"confidence": None, "target": 0.02}}
+    part = _decisions({"abstention": unfit})["parts"][0]
+    assert "Every image is answered" in part["said"]
+    assert [row["name"] for row in part["rows"]] == ["90 % answered", "AURC"]
+    older = _decisions({"abstention": {"kept": kept, "fitted": None}})["parts"][0]
+    assert "left to a person" not in older["said"] and "threshold" not in older["said"]
+
+
+def test_checks_of_heat_maps_are_rows():
+    (row,) = checks_of_page(
+        {"outside_head": {"value": 0.14, "meaning": "Less is better.", "n": 32}}
+    )
+    assert row["name"] == "Heat outside the head"
+    assert row["value"] == "0.1400"
+    assert row["hint"] == "Less is better; mean of 32 images."
+
+
+def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predictions):
+    """CLAIM 2024 has 44 items, TRIPOD+AI 27 with 52 parts; each is answered or listed as open."""
+    p = make_predictions()
+    facts = model_card_section(
+        p, compute_metrics(p), assess(p, None, None, None), {}, split="test", decisions=None,
+        has_explanations=False,
+    )  # fmt: skip
+    claim, tripod = checklists(facts)
+    numbers = [row["item"] for row in (*claim["answered"], *claim["open"])]
+    assert sorted(numbers, key=int) == [str(i) for i in range(1, 45)]
+    numbers = [row["item"] for row in (*tripod["answered"], *tripod["open"])]
+    assert len(numbers) == len(set(numbers)) == 52
+    assert {int(n.rstrip("abcdefg")) for n in numbers} == set(range(1, 28))
+    stored = yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8"))
+    rows = [row for guideline in stored for row in guideline["items"]]
+    assert all(set(row) <= {"item", "ask", "fact"} for row in rows), "a comma without quotes"
+    for guideline in (claim, tripod):
+        assert guideline["open"]
+        assert all(row["answer"] for row in guideline["answered"])
+    assert not [row for g in checklists({}) for row in g["answered"]]
+
+
+def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predictions):
+    p = make_predictions()
+
+    def counts(images, patients=ALL_KNOWN):
+        trust = assess(p, None, None, None, patients=patients)
+        return model_card_section(
+            p, compute_metrics(p), trust, {"images": images}, split="test",
+            decisions=None, has_explanations=False,
+        )["counts"]  # fmt: skip
+
+    divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
+    said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
+    named = " In training and validation all images name their patient (30 patients)."
+    assert counts(divided).endswith(f" The data set of its training: {said}.{named}")
+    assert counts({"train": 8, "test": 2}).endswith(f"of its training: train 8, test 2.{named}")
+    unnamed = counts(divided, patients_unknown(120))
+    assert unnamed.endswith(
+        "excluded 1,840, copies of images held out. In training and validation patients are not "
+        "known."
+    )
+    assert "data set" not in counts({})
+
+
+def test_every_fact_that_a_checklist_names_can_be_known(make_predictions, floors):
+    """A misspelt name would leave its item open for ever."""
+    p = make_predictions()
+    settings = {
+        "model": {"backbone": {"name": "timm", "weights": "imagenet"}, "attention": {"name": "se"}},
+        "data": {"image_size": 160, "fit": "pad", "skip_unreadable": False},
+        "train": {"imbalance": "oversample", "early_stopping": {"metric": "val_macro_f1"}},
+        "eval": {"views": 2}, "split": "grouped", "optimizer": {"name": "adamw"},
+    }  # fmt: skip
+    about = {
+        "model_name": "m", "data_name": "d", "best epoch": 3, "parameters": 10,
+        "settings": settings, "environment": {"versions": {"torch": "2"}},
+    }  # fmt: skip
+    metrics = compute_metrics(p) | {"accuracy_ci": [0.1, 0.2]}
+    facts = model_card_section(
+        p, metrics, assess(p, np.zeros(120, bool), floors, {"rim blanked": p}), about,
+        split="test", decisions=SUMMARY, has_explanations=True,
+    )  # fmt: skip
+    import yaml
+
+    from braintumor.report import checklist
+
+    named = {
+        row["fact"] for g in yaml.safe_load(checklist._ITEMS.read_text()) for row in g["items"]
+        if "fact" in row
+    }  # fmt: skip
+    assert named <= set(facts)
+    assert "views=" not in facts["views"]
+    assert "2 views" in facts["views"]
