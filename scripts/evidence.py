@@ -68,9 +68,6 @@ def _read(path: Path, *, fit: bool) -> Found:
     import yaml
 
     from braintumor.cli.deciding import fit_postprocessing, load_postprocessing
-    from braintumor.cli.names import register_models
-    from braintumor.cli.resume import check_same_images
-    from braintumor.cli.work import prepare
     from braintumor.config import config_dir
     from braintumor.data.manifest import group_numbers
     from braintumor.data.tensors import load_split
@@ -78,17 +75,18 @@ def _read(path: Path, *, fit: bool) -> Found:
     from braintumor.runs.checkpoint import load_classifier, read_card
     from braintumor.runs.folder import RunFolder, read_config
     from braintumor.statistics.decisions import decide
+    from braintumor.workflows.resume import check_same_images
+    from braintumor.workflows.setup import setup
 
     sys.path.insert(0, str(ROOT / "tests"))
     from foreign import FOREIGN, make_foreign, upside_down
 
-    register_models()
     run = RunFolder(path)
     settings = read_config(run)
     for section, folder in (("decision", "decision"), ("eval", "evaluation")):
         defaults = yaml.safe_load((config_dir() / folder / "default.yaml").read_text())
         settings[section] = defaults | settings.get(section, {})
-    work = prepare(settings, "data")
+    work = setup(settings, "data")
     check_same_images(run, work.data.manifest)
     if fit or "confidence" not in (read_card(run.best).decisions or {}):
         fit_postprocessing(work, run)

@@ -66,30 +66,25 @@ def _measure(count: int) -> dict[str, Any]:
     from braintumor.runtime import keep_big_blocks
 
     keep_big_blocks()
-    import hydra
     import numpy as np
     import torch
-    from omegaconf import OmegaConf
 
-    from braintumor.cli.names import register_models
-    from braintumor.cli.work import prepare
-    from braintumor.config import config_dir
     from braintumor.data.tensors import load_split
     from braintumor.training.early_stopping import BestCheckpoint
     from braintumor.training.loop import fit
     from braintumor.training.phases import FitState
+    from braintumor.workflows.compose import compose
+    from braintumor.workflows.setup import setup
 
-    register_models()
     overrides = [
         "data=phantom", f"data.patients={count // _SLICES}", f"data.slices_per_patient={_SLICES}",
         f"data.size_px={_DRAWN_PX}", "data.image_size=224", "model=mobilenetv2_035",
         "model.backbone.weights=none", f"train.max_epochs={_EPOCHS}", "train.imbalance=none",
         "train.early_stopping.patience=null", "device=cpu",
     ]  # fmt: skip
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        settings = OmegaConf.to_container(hydra.compose("train", overrides), resolve=True)
+    request = compose("train", overrides, {})
     started = time.perf_counter()
-    work = prepare(settings, "phantom")  # type: ignore[arg-type]
+    work = setup(request.settings, "phantom")
     ready_s = time.perf_counter() - started
     rows = np.random.default_rng(0).permutation(work.rows("train"))[:_IMAGES]
     paths = tuple(work.data.manifest["path"])

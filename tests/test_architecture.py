@@ -122,6 +122,36 @@ def test_a_circle_is_found() -> None:
     assert set(found) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_function_has_more_than_seven_parameters(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            args = node.args
+            names = [a.arg for a in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+            names = [name for name in names if name not in ("self", "cls")]
+            assert len(names) <= 7, f"{name_of(path)}:{node.lineno} {node.name}: {names}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_an_import_inside_a_function_has_its_reason_beside_it(path: Path) -> None:
+    """In a comment on the line, or above the first of several."""
+    lines = path.read_text().splitlines()
+    functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
+    inside = {
+        node.lineno: node.end_lineno or node.lineno
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    ends = set(inside.values())
+    for first, last in inside.items():
+        begin = first
+        while begin - 1 in ends or not lines[begin - 2].strip():  # others right above it
+            begin = next((a for a, b in inside.items() if b == begin - 1), begin - 1)
+        said = [lines[begin - 2], *lines[begin - 1 : last]]
+        assert any("# " in line for line in said), f"{name_of(path)}:{first}: why not on top?"
+
+
 def test_rooms_right_of_the_predictions_never_reach_torch() -> None:
     """Followed through our own modules, at import time."""
     files = [p for name in TORCH_FREE for p in _files(SOURCE / name)]

@@ -76,8 +76,8 @@ def measure(job: Job) -> dict[str, Any]:
 
 
 def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
-    clocks.watch("braintumor.cli.training", "prepare")
-    clocks.watch("braintumor.cli.training", "fitting.train")
+    clocks.watch("braintumor.workflows.one_run", "setup")
+    clocks.watch("braintumor.workflows.one_run", "fit_and_save")
     run = Path(job.place) / "run"
     _command("train", [*training_options(job), f"run_dir={quoted(run)}"])
     images = sum(row["split"] == "train" for row in _rows(run / "manifest.csv"))
@@ -93,10 +93,10 @@ def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
                 "val_accuracy": float(row["val_accuracy"]),
             }
         )
-    prepare, train = clocks.first("prepare"), clocks.first("fitting.train")
+    prepare, train = clocks.first("setup"), clocks.first("fit_and_save")
     return {
         "seconds": prepare + train,
-        "before_s": clocks.spans["fitting.train"][0][0] - job.born,
+        "before_s": clocks.spans["fit_and_save"][0][0] - job.born,
         "stages": {"prepare": prepare, "train": train},
         "images": images,
         "epochs": epochs,
@@ -105,7 +105,7 @@ def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
 
 def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
     """From files to predictions; the report comes after, and is in the seconds of the process."""
-    clocks.watch("braintumor.cli.inputs", "read_data")
+    clocks.watch("braintumor.workflows.data", "read_data")
     clocks.watch("braintumor.cli.evaluate", "load_split")
     clocks.watch("braintumor.cli.evaluate", "predict_with_features")
     out = Path(job.place) / "eval"

@@ -43,11 +43,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def pasteable(key: str, value: str | Sequence[str]) -> str:
     """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed."""
     if isinstance(value, str):
-        return f"{key}={_for_shell(_for_hydra(value))}"
-    return _for_shell(f"{key}=[{','.join(map(_for_hydra, value))}]")
+        return f"{key}={_for_shell(hydra_text(value))}"
+    return _for_shell(f"{key}=[{','.join(map(hydra_text, value))}]")
 
 
-def _for_hydra(text: str) -> str:
+def hydra_text(text: str) -> str:
     """A text that Hydra reads as this text, and not as a number, a list or a sum of choices."""
     plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", text, re.ASCII)
     if plain and text.lower() not in ("true", "false", "null", "nan", "inf"):

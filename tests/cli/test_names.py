@@ -10,14 +10,14 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from braintumor.cli.checks import KEYS, check_settings, check_stored
-from braintumor.cli.names import model_names, options_of, register_models
 from braintumor.config import config_dir, typed
 from braintumor.data.augment import AugmentSettings
 from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
 from braintumor.training.phases import TrainSettings
+from braintumor.workflows.arguments import ARGUMENTS, check_settings, check_stored
+from braintumor.workflows.model_names import model_names, options_of, register_models
 
 BACKBONES = [
     "cnn", "vgg16", "vgg19", "mobilenet", "mobilenetv2", "xception", "inceptionv3", "resnet50",
@@ -78,9 +78,9 @@ def test_every_option_of_a_group_composes(group: str) -> None:
         assert compose("train", f"{group}={option}")[group]
 
 
-@pytest.mark.parametrize("command", KEYS)
+@pytest.mark.parametrize("command", ARGUMENTS)
 def test_the_keys_of_a_command_are_those_of_its_yaml(command: str) -> None:
-    fields = dataclasses.fields(KEYS[command])
+    fields = dataclasses.fields(ARGUMENTS[command])
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     settings = compose(command)
     assert set(settings) == needed

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.checks import hydra_keys
+import yaml
+
 from braintumor.errors import ConfigError
+from braintumor.workflows.arguments import hydra_keys
 
 
 def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path) -> None:
@@ -65,8 +67,6 @@ def _config_flags(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def _read_yaml(file: Path) -> Any:
-    import yaml
-
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

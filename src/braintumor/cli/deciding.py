@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.cli.console import log
-from braintumor.cli.work import Work
 from braintumor.config import typed
 from braintumor.data.manifest import group_numbers
 from braintumor.data.tensors import ImageSplit
@@ -22,6 +20,8 @@ from braintumor.statistics.decision_fit import fit_decisions
 from braintumor.statistics.decisions import Decisions, DecisionSettings
 from braintumor.statistics.novelty import Outliers, fit_outliers, outlier_scores
 from braintumor.statistics.orientation import Orientation, fit_orientation, orientation_scores
+from braintumor.workflows.console import log
+from braintumor.workflows.setup import Experiment as Work
 
 _MOST = 1000  # training images, many times the 64 dimensions that are looked for in them
 

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from braintumor.cli.console import describe_scores, log
 from braintumor.cli.deciding import PostProcessing
 from braintumor.data.dataset import Dataset
 from braintumor.data.fingerprints import phashes
@@ -35,6 +34,7 @@ from braintumor.records import Predictions
 from braintumor.report.plots.pictures import choose_examples
 from braintumor.report.write import write_evaluation
 from braintumor.runs.checkpoint import Card
+from braintumor.workflows.console import describe_scores, log
 
 # N images of the data set, M images evaluated
 

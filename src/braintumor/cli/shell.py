@@ -1,49 +1,36 @@
 """The Hydra shell that all commands share: compose, run, and answer mistakes in a sentence.
 
-A command is `command(config_name, run)`: Hydra composes the settings, `run(settings, job)`
-is plain Python on plain dicts. Nothing here imports torch.
+A command is `command(config_name, run)`: Hydra composes the settings, `run(request)`
+is plain Python. Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.checks import check_settings, refuse_removals
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
 from braintumor.cli.config_file import refuse_foreign_config
 from braintumor.cli.help import help_text
-from braintumor.cli.names import register_models
-from braintumor.cli.suggest import explain
 from braintumor.cli.sweeps import held_sweep
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
+from braintumor.runtime import keep_big_blocks
+from braintumor.workflows.arguments import Request, check_settings, refuse_removals
+from braintumor.workflows.console import log, log_to_console
+from braintumor.workflows.explain import explain
+from braintumor.workflows.model_names import register_models
 
-log = logging.getLogger("braintumor")
-
-Settings = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What Hydra knows beside the settings.
-
-    choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
-    overrides: what the user typed.  sweep_folder: Hydra's folder of this job under -m.
-    """
-
-    choices: Mapping[str, str]
-    overrides: tuple[str, ...]
-    sweep_folder: Path | None
-
-
-Run = Callable[[Settings, Job], None]
+Run = Callable[[Request], None]
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -57,26 +44,25 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(config_name))
         return
-    import hydra
-
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    _log_to_console()
+    log_to_console()
     register_models()
 
-    def checked(settings: Settings, job: Job) -> None:
-        refuse_removals(job.overrides)
-        check_settings(config_name, settings)
-        run(settings, job)
+    def checked(request: Request) -> None:
+        refuse_removals(request.overrides)
+        check_settings(config_name, request.settings)
+        keep_big_blocks()  # before torch allocates, so before what imports it
+        run(request)
 
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
     def app(cfg: Any) -> None:
-        job = _job()
-        if job.sweep_folder is not None:
-            _run_job_of_sweep(checked, _plain(cfg), job, job.sweep_folder)
+        request = _request(cfg)
+        if request.sweep_folder is not None:
+            _run_job_of_sweep(checked, request, request.sweep_folder)
             return
         try:
-            checked(_plain(cfg), job)
+            checked(request)
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
@@ -98,21 +84,12 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     sys.exit(_exit_code_of(whole, config_name))
 
 
-def _plain(cfg: Any) -> Settings:
-    from omegaconf import OmegaConf
-
-    return dict(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-
-
-def _job() -> Job:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
-
+def _request(cfg: Any) -> Request:
     known = HydraConfig.get()
     sweeping = known.mode == RunMode.MULTIRUN
     choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
-    return Job(
+    return Request(
+        settings=dict(OmegaConf.to_container(cfg, resolve=True)),  # type: ignore[arg-type]
         choices={k: v for k, v in choices.items() if not k.startswith("hydra/")},
         # as typed: what stands in ${…} may be wrong, and is resolved where that is answered
         overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
@@ -120,21 +97,22 @@ def _job() -> Job:
     )
 
 
-def _run_job_of_sweep(run: Run, settings: Settings, job: Job, path: Path) -> None:
+def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
     """One failing job is recorded and does not end the others."""
-    _log_to_console()  # a job of the joblib launcher runs in a process of its own
+    log_to_console()  # a job of the joblib launcher runs in a process of its own
     try:
-        if settings.get("run_dir"):
+        if named := request.settings.get("run_dir"):
             raise ConfigError(
-                f"run_dir={settings['run_dir']} would be the folder of every job of the sweep; "
+                f"run_dir={named} would be the folder of every job of the sweep; "
                 "name the sweep's folder instead: hydra.sweep.dir=FOLDER"
             )
-        run(settings, job)
+        run(request)
     except Exception as error:
-        from braintumor.cli.recording import record_failure
+        # pandas and more, which no other path of this file needs
         from braintumor.runs.folder import RunFolder
+        from braintumor.workflows.recording import record_failure
 
-        record_failure(RunFolder(path), error, overrides=list(job.overrides))
+        record_failure(RunFolder(path), error, overrides=list(request.overrides))
         log.error("job %s failed: %s", path.name, error)
 
 
@@ -155,7 +133,7 @@ def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
             return _report(f"{what}; free space, or name another run_dir", 3)
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
-        answer = explain(error, config_name)
+        answer = explain(error, config_name, sys.argv[1:])
         return _report(answer, 2) if answer else _report_bug()
 
 
@@ -180,13 +158,3 @@ def _report_bug() -> int:
         file=sys.stderr,
     )
     return 1
-
-
-def _log_to_console() -> None:
-    """Messages of the toolkit go to standard output as they are; progress goes to stderr."""
-    if not log.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False

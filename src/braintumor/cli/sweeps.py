@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
+from omegaconf import OmegaConf
+
 from braintumor.files import MARKER
 from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import hold, hold_new, remove_own
@@ -50,10 +54,6 @@ def _clear_unbegun(folder: Path) -> None:
 
 def _resolved(override: str) -> str:
     """The value of an override as Hydra reads it, with quotes and ${now:…} resolved."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.utils import setup_globals
-    from omegaconf import OmegaConf
-
     setup_globals()
     value = OverridesParser.create().parse_override(override).value()
     return str(OmegaConf.create({"dir": value})["dir"])

@@ -6,7 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from braintumor.cli.shell import Job, Settings, command
+from braintumor.cli.shell import command
+from braintumor.workflows.arguments import Request
 
 
 def main() -> None:
@@ -17,42 +18,18 @@ def main() -> None:
     command("train", run, after_sweep=after_sweep)
 
 
-def run(settings: Settings, job: Job) -> None:
-    """Train one model and evaluate it, or all its folds and seeds; under -m one job of a sweep."""
-    from braintumor.runtime import keep_big_blocks
+def run(request: Request) -> None:
+    """Train what the settings say; under -m one job of a sweep."""
+    from braintumor.workflows.train import train  # torch, after the settings have been accepted
 
-    keep_big_blocks()  # before torch allocates, so before what imports it
-    from braintumor.cli.parts import has_trials
-
-    if has_trials(settings):
-        from braintumor.cli.repeats import train_repeats as train
-    else:
-        from braintumor.cli.training import train_and_evaluate as train
-    from braintumor.cli.resume import downloads
-
-    with downloads(settings, job):
-        train(settings, job)
+    train(request)
 
 
 def after_sweep(folder: Path) -> None:
-    """The table over the jobs of a sweep, a row a fold or seed where they have such parts.
+    """The table over the jobs of a sweep."""
+    from braintumor.workflows.train import finish_sweep  # as above
 
-    Raises TrainingError when some jobs failed.
-    """
-    from braintumor.cli.compare import compare
-    from braintumor.errors import TrainingError
-    from braintumor.runs.folder import RunFolder
-
-    jobs = [RunFolder(path.parent) for path in sorted(folder.glob("*/status.json"))]
-    parts = [sorted(path.parent for path in job.path.glob("*/status.json")) for job in jobs]
-    runs = [run for job, own in zip(jobs, parts, strict=True) for run in own or [job.path]]
-    compare(runs, folder, split="test")
-    failed = [job.path.name for job in jobs if job.read_status()["status"] != "completed"]
-    if failed:
-        raise TrainingError(
-            f"{len(failed)} of {len(jobs)} jobs failed ({', '.join(failed)}); "
-            f"why stands in {folder}/<job>/status.json"
-        )
+    finish_sweep(folder)
 
 
 if __name__ == "__main__":

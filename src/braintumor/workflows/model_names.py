@@ -6,6 +6,8 @@ in configs/model/attention: a new backbone is one YAML, and all its names appear
 
 from __future__ import annotations
 
+from hydra.core.config_store import ConfigStore
+
 from braintumor.config import config_dir
 
 
@@ -21,8 +23,6 @@ def model_names() -> dict[str, tuple[str, str]]:
 
 def register_models() -> None:
     """Tell Hydra of every model name."""
-    from hydra.core.config_store import ConfigStore
-
     store = ConfigStore.instance()
     for name, (backbone, attention) in model_names().items():
         parts = [{"backbone": backbone}, {"attention": attention}, {"head": "default"}]

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.cli.console import describe_data, log
 from braintumor.data.audit import audit_images, describe_pairs
 from braintumor.data.audit_report import five_lines, summarise, write_audit
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, size_table
 from braintumor.data.split import assign_splits
 from braintumor.errors import DataError
+from braintumor.files import write_atomic
+from braintumor.workflows.console import describe_data, log
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
@@ -61,8 +62,6 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
 
 def write_tables(data: Dataset, folder: Path) -> None:
     """Classes, sizes and copies: classes.csv, image_sizes.csv, audit.json, duplicates.csv."""
-    from braintumor.files import write_atomic
-
     write_atomic(folder / "classes.csv", class_table(data.manifest).to_csv())
     write_atomic(folder / "image_sizes.csv", size_table(data.manifest).to_csv(index=False))
     if data.audit:
@@ -71,7 +70,7 @@ def write_tables(data: Dataset, folder: Path) -> None:
 
 def draw_data(data: Dataset, folder: Path) -> None:
     """The same as pictures, with samples of each class, under plots/; takes seconds."""
-    from braintumor.files import write_atomic
+    # matplotlib, for which the first step would wait
     from braintumor.report.plots.data import (
         choose_pairs,
         draw_class_balance,

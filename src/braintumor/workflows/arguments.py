@@ -1,4 +1,4 @@
-"""The settings of a command, checked for names and types before it begins.
+"""What a command is asked to do: its settings, checked for names and types before it begins.
 
 Hydra composes whatever it is given: another file, sections taken away, keys added.
 """
@@ -8,18 +8,46 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from braintumor.config import typed
 from braintumor.errors import ConfigError
 from braintumor.models.sections import BackboneCommon, ModelSections
+from braintumor.runtime import Precision
+
+Settings = dict[str, Any]
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
-class TrainKeys:
-    """Of bt-train; folds and seeds have sentences of their own in parts.py."""
+class Request:
+    """The settings of a command, and how they were given.
+
+    settings: as Hydra composed them, plain dicts and lists: what config.yaml and the card keep.
+    choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
+    overrides: as typed, such as ("data.root=mri",).
+    sweep_folder: of this job, under -m.
+    """
+
+    settings: Settings
+    choices: Mapping[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    sweep_folder: Path | None = None
+
+    def arguments(self, kind: type[A]) -> A:
+        """The settings as one of the classes below. Raises ConfigError."""
+        return typed(kind, self.settings, "")
+
+    def changed(self, **settings: Any) -> Request:
+        """The same with some settings replaced."""
+        return dataclasses.replace(self, settings=self.settings | settings)
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """Of bt-train; folds and seeds have sentences of their own in trials.py."""
 
     data: Mapping
     model: Mapping
@@ -43,7 +71,7 @@ class TrainKeys:
 
 
 @dataclass(frozen=True)
-class EvalKeys:
+class EvalArguments:
     """Of bt-eval."""
 
     eval: Mapping
@@ -52,7 +80,7 @@ class EvalKeys:
     on: Any
     split: str | None
     device: str
-    precision: str | None
+    precision: Precision | None
     batch_size: int
     copy_bits: int
     run_dir: Path | None
@@ -61,7 +89,7 @@ class EvalKeys:
 
 
 @dataclass(frozen=True)
-class PredictKeys:
+class PredictArguments:
     """Of bt-predict."""
 
     ckpt: Path | None
@@ -71,13 +99,13 @@ class PredictKeys:
     overlays: int
     skip_unreadable: bool
     device: str
-    precision: str | None
+    precision: Precision | None
     batch_size: int
     views: int | None
 
 
 @dataclass(frozen=True)
-class DataKeys:
+class DataArguments:
     """Of bt-data."""
 
     data: Mapping
@@ -90,12 +118,12 @@ class DataKeys:
 
 
 @dataclass(frozen=True)
-class CompareKeys:
+class CompareArguments:
     """Of bt-compare."""
 
     runs: Any
     split: str
-    by: str
+    by: Literal["validation", "test"]
     different_images: bool
     resamples: int
     bootstrap_seed: int
@@ -103,12 +131,12 @@ class CompareKeys:
     overwrite: bool
 
 
-KEYS: dict[str, type] = {
-    "train": TrainKeys,
-    "eval": EvalKeys,
-    "predict": PredictKeys,
-    "data": DataKeys,
-    "compare": CompareKeys,
+ARGUMENTS: dict[str, type] = {
+    "train": TrainArguments,
+    "eval": EvalArguments,
+    "predict": PredictArguments,
+    "data": DataArguments,
+    "compare": CompareArguments,
 }
 
 
@@ -124,7 +152,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
             f"`{path}` is a key by which Hydra would run code; components are chosen by name, "
             "such as model.backbone.name=cnn, so leave it out"
         )
-    keys = KEYS[config_name]
+    keys = ARGUMENTS[config_name]
     missing = [f.name for f in dataclasses.fields(keys) if f.default is dataclasses.MISSING]
     missing = [name for name in missing if name not in settings]
     if missing:
@@ -141,7 +169,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
 
 def check_stored(settings: Mapping[str, Any]) -> None:
     """As check_settings for the settings of a run; what only another version knows is let be."""
-    names = {field.name for field in dataclasses.fields(TrainKeys)}
+    names = {field.name for field in dataclasses.fields(TrainArguments)}
     check_settings("train", {key: value for key, value in settings.items() if key in names})
 
 

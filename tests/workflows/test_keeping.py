@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from braintumor.cli.work import keeps_summaries
+from braintumor.workflows.setup import keeps_summaries
 
 HEAD: dict[str, Any] = {"epochs": 3, "trainable": "head", "lr": None}
 

@@ -1,17 +1,17 @@
-"""Which runs the settings ask for: one, or k folds, or repeated seeds."""
+"""The runs that a training stands for: one, or each of k folds for each of several seeds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from braintumor.cli.shell import Settings
 from braintumor.errors import ConfigError
 from braintumor.runs.folder import open_run, read_config
+from braintumor.workflows.arguments import Settings
 
 
 @dataclass(frozen=True)
-class Part:
+class Trial:
     """One of the runs. name: fold_0, seed_1 or seed_1_fold_0; fold: from 0, None without folds."""
 
     name: str
@@ -22,7 +22,7 @@ class Part:
 def has_trials(settings: Settings) -> bool:
     """Whether the settings, or the run that `resume=` names, stand for several runs.
 
-    A run that names its fold is one part, and an ordinary run.
+    A run that names its fold is one trial, and an ordinary run.
     """
     if settings["resume"]:
         settings = read_config(open_run(settings["resume"]))
@@ -30,8 +30,12 @@ def has_trials(settings: Settings) -> bool:
     return seeds is not None or (folds is not None and fold is None)
 
 
-def list_trials(settings: Settings) -> list[Part]:
+def list_trials(settings: Settings) -> list[Trial]:
     """The runs that the settings ask for: each fold of each seed.
+
+    >>> asked = {"seed": 0, "seeds": [3, 4], "folds": 2, "fold": None}
+    >>> [trial.name for trial in list_trials(asked)]
+    ['seed_3_fold_0', 'seed_3_fold_1', 'seed_4_fold_0', 'seed_4_fold_1']
 
     Raises ConfigError when folds or seeds are not what they should be.
     """
@@ -46,18 +50,18 @@ def list_trials(settings: Settings) -> list[Part]:
         raise ConfigError(
             f"fold={settings['fold']} is one run, and seeds={seeds} are several; leave one out"
         )
-    parts = []
+    trials = []
     for seed in [settings["seed"]] if seeds is None else seeds:
         for fold in [None] if folds is None else range(folds):
             names = ([] if seeds is None else [f"seed_{seed}"]) + (
                 [] if fold is None else [f"fold_{fold}"]
             )
-            parts.append(Part("_".join(names), seed, fold))
-    return parts
+            trials.append(Trial("_".join(names), seed, fold))
+    return trials
 
 
 def trials_suffix(settings: Settings) -> str:
-    """What the name of the parent folder says of its parts: _3seeds_5fold."""
+    """What the name of the parent folder says of its trials: _3seeds_5fold."""
     seeds, folds = settings["seeds"], settings["folds"]
     return (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")
 

@@ -10,8 +10,6 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from braintumor import __version__
-from braintumor.cli.console import describe_epoch, log
-from braintumor.cli.work import Work
 from braintumor.data.patients import count_patients
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import MachineError
@@ -26,27 +24,29 @@ from braintumor.training.early_stopping import BestCheckpoint
 from braintumor.training.loop import fit
 from braintumor.training.phases import FitState
 from braintumor.training.refit import refit_recipe
+from braintumor.workflows.console import describe_epoch, log
+from braintumor.workflows.setup import Experiment
 
 
-def train(work: Work, run: RunFolder, *, resume: bool) -> None:
+def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
     """
-    state = FitState(work.model, BestCheckpoint(work.recipe.train.early_stopping))
+    state = FitState(experiment.model, BestCheckpoint(experiment.recipe.train.early_stopping))
 
     def keep(record: EpochRecord) -> None:
         if record.is_best:
-            save_best(run.best, state.best.weights, _card(work, dataclasses.asdict(record)))
+            save_best(run.best, state.best.weights, _card(experiment, dataclasses.asdict(record)))
 
-    saved = _state_to_resume(run, work.device) if resume else None
-    _fit(work, run, state, work.images("train"), work.images("val"), keep, saved)
+    saved = _state_to_resume(run, experiment.device) if resume else None
+    _fit(experiment, run, state, experiment.images("train"), experiment.images("val"), keep, saved)
     run.set_status("running", best_epoch=state.best.epoch)
     _draw_curves(run)
-    chosen = _card(work, dataclasses.asdict(run.record_of(state.best.epoch)))
+    chosen = _card(experiment, dataclasses.asdict(run.record_of(state.best.epoch)))
     # written anew where the run was resumed: the file may be older than the state, or damaged
-    if work.recipe.train.refit:
+    if experiment.recipe.train.refit:
         save_best(run.selected, state.best.weights, chosen)
-        _refit(work.renewed(), run, chosen)
+        _refit(experiment.with_fresh_model(), run, chosen)
     elif saved:
         save_best(run.best, state.best.weights, chosen)
 
@@ -67,25 +67,28 @@ def _draw_curves(run: RunFolder) -> None:
     write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
 
 
-def _refit(work: Work, run: RunFolder, chosen: Card) -> None:
-    """Train the fresh model of `work` for as many epochs as it took to the chosen one."""
-    recipe = refit_recipe(work.recipe, run.read_history())
-    images = work.images("train", "val")
+def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
+    """Train the fresh model of `experiment` for as many epochs as it took to the chosen one."""
+    recipe = refit_recipe(experiment.recipe, run.read_history())
+    images = experiment.images("train", "val")
     log.info(
         "refit: %d epochs from the start on train and val together, %s images",
         sum(recipe.epochs_of(phase) for phase in recipe.train.phases), f"{len(images):,}",
     )  # fmt: skip
-    work, folder = dataclasses.replace(work, recipe=recipe), RunFolder(run.path / "refit")
-    saved = load_state(folder, work.device) if has_state(folder) else None
-    state = FitState(work.model, BestCheckpoint(recipe.train.early_stopping))
+    experiment, folder = (
+        dataclasses.replace(experiment, recipe=recipe),
+        RunFolder(run.path / "refit"),
+    )
+    saved = load_state(folder, experiment.device) if has_state(folder) else None
+    state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
     folder.path.mkdir(exist_ok=True)
-    _fit(work, folder, state, images, None, lambda _: None, saved)
-    card = dataclasses.replace(chosen, settings=work.settings)
+    _fit(experiment, folder, state, images, None, lambda _: None, saved)
+    card = dataclasses.replace(chosen, settings=experiment.settings)
     save_best(run.best, state.best.weights, card)
 
 
 def _fit(
-    work: Work,
+    experiment: Experiment,
     folder: RunFolder,
     state: FitState,
     train: ImageSplit,
@@ -94,14 +97,14 @@ def _fit(
     saved: dict[str, Any] | None,
 ) -> None:
     """Fit, and after each epoch: a row, a checkpoint by `keep`, the resume state, a line."""
-    recipe = work.recipe
+    recipe = experiment.recipe
     done = saved["epoch"] if saved else 0
     if saved:
         log.info("resuming after epoch %d", done)
     folder.cut_history(done)
     epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
-    records = fit(state, train, val, recipe, work.augment(), resume_from=saved, progress=True)
+    records = fit(state, train, val, recipe, experiment.augment(), resume_from=saved, progress=True)
     with tensorboard as write_scalars, logging_redirect_tqdm([log]):
         try:
             for record in records:
@@ -113,7 +116,7 @@ def _fit(
         except torch._dynamo.exc.TorchDynamoException as error:
             first = str(error).strip().splitlines()[0]
             raise MachineError(
-                f"train.compile=true does not work here ({first}); leave it out"
+                f"train.compile=true does not experiment here ({first}); leave it out"
             ) from error
         except torch.OutOfMemoryError as error:
             size = recipe.train.batch_size
@@ -123,27 +126,27 @@ def _fit(
             ) from error
 
 
-def _card(work: Work, validation: Mapping[str, Any]) -> Card:
+def _card(experiment: Experiment, validation: Mapping[str, Any]) -> Card:
     """The card of a checkpoint that validation chose; validation: the record of its epoch."""
     # its images are known to the model as well
-    seen = work.data.manifest["split"].isin(("train", "val")).to_numpy()
+    seen = experiment.data.manifest["split"].isin(("train", "val")).to_numpy()
     finite = {k: v if v == v else None for k, v in validation.items()}
     return Card(
         version=__version__,
-        model_name=model_name(work.settings["model"]),
-        data_name=work.data_name,
-        classes=work.data.classes,
-        binary=work.settings["data"]["binary"],
-        image_size=work.data.pixels.shape[1],
-        fit=work.settings["data"]["fit"],
-        mean=tuple(work.model.backbone.mean),
-        std=tuple(work.model.backbone.std),
-        model=work.model.settings,
-        settings=work.settings | {"train": work.settings["train"] | {"refit": False}},
+        model_name=model_name(experiment.settings["model"]),
+        data_name=experiment.data_name,
+        classes=experiment.data.classes,
+        binary=experiment.settings["data"]["binary"],
+        image_size=experiment.data.pixels.shape[1],
+        fit=experiment.settings["data"]["fit"],
+        mean=tuple(experiment.model.backbone.mean),
+        std=tuple(experiment.model.backbone.std),
+        model=experiment.model.settings,
+        settings=experiment.settings | {"train": experiment.settings["train"] | {"refit": False}},
         epoch=validation["epoch"],
         validation=finite,
-        parameters=work.parameters(),
-        training_hashes=tuple(sorted(set(work.data.manifest.loc[seen, "sha256"]))),
-        training_phashes=tuple(sorted(set(work.data.phashes[seen].tolist()))),
-        patients=dataclasses.asdict(count_patients(work.data.manifest[seen])),
+        parameters=experiment.num_parameters(),
+        training_hashes=tuple(sorted(set(experiment.data.manifest.loc[seen, "sha256"]))),
+        training_phashes=tuple(sorted(set(experiment.data.phashes[seen].tolist()))),
+        patients=dataclasses.asdict(count_patients(experiment.data.manifest[seen])),
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from braintumor.cli.names import options_of
 from braintumor.config import config_dir, did_you_mean
 from braintumor.errors import ConfigError, DataError
+from braintumor.workflows.model_names import options_of
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 

@@ -1,7 +1,8 @@
-"""k folds and repeated seeds: ordinary runs in one folder, and what they say together."""
+"""Cross-validation and repeated seeds: ordinary runs in one folder, and what they say together."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from braintumor.cli.console import log
-from braintumor.cli.outputs import check_output, held_output
-from braintumor.cli.parts import Part, list_trials, trials_suffix
-from braintumor.cli.recording import about_run, record_failure, recorded
-from braintumor.cli.resume import take_over
-from braintumor.cli.shell import Job, Settings
-from braintumor.cli.training import train_and_evaluate
-from braintumor.cli.work import prepare
 from braintumor.compare.aggregate import (
     pool_folds,
     read_metrics,
@@ -37,132 +30,145 @@ from braintumor.runs.folder import RunFolder, open_run, read_config, run_name
 from braintumor.runs.kinds import EVALUATION, RUN, STATES
 from braintumor.runs.ownership import hold, remove_own
 from braintumor.runtime import environment
+from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.console import log
+from braintumor.workflows.one_run import train_one
+from braintumor.workflows.outputs import check_output, held_output
+from braintumor.workflows.recording import about_run, record_failure, recorded
+from braintumor.workflows.results import Run
+from braintumor.workflows.resume import take_over
+from braintumor.workflows.setup import setup
+from braintumor.workflows.trials import Trial, list_trials, trials_suffix
 
 
-def train_repeats(settings: Settings, job: Job) -> None:
-    """Run every part that is not complete, then pool and summarise.
+def cross_validate(request: Request) -> Run:
+    """Run every trial that is not complete, then pool and summarise.
 
-    A part that fails is recorded and does not end the others.
+    A trial that fails is recorded and does not end the others.
     Raises TrainingError at the end when some failed.
     """
     started = time.perf_counter()
-    begin = _resumed if settings["resume"] else _begun
-    with begin(settings, job) as (parent, settings), recorded(parent, started):
-        parts = list_trials(settings)
-        for number, part in enumerate(parts, start=1):
-            log.info("%s, part %d of %d", part.name, number, len(parts))
-            _run_part(parent, part, settings, job)
-        _summarise(parent, parts, settings)
+    begin = _resumed if request.settings["resume"] else _begun
+    with begin(request) as (parent, settings), recorded(parent, started):
+        trials = list_trials(settings)
+        for number, trial in enumerate(trials, start=1):
+            log.info("%s, part %d of %d", trial.name, number, len(trials))
+            _run_trial(parent, trial, dataclasses.replace(request, settings=settings))
+        _summarise(parent, trials, settings)
+    return Run(parent.path)
 
 
-def _settings_of(part: Part, settings: Settings) -> Settings:
-    own = {"seed": part.seed, "seeds": None, "fold": part.fold, "run_dir": None, "resume": None}
+def _settings_of(trial: Trial, settings: Settings) -> Settings:
+    own = {"seed": trial.seed, "seeds": None, "fold": trial.fold, "run_dir": None, "resume": None}
     return settings | own
 
 
 @contextmanager
-def _begun(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings]]:
+def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
     """The parent folder, held within the block; made once the first part's input is accepted."""
-    check_output(settings, job, RUN)
-    parts, data_name = list_trials(settings), job.choices["data"]
-    if settings["seeds"] is not None and any(o.startswith("seed=") for o in job.overrides):
+    check_output(request, RUN)
+    settings, data_name = request.settings, request.choices["data"]
+    trials = list_trials(settings)
+    if settings["seeds"] is not None and any(o.startswith("seed=") for o in request.overrides):
         raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
-    log.info("checking the input of %s, the first of %d parts", parts[0].name, len(parts))
-    prepare(_settings_of(parts[0], settings), data_name)
+    log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
+    setup(_settings_of(trials[0], settings), data_name)
     name = model_name(settings["model"])
     default = Path("runs") / run_name(data_name, f"{name}{trials_suffix(settings)}")
-    with held_output(settings, job, RUN, default) as folder:
+    with held_output(request, RUN, default) as folder:
         remove_own(folder, RUN)
         parent = RunFolder(folder)
         write_atomic(parent.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         write_json(parent.environment, environment())
         parent.set_status(
-            "running", model_name=name, data_name=data_name, overrides=list(job.overrides),
-            parts=[part.name for part in parts],
+            "running", model_name=name, data_name=data_name, overrides=list(request.overrides),
+            parts=[trial.name for trial in trials],
         )  # fmt: skip
         yield parent, settings
 
 
 @contextmanager
-def _resumed(settings: Settings, job: Job) -> Iterator[tuple[RunFolder, Settings]]:
+def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
     """The parent that `resume=` names, held within the block, and its settings."""
-    parent = open_run(settings["resume"])
+    parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
         if parent.read_status().get("status") == "completed":
-            if all(_is_complete(parent, part) for part in list_trials(read_config(parent))):
+            if all(_is_complete(parent, trial) for trial in list_trials(read_config(parent))):
                 raise CheckpointError(
                     f"{parent.path} is complete, there is nothing to resume; its figures are in "
                     f"{parent.path / 'summary.md'}"
                 )
             parent.set_status("interrupted", why="a part has been removed since")
-        settings, _ = take_over(parent, settings, job)
+        settings, _ = take_over(parent, request)
         yield parent, settings
 
 
-def _folder(parent: RunFolder, part: Part) -> RunFolder:
-    return RunFolder(parent.path / part.name)
+def _folder(parent: RunFolder, trial: Trial) -> RunFolder:
+    return RunFolder(parent.path / trial.name)
 
 
-def _is_complete(parent: RunFolder, part: Part) -> bool:
-    return bool(_folder(parent, part).read_status().get("status") == "completed")
+def _is_complete(parent: RunFolder, trial: Trial) -> bool:
+    return bool(_folder(parent, trial).read_status().get("status") == "completed")
 
 
-def _run_part(parent: RunFolder, part: Part, settings: Settings, job: Job) -> None:
-    """Train and evaluate one part, go on with it, or leave it when it is complete."""
+def _run_trial(parent: RunFolder, trial: Trial, request: Request) -> None:
+    """Train and evaluate one trial, go on with it, or leave it when it is complete."""
+    settings = request.settings
     is_resumed = bool(settings["resume"])  # else what may lie here is no part of this work
-    if is_resumed and _is_complete(parent, part):
+    if is_resumed and _is_complete(parent, trial):
         log.info("  complete")
         return
-    run, begun = _folder(parent, part), parent.read_status()
-    own = _settings_of(part, settings) | {"run_dir": str(run.path)}
+    run, begun = _folder(parent, trial), parent.read_status()
+    own = _settings_of(trial, settings) | {"run_dir": str(run.path)}
+    overrides, choices = request.overrides, request.choices
     if is_resumed and any((run.path / state).is_file() for state in STATES):
         own["resume"] = str(run.path)
     else:  # as the command that made the parent would have begun it
         own["overwrite"] = True  # the parent's, and so ours
-        choices = {**job.choices, "data": begun["data_name"]}
-        job = Job(choices, overrides=tuple(begun["overrides"]), sweep_folder=None)
+        choices = {**choices, "data": begun["data_name"]}
+        overrides = tuple(begun["overrides"])
     try:
-        train_and_evaluate(own, job)
+        train_one(Request(own, choices, overrides))
     except Exception as error:
         record_failure(run, error)
-        log.error("%s failed: %s", part.name, error)
+        log.error("%s failed: %s", trial.name, error)
 
 
-def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None:
-    """Write eval/pooled/ (one a seed) and the summary, say it, and name the parts that failed."""
+def _summarise(parent: RunFolder, trials: list[Trial], settings: Settings) -> None:
+    """Write eval/pooled/ (one a seed) and the summary, say it, and name the trials that failed."""
     metrics = {
-        part.name: read_metrics(_folder(parent, part).evaluation("test"))
-        if _is_complete(parent, part)
+        trial.name: read_metrics(_folder(parent, trial).evaluation("test"))
+        if _is_complete(parent, trial)
         else None
-        for part in parts
+        for trial in trials
     }
     pooled = {}
-    for seed in dict.fromkeys(part.seed for part in parts if part.fold is not None):
-        folds = [part for part in parts if part.seed == seed]
-        if all(metrics[part.name] for part in folds):
+    for seed in dict.fromkeys(trial.seed for trial in trials if trial.fold is not None):
+        folds = [trial for trial in trials if trial.seed == seed]
+        if all(metrics[trial.name] for trial in folds):
             name = "pooled" if settings["seeds"] is None else f"pooled_seed_{seed}"
             pooled[name] = _pool(parent, folds, settings, name)
     failed = [name for name, content in metrics.items() if content is None]
     table = summarise(metrics, pooled)
-    notes = _notes(parts, failed, settings, _about_patients(parent, parts))
+    notes = _notes(trials, failed, settings, _about_patients(parent, trials))
     write_summary(parent.path, table, list(metrics), notes)
     for line in summary_lines(table, list(pooled)):
         log.info("%s", line)
     log.info("summary: %s", parent.path / "summary.md")
     if failed:
         raise TrainingError(
-            f"{len(failed)} of {len(parts)} parts failed ({', '.join(failed)}); why stands in "
+            f"{len(failed)} of {len(trials)} parts failed ({', '.join(failed)}); why stands in "
             f"{parent.path}/<part>/status.json, and `bt-train resume={parent.path}` tries again"
         )
 
 
-def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -> dict[str, Any]:
+def _pool(parent: RunFolder, folds: list[Trial], settings: Settings, name: str) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
     from braintumor.report.write import write_evaluation  # slow to import
 
-    runs = [_folder(parent, part) for part in folds]
+    runs = [_folder(parent, trial) for trial in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
-    # every part divides the same images, so the groups of one are those of all
+    # every trial divides the same images, so the groups of one are those of all
     manifest = read_manifest(runs[0].manifest)
     groups = manifest.set_index("path")["group"]
     epochs = [str(run.read_status().get("best_epoch")) for run in runs]
@@ -182,9 +188,9 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
         )  # fmt: skip
 
 
-def _about_patients(parent: RunFolder, parts: list[Part]) -> str:
-    """What is not known of patients; all parts are of the same images."""
-    manifests = [_folder(parent, part).manifest for part in parts]
+def _about_patients(parent: RunFolder, trials: list[Trial]) -> str:
+    """What is not known of patients; all trials are of the same images."""
+    manifests = [_folder(parent, trial).manifest for trial in trials]
     written = [path for path in manifests if path.is_file()]
     return about_training(_patients_of_all(read_manifest(written[0]))) if written else ""
 
@@ -196,9 +202,9 @@ def _patients_of_all(manifest: pd.DataFrame) -> KnownPatients:
 
 
 def _notes(
-    parts: list[Part], failed: list[str], settings: Settings, about_patients: str
+    trials: list[Trial], failed: list[str], settings: Settings, about_patients: str
 ) -> list[str]:
-    seeds = ", ".join(str(seed) for seed in dict.fromkeys(part.seed for part in parts))
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(trial.seed for trial in trials))
     folds = f"{settings['folds']} folds, " if settings["folds"] else ""
     notes = [
         f"{folds}split={settings['split']}, seed {seeds}: figures of the test images of each part, "

@@ -16,9 +16,6 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.cli import repeats
-from braintumor.cli.parts import has_trials, list_trials
-from braintumor.cli.shell import Job
 from braintumor.compare.compare import compare_runs
 from braintumor.data.manifest import COLUMNS, write_manifest
 from braintumor.data.patients import Patients
@@ -33,6 +30,9 @@ from braintumor.report import write as evidence
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import EVALUATION, RUN
 from braintumor.runs.ownership import hold
+from braintumor.workflows import cross_validation as repeats
+from braintumor.workflows.arguments import Request
+from braintumor.workflows.trials import has_trials, list_trials
 from support import TINY, train
 
 SETTINGS: dict[str, Any] = {
@@ -53,15 +53,16 @@ class Trainings:
     """Stands in for training: notes what it was called with, and leaves what a run leaves."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[dict[str, Any], Job]] = []
+        self.calls: list[Request] = []
         self.errors: dict[str, BaseException] = {}
 
     @property
     def names(self) -> list[str]:
-        return [Path(own["run_dir"]).name for own, _ in self.calls]
+        return [Path(own["run_dir"]).name for own in (call.settings for call in self.calls)]
 
-    def __call__(self, own: dict[str, Any], job: Job) -> None:
-        self.calls.append((own, job))
+    def __call__(self, request: Request) -> None:
+        self.calls.append(request)
+        own = request.settings
         run = RunFolder(Path(own["run_dir"]))
         with hold(run.path, RUN, "replace"), hold(run.evaluation("test"), EVALUATION, "replace"):
             self.leave(run, own)
@@ -99,22 +100,22 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
 
     monkeypatch.chdir(tmp_path)
     stand_in = Trainings()
-    monkeypatch.setattr(repeats, "train_and_evaluate", stand_in)
-    monkeypatch.setattr(repeats, "prepare", lambda settings, data_name: None)
+    monkeypatch.setattr(repeats, "train_one", stand_in)
+    monkeypatch.setattr(repeats, "setup", lambda settings, data_name: None)
     monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
     monkeypatch.setattr(evidence, "write_evaluation", write_evaluation)
     return stand_in
 
 
 def start(sweep_folder: Path | None = None, **settings: Any) -> Path:
-    job = Job({"data": "table"}, OVERRIDES, sweep_folder)
-    repeats.train_repeats(SETTINGS | {"folds": 3} | settings, job)
+    asked = SETTINGS | {"folds": 3} | settings
+    repeats.cross_validate(Request(asked, {"data": "table"}, OVERRIDES, sweep_folder))
     return sweep_folder or Path("parent")
 
 
 def resume(path: str = "parent", *overrides: str, **settings: Any) -> None:
-    job = Job({"data": "phantom"}, (f"resume={path}", *overrides), None)
-    repeats.train_repeats(SETTINGS | {"resume": path} | settings, job)
+    asked = SETTINGS | {"resume": path} | settings
+    repeats.cross_validate(Request(asked, {"data": "phantom"}, (f"resume={path}", *overrides)))
 
 
 def status_of(folder: Path) -> dict[str, Any]:
@@ -175,9 +176,10 @@ def test_a_run_that_names_its_fold_is_an_ordinary_run(
 def test_each_fold_is_a_run_of_its_own_and_all_are_pooled(trainings: Trainings) -> None:
     parent = start()
     assert trainings.names == ["fold_0", "fold_1", "fold_2"]
-    for i, (own, job) in enumerate(trainings.calls):
+    for i, call in enumerate(trainings.calls):
+        own = call.settings
         assert (own["folds"], own["fold"], own["seeds"], own["resume"]) == (3, i, None, None)
-        assert job == Job({"data": "table"}, OVERRIDES, None)
+        assert (call.choices, call.overrides) == ({"data": "table"}, OVERRIDES)
     assert pooled_paths(parent / "eval/pooled") == [
         f"{f}/{i}.png" for f in range(3) for i in range(4)
     ]
@@ -249,9 +251,10 @@ def test_resume_runs_what_is_missing_as_the_first_command_would_have(trainings: 
     trainings.calls = []
     resume("parent", "device=cpu", device="cpu")
     assert trainings.names == ["fold_1"]
-    own, job = trainings.calls[0]
+    (call,) = trainings.calls
+    own = call.settings
     assert (own["fold"], own["resume"], own["device"]) == (1, None, "cpu")
-    assert job == Job({"data": "table"}, OVERRIDES, None)
+    assert (call.choices, call.overrides) == ({"data": "table"}, OVERRIDES)
     assert len(pooled_paths(parent / "eval/pooled")) == 12
 
 
@@ -297,7 +300,7 @@ def test_refused_input_leaves_everything_as_it_was(
     def refuse(settings: dict[str, Any], data_name: str) -> None:
         raise DataError("no images")
 
-    monkeypatch.setattr(repeats, "prepare", refuse)
+    monkeypatch.setattr(repeats, "setup", refuse)
     with pytest.raises(DataError, match="no images"):
         start()
     with pytest.raises(DataError, match="no images"):
@@ -335,9 +338,9 @@ def test_the_parent_is_the_job_folder_of_a_sweep_or_named_for_its_parts(
 
 
 def test_a_seed_beside_seeds_is_refused(trainings: Trainings) -> None:
-    job = Job({"data": "table"}, ("seed=3", "seeds=[0,1]"), None)
+    words = ("seed=3", "seeds=[0,1]")
     with pytest.raises(BraintumorError, match="leaves seed=… without use"):
-        repeats.train_repeats(SETTINGS | {"seeds": [0, 1]}, job)
+        repeats.cross_validate(Request(SETTINGS | {"seeds": [0, 1]}, {"data": "table"}, words))
 
 
 @pytest.mark.slow

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.names import model_names, options_of
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
 from braintumor.config import config_dir, did_you_mean, pasteable
+from braintumor.workflows.model_names import model_names, options_of
 
 # what other toolkits call it
 _SYNONYMS = {
     "learning_rate": "optimizer.lr",
     "lr": "optimizer.lr",
-    "epochs": "train.phases",
+    "epochs": "train.epochs",
+    "num_epochs": "train.epochs",
+    "n_epochs": "train.epochs",
     "bs": "train.batch_size",
     "img_size": "data.image_size",
     "path": "data.root",
@@ -32,11 +42,8 @@ _MAIN_KEY = {
 }
 
 
-def explain(error: Exception, config_name: str) -> str | None:
-    """One sentence on a mistake in the overrides; None when the error is something else."""
-    import yaml
-    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-
+def explain(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
+    """One sentence on a mistake in the words typed; None when the error is something else."""
     if isinstance(error, OverrideParseException):
         return _explain_syntax(error.override, config_name)
     if isinstance(error, MissingConfigException) and error.options:
@@ -45,17 +52,15 @@ def explain(error: Exception, config_name: str) -> str | None:
     if isinstance(error, HydraException):
         return _explain_key(error, config_name)
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
-        return _explain_group(sys.argv[1:])
+        return _explain_group(words)
     if isinstance(error, yaml.YAMLError):
         return f"a settings file is not YAML: {' '.join(str(error).split())}"
-    from omegaconf.errors import OmegaConfBaseException
-
     return " ".join(str(error).split()) if isinstance(error, OmegaConfBaseException) else None
 
 
-def _explain_group(arguments: list[str]) -> str | None:
+def _explain_group(words: Sequence[str]) -> str | None:
     """On data=null and data=3: a group takes the name of one of its options."""
-    for word in arguments:
+    for word in words:
         group, _, value = word.partition("=")
         options = sorted(model_names()) if group == "model" else options_of(group)
         if group and value and options and value not in options:
@@ -121,8 +126,6 @@ def _keys_of(file: Path) -> set[str]:
 
 
 def _nearest(key: str, known: list[str], siblings: list[str]) -> str:
-    import difflib
-
     leaf = key.rpartition(".")[2]
     near = [_SYNONYMS[leaf]] if _SYNONYMS.get(leaf) in known else []
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
@@ -144,17 +147,12 @@ def _known_keys(error: Exception, config_name: str) -> list[str]:
 
 
 def _compose(config_name: str) -> Any:
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
         return hydra.compose(config_name)
 
 
 def _flatten(node: Any, prefix: str = "") -> list[str]:
-    from omegaconf import DictConfig
-
     keys = []
     for key in node:
         path = f"{prefix}{key}"

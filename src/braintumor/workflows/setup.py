@@ -8,9 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from braintumor.cli.console import log
-from braintumor.cli.inputs import labels_of, read_data
-from braintumor.cli.shell import Settings
 from braintumor.config import typed
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
@@ -24,10 +21,13 @@ from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.auto_batch_size import choose_batch_size
 from braintumor.training.features import FeatureSettings
 from braintumor.training.phases import Phase, Recipe, TrainSettings, check_recipe
+from braintumor.workflows.arguments import Settings
+from braintumor.workflows.console import log
+from braintumor.workflows.data import labels_of, read_data
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class Experiment:
     """Everything a run needs, accepted and in memory; nothing written yet."""
 
     settings: Settings
@@ -57,7 +57,7 @@ class Work:
         settings = typed(AugmentSettings, self.settings["augment"], "augment")
         return Augment(settings, len(self.data.classes))
 
-    def parameters(self) -> int:
+    def num_parameters(self) -> int:
         """How many numbers the model has to learn."""
         return sum(p.numel() for p in self.model.parameters())
 
@@ -65,7 +65,7 @@ class Work:
         """Whether what the backbone gives of evaluated images is worth keeping."""
         return keeps_summaries(self.settings, self.device)
 
-    def renewed(self) -> Work:
+    def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
         size = self.data.pixels.shape[1]
         model = _build(self.settings, len(self.data.classes), size, self.recipe.train, self.device)
@@ -84,10 +84,10 @@ def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     return device.type == "cpu" and is_untrained and views > 0
 
 
-def prepare(settings: Settings, data_name: str) -> Work:
+def setup(settings: Settings, data_name: str) -> Experiment:
     """Read the data, build the model, check every setting.
 
-    The settings of the work have train.batch_size=auto replaced by the number that was chosen.
+    Its settings have train.batch_size=auto replaced by the number that was chosen.
     """
     is_auto = settings["train"]["batch_size"] == "auto"
     if is_auto:
@@ -103,7 +103,7 @@ def prepare(settings: Settings, data_name: str) -> Work:
     named = settings["data"].get("image_size")
     size = settings["model"]["backbone"]["image_size"] if named is None else named
     data = read_data(settings, size, data_name)
-    work = Work(
+    experiment = Experiment(
         settings=settings,
         data_name=data_name,
         data=data,
@@ -114,12 +114,12 @@ def prepare(settings: Settings, data_name: str) -> Work:
         dtype=dtype,
     )
     if is_auto:
-        work = _choose_batch_size(work)
-    check_recipe(work.recipe, work.model)
-    check_method(work.model, evaluating.cam)
-    name, millions = model_name(settings["model"]), work.parameters() / 1e6
+        experiment = _choose_batch_size(experiment)
+    check_recipe(experiment.recipe, experiment.model)
+    check_method(experiment.model, evaluating.cam)
+    name, millions = model_name(settings["model"]), experiment.num_parameters() / 1e6
     log.info("%s: %.2f M parameters, on %s in %s", name, millions, device, str(dtype)[6:])
-    return work
+    return experiment
 
 
 def _recipe(settings: Settings, train: TrainSettings) -> Recipe:
@@ -134,15 +134,15 @@ def _recipe(settings: Settings, train: TrainSettings) -> Recipe:
     )
 
 
-def _choose_batch_size(work: Work) -> Work:
-    rows, balanced = work.rows("train"), work.recipe.train.imbalance == "oversample"
-    images = len(epoch_order(work.labels[rows], work.recipe.seed, 0, oversample=balanced))
-    sample = work.images("train").images[:1].to(work.device)
-    size = choose_batch_size(work.model, images, sample, work.dtype)
+def _choose_batch_size(experiment: Experiment) -> Experiment:
+    rows, balanced = experiment.rows("train"), experiment.recipe.train.imbalance == "oversample"
+    order = epoch_order(experiment.labels[rows], experiment.recipe.seed, 0, oversample=balanced)
+    sample = experiment.images("train").images[:1].to(experiment.device)
+    size = choose_batch_size(experiment.model, len(order), sample, experiment.dtype)
     log.info("train.batch_size=auto: %d", size)
-    settings = _with_batch_size(work.settings, size)
-    train = dataclasses.replace(work.recipe.train, batch_size=size)
-    return dataclasses.replace(work, settings=settings, recipe=_recipe(settings, train))
+    settings = _with_batch_size(experiment.settings, size)
+    train = dataclasses.replace(experiment.recipe.train, batch_size=size)
+    return dataclasses.replace(experiment, settings=settings, recipe=_recipe(settings, train))
 
 
 def _with_batch_size(settings: Settings, size: int) -> Settings:

@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from braintumor.cli.console import log
-from braintumor.cli.on import Named, data_sets
-from braintumor.cli.outputs import check_output, held_output, of_now
-from braintumor.cli.shell import Job, Settings
 from braintumor.compare.compare import run_names
 from braintumor.compare.cross_dataset import empty, matrix_table, score, short_table, write_matrix
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import rows_of
+from braintumor.data.tensors import load_split
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.contamination import find_contaminated
+from braintumor.evaluation.predict import predict
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.kinds import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.runtime import choose_device, choose_precision
+from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.console import log
+from braintumor.workflows.named_data import Named, data_sets
+from braintumor.workflows.outputs import check_output, held_output, of_now
 
 # N images of a data set, M of the chosen split
 
@@ -46,12 +49,27 @@ class _Images:
     mirrored: np.ndarray
 
 
-def run_matrix(settings: Settings, job: Job) -> None:
+@dataclasses.dataclass(frozen=True)
+class CrossDatasetResult:
+    """A matrix of checkpoints and data sets on disk."""
+
+    folder: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """matrix.csv: a row a pair of checkpoint and data set."""
+        return pd.read_csv(self.folder / "matrix.csv")
+
+
+def evaluate_across(request: Request) -> CrossDatasetResult:
     """Write matrix.csv, matrix.md and matrix.png, and print the table.
+
+    request: the settings of configs/eval.yaml, with on.
 
     Raises ConfigError when data sets are named in another way too, DataError when no pair at all
     could be evaluated.
     """
+    settings = request.settings
     if settings.get("data"):
         raise ConfigError("data= and on=[…] both name data sets; add the one to on=[…]")
     if not settings["on"]:
@@ -59,7 +77,7 @@ def run_matrix(settings: Settings, job: Job) -> None:
             "several checkpoints need the data sets to evaluate them on: "
             "bt-eval 'ckpt=[runs/A,runs/B]' 'on=[FOLDER,FILE.npz,phantom]'"
         )
-    check_output(settings, job, MATRIX)
+    check_output(request, MATRIX)
     sets = data_sets(_listed(settings["on"]))
     checkpoints = _checkpoints(_listed(settings["ckpt"]))
     cells = [
@@ -71,13 +89,14 @@ def run_matrix(settings: Settings, job: Job) -> None:
     table = matrix_table(sorted(cells, key=lambda cell: places[cell["ckpt"]]))
     if not table["n"].any():
         raise DataError(f"no pair could be evaluated; the first reason: {table['note'].iloc[0]}")
-    with held_output(settings, job, MATRIX, of_now("matrix")) as folder:
+    with held_output(request, MATRIX, of_now("matrix")) as folder:
         remove_own(folder, MATRIX)
         write_matrix(folder, table)
     log.info("balanced accuracy without copies in training, n (over all images):")
     for line in short_table(table).to_string().splitlines():
         log.info("  %s", line)
     log.info("matrix: %s", folder / "matrix.md")
+    return CrossDatasetResult(folder)
 
 
 def _listed(value: Any) -> list[str]:
@@ -146,9 +165,6 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
-    from braintumor.data.tensors import load_split
-    from braintumor.evaluation.predict import predict
-
     device = choose_device(settings["device"])
     model, card = load_classifier(checkpoint.path, device)
     data, trained = images.data, card.settings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from braintumor.records import EpochRecord
 
@@ -14,6 +15,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("braintumor")
+
+
+class _Stdout(logging.StreamHandler):
+    """Standard output as it is at each message: notebooks and tests put another in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    @property
+    def stream(self) -> Any:
+        return sys.stdout
+
+
+def log_to_console() -> None:
+    """Messages go to standard output as they are, unless somebody has said where."""
+    if not log.handlers:
+        log.addHandler(_Stdout())
+        log.setLevel(logging.INFO)
+        log.propagate = False
 
 
 def log_to_file(path: Path) -> logging.Handler:

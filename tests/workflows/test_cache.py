@@ -131,7 +131,9 @@ def test_what_a_run_keeps_is_shown_and_can_be_cleared(
     bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("braintumor.data.reading._WORTH_KEEPING_S", 0.0)
-    monkeypatch.setattr("braintumor.cli.inputs.draw_data", lambda data, folder: None)  # no pictures
+    monkeypatch.setattr(
+        "braintumor.workflows.data.draw_data", lambda data, folder: None
+    )  # no pictures
     phantoms = ["data.patients=12", "data.slices_per_patient=2", "data.image_size=48"]
     kept = {"BT_CACHE": str(tmp_path / "cache")}
     done = bt("data", *phantoms, "run_dir=run", cwd=tmp_path, **kept)

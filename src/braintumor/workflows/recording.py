@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.console import log, log_to_file
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
@@ -21,6 +20,7 @@ from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import RUN
 from braintumor.runs.ownership import hold
+from braintumor.workflows.console import log, log_to_file
 
 
 @contextmanager

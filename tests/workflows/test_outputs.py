@@ -126,7 +126,7 @@ def test_commands_of_one_second_get_folders_of_their_own(
     bt: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "predictions").mkdir()
-    monkeypatch.setattr("braintumor.cli.outputs.datetime", _Frozen)
+    monkeypatch.setattr("braintumor.workflows.outputs.datetime", _Frozen)
     for _ in range(2):
         picture = trained / "plots" / "samples.png"
         done = bt("predict", f"ckpt={trained}", f"input={picture}", "overlays=0", cwd=tmp_path)

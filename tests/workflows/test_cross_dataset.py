@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.cli.matrix import run_matrix
-from braintumor.cli.shell import Job
 from braintumor.errors import CheckpointError, ConfigError
+from braintumor.workflows.arguments import Request
+from braintumor.workflows.cross_dataset import evaluate_across
 from support import Command
 
 
@@ -65,10 +65,10 @@ def test_what_cannot_be_meant_is_answered(changes: dict[str, Any], message: str)
     settings = {"ckpt": "a", "on": None, "split": None, "run_dir": None, "overwrite": False}
     settings |= changes
     with pytest.raises(ConfigError, match=message):
-        run_matrix(settings, Job({}, (), None))
+        evaluate_across(Request(settings))
 
 
 def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) -> None:
     settings = {"ckpt": [str(tmp_path / "none")], "on": ["phantom"], "run_dir": None}
     with pytest.raises(CheckpointError, match="none"):
-        run_matrix(settings, Job({}, (), None))
+        evaluate_across(Request(settings))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from braintumor.cli.on import data_sets
 from braintumor.errors import ConfigError
+from braintumor.workflows.named_data import data_sets
 
 
 def test_paths_are_read_by_what_they_are(tmp_path: Path) -> None:

@@ -7,27 +7,27 @@ from typing import Any
 
 import pandas as pd
 
-from braintumor.cli.console import log
-from braintumor.cli.shell import Job, Settings
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.models.backbones import no_downloads
 from braintumor.runs.folder import RunFolder, read_config
+from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.console import log
 
 _WEIGHTS = "model.backbone.weights"
 _ALLOWED = ("resume", "device", "data.download", _WEIGHTS)
 _WITHOUT_VARIANTS = ("train", "features", "eval", "decision")  # same keys in every run
 
 
-def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, str]:
+def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     """The settings of an interrupted run with this machine's device, and its data's name.
 
-    settings: as composed today. What a run of an older version lacks is taken from them.
+    request: of today. Settings that the run lacks are taken from it.
     A run folder may be a stranger's: it asks the network for images only where this command says
     data.download=true.
     """
-    named = _named_here(job)
-    foreign = [o for o in job.overrides if _key(o) not in _ALLOWED]
+    settings, named = request.settings, _named_here(request)
+    foreign = [o for o in request.overrides if _key(o) not in _ALLOWED]
     if foreign:
         raise ConfigError(
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
@@ -47,9 +47,9 @@ def take_over(run: RunFolder, settings: Settings, job: Job) -> tuple[Settings, s
     return _with_download(stored, settings, named), status.get("data_name", "data")
 
 
-def downloads(settings: Settings, job: Job) -> AbstractContextManager[None]:
+def downloads(request: Request) -> AbstractContextManager[None]:
     """Within, a resumed run fetches no weights, unless this command names them; a new run may."""
-    if not settings["resume"] or _WEIGHTS in _named_here(job):
+    if not request.settings["resume"] or _WEIGHTS in _named_here(request):
         return nullcontext()
     return no_downloads(
         "a resumed run, which asks for them, downloads nothing by itself; add "
@@ -57,8 +57,8 @@ def downloads(settings: Settings, job: Job) -> AbstractContextManager[None]:
     )
 
 
-def _named_here(job: Job) -> set[str]:
-    return {_key(override) for override in job.overrides}
+def _named_here(request: Request) -> set[str]:
+    return {_key(override) for override in request.overrides}
 
 
 def _key(override: str) -> str:

@@ -1,0 +1,120 @@
+"""What the commands do, for notebooks and scripts: the same words, results in their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braintumor.runtime import keep_big_blocks
+from braintumor.workflows.compose import compose
+from braintumor.workflows.console import log_to_console
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from braintumor.data.dataset import Dataset
+    from braintumor.workflows.arguments import Request
+    from braintumor.workflows.compare import ComparisonResult
+    from braintumor.workflows.cross_dataset import CrossDatasetResult
+    from braintumor.workflows.load import LoadedModel
+    from braintumor.workflows.results import EvaluationResult, Run
+
+# Each function imports its workflow when it is called: torch and matplotlib take seconds, and
+# nobody needs all of them.
+
+
+def train(*words: str, **settings: Any) -> Run:
+    """Train a model and evaluate it once on the test split, as bt-train does.
+
+        run = bt.train("data.root=mri", data="folder", model="resnet50_cbam", train={"epochs": 20})
+        run.metrics["all"]["accuracy"], run.predictions, run.history, run.report
+
+    words, settings: those of bt-train, see `compose`; `resume="runs/x"` goes on with a run.
+    Raises ConfigError, DataError, CheckpointError, TrainingError or MachineError, each with what
+    is wrong and what to do.
+    """
+    request = _request("train", words, settings)
+    from braintumor.workflows.train import train as workflow  # see above
+
+    return workflow(request)
+
+
+def evaluate(*words: str, **settings: Any) -> EvaluationResult | CrossDatasetResult:
+    """Evaluate a checkpoint on its own data set or another, as bt-eval does.
+
+        bt.evaluate(ckpt="runs/x", data="folder", split="all", **{"data.root": "other"}).metrics
+
+    With on=[…] every checkpoint on every data set: a table.
+    """
+    request = _request("eval", words, settings)
+    from braintumor.workflows.evaluate import evaluate as workflow  # see above
+
+    return workflow(request)
+
+
+def predict(*words: str, **settings: Any) -> pd.DataFrame:
+    """Classify pictures and write predictions.csv with heat maps, as bt-predict does.
+
+        bt.predict(ckpt="runs/x", input="folder")
+
+    `load` is for pictures in memory, and writes nothing.
+    """
+    request = _request("predict", words, settings)
+    from braintumor.workflows.predict import predict as workflow  # see above
+
+    return workflow(request)
+
+
+def read_data(*words: str, **settings: Any) -> Dataset:
+    """Read, audit and divide a data set, with the settings of bt-data; nothing is written.
+
+    data = bt.read_data("data.root=mri", data="folder")
+    data.manifest, data.pixels, data.classes
+    """
+    request = _request("data", words, settings)
+    from braintumor.workflows.explore import read_only as workflow  # see above
+
+    return workflow(request)
+
+
+def compare(*words: str, **settings: Any) -> ComparisonResult:
+    """Compare finished runs, as bt-compare does: runs=[…] of folders, patterns or Runs.
+
+    bt.compare(runs=["runs/a", "runs/b"]).leaderboard
+    """
+    request = _request("compare", words, settings)
+    from braintumor.workflows.compare import compare as workflow  # see above
+
+    return workflow(request)
+
+
+def load(
+    path: str | Path | Run,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    batch_size: int = 64,
+    views: int | None = None,
+) -> LoadedModel:
+    """The trained model of a run, or of its best.safetensors, ready for pictures.
+
+        classifier = bt.load("runs/x")
+        classifier.predict(["a.png", array, "folder/"])   # DataFrame: path, pred, prob_<class>, …
+        classifier.heatmap("a.png")                       # float array in [0, 1]
+
+    device: auto, cpu, cuda or cuda:N.  precision, views: None: as the run was evaluated.
+    batch_size: pictures at once.
+    Raises CheckpointError when there is none or it is damaged.
+    """
+    keep_big_blocks()
+    from braintumor.workflows.load import Inference  # see above
+    from braintumor.workflows.load import load as workflow
+
+    folder: Any = getattr(path, "folder", path)
+    return workflow(folder, Inference(device, precision, batch_size, views))
+
+
+def _request(command: str, words: tuple[str, ...], settings: dict[str, Any]) -> Request:
+    log_to_console()
+    keep_big_blocks()  # before torch allocates
+    return compose(command, words, settings)

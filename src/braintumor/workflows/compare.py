@@ -1,0 +1,107 @@
+"""bt-compare: finished runs side by side, with tests, as tables, pictures and one page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from braintumor.compare.compare import compare as compare_runs
+from braintumor.compare.compare import is_comparable
+from braintumor.compare.lines import board_lines
+from braintumor.compare.write import write_comparison
+from braintumor.config import config_dir, typed
+from braintumor.errors import ConfigError
+from braintumor.report.plots.style import elide
+from braintumor.runs.kinds import COMPARISON
+from braintumor.workflows.arguments import CompareArguments, Request
+from braintumor.workflows.console import log
+from braintumor.workflows.outputs import check_output, held_output, of_now
+
+_WIDE = ("balanced accuracy", "best floor", "against the first, clean")  # for a console
+_ABOUT = ("model", "data", "status", "seeds", "n")
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A comparison on disk."""
+
+    folder: Path
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """leaderboard.csv: a row a run, the best first."""
+        return pd.read_csv(self.folder / "comparison.csv")
+
+    @property
+    def page(self) -> Path:
+        """The page for people, one file."""
+        return self.folder / "comparison.html"
+
+
+def compare(request: Request) -> ComparisonResult:
+    """Compare the runs that the settings name.
+
+    request: the settings of configs/compare.yaml.
+    Raises ConfigError, CheckpointError, DataError.
+    """
+    asked = request.arguments(CompareArguments)
+    if not asked.runs:
+        raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")
+    if asked.resamples < 100:
+        raise ConfigError(
+            f"resamples={asked.resamples} is too few for the ends of an interval; give 100 or "
+            "more, such as resamples=2000"
+        )
+    check_output(request, COMPARISON)
+    runs = asked.runs if isinstance(asked.runs, list) else [asked.runs]
+    with held_output(request, COMPARISON, of_now("comparison")) as folder:
+        _compare(_expand(runs), folder, asked)
+    return ComparisonResult(folder)
+
+
+def compare_sweep(runs: list[Path], folder: Path) -> None:
+    """Print and write the comparison of a sweep, whose jobs may have read different images."""
+    values = yaml.safe_load((config_dir() / "compare.yaml").read_text(encoding="utf-8"))
+    del values["defaults"]
+    asked = typed(CompareArguments, values | {"split": "test", "different_images": True}, "")
+    _compare(runs, folder, asked)
+
+
+def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
+    comparison = compare_runs(
+        runs,
+        split=asked.split,
+        by=asked.by,
+        different_images=asked.different_images,
+        resamples=asked.resamples,
+        seed=asked.bootstrap_seed,
+    )
+    write_comparison(folder, comparison)
+    lines = board_lines(comparison)
+    lines = lines[[name for name in lines if name not in _WIDE and not _is_dull(lines[name])]]
+    lines = lines.map(lambda text: elide(text, 44))
+    for line in lines.to_string(index=False).splitlines():
+        log.info("%s", line)
+    log.info("%s", comparison.notes[0])
+    log.info("comparison: %s", folder / "comparison.html")
+
+
+def _is_dull(column: pd.Series) -> bool:
+    """Whether a column tells no row from another, such as the same model everywhere."""
+    return column.name in _ABOUT and len(column) > 1 and len(set(column)) == 1
+
+
+def _expand(patterns: list[str]) -> list[Path]:
+    paths: list[Path] = []
+    for pattern in patterns:
+        path = Path(str(pattern)).expanduser()
+        if path.exists():
+            paths.append(path)
+            continue
+        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        # a pattern takes the runs among what it finds; a name must be a run
+        paths += [p for p in found if is_comparable(p)] or [path]
+    return paths

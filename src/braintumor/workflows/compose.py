@@ -1,0 +1,83 @@
+"""The words of a command as settings, without its process: what the Python API stands on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf, open_dict
+
+from braintumor.config import config_dir, hydra_text
+from braintumor.errors import ConfigError
+from braintumor.workflows.arguments import Request, check_settings, refuse_removals
+from braintumor.workflows.explain import explain
+from braintumor.workflows.model_names import register_models
+
+
+def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> Request:
+    """The request that bt-<command> makes of the same words.
+
+    words: as typed after the command, such as "data.root=mri"; no sweeps.
+    settings: the same as names and values. A mapping is a section: train={"epochs": 3} says
+        train.epochs=3. What has a folder, such as a Run, stands for it.
+    Raises ConfigError in the sentences of the command.
+
+    >>> compose("train", ["seed=3"], {"model": "cnn"}).overrides
+    ('seed=3', 'model=cnn')
+    """
+    overrides = (*words, *_words_of(settings))
+    refuse_removals(overrides)
+    try:
+        with _own_hydra():
+            cfg = hydra.compose(command, [*overrides], return_hydra_config=True)
+            chosen = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
+            with open_dict(cfg):
+                del cfg["hydra"]
+            composed: Any = OmegaConf.to_container(cfg, resolve=True)
+    except Exception as error:
+        answer = explain(error, command, overrides)
+        if answer is None:
+            raise
+        raise ConfigError(answer) from error
+    check_settings(command, composed)
+    choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
+    return Request(composed, choices, overrides)
+
+
+@contextlib.contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra is one for a process: a notebook's own is there again afterwards."""
+    theirs = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    register_models()
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = theirs
+
+
+def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _words_of(value, f"{section}{name}.")
+        else:
+            yield f"{section}{name}={_hydra_value(value)}"
+
+
+def _hydra_value(value: Any) -> str:
+    """A value of Python as Hydra reads it."""
+    value = getattr(value, "folder", value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str | os.PathLike):
+        return hydra_text(os.fspath(value))
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_hydra_value(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(map(_hydra_value, value)) + "]"
+    return repr(value)

@@ -1,0 +1,157 @@
+"""A trained model for use: pictures in, a table of answers or a heat map out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from braintumor.cli.deciding import PostProcessing, load_postprocessing
+from braintumor.data.tensors import load_split
+from braintumor.errors import DataError
+from braintumor.evaluation.explain import cam_heatmaps
+from braintumor.evaluation.predict import predict_with_features
+from braintumor.models.classifier import Classifier
+from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
+from braintumor.runtime import choose_device, choose_precision
+from braintumor.statistics.decisions import columns_of, decide
+from braintumor.workflows.pictures import Picture, Pictures, read_pictures
+from braintumor.workflows.recording import how_evaluated
+
+# N pictures, S side of the square that the model sees, h w a picture's own size
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How answers are computed.
+
+    device: auto, cpu, cuda or cuda:N.  precision, views: None: as the run was evaluated.
+    batch_size: pictures at once; changes speed and memory only.
+    """
+
+    device: str = "auto"
+    precision: str | None = None
+    batch_size: int = 64
+    views: int | None = None
+
+
+def load(path: str | Path, how: Inference | None = None) -> LoadedModel:
+    """The model of a run folder, or of its best.safetensors.
+
+    Raises CheckpointError when there is none or it is damaged.
+    """
+    how, path = how or Inference(), find_checkpoint(path)
+    device = choose_device(how.device)
+    model, card = load_classifier(path, device)
+    precision: Any = how.precision or card.settings["train"]["precision"]
+    return LoadedModel(
+        model, card, load_postprocessing(path, card), how, choose_precision(precision, device)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A trained network with its card and what validation fitted for it."""
+
+    network: Classifier
+    card: Card
+    postprocessing: PostProcessing | None
+    how: Inference
+    dtype: torch.dtype
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def predict(
+        self, pictures: Picture | Sequence[Picture], *, skip_unreadable: bool = False
+    ) -> pd.DataFrame:
+        """A row a picture: path, pred, prob_<class>, and the decisions, as in predictions.csv.
+
+        pictures: one or several paths of files or folders, Pillow images, or arrays of uint8 or
+            of floats in [0, 1] or [0, 255], (h, w) grey or (h, w, 3) colour.
+        Raises DataError on pictures that cannot be read, or whose scale is not clear.
+        """
+        read = read_pictures(pictures, self.card, skip_unreadable=skip_unreadable)
+        return self.classify(read)[0]
+
+    def classify(self, pictures: Pictures) -> tuple[pd.DataFrame, np.ndarray]:
+        """The table of `predict`, and the number of each answer: int64 (N,)."""
+        count = len(pictures.names)
+        nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
+        split = load_split(
+            pictures.pixels, nobody_knows, pictures.names, np.arange(count), self._device
+        )
+        predictions, features = predict_with_features(
+            self.network,
+            split,
+            self.classes,
+            batch_size=self.how.batch_size,
+            dtype=self.dtype,
+            views=self.how.views or self.card.settings["eval"]["views"],
+        )
+        more: dict[str, Any] = {}
+        if fitted := self.postprocessing:
+            decisions = fitted.decisions
+            predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+            decided = decide(predictions, decisions, **fitted.scores(features))
+            more = columns_of(self.classes, decided)
+        table = pd.DataFrame({"path": list(pictures.names)})
+        table["pred"] = [self.classes[k] for k in predictions.predicted]
+        for name, probabilities in zip(self.classes, predictions.probs.T, strict=True):
+            table[f"prob_{name}"] = probabilities
+        for name, column in more.items():
+            table[name] = column
+        return table, predictions.predicted
+
+    def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
+        """Where the answer comes from: float32 (h, w) in [0, 1], at the picture's own size.
+
+        picture: one, as `predict` takes it.  target: a class; None: the one that is answered.
+        The method is that of the run (eval.cam). What a model looked at is not why it is right.
+        Raises DataError on a picture that cannot be read, and on an unknown class.
+        """
+        read = read_pictures([picture], self.card)
+        if len(read.names) != 1:
+            raise DataError(f"{picture} holds {len(read.names)} pictures; a heat map is of one")
+        if target is not None and target not in self.classes:
+            raise DataError(f"target={target} is not one of {', '.join(self.classes)}")
+        answer = self.classify(read)[1] if target is None else [self.classes.index(target)]
+        square = self.heatmaps_at_input_size(read.pixels, np.asarray(answer))[0]
+        return _at_own_size(square, read.sizes[0], self.card.fit)
+
+    def heatmaps_at_input_size(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """float32 (N, S, S) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
+        how = how_evaluated(self.card)
+        return cam_heatmaps(
+            self.network, pixels, targets, self._device, 16, how["cam"], how["cam_layer"]
+        )
+
+
+def _at_own_size(
+    square: np.ndarray, size: tuple[int, int], fit: Literal["stretch", "pad"]
+) -> np.ndarray:
+    """The map of the square picture on the picture that it was made from: the way back of resize.
+
+    square: float32 (S, S).  size: (h, w).
+    """
+    (height, width), side = size, len(square)
+    if fit == "pad":  # what lies on the black borders is cut off
+        scale = side / max(height, width)
+        inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
+        top, left = (side - inner_h) // 2, (side - inner_w) // 2
+        square = square[top : top + inner_h, left : left + inner_w]
+    resized = Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized).clip(0, 1)

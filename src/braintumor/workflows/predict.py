@@ -1,0 +1,86 @@
+"""bt-predict: classify pictures that have no labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from braintumor.errors import DataError
+from braintumor.files import write_atomic
+from braintumor.report.plots.pictures import overlay
+from braintumor.runs.checkpoint import find_checkpoint, read_card
+from braintumor.runs.kinds import PREDICTIONS
+from braintumor.runs.ownership import remove_own
+from braintumor.statistics.decisions import NO_TUMOR
+from braintumor.workflows.arguments import PredictArguments, Request
+from braintumor.workflows.console import log
+from braintumor.workflows.load import Inference, LoadedModel, load
+from braintumor.workflows.outputs import check_output, held_output, of_now
+from braintumor.workflows.pictures import read_pictures
+
+_NOTES = (  # column of predictions.csv, its value, what is said of such a picture
+    ("foreign", "true", "  foreign: not like the training images"),
+    ("upside_down", "true", "  looks upside down"),
+    ("answered", "false", "  not sure enough: leave it to a person"),
+)
+_CALLED = {"true": "  called tumor", "false": "  not called tumor"}
+
+
+def predict(request: Request) -> pd.DataFrame:
+    """Write predictions.csv and heat-map overlays for a picture or a folder of pictures.
+
+    request: the settings of configs/predict.yaml.
+    Gives the table; its attrs["folder"] is where it lies.
+    Raises ConfigError, DataError, CheckpointError.
+    """
+    asked = request.arguments(PredictArguments)
+    check_output(request, PREDICTIONS)
+    path = find_checkpoint(asked.ckpt)
+    if not asked.input:
+        raise DataError("no pictures given; name a file or a folder with input=PATH")
+    pictures = read_pictures(
+        asked.input, read_card(path), skip_unreadable=asked.skip_unreadable
+    )  # before the network is built
+    how = Inference(asked.device, asked.precision, asked.batch_size, asked.views)
+    classifier = load(path, how)
+    table, predicted = classifier.classify(pictures)
+    shown = min(asked.overlays, len(table))
+    table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(table))]
+    with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
+        remove_own(folder, PREDICTIONS)
+        # texts are quoted, or a line break in a file name would end the row
+        text = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+        write_atomic(folder / "predictions.csv", text.encode(errors="backslashreplace"))
+        _write_overlays(folder, classifier, pictures.pixels[:shown], predicted[:shown])
+    for row in table.head(20).to_dict("records"):
+        _describe(row)
+    if len(table) > 20:
+        log.info("… and %d more", len(table) - 20)
+    log.info("predictions: %s", folder / "predictions.csv")
+    table.attrs["folder"] = str(folder)
+    return table
+
+
+def _describe(row: Mapping[Any, Any]) -> None:
+    """One line: the answer, how sure it is, and what is to be said of the picture."""
+    pred, probability = row["pred"], row[f"prob_{row['pred']}"]
+    notes = [said for name, value, said in _NOTES if row.get(name) == value]
+    # the threshold is named where it does not say what the most probable class says
+    called = row.get("is_tumor")
+    if called is not None and (pred != NO_TUMOR) != (called == "true"):
+        notes.insert(0, _CALLED[called])
+    log.info("%-40s %-14s %.3f%s", row["path"], pred, probability, "".join(notes))
+
+
+def _write_overlays(folder: Path, classifier: LoadedModel, pixels: Any, predicted: Any) -> None:
+    if not len(pixels):
+        return
+    (folder / "cam").mkdir(exist_ok=True)
+    heatmaps = classifier.heatmaps_at_input_size(pixels, predicted)
+    for i, (image, heatmap) in enumerate(zip(pixels, heatmaps, strict=True)):
+        Image.fromarray(overlay(image, heatmap)).save(folder / "cam" / f"{i:05d}.png")

@@ -1,0 +1,153 @@
+"""What a workflow gives back: folders on disk, whose tables are read when they are asked for."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from braintumor.errors import CheckpointError, DataError
+from braintumor.runs.folder import RunFolder, open_run
+
+if TYPE_CHECKING:
+    from braintumor.models.classifier import Classifier
+
+_SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """One evaluation on disk. folder: eval/<split> of a run, or another."""
+
+    folder: Path
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json: "all" (every image), "clean" (without copies in training), and more."""
+        return dict(json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.csv: a row an image with path, true, pred, prob_<class> and decisions."""
+        return pd.read_csv(self.folder / "predictions.csv", keep_default_na=False)
+
+    @property
+    def report(self) -> Path:
+        """The page for people, one file."""
+        return self.folder / "report.html"
+
+    def __repr__(self) -> str:
+        figures = self.metrics["all"]
+        parts = [f"{name} {figures[name]:.3f}" for name in _SHOWN if figures[name] is not None]
+        return f"{self.folder}: {self.metrics['split']}, n={self.metrics['n']}: {', '.join(parts)}"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: figures over all and over clean images, and where the report is."""
+        rows = {"all images": self.metrics["all"], "without copies": self.metrics["clean"]}
+        table = pd.DataFrame(
+            {
+                name: {"n": figures.get("n", self.metrics["n"])} | {k: figures[k] for k in _SHOWN}
+                for name, figures in rows.items()
+                if figures
+            }
+        ).T.astype({"n": int})
+        text = table.to_html(float_format="{:.3f}".format)
+        return f"{text}<p>report: <code>{html.escape(str(self.report))}</code></p>"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training on disk, or several of them: the folds and seeds of one command.
+
+    folder: the run folder.  name: of its evaluation, "test" or "pooled".
+    """
+
+    folder: Path
+
+    @property
+    def _paths(self) -> RunFolder:
+        return RunFolder(self.folder)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """status.json: how it ended, with model, data and seed."""
+        return self._paths.read_status()
+
+    @property
+    def trials(self) -> list[Run]:
+        """The runs of its folds and seeds, in order; [] when it is one run."""
+        return [Run(self.folder / name) for name in self.status.get("parts", [])]
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Of several trials: each figure of each trial, their mean and standard deviation."""
+        return pd.read_csv(self.folder / "summary.csv")
+
+    @property
+    def evaluation(self) -> EvaluationResult:
+        """On the test split; of folds, all of them pooled.
+
+        Raises DataError where there is none.
+        """
+        names = ("test", "pooled")
+        found = [path for name in names if (path := self._paths.evaluation(name)).is_dir()]
+        if found:
+            return EvaluationResult(found[0])
+        if self.trials:
+            raise DataError(
+                f"{self.folder} holds {len(self.trials)} trials, each with figures of its own; "
+                "see .summary, or .trials[0].metrics"
+            )
+        raise DataError(f"{self.folder} has no evaluation: the data has no test split")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json of its evaluation: metrics["all"]["accuracy"]."""
+        return self.evaluation.metrics
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.csv of its evaluation: a row an image."""
+        return self.evaluation.predictions
+
+    @property
+    def report(self) -> Path:
+        """report.html of its evaluation."""
+        return self.evaluation.report
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """metrics.csv: a row an epoch."""
+        if not self._paths.history.is_file():
+            raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
+        return self._paths.read_history()
+
+    def model(self) -> Classifier:
+        """The network with its best weights, in evaluation mode on the CPU."""
+        import torch  # which tables do not need
+
+        from braintumor.runs.checkpoint import load_classifier
+
+        return load_classifier(self._paths.best, torch.device("cpu"))[0]
+
+    def __repr__(self) -> str:
+        status = self.status
+        about = f"{status.get('model_name')} on {status.get('data_name')}, {status.get('status')}"
+        return f"Run({str(self.folder)!r}): {about}"
+
+    def _repr_html_(self) -> str:
+        try:
+            shown = self.evaluation._repr_html_()
+        except DataError as error:
+            shown = f"<p>{html.escape(str(error))}</p>"
+        return f"<p>{html.escape(repr(self))}</p>{shown}"
+
+
+def open_result(folder: str | Path) -> Run:
+    """A run that exists. Raises CheckpointError when the folder does not hold one."""
+    return Run(open_run(folder).path)

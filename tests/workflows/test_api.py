@@ -1,0 +1,284 @@
+"""The Python API: the words of the commands, results in their place, errors as exceptions."""
+
+from __future__ import annotations
+
+import io
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import braintumor as bt
+from braintumor.data.images import resize
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.workflows.compose import compose
+from braintumor.workflows.load import LoadedModel, _at_own_size
+from braintumor.workflows.pictures import from_array
+from support import TINY, Command
+
+SECTIONS = {
+    "data": {"patients": 24, "limit": None},
+    "train": {"tensorboard": False, "max_epochs": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def classifier(trained: Path) -> LoadedModel:
+    return bt.load(trained, device="cpu")
+
+
+@pytest.fixture
+def slice_of_head() -> np.ndarray:
+    """uint8 (70, 50): an ellipse on black."""
+    y, x = np.mgrid[-1:1:70j, -1:1:50j]
+    return np.where(x**2 + y**2 < 0.8, 120 + 60 * x, 0).astype(np.uint8)
+
+
+def test_importing_it_takes_no_time_and_no_torch() -> None:
+    code = (
+        "import sys, time; began = time.process_time(); import braintumor as bt; "
+        "took = time.process_time() - began; dir(bt); "
+        "print(took < 0.05, 'torch' in sys.modules, 'hydra' in sys.modules)"
+    )
+    tries = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    )
+    assert any(done.stdout.split() == ["True", "False", "False"] for done in tries)
+
+
+def test_what_it_offers_is_named_and_nothing_else() -> None:
+    assert set(bt.__all__) <= set(dir(bt))
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        _ = bt.fit
+
+
+def test_training_gives_what_the_command_writes(
+    trained: Path, bt_in_notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`trained` is the same training by bt-train; here its words come as sections."""
+    monkeypatch.setattr(sys, "argv", ["notebook", "--no-such-flag"])
+    run = bt.train("debug=tiny", **SECTIONS, run_dir=bt_in_notebook / "run")
+    assert run.folder == bt_in_notebook / "run"
+    for name in ("best.safetensors", "manifest.csv"):
+        if name == "manifest.csv":
+            assert (run.folder / name).read_bytes() == (trained / name).read_bytes()
+    theirs = pd.read_csv(trained / "eval/test/predictions.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(run.report.parent / "predictions.csv"), theirs)
+    assert run.metrics["all"]["accuracy"] == np.mean(theirs["true"] == theirs["pred"])
+    assert run.predictions.columns.tolist() == theirs.columns.tolist()
+    assert run.history["epoch"].tolist() == [1, 2]
+    assert run.report.read_text().startswith("<!doctype html>")
+    assert run.status["status"] == "completed"
+    assert "accuracy" in run._repr_html_()
+    assert sum(p.numel() for p in run.model().parameters()) == run.status["parameters"]
+
+
+@pytest.fixture
+def bt_in_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_messages_go_where_standard_output_is(
+    bt_in_notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("braintumor")
+    monkeypatch.setattr(log, "handlers", [])
+    for _ in range(2):  # a notebook has another stream in every cell
+        out = io.StringIO()
+        monkeypatch.setattr(sys, "stdout", out)
+        bt.read_data("data.patients=8", data={"image_size": 32})
+        assert "images at 32 px" in out.getvalue()
+
+
+def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None:
+    data = bt.read_data(data={"patients": 8, "slices_per_patient": 2, "image_size": 32})
+    assert data.pixels.shape == (len(data.manifest), 32, 32)
+    assert set(data.manifest["split"]) == {"train", "val", "test"}
+    assert not list(bt_in_notebook.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "overrides"),
+    [
+        (("seed=3",), {"model": "cnn"}, ("seed=3", "model=cnn")),
+        ((), {"train": {"early_stopping": {"patience": None}}},
+         ("train.early_stopping.patience=null",)),
+        ((), {"seeds": [0, 1], "overwrite": True}, ("seeds=[0,1]", "overwrite=true")),
+        ((), {"data": {"root": Path("my mri/a=b")}}, ("data.root='my mri/a=b'",)),
+        ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
+         ("train.phases=[{epochs:2,trainable:head}]",)),
+        ((), {"run_dir": "007"}, ("run_dir='007'",)),
+    ],
+)  # fmt: skip
+def test_values_of_python_become_words_that_hydra_reads(
+    words: tuple[str, ...], settings: dict[str, Any], overrides: tuple[str, ...]
+) -> None:
+    if "data" in settings:
+        words = ("data=folder",)
+        overrides = (*words, *overrides)
+    request = compose("train", words, settings)
+    assert request.overrides == overrides
+    for section, value in settings.items():
+        found = request.settings[section]
+        while isinstance(value, dict):
+            ((key, value),) = value.items()
+            found = found[key]
+        assert section == "model" or found == (str(value) if isinstance(value, Path) else value)
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "message"),
+    [
+        (("optimzer.lr=1",), {}, "did you mean `optimizer.lr`"),
+        ((), {"model": "mobilnet"}, "did you mean `mobilenet`"),
+        ((), {"trian": {"epochs": 3}}, "`trian.epochs` is not a setting"),
+        ((), {"train": {"batch_size": "many"}}, "train.batch_size"),
+        (("~seed",), {}, "takes away"),
+        (("seed=0,1",), {}, "Ambiguous"),
+        (("runs/a",), {}, "did you mean data=folder"),
+    ],
+)
+def test_mistakes_are_answered_in_the_sentences_of_the_commands(
+    words: tuple[str, ...], settings: dict[str, Any], message: str, bt_in_notebook: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bt.train(*words, **settings)
+    assert not list(bt_in_notebook.iterdir())
+
+
+def test_a_notebooks_own_hydra_stays(tmp_path: Path) -> None:
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    (tmp_path / "own.yaml").write_text("a: 1\n")
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+        compose("compare", [], {"runs": ["a"]})
+        assert hydra.compose("own")["a"] == 1
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_predict_gives_the_table_of_bt_predict(
+    classifier: LoadedModel, trained: Path, slice_of_head: np.ndarray, bt: Command, tmp_path: Path
+) -> None:
+    Image.fromarray(slice_of_head).save(tmp_path / "a.png")
+    done = bt("predict", f"ckpt={trained}", "input=a.png", "run_dir=p", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    theirs = pd.read_csv(tmp_path / "p/predictions.csv", dtype={"is_tumor": str, "foreign": str})
+    ours = classifier.predict(tmp_path / "a.png")
+    assert [*ours.columns, "overlay"] == theirs.columns.tolist()
+    assert ours["path"].tolist() == ["a.png"]
+    probabilities = [f"prob_{name}" for name in classifier.classes]
+    np.testing.assert_allclose(ours[probabilities], theirs[probabilities], rtol=1e-6)
+    assert ours["pred"].tolist() == theirs["pred"].tolist()
+
+
+def test_every_kind_of_the_same_picture_has_the_same_answer(
+    classifier: LoadedModel, slice_of_head: np.ndarray, tmp_path: Path
+) -> None:
+    grey = slice_of_head
+    (tmp_path / "folder").mkdir()
+    Image.fromarray(grey).save(tmp_path / "folder/a.png")
+    kinds = [
+        tmp_path / "folder/a.png", str(tmp_path / "folder"), Image.fromarray(grey), grey,
+        grey[..., None], np.repeat(grey[..., None], 3, axis=2), grey.astype(np.float32),
+        grey / 255,
+    ]  # fmt: skip
+    table = classifier.predict(kinds)
+    assert len(table) == len(kinds)
+    probabilities = table[[f"prob_{name}" for name in classifier.classes]].to_numpy()
+    np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(kinds), 0), atol=1e-6)
+    assert table["path"].tolist()[:3] == ["a.png", "a.png", "picture 2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((4, 4), np.int16), "no known white"),
+        (np.full((4, 4), -0.5), "neither"),
+        (np.full((4, 4), 1.5), "neither"),
+        (np.full((4, 4), 300.0), "neither"),
+        (np.full((4, 4), np.nan), "NaN"),
+        (np.zeros((2, 3, 4, 5), np.uint8), "no picture"),
+    ],
+)
+def test_what_is_ambiguous_is_refused(
+    classifier: LoadedModel, values: np.ndarray, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        classifier.predict(values)
+
+
+def test_floats_are_scaled_by_what_white_must_be() -> None:
+    assert from_array(np.array([[0.0, 1.0]])).tolist() == [[0, 255]]
+    assert from_array(np.array([[0.0, 200.0]])).tolist() == [[0, 200]]
+
+
+def test_a_heat_map_lies_on_the_picture_as_it_is(
+    classifier: LoadedModel, slice_of_head: np.ndarray
+) -> None:
+    heat = classifier.heatmap(slice_of_head)
+    assert heat.shape == slice_of_head.shape
+    assert 0 <= heat.min() <= heat.max() <= 1
+    others = [classifier.heatmap(slice_of_head, target=name) for name in classifier.classes]
+    assert sum(np.array_equal(heat, other) for other in others) >= 1
+    with pytest.raises(DataError, match="target=cat is not one of"):
+        classifier.heatmap(slice_of_head, target="cat")
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+@pytest.mark.parametrize("size", [(90, 40), (40, 90), (64, 64)])
+def test_the_way_back_from_the_square_finds_the_same_place(fit: Any, size: tuple[int, int]) -> None:
+    picture = np.zeros(size, np.uint8)
+    y, x = size[0] // 3, size[1] // 4
+    picture[y - 3 : y + 4, x - 3 : x + 4] = 255
+    back = _at_own_size(resize(picture, 64, fit).astype(np.float32) / 255, size, fit)
+    rows, columns = np.nonzero(back > 0.5)
+    assert back.shape == size
+    assert abs(rows.mean() - y) < 1.5
+    assert abs(columns.mean() - x) < 1.5
+
+
+def test_evaluation_and_comparison_give_their_figures(trained: Path, bt_in_notebook: Path) -> None:
+    done = bt.evaluate(ckpt=trained, split="val", run_dir="val")
+    assert done.metrics["split"] == "val"
+    assert len(done.predictions) == done.metrics["n"]
+    matrix = bt.evaluate(ckpt=[trained], on=["phantom"], run_dir="matrix")
+    assert matrix.table["n"].gt(0).all()
+    compared = bt.compare(runs=[trained], run_dir="compared", resamples=100)
+    assert len(compared.leaderboard) == 1
+    assert compared.page.is_file()
+
+
+def test_a_missing_run_is_an_error_and_no_exit() -> None:
+    with pytest.raises(CheckpointError, match="there is no run folder"):
+        bt.load("no/such/run")
+
+
+def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: np.ndarray) -> None:
+    Image.fromarray(slice_of_head).save(tmp_path / "slice.png")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/x").symlink_to(trained)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    line = next(line for line in readme.splitlines() if line.startswith("python -c"))
+    done = subprocess.run(
+        line.replace("python", sys.executable, 1), shell=True, cwd=tmp_path, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "slice.png" in done.stdout
+
+
+def test_epochs_is_the_word_for_how_long() -> None:
+    request = compose("train", [], {"train": {"epochs": 3}})
+    assert request.settings["train"]["epochs"] == 3
+
+
+TINY_WORDS = tuple(TINY)
