@@ -200,8 +200,8 @@ def test_pooled_figures_know_which_images_belong_together(trainings: Trainings) 
 
 def test_seeds_are_summarised_and_not_pooled(trainings: Trainings) -> None:
     parent = start(folds=None, seeds=[4, 2])
-    assert [own["seed"] for own, _ in trainings.calls] == [4, 2]
-    assert [own["fold"] for own, _ in trainings.calls] == [None, None]
+    assert [call.settings["seed"] for call in trainings.calls] == [4, 2]
+    assert [call.settings["fold"] for call in trainings.calls] == [None, None]
     assert not (parent / "eval").exists()
     assert "pooled" not in json.loads((parent / "summary.json").read_text())
 
@@ -271,9 +271,10 @@ def test_an_interrupted_part_is_resumed_and_a_torn_start_begins_anew(trainings: 
     with hold(parent / "fold_2", RUN):
         (parent / "fold_2/config.yaml").touch()  # none was
     resume()
-    (one, job), (two, _) = trainings.calls
+    first, second = trainings.calls
+    one, two = first.settings, second.settings
     assert (one["run_dir"], one["resume"]) == ("parent/fold_1", "parent/fold_1")
-    assert job.overrides == ("resume=parent",)  # which take_over lets pass
+    assert first.overrides == ("resume=parent",)  # which take_over lets pass
     assert (two["run_dir"], two["resume"]) == ("parent/fold_2", None)
 
 
@@ -329,7 +330,7 @@ def test_the_parent_is_the_job_folder_of_a_sweep_or_named_for_its_parts(
     trainings: Trainings, tmp_path: Path
 ) -> None:
     start(tmp_path / "sweep" / "0", run_dir=None)
-    assert [own["run_dir"] for own, _ in trainings.calls] == [
+    assert [call.settings["run_dir"] for call in trainings.calls] == [
         str(tmp_path / "sweep" / "0" / f"fold_{i}") for i in range(3)
     ]
     start(run_dir=None, seeds=[0, 1])
