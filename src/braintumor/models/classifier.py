@@ -50,7 +50,7 @@ class Classifier(nn.Module):
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
         self._averages = is_average and hasattr(attention, "forward_pooled")
         self.pools_before_attention = isinstance(attention, nn.Identity) or (
-            self._averages and getattr(attention, "of_average", False)
+            self._averages and getattr(attention, "takes_pooled", False)
         )
         self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
             self._fused = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_resting": ()}  # a copy may change, and is not at rest
+        return self.__dict__ | {"_fused": ()}  # a copy may change, so it is not fused
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
