@@ -41,7 +41,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import RunFolder
     from braintumor.runs.kinds import EVALUATION
-    from braintumor.runtime import choose_device, choose_precision
+    from braintumor.runtime import choose_device, choose_precision, configure
 
     check_output(settings, job, EVALUATION)
 
@@ -68,6 +68,7 @@ def _run_one(settings: Settings, job: Job) -> None:
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
+    configure(device)
     data, data_name = _data_for(card, settings, job, run)
     split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)

@@ -36,7 +36,7 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.kinds import PREDICTIONS
     from braintumor.runs.ownership import remove_own
-    from braintumor.runtime import choose_device, choose_precision, keep_big_blocks
+    from braintumor.runtime import choose_device, choose_precision, configure, keep_big_blocks
 
     check_output(settings, job, PREDICTIONS)
     path = find_checkpoint(settings["ckpt"])
@@ -53,6 +53,7 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.statistics.decisions import columns_of, decide
 
     device = choose_device(settings["device"])
+    configure(device)
     model, card = load_classifier(path, device)
     nobody_knows = np.zeros(len(paths), dtype=np.int64)  # labels are not read below
     split = load_split(images, nobody_knows, tuple(paths), np.arange(len(paths)), device)

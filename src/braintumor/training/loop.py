@@ -20,7 +20,7 @@ from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
-from braintumor.runtime import choose_precision, mix_seed
+from braintumor.runtime import choose_precision, mix_seed, seeded
 from braintumor.training.batches import Batches, PictureBatches
 from braintumor.training.cuda_graphs import Forward, open_forward
 from braintumor.training.features import feature_feed, keeps_features
@@ -96,7 +96,8 @@ def _epoch(job: _FitContext, feed: Batches, forward: Forward) -> EpochRecord:
     started = time.perf_counter()
     job.bar.set_description(f"epoch {state.epoch + 1}")
     order = _order(job.recipe, job.train, state.epoch)
-    loss, accuracy = _train_epoch(job, feed, forward, order)
+    with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch), job.train.device):
+        loss, accuracy = _train_epoch(job, feed, forward, order)
     trained = time.perf_counter()
     figures = feed.validate(state.evaluated)
     state.epoch += 1
@@ -123,7 +124,6 @@ def _train_epoch(
     trainable = [p for p in state.model.parameters() if p.requires_grad]
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
     state.model.train()
-    torch.manual_seed(mix_seed(job.recipe.seed, "dropout", state.epoch))
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
     batches = torch.from_numpy(order).to(feed.home).split(settings.batch_size)
     for step, index_B in enumerate(batches):
