@@ -40,20 +40,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(known) or 'none'}"
 
 
-def pasteable(key: str, value: str | Sequence[str]) -> str:
-    """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed."""
-    if isinstance(value, str):
-        return f"{key}={_for_shell(_for_hydra(value))}"
-    return _for_shell(f"{key}=[{','.join(map(_for_hydra, value))}]")
+def pasteable(key: str, value: str | Sequence | Mapping) -> str:
+    """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed.
+
+    >>> print(pasteable("data.root", "my mri"))
+    data.root="'my mri'"
+    >>> print(pasteable("train.phases", [{"epochs": 3, "trainable": "head"}]))
+    'train.phases=[{epochs: 3, trainable: head}]'
+    """
+    text = _for_hydra(value)
+    return f"{key}={_for_shell(text)}" if isinstance(value, str) else _for_shell(f"{key}={text}")
 
 
-def _for_hydra(text: str) -> str:
-    """A text that Hydra reads as this text, and not as a number, a list or a sum of choices."""
-    plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", text, re.ASCII)
-    if plain and text.lower() not in ("true", "false", "null", "nan", "inf"):
-        return text
+def _for_hydra(value: Any) -> str:
+    """What Hydra reads as this value, and not as a number, a list or a sum of choices."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_for_hydra(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_for_hydra, value))}]"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower()
+    plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", value, re.ASCII)
+    if plain and value.lower() not in ("true", "false", "null", "nan", "inf"):
+        return value
     # backslashes count before a quote, before ${ (another setting's value) and at the end
-    escaped = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", text)
+    escaped = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", value)
     escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
     return f"'{escaped}'"
 

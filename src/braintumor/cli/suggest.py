@@ -14,7 +14,7 @@ from braintumor.config import config_dir, did_you_mean, pasteable
 _SYNONYMS = {
     "learning_rate": "optimizer.lr",
     "lr": "optimizer.lr",
-    "epochs": "train.phases",
+    "epochs": "train.epochs",
     "bs": "train.batch_size",
     "img_size": "data.image_size",
     "path": "data.root",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from braintumor.config import not_negative
+from braintumor.config import not_negative, pasteable
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import Precision
@@ -30,6 +30,10 @@ class Phase:
     trainable: str | int = "all"
     lr: float | None = None
 
+    def as_setting(self) -> dict[str, Any]:
+        """As a user writes it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
 
 @dataclass(frozen=True)
 class TrainSettings:
@@ -45,6 +49,7 @@ class TrainSettings:
     channels_last: bool
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
+    epochs: int | None = None
     refit: bool = False
     compile: bool = False
     cuda_graphs: bool = False
@@ -53,6 +58,7 @@ class TrainSettings:
         checks = {
             "batch_size": self.batch_size >= 1,
             "phases": bool(self.phases) and all(phase.epochs >= 1 for phase in self.phases),
+            "epochs": self.epochs is None or self.epochs >= 1,
             "max_epochs": self.max_epochs is None or self.max_epochs >= 1,
             "clip_norm": self.clip_norm is None or self.clip_norm > 0,
             "ema_decay": 0 <= self.ema_decay < 1,
@@ -63,6 +69,16 @@ class TrainSettings:
                     f"`train.{name}={getattr(self, name)}` makes no training: batches and epochs "
                     "are 1 or more, clip_norm is above 0 or null, ema_decay is in [0, 1)"
                 )
+        if self.epochs is not None and len(self.phases) > 1:
+            listed = ", ".join(
+                f"trainable: {p.trainable} for {p.epochs} epochs" for p in self.phases
+            )
+            phases = pasteable("train.phases", [phase.as_setting() for phase in self.phases])
+            raise ConfigError(
+                f"train.epochs={self.epochs} is for a training of one phase, and this one has "
+                f"{len(self.phases)} phases ({', '.join(listed)}); give each its epochs, such as "
+                f"{phases}"
+            )
         if self.compile and self.cuda_graphs:
             raise ConfigError(
                 "train.compile=true and train.cuda_graphs=true are two ways to the same end; "
@@ -83,8 +99,9 @@ class Recipe:
     features: FeatureSettings
 
     def epochs_of(self, phase: Phase) -> int:
-        """Epochs of a phase after the cap."""
-        return min(phase.epochs, self.train.max_epochs or phase.epochs)
+        """Epochs of a phase: train.epochs if that is set, and at most train.max_epochs."""
+        epochs = self.train.epochs or phase.epochs
+        return min(epochs, self.train.max_epochs or epochs)
 
 
 @dataclass

@@ -36,5 +36,5 @@ def refit_recipe(recipe: Recipe, history: pd.DataFrame) -> Recipe:
         is_whole = falls and end - begin + 1 == recipe.epochs_of(phase)
         last = end if is_whole else rows.loc[rows["is_best"], "epoch"].max()
         phases.append(dataclasses.replace(phase, epochs=int(last - begin + 1)))
-    train = dataclasses.replace(recipe.train, phases=tuple(phases))
+    train = dataclasses.replace(recipe.train, phases=tuple(phases), epochs=None)
     return dataclasses.replace(recipe, train=train)
