@@ -75,9 +75,8 @@ def _measure(count: int) -> dict[str, Any]:
     from braintumor.cli.work import prepare
     from braintumor.config import config_dir
     from braintumor.data.tensors import load_split
-    from braintumor.training.early_stopping import BestCheckpoint
     from braintumor.training.loop import fit
-    from braintumor.training.phases import FitState
+    from braintumor.training.state import BestCheckpoint, FitState
 
     register_models()
     overrides = [

@@ -92,9 +92,13 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
     """Call `function(**given, **options)` after checking options against its signature.
 
+    A function with a parameter `options`, a dataclass, gets them all in that.
     given: what the caller passes and no user can set, such as channels.
     Raises ConfigError on a missing, unknown or wrongly typed option.
     """
+    hints = typing.get_type_hints(function)
+    if dataclasses.is_dataclass(record := hints.get("options")):
+        return function(**given, options=typed(typing.cast(type, record), options, where))
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -102,7 +106,6 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     }
     required = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
     _check_names(options, parameters, required, where)
-    hints = typing.get_type_hints(function)
     checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
     return function(**given, **checked)
 

@@ -17,7 +17,7 @@ from braintumor.data.augment import AugmentSettings
 from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
-from braintumor.training.phases import TrainSettings
+from braintumor.training.recipe import TrainSettings
 
 BACKBONES = [
     "cnn", "vgg16", "vgg19", "mobilenet", "mobilenetv2", "xception", "inceptionv3", "resnet50",

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from braintumor.config import config_dir
 from braintumor.models.backbones import Backbone
-from braintumor.models.classifier import Classifier, build_model
+from braintumor.models.classifier import Classifier, build_model, predict_logits
 from braintumor.models.folding import fold_batch_norm
-from braintumor.models.inference import logits_of
 
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
@@ -141,7 +140,7 @@ def test_a_fused_model_keeps_its_weights_and_its_answers() -> None:
         changed = model(x)
     assert (changed - expected).abs().max() > 1e-3, "afterwards it follows its weights again"
     torch.testing.assert_close(
-        logits_of(model, x, batch_size=4), changed, rtol=1e-4, atol=1e-5
+        predict_logits(model, x, batch_size=4), changed, rtol=1e-4, atol=1e-5
     )  # and so does the next fusing
 
 
@@ -168,4 +167,4 @@ def test_a_backbone_in_training_is_not_fused(trainable: str) -> None:
 def test_many_images_go_through_the_fused_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("cnn")
     monkeypatch.setattr(Backbone, "__call__", lambda *_: pytest.fail("with its norms"))
-    logits_of(model, images(model, 4), batch_size=2)
+    predict_logits(model, images(model, 4), batch_size=2)

@@ -11,9 +11,9 @@ import torch
 
 from braintumor.data.augment import Augment
 from braintumor.errors import ConfigError, TrainingError
-from braintumor.training.early_stopping import EarlyStoppingSettings
 from braintumor.training.loop import fit
-from braintumor.training.phases import Phase, check_recipe
+from braintumor.training.recipe import EarlyStoppingSettings, Phase
+from braintumor.training.state import check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 

@@ -13,8 +13,8 @@ from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase, check_recipe
-from braintumor.training.refit import refit_recipe
+from braintumor.training.recipe import Phase, refit_recipe
+from braintumor.training.state import FitState, check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 

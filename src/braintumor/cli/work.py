@@ -21,9 +21,9 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, configure, mix_seed
 from braintumor.statistics.decisions import DecisionSettings
-from braintumor.training.auto_batch_size import choose_batch_size
-from braintumor.training.features import FeatureSettings
-from braintumor.training.phases import Phase, Recipe, TrainSettings, check_recipe
+from braintumor.training.gpu import choose_batch_size
+from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
+from braintumor.training.state import check_recipe
 
 
 @dataclass(frozen=True, eq=False)
