@@ -70,9 +70,8 @@ def _measure(count: int) -> dict[str, Any]:
     import torch
 
     from braintumor.data.tensors import load_split
-    from braintumor.training.early_stopping import BestCheckpoint
     from braintumor.training.loop import fit
-    from braintumor.training.phases import FitState
+    from braintumor.training.state import BestCheckpoint, FitState
     from braintumor.workflows.compose import compose
     from braintumor.workflows.setup import setup
 

@@ -14,10 +14,15 @@ from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.tensors import ImageSplit
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
-from braintumor.training.early_stopping import BestCheckpoint, EarlyStoppingSettings
-from braintumor.training.features import FeatureSettings
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase, Recipe, TrainSettings
+from braintumor.training.recipe import (
+    EarlyStoppingSettings,
+    FeatureSettings,
+    Phase,
+    Recipe,
+    TrainSettings,
+)
+from braintumor.training.state import BestCheckpoint, FitState
 
 SIDE, CLASSES = 32, 3
 MODEL = {

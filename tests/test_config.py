@@ -117,3 +117,13 @@ def test_a_setting_without_special_characters_is_not_quoted() -> None:
     assert pasteable("data.root", "runs/a-b_1.zip") == "data.root=runs/a-b_1.zip"
     assert pasteable("data.classes", ["no", "yes"]) == "'data.classes=[no,yes]'"
     assert pasteable("data.root", "my mri") == "data.root=\"'my mri'\""
+
+
+def test_lists_of_mappings_can_be_pasted_too() -> None:
+    value = [
+        {"epochs": 3, "trainable": "head"},
+        {"epochs": 5, "trainable": 2, "lr": 1e-5, "x": None},
+    ]
+    word = pasteable("train.phases", value)
+    shell = subprocess.run(["sh", "-c", f"printf %s {word}"], capture_output=True, text=True)
+    assert OverridesParser.create().parse_override(shell.stdout).value() == value

@@ -40,20 +40,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(known) or 'none'}"
 
 
-def pasteable(key: str, value: str | Sequence[str]) -> str:
-    """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed."""
-    if isinstance(value, str):
-        return f"{key}={_for_shell(hydra_text(value))}"
-    return _for_shell(f"{key}=[{','.join(map(hydra_text, value))}]")
+def pasteable(key: str, value: str | Sequence | Mapping) -> str:
+    """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed.
+
+    >>> print(pasteable("data.root", "my mri"))
+    data.root="'my mri'"
+    >>> print(pasteable("train.phases", [{"epochs": 3, "trainable": "head"}]))
+    'train.phases=[{epochs: 3, trainable: head}]'
+    """
+    text = hydra_value(value)
+    return f"{key}={_for_shell(text)}" if isinstance(value, str) else _for_shell(f"{key}={text}")
 
 
-def hydra_text(text: str) -> str:
-    """A text that Hydra reads as this text, and not as a number, a list or a sum of choices."""
-    plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", text, re.ASCII)
-    if plain and text.lower() not in ("true", "false", "null", "nan", "inf"):
-        return text
+def hydra_value(value: Any) -> str:
+    """What Hydra reads as this value, and not as a number, a list or a sum of choices."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {hydra_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(hydra_value, value))}]"
+    if not isinstance(value, str):
+        return "null" if value is None else str(value).lower()
+    plain = re.fullmatch(r"[A-Za-z_./][\w./+-]*", value, re.ASCII)
+    if plain and value.lower() not in ("true", "false", "null", "nan", "inf"):
+        return value
     # backslashes count before a quote, before ${ (another setting's value) and at the end
-    escaped = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", text)
+    escaped = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", value)
     escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
     return f"'{escaped}'"
 
@@ -81,9 +92,13 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
     """Call `function(**given, **options)` after checking options against its signature.
 
+    A function with a parameter `options`, a dataclass, gets them all in that.
     given: what the caller passes and no user can set, such as channels.
     Raises ConfigError on a missing, unknown or wrongly typed option.
     """
+    hints = typing.get_type_hints(function)
+    if dataclasses.is_dataclass(record := hints.get("options")):
+        return function(**given, options=typed(typing.cast(type, record), options, where))
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(function).parameters.items()
@@ -91,7 +106,6 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     }
     required = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
     _check_names(options, parameters, required, where)
-    hints = typing.get_type_hints(function)
     checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
     return function(**given, **checked)
 

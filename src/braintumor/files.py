@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -67,14 +68,13 @@ def array_on_disk(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.n
 @contextmanager
 def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    new = _temporary_name(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with new.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~umask())
-        Path(name).replace(path)
+        new.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MachineError(
@@ -83,7 +83,7 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
             ) from error
         raise
     finally:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
@@ -124,11 +124,17 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def umask() -> int:
-    """What the user takes from the permissions of new files; temporary ones ignore it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def temporary_folder(path: Path) -> Path:
+    """A new folder beside `path`, to take its place; with the permissions of any new folder."""
+    new = _temporary_name(path)
+    new.mkdir()
+    return new
+
+
+def _temporary_name(path: Path) -> Path:
+    # not by `tempfile`, which withholds what the umask grants, and nobody can ask for the umask
+    # without changing it for all threads
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from braintumor.data.augment import AugmentSettings
 from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
-from braintumor.training.phases import TrainSettings
+from braintumor.training.recipe import TrainSettings
 from braintumor.workflows.arguments import ARGUMENTS, check_settings, check_stored
 from braintumor.workflows.model_names import model_names, options_of, register_models
 

@@ -19,6 +19,21 @@ def test_an_automatic_batch_size_is_recorded_as_a_number(bt: Command, tmp_path: 
     assert settings["train"]["batch_size"] == int(chosen[1]) == 8
 
 
+def test_train_epochs_is_what_is_trained_and_several_phases_ask_which(
+    bt: Command, tmp_path: Path
+) -> None:
+    three = [*TINY, "train.epochs=3", "train.max_epochs=null", "eval.heatmaps=0"]
+    done = bt("train", *three, "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 3/3" in done.stdout
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + 3
+    done = bt("train", *three, "experiment=resnet50_two_phase", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "train.phases=[{epochs: " in done.stderr
+    done = bt("train", *TINY, "epochs=3", cwd=tmp_path)
+    assert "did you mean `train.epochs`?" in done.stderr
+
+
 def test_graphs_are_refused_without_a_gpu(bt: Command, tmp_path: Path) -> None:
     done = bt("train", *TINY, "train.cuda_graphs=true", "device=cpu", cwd=tmp_path)
     assert done.returncode == 2

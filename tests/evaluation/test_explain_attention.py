@@ -32,10 +32,11 @@ class Cells(nn.Module):
 def attention(channels: int, heads: int, *, plain: bool) -> SelfAttention:
     """With random weights; plain: neither norm nor positions nor sum."""
     torch.manual_seed(0)
-    module = mhsa.build(
-        channels, heads=heads, head_dim=None, dim=None, residual=not plain, norm=not plain,
+    options = mhsa.Options(
+        heads=heads, head_dim=None, dim=None, residual=not plain, norm=not plain,
         position="none" if plain else "sine", noise=0.0, dropout=0.0,
     )  # fmt: skip
+    module = mhsa.build(channels, options)
     assert isinstance(module, SelfAttention)
     return module
 

@@ -192,10 +192,11 @@ def test_every_figure_has_a_sentence_and_a_count() -> None:
 def looking(cell: int) -> Classifier:
     """The oracle behind attention that looks at bright cells, `cell` above all."""
     model = oracle(cell)
-    module = mhsa.build(
-        16, heads=1, head_dim=None, dim=None, residual=True, norm=False, position="none",
+    options = mhsa.Options(
+        heads=1, head_dim=None, dim=None, residual=True, norm=False, position="none",
         noise=0.0, dropout=0.0,
     )  # fmt: skip
+    module = mhsa.build(16, options)
     with torch.no_grad():  # queries are 1 whatever the token, keys are the brightness
         module.qkv.weight.zero_()  # type: ignore[union-attr, operator]
         module.qkv.bias[:16] = 1  # type: ignore[index]

@@ -13,7 +13,7 @@ from torch import nn
 from braintumor.config import config_dir
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.backbones import build_backbone
-from braintumor.models.backbones._stages import cut_stages
+from braintumor.models.backbones._probe import cut_stages
 
 FOLDER = config_dir() / "model" / "backbone"
 TABLE = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -36,7 +36,7 @@ def test_backbone_keeps_its_word(name: str) -> None:
     net = build_backbone(options(name), size).eval().to(memory_format=torch.channels_last)
     features = net(torch.randn(1, 3, size, size))
     assert features.shape == (1, net.channels, *net.map_size_px)
-    assert len(net.mean) == len(net.std) == 3 and not net.pretrained and net.image_size == size
+    assert len(net.mean) == len(net.std) == 3 and net.image_size == size
 
 
 @pytest.mark.parametrize("name", [*TABLE, "convnext_atto", "vit_tiny_patch16_224"])

@@ -1,4 +1,4 @@
-"""Batch norm at rest: done by the convolution before it, with the same answers."""
+"""Batch norm in evaluation: done by the convolution before it, with the same answers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from braintumor.config import config_dir
 from braintumor.models.backbones import Backbone
-from braintumor.models.classifier import Classifier, build_model
+from braintumor.models.classifier import Classifier, build_model, predict_logits
 from braintumor.models.folding import fold_batch_norm
-from braintumor.models.inference import logits_of
 
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))
@@ -46,7 +45,7 @@ def norms(net: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def trained(model: Classifier | nn.Module) -> None:
-    """Statistics and scales as training leaves them, none of them 0 or 1; at rest."""
+    """Statistics and scales as training leaves them, none of them 0 or 1; in evaluation mode."""
     torch.manual_seed(1)
     for norm in norms(model):
         nn.init.normal_(norm.running_mean, std=0.2)  # type: ignore[arg-type]
@@ -125,7 +124,7 @@ def test_what_cannot_be_folded_stays(net: nn.Module) -> None:
     assert fold_batch_norm(net.eval()) is None
 
 
-def test_a_model_at_rest_keeps_its_weights_and_its_answers() -> None:
+def test_a_fused_model_keeps_its_weights_and_its_answers() -> None:
     model = make("mobilenetv2_035", "se")
     trained(model)
     x, before = images(model, 4), {k: v.clone() for k, v in model.state_dict().items()}
@@ -141,11 +140,11 @@ def test_a_model_at_rest_keeps_its_weights_and_its_answers() -> None:
         changed = model(x)
     assert (changed - expected).abs().max() > 1e-3, "afterwards it follows its weights again"
     torch.testing.assert_close(
-        logits_of(model, x, batch_size=4), changed, rtol=1e-4, atol=1e-5
-    )  # and so does the next rest
+        predict_logits(model, x, batch_size=4), changed, rtol=1e-4, atol=1e-5
+    )  # and so does the next fusing
 
 
-def test_a_copy_made_at_rest_follows_its_own_weights() -> None:
+def test_a_copy_made_while_fused_follows_its_own_weights() -> None:
     model = make("cnn").eval()
     x = images(model, 2)
     with model.fused(), torch.no_grad():
@@ -156,7 +155,7 @@ def test_a_copy_made_at_rest_follows_its_own_weights() -> None:
 
 
 @pytest.mark.parametrize("trainable", ["all", "last_block"])
-def test_a_backbone_in_training_does_not_rest(trainable: str) -> None:
+def test_a_backbone_in_training_is_not_fused(trainable: str) -> None:
     model = make("mobilenetv2_035")
     model.set_trainable(trainable)
     model.train()
@@ -165,7 +164,7 @@ def test_a_backbone_in_training_does_not_rest(trainable: str) -> None:
     assert any(norm.num_batches_tracked for norm in norms(model.backbone)), "its norms went on"
 
 
-def test_many_images_go_through_the_resting_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_go_through_the_fused_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("cnn")
     monkeypatch.setattr(Backbone, "__call__", lambda *_: pytest.fail("with its norms"))
-    logits_of(model, images(model, 4), batch_size=2)
+    predict_logits(model, images(model, 4), batch_size=2)

@@ -12,7 +12,7 @@ from torch import nn
 from braintumor import config as settings
 from braintumor.errors import ConfigError
 from braintumor.models import head
-from braintumor.models.noise import GaussianNoise
+from braintumor.models.head import GaussianNoise
 
 DEFAULT = yaml.safe_load((settings.config_dir() / "model" / "head" / "default.yaml").read_text())
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from braintumor.data.augment import Augment
 from braintumor.errors import ConfigError
 from braintumor.training.batches import PictureBatches
-from braintumor.training.cuda_graphs import open_forward
+from braintumor.training.gpu import record_forward
 from small_fit import CLASSES, NONE, TRAIN, VAL, new_state, recipe
 
 
@@ -24,24 +24,24 @@ def recorded(step: nn.Module, samples: tuple[Tensor, ...]) -> Callable[[Tensor],
 
 
 @pytest.fixture
-def feed() -> PictureBatches:
+def batches() -> PictureBatches:
     return PictureBatches(TRAIN, VAL, Augment(NONE, CLASSES), 0, 16, torch.float32)
 
 
-def test_recording_changes_nothing_of_the_model(feed: PictureBatches) -> None:
+def test_recording_changes_nothing_of_the_model(batches: PictureBatches) -> None:
     model = new_state(recipe()).model.train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with mock.patch("torch.cuda.make_graphed_callables", recorded):
-        open_forward(feed, model, TRAIN.images[:16].float(), torch.float32)
+        record_forward(batches, model, TRAIN.images[:16].float(), torch.float32)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert "forward" not in vars(model)
 
 
-def test_a_batch_of_another_shape_goes_the_plain_way(feed: PictureBatches) -> None:
+def test_a_batch_of_another_shape_goes_the_plain_way(batches: PictureBatches) -> None:
     model = new_state(recipe()).model.train()
     with mock.patch("torch.cuda.make_graphed_callables", recorded):
-        forward = open_forward(feed, model, TRAIN.images[:16].float(), torch.float32)
+        forward = record_forward(batches, model, TRAIN.images[:16].float(), torch.float32)
     assert forward(TRAIN.images[16:32].float()).min() > 500
     assert forward(TRAIN.images[:5].float()).max() < 500
 
@@ -56,7 +56,7 @@ def test_a_graph_gives_what_the_model_gives() -> None:
             module.p = 0.0
     x = TRAIN.images.float().to(device)
     plain = PictureBatches(TRAIN, VAL, Augment(NONE, CLASSES), 0, 16, torch.float32)
-    forward = open_forward(plain, model, x[:16], torch.float32)
+    forward = record_forward(plain, model, x[:16], torch.float32)
     for part in (x[:16], x[16:32], x[32:37]):
         model.zero_grad()
         got = forward(part)

@@ -16,10 +16,11 @@ from braintumor.errors import ConfigError
 from braintumor.files import cache_dir
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
-from braintumor.training.early_stopping import BestCheckpoint
-from braintumor.training.features import FeatureBatches, FeatureSettings, feature_feed
+from braintumor.training.batches import PictureBatches
+from braintumor.training.features import FeatureBatches, feature_batches
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase, Recipe
+from braintumor.training.recipe import FeatureSettings, Phase, Recipe
+from braintumor.training.state import BestCheckpoint, FitState
 from small_fit import CLASSES, MODEL, NONE, SIDE, TRAIN, VAL, images_through, recipe
 
 LIGHT = dataclasses.replace(NONE, horizontal_flip=0.5, rotation_deg=20, shift=0.1, brightness=0.1)
@@ -48,14 +49,12 @@ def train(
     return state, list(fit(state, TRAIN, VAL, plan, Augment(augment, CLASSES)))
 
 
-def open_feed(model: Classifier, augment: AugmentSettings, **changes: Any) -> FeatureBatches:
+def open_batches(model: Classifier, augment: AugmentSettings, **changes: Any) -> FeatureBatches:
     model.set_trainable("head")
-    options = {
-        "settings": FeatureSettings(3), "epochs": 9, "seed": 1, "batch_size": 16,
-        "dtype": torch.float32, "progress": False, "train": TRAIN,
-    } | changes  # fmt: skip
-    images = options.pop("train")
-    return feature_feed(model, images, VAL, Augment(augment, CLASSES), **options)
+    pictures = PictureBatches(TRAIN, VAL, Augment(augment, CLASSES), 1, 16, torch.float32)
+    epochs = changes.pop("epochs", 9)
+    pictures = dataclasses.replace(pictures, **changes)
+    return feature_batches(model, pictures, FeatureSettings(3), epochs=epochs, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +85,17 @@ def test_the_backbone_computes_every_view_once() -> None:
 
 
 def test_no_more_views_than_epochs() -> None:
-    assert len(open_feed(build(), LIGHT, epochs=2).views) == 2
-    assert len(open_feed(build(), NONE, epochs=2).views) == 1
+    assert len(open_batches(build(), LIGHT, epochs=2).views) == 2
+    assert len(open_batches(build(), NONE, epochs=2).views) == 1
 
 
 def test_every_picture_goes_through_its_views_in_turn() -> None:
-    feed = open_feed(build(), LIGHT)
+    batches = open_batches(build(), LIGHT)
     everything = torch.arange(len(TRAIN))
     shown: list[dict[int, int]] = []  # of each epoch: image -> view
     for epoch in range(6):
-        x, _, labels = feed.batch(everything, epoch, 0)
-        places = [(v, i) for row in x for v in range(3) for i in row_of(feed.views[v], row)]
+        x, _, labels = batches.batch(everything, epoch, 0)
+        places = [(v, i) for row in x for v in range(3) for i in row_of(batches.views[v], row)]
         shown.append({image: view for view, image in places})
         assert sorted(shown[-1]) == everything.tolist(), "every picture once"
         images = [image for _, image in places]
@@ -105,7 +104,7 @@ def test_every_picture_goes_through_its_views_in_turn() -> None:
         first = shown[0][image]
         assert [epoch[image] for epoch in shown] == [(first + e) % 3 for e in range(6)]
     assert len(set(shown[0].values())) == 3, "an epoch mixes the views"
-    assert torch.equal(feed.batch(everything[:7], 2, 0)[1].sort()[0], TRAIN.labels[:7].sort()[0])
+    assert torch.equal(batches.batch(everything[:7], 2, 0)[1].sort()[0], TRAIN.labels[:7].sort()[0])
 
 
 def row_of(features: torch.Tensor, row: torch.Tensor) -> list[int]:
@@ -114,11 +113,11 @@ def row_of(features: torch.Tensor, row: torch.Tensor) -> list[int]:
 
 def test_a_view_is_the_augmented_picture_of_its_own_draw() -> None:
     model = build()
-    views = open_feed(model, LIGHT).views
-    plain = open_feed(model, NONE).views[0]
+    views = open_batches(model, LIGHT).views
+    plain = open_batches(model, NONE).views[0]
     assert not any(torch.equal(view, plain) for view in views)
     assert not torch.equal(views[0], views[1])
-    other_seed = open_feed(model, LIGHT, seed=2).views[0]
+    other_seed = open_batches(model, LIGHT, seed=2).views[0]
     assert not torch.equal(views[0], other_seed)
     with torch.no_grad():
         expected = model.forward_cacheable(TRAIN.images.float())
@@ -136,7 +135,7 @@ def other_images() -> ImageSplit:
     ["weights", "statistics", "images", "pooling", "draws", "seed"],
 )
 def test_what_features_depend_on_makes_them_anew(change: str) -> None:
-    open_feed(build(), LIGHT)
+    open_batches(build(), LIGHT)
     model, images, augment, seed = build(), TRAIN, LIGHT, 1
     if change == "weights":
         with torch.no_grad():
@@ -154,15 +153,15 @@ def test_what_features_depend_on_makes_them_anew(change: str) -> None:
         augment = dataclasses.replace(LIGHT, rotation_deg=21)
     else:
         seed = 2
-    done = images_through(lambda: open_feed(model, augment, seed=seed, train=images))
+    done = images_through(lambda: open_batches(model, augment, seed=seed, train=images))
     known = len(VAL) if change in ("images", "draws", "seed") else 0
     assert done == 3 * len(TRAIN) + len(VAL) - known
 
 
 def test_the_same_again_computes_nothing() -> None:
-    first = open_feed(build(), LIGHT)
-    assert images_through(lambda: open_feed(build(), LIGHT)) == 0
-    again = open_feed(build(), LIGHT)
+    first = open_batches(build(), LIGHT)
+    assert images_through(lambda: open_batches(build(), LIGHT)) == 0
+    again = open_batches(build(), LIGHT)
     assert all(torch.equal(a, b) for a, b in zip(first.views, again.views, strict=True))
 
 
@@ -204,18 +203,18 @@ def test_a_resumed_training_ends_with_the_same_weights() -> None:
 def test_a_folder_that_cannot_be_written_costs_only_the_keeping(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = open_feed(build(), LIGHT).views
+    expected = open_batches(build(), LIGHT).views
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BT_CACHE", str(tmp_path / "file"))
-    got = open_feed(build(), LIGHT).views
+    got = open_batches(build(), LIGHT).views
     assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
     assert "not kept" in caplog.text
 
 
 def test_bfloat16_features_come_back_as_they_were() -> None:
     model = build()
-    first = open_feed(model, NONE, dtype=torch.bfloat16).views[0]
-    again = open_feed(model, NONE, dtype=torch.bfloat16).views[0]
+    first = open_batches(model, NONE, dtype=torch.bfloat16).views[0]
+    again = open_batches(model, NONE, dtype=torch.bfloat16).views[0]
     assert first.dtype == again.dtype == torch.bfloat16
     assert torch.equal(first, again)
     assert math.isfinite(first.float().abs().sum().item())
@@ -223,7 +222,7 @@ def test_bfloat16_features_come_back_as_they_were() -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "header", "no checksums"])
 def test_a_damaged_file_is_made_anew(damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    expected = open_feed(build(), NONE).views[0].clone()
+    expected = open_batches(build(), NONE).views[0].clone()
     for path in (cache_dir() / "features").glob("*.npy"):
         content = bytearray(path.read_bytes())
         if damage == "no checksums":  # killed between the two writes
@@ -233,21 +232,21 @@ def test_a_damaged_file_is_made_anew(damage: str, caplog: pytest.LogCaptureFixtu
         else:
             content[{"flipped": -40, "header": 30}[damage]] ^= 1
             path.write_bytes(content)
-    got = open_feed(build(), NONE).views[0]
+    got = open_batches(build(), NONE).views[0]
     assert torch.equal(got, expected)
     assert ("computing the features again" in caplog.text) == (damage != "no checksums")
-    assert images_through(lambda: open_feed(build(), NONE)) == 0  # kept again, and whole
+    assert images_through(lambda: open_batches(build(), NONE)) == 0  # kept again, and whole
 
 
 def test_a_sweep_over_rates_and_heads_computes_once() -> None:
-    open_feed(build(), LIGHT)
+    open_batches(build(), LIGHT)
     changed = MODEL | {"attention": {"name": "none"}}
     changed["backbone"] = MODEL["backbone"] | {"weights": "none"}
     changed["head"] = MODEL["head"] | {"dropout": 0.5, "hidden": 12}
     torch.manual_seed(0)
     other = build_model(changed, CLASSES, SIDE)
     other.settings["backbone"]["lr_scale"] = 0.1
-    assert images_through(lambda: open_feed(other, LIGHT)) == 0
+    assert images_through(lambda: open_batches(other, LIGHT)) == 0
 
 
 def test_a_negative_number_of_views_is_refused() -> None:

@@ -13,9 +13,9 @@ import torch
 from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit
 from braintumor.models.classifier import build_model
-from braintumor.training.early_stopping import BestCheckpoint
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase
+from braintumor.training.recipe import Phase
+from braintumor.training.state import BestCheckpoint, FitState
 from small_fit import MODEL, NONE, recipe
 
 SIDE_PX = 8

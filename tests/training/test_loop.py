@@ -11,9 +11,9 @@ import torch
 
 from braintumor.data.augment import Augment
 from braintumor.errors import ConfigError, TrainingError
-from braintumor.training.early_stopping import EarlyStoppingSettings
 from braintumor.training.loop import fit
-from braintumor.training.phases import Phase, check_recipe
+from braintumor.training.recipe import EarlyStoppingSettings, Phase
+from braintumor.training.state import check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 
@@ -170,6 +170,33 @@ def test_no_patience_is_refused() -> None:
 def test_max_epochs_caps_every_phase() -> None:
     plan = recipe((Phase(5, "head"), Phase(5)), max_epochs=1)
     assert [r.phase for r in run(new_state(plan), plan)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "cap", "expected"),
+    [(None, None, 5), (2, None, 2), (7, None, 7), (4, 3, 3), (1, 3, 1)],
+)
+def test_epochs_says_how_long_a_training_of_one_phase_takes(
+    epochs: int | None, cap: int | None, expected: int
+) -> None:
+    plan = recipe((Phase(5),), epochs=epochs, max_epochs=cap)
+    assert len(run(new_state(plan), plan)) == expected
+
+
+def test_epochs_of_several_phases_are_asked_for_one_by_one() -> None:
+    phases = (Phase(10, "head"), Phase(20, 2, 1e-5))
+    with pytest.raises(ConfigError) as refused:
+        recipe(phases, epochs=30)
+    listed = "trainable: head for 10 epochs, trainable: 2 for 20 epochs"
+    assert f"this one has 2 phases ({listed})" in str(refused.value)
+    setting = "'train.phases=[{epochs: 10, trainable: head},{epochs: 20, trainable: 2, lr: 1e-05}]'"
+    assert str(refused.value).endswith(setting)
+
+
+@pytest.mark.parametrize("epochs", [0, -3])
+def test_fewer_epochs_than_one_are_refused(epochs: int) -> None:
+    with pytest.raises(ConfigError, match=rf"`train\.epochs={epochs}`.*1 or more"):
+        recipe(epochs=epochs)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_batch_named() -> None:

@@ -13,8 +13,8 @@ from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState, Phase, check_recipe
-from braintumor.training.refit import refit_recipe
+from braintumor.training.recipe import Phase, refit_recipe
+from braintumor.training.state import FitState, check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 
@@ -105,3 +105,10 @@ def test_a_schedule_that_follows_validation_is_refused() -> None:
         check_recipe(plan, new_state(plan).model)
     allowed = dataclasses.replace(plan, train=dataclasses.replace(plan.train, refit=False))
     check_recipe(allowed, new_state(allowed).model)
+
+
+def test_the_second_training_is_as_long_as_the_best_epoch_whatever_train_epochs_said() -> None:
+    plan = recipe((Phase(9),), epochs=4)
+    plan = dataclasses.replace(plan, scheduler={"name": "constant", "warmup_epochs": 0})
+    again = refit_recipe(plan, history((1, True), (1, True), (1, False), (1, False)))
+    assert [again.epochs_of(phase) for phase in again.train.phases] == [2]

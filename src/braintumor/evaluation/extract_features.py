@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor.data.tensors import HostImages
-from braintumor.models.classifier import Classifier
-from braintumor.models.inference import logits_of
+from braintumor.models.classifier import Classifier, predict_logits
 from braintumor.training.feature_store import FeatureStore, ViewOf, as_features, digest_of
 
 
@@ -47,12 +46,12 @@ class FeatureExtractor:
             def from_kept(rows: Tensor) -> Tensor:
                 return of(as_features(rows))
 
-            return logits_of(self.model, kept, forward=from_kept, **how)  # type: ignore[arg-type]
+            return predict_logits(self.model, kept, forward=from_kept, **how)  # type: ignore[arg-type]
 
         def from_pictures(x: Tensor) -> Tensor:
             return of(summarise(self.model, view(x, 0) if view else x))
 
-        return logits_of(self.model, self.images, forward=from_pictures, **how)  # type: ignore[arg-type]
+        return predict_logits(self.model, self.images, forward=from_pictures, **how)  # type: ignore[arg-type]
 
     def logits(self, summary: Tensor) -> Tensor:
         """(B, K) of a summary."""

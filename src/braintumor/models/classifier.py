@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor import config as settings
 from braintumor.errors import ConfigError
+from braintumor.models import ModelSections
 from braintumor.models import head as head_module
 from braintumor.models.attention import build_attention
 from braintumor.models.backbones import Backbone, build_backbone
 from braintumor.models.folding import fold_batch_norm
-from braintumor.models.sections import ModelSections
 
 # B batch, S side of the picture, C channels, h w height and width of the map, K classes
 
@@ -50,7 +50,7 @@ class Classifier(nn.Module):
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
         self._averages = is_average and hasattr(attention, "forward_pooled")
         self.pools_before_attention = isinstance(attention, nn.Identity) or (
-            self._averages and getattr(attention, "of_average", False)
+            self._averages and getattr(attention, "takes_pooled", False)
         )
         self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
@@ -107,7 +107,7 @@ class Classifier(nn.Module):
             self._fused = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_resting": ()}  # a copy may change, and is not at rest
+        return self.__dict__ | {"_fused": ()}  # a copy may change, so it is not fused
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
@@ -197,6 +197,41 @@ def model_name(model: Mapping[str, Any]) -> str:
     backbone, attention = model["backbone"], model["attention"]["name"]
     label = backbone.get("label") or backbone.get("timm_name") or backbone["name"]
     return label if attention == "none" else f"{label}_{attention}"
+
+
+class Images(Protocol):
+    """A tensor (N, C, S, S), or what gives its batches as one does."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+    def split(self, size: int, /) -> Iterable[Tensor]:
+        """Batches in order."""
+
+
+@torch.no_grad()
+def predict_logits(
+    model: nn.Module,
+    images: Images,
+    *,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """float32 (N, K) on the model's device; the model is left in evaluation mode.
+
+    images: uint8 or float (N, C, S, S) in 0..255, on the model's device or in host memory.
+    dtype: the autocast type; float32 turns autocast off.
+    forward: a part of the model instead of all of it; `images` are then what that part takes.
+    """
+    model.eval()
+    # a model without parameters is wherever its input is
+    first = next(model.parameters(), None)
+    device, of = images.device if first is None else first.device, forward or model
+    fused = model.fused() if isinstance(model, Classifier) else nullcontext()
+    with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])
 
 
 @contextmanager

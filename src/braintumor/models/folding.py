@@ -1,4 +1,4 @@
-"""Batch norm at rest is a scale and a shift, which the convolution before it can do.
+"""In evaluation, batch norm is a scale and a shift, which the convolution before it can do.
 
 Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
 """

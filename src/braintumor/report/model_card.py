@@ -92,6 +92,7 @@ def _of_training(settings: _Settings, about: Mapping[str, Any]) -> dict[str, str
                 "scheduler.name": "schedule {}",
                 "loss.name": "loss {}",
                 "train.batch_size": "batches of {}",
+                "train.epochs": "{} epochs",
                 "train.max_epochs": "{} epochs at most",
                 "seed": "seed {}",
             }

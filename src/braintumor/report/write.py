@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 
 from braintumor.evaluation.assess import Assessment, assess, figures_with_intervals, subset
 from braintumor.evaluation.patients import KnownPatients
-from braintumor.files import MARKER, umask, write_atomic, write_json
+from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.charts import (
     decisions_chart,
@@ -108,7 +107,7 @@ def write_evaluation(
         "explanations": checks,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    new = temporary_folder(folder)
     try:
         write_json(new / "metrics.json", content)
         _write_tables(new, predictions, trust, decided)
@@ -204,12 +203,11 @@ def _predictions_csv(predictions: Predictions, trust: Assessment, decided: Decid
 
 def _swap(new: Path, folder: Path) -> None:
     """Put `new` in the place of `folder`, and move into it what in the old one is not ours."""
-    new.chmod(0o777 & ~umask())
     mark(new, EVALUATION)
     if not folder.exists():
         new.replace(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    old = temporary_folder(folder)
     folder.replace(old)
     new.replace(folder)
     remove_own(old, EVALUATION)

@@ -21,27 +21,13 @@ from torch import Tensor
 
 from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit, is_too_large, to_device
-from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
+from braintumor.training.batches import PictureBatches, validate
 from braintumor.training.feature_store import FeatureStore, View, as_features, digest_of
-from braintumor.training.validate import validate
+from braintumor.training.recipe import FeatureSettings
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FeatureSettings:
-    """The `features` section. Documented in configs/features/default.yaml."""
-
-    views: int = 0
-
-    def __post_init__(self) -> None:
-        if self.views < 0:
-            raise ConfigError(
-                f"features.views={self.views} should be 0 (pictures augmented anew in every epoch) "
-                "or the number of augmented views to keep, such as 4"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +48,14 @@ class FeatureBatches:
     dtype: torch.dtype
 
     @property
-    def home(self) -> torch.device:
+    def index_device(self) -> torch.device:
         return self.views[0].device
 
     def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Every picture goes through its views in turn, an epoch each.
+        """As Batches.batch; every picture shows its views in turn, one an epoch.
 
-        The pictures come by view, so that each is copied once.
+        Where views lie on disk the batch is sorted by view: each row is then copied once, straight
+        to its place.
         """
         view_B = (self.first_view[index_B] + epoch) % self.count
         if len(self.views) == 1:
@@ -81,7 +68,7 @@ class FeatureBatches:
         return to_device(x, device), labels_B, labels_B
 
     def _gathered(self, index_B: Tensor, counts: list[int]) -> Tensor:
-        """Features (B, F): of the first counts[0] pictures the first view, and so on."""
+        """Features (B, F): counts[0] pictures in view 0, then counts[1] in view 1, and so on."""
         x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
         parts = zip(self.views, index_B.split(counts), x.split(counts), strict=True)
         for features, wanted, place in parts:
@@ -106,26 +93,22 @@ def keeps_features(model: Classifier, augment: Augment, settings: FeatureSetting
     return settings.views > 0 and model.is_backbone_frozen and not augment.settings.mixup
 
 
-def feature_feed(
+def feature_batches(
     model: Classifier,
-    train: ImageSplit,
-    val: ImageSplit | None,
-    augment: Augment,
+    pictures: PictureBatches,
     settings: FeatureSettings,
     *,
     epochs: int,
-    seed: int,
-    batch_size: int,
-    dtype: torch.dtype,
     progress: bool,
 ) -> FeatureBatches:
-    """Compute the features of a frozen backbone, or take them from an earlier run.
+    """What a frozen backbone makes of those pictures: computed, or taken from an earlier run.
 
     epochs: of the phase; more views than epochs are never seen, so they are not made.
-    dtype: autocast type, in which features are kept.  progress: a bar on stderr.
+    progress: a bar on stderr. Features are kept in the autocast type of the pictures.
     """
     started = time.perf_counter()
-    store, device = FeatureStore(model, train.device, dtype, progress), train.device
+    train, val, augment, seed = pictures.train, pictures.val, pictures.augment, pictures.seed
+    store, device = FeatureStore(model, train.device, pictures.dtype, progress), train.device
     digest = digest_of(train.images)
     count = 1 if augment.is_identity else min(settings.views, epochs)
     draws = [None if augment.is_identity else View(augment, seed, n) for n in range(count)]
@@ -141,8 +124,15 @@ def feature_feed(
     )  # fmt: skip
     placed = _placed(views, device)
     rng = np.random.default_rng(mix_seed(seed, "first view"))
-    first_view = torch.from_numpy(rng.integers(0, count, len(train))).to(placed[0].device)
-    return FeatureBatches(placed, count, first_view, train.labels, seen, batch_size, dtype)
+    return FeatureBatches(
+        views=placed,
+        count=count,
+        first_view=torch.from_numpy(rng.integers(0, count, len(train))).to(placed[0].device),
+        labels=train.labels,
+        val=seen,
+        batch_size=pictures.batch_size,
+        dtype=pictures.dtype,
+    )
 
 
 def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:

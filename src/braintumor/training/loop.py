@@ -20,12 +20,13 @@ from braintumor.data.augment import Augment
 from braintumor.data.tensors import ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
-from braintumor.runtime import choose_precision, mix_seed
+from braintumor.runtime import choose_precision, mix_seed, seeded
 from braintumor.training.batches import Batches, PictureBatches
-from braintumor.training.cuda_graphs import Forward, open_forward
-from braintumor.training.features import feature_feed, keeps_features
+from braintumor.training.features import feature_batches, keeps_features
+from braintumor.training.gpu import Forward, record_forward
 from braintumor.training.losses import Loss, balanced_weights, build_loss
-from braintumor.training.phases import FitState, Recipe
+from braintumor.training.recipe import Recipe
+from braintumor.training.state import FitState
 
 
 def fit(
@@ -82,23 +83,24 @@ def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     epochs = job.recipe.epochs_of(job.recipe.train.phases[state.phase])
     if state.phase_epoch == epochs or state.best.should_stop:
         return
-    feed = _open_feed(job, epochs)
+    batches = _open_batches(job, epochs)
     # a frozen backbone stays as it is for the phase
     with state.model.fused() if state.model.is_backbone_frozen else nullcontext():
-        forward = _choose_forward(job, feed)
+        forward = _choose_forward(job, batches)
         while state.phase_epoch < epochs and not state.best.should_stop:
-            yield _epoch(job, feed, forward)
+            yield _epoch(job, batches, forward)
 
 
-def _epoch(job: _FitContext, feed: Batches, forward: Forward) -> EpochRecord:
+def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
     """Train on every image once and validate; the state then stands behind the epoch."""
     state = job.state
     started = time.perf_counter()
     job.bar.set_description(f"epoch {state.epoch + 1}")
     order = _order(job.recipe, job.train, state.epoch)
-    loss, accuracy = _train_epoch(job, feed, forward, order)
+    with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch), job.train.device):
+        loss, accuracy = _train_epoch(job, batches, forward, order)
     trained = time.perf_counter()
-    figures = feed.validate(state.evaluated)
+    figures = batches.validate(state.evaluated)
     state.epoch += 1
     state.phase_epoch += 1
     record = EpochRecord(
@@ -116,18 +118,17 @@ def _epoch(job: _FitContext, feed: Batches, forward: Forward) -> EpochRecord:
 
 
 def _train_epoch(
-    job: _FitContext, feed: Batches, forward: Forward, order: np.ndarray
+    job: _FitContext, batches: Batches, forward: Forward, order: np.ndarray
 ) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
     state, settings, device = job.state, job.recipe.train, job.train.device
     trainable = [p for p in state.model.parameters() if p.requires_grad]
     first_step = state.phase_epoch * state.schedule.steps_per_epoch
     state.model.train()
-    torch.manual_seed(mix_seed(job.recipe.seed, "dropout", state.epoch))
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
-    batches = torch.from_numpy(order).to(feed.home).split(settings.batch_size)
-    for step, index_B in enumerate(batches):
-        x, target, labels_B = feed.batch(index_B, state.epoch, step)
+    positions = torch.from_numpy(order).to(batches.index_device)
+    for step, index_B in enumerate(positions.split(settings.batch_size)):
+        x, target, labels_B = batches.batch(index_B, state.epoch, step)
 
         state.schedule.set_lr(state.optimizer, first_step + step)
         with torch.autocast(device.type, job.dtype, enabled=job.dtype != torch.float32):
@@ -157,27 +158,26 @@ def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
     return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
 
 
-def _open_feed(job: _FitContext, epochs: int) -> Batches:
-    """What the phase that the state stands in trains on."""
+def _open_batches(job: _FitContext, epochs: int) -> Batches:
+    """What the phase that the state stands in trains on, for so many epochs."""
     recipe, model = job.recipe, job.state.model
     size = recipe.train.batch_size
+    pictures = PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
     if not keeps_features(model, job.augment, recipe.features):
-        return PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
-    return feature_feed(
-        model, job.train, job.val, job.augment, recipe.features, epochs=epochs, seed=recipe.seed,
-        batch_size=size, dtype=job.dtype, progress=not job.bar.disable,
-    )  # fmt: skip
+        return pictures
+    progress = not job.bar.disable
+    return feature_batches(model, pictures, recipe.features, epochs=epochs, progress=progress)
 
 
-def _choose_forward(job: _FitContext, feed: Batches) -> Forward:
+def _choose_forward(job: _FitContext, batches: Batches) -> Forward:
     """The forward pass of a phase; recorded where a full batch has the same shape each time."""
     state, size = job.state, job.recipe.train.batch_size
     order = _order(job.recipe, job.train, state.epoch)
     if not job.recipe.train.cuda_graphs or len(order) < size:
-        return functools.partial(feed.forward, state.model)
-    index_B = torch.from_numpy(order[:size]).to(feed.home)
-    sample, _, _ = feed.batch(index_B, state.epoch, 0)
-    return open_forward(feed, state.model, sample, job.dtype)
+        return functools.partial(batches.forward, state.model)
+    index_B = torch.from_numpy(order[:size]).to(batches.index_device)
+    sample, _, _ = batches.batch(index_B, state.epoch, 0)
+    return record_forward(batches, state.model, sample, job.dtype)
 
 
 def _mark_best(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
@@ -197,9 +197,8 @@ def _build_loss(recipe: Recipe, train: ImageSplit, num_classes: int) -> Loss:
 
 def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> tqdm:
     """Counts batches to the last epoch of the last phase; early stopping may come before."""
-    epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
     return tqdm(
-        total=epochs * steps,
+        total=recipe.total_epochs * steps,
         initial=state.epoch * steps,
         unit="batch",
         leave=False,

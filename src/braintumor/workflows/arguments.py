@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from braintumor.config import typed
 from braintumor.errors import ConfigError
-from braintumor.models.sections import BackboneCommon, ModelSections
+from braintumor.models import BackboneCommon, ModelSections
 from braintumor.runtime import Precision
 
 Settings = dict[str, Any]

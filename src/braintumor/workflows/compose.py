@@ -11,7 +11,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from braintumor.config import config_dir, hydra_text
+from braintumor.config import config_dir, hydra_value
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.explain import explain
@@ -66,18 +66,12 @@ def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _words_of(value, f"{section}{name}.")
         else:
-            yield f"{section}{name}={_hydra_value(value)}"
+            yield f"{section}{name}={hydra_value(_plain(value))}"
 
 
-def _hydra_value(value: Any) -> str:
-    """A value of Python as Hydra reads it."""
+def _plain(value: Any) -> Any:
+    """Paths, and what has a folder, as text; also inside lists."""
     value = getattr(value, "folder", value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str | os.PathLike):
-        return hydra_text(os.fspath(value))
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{k}:{_hydra_value(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ",".join(map(_hydra_value, value)) + "]"
-    return repr(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -23,7 +23,7 @@ from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.kinds import MATRIX
 from braintumor.runs.ownership import remove_own
-from braintumor.runtime import choose_device, choose_precision
+from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.named_data import Named, data_sets
@@ -166,6 +166,7 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     device = choose_device(settings["device"])
+    configure(device)
     model, card = load_classifier(checkpoint.path, device)
     data, trained = images.data, card.settings
     nobody_knows = np.zeros(len(data.manifest), dtype=np.int64)

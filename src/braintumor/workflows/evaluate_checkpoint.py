@@ -19,7 +19,7 @@ from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, r
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import EVALUATION
 from braintumor.runs.ownership import hold
-from braintumor.runtime import choose_device, choose_precision
+from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, log
 from braintumor.workflows.data import drawn, labels_of, read_data
@@ -50,6 +50,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
             f"evaluate the model that val chose: ckpt={run.selected}"
         )
     device = choose_device(asked.device)
+    configure(device)
     data, data_name = _data_for(card, request, run)
     split, rows = rows_of(data.manifest, asked.split)
     labels = labels_of(data, card.classes)

@@ -20,10 +20,9 @@ from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.state import has_state, load_state, save_state
 from braintumor.runs.tensorboard import open_tensorboard
-from braintumor.training.early_stopping import BestCheckpoint
 from braintumor.training.loop import fit
-from braintumor.training.phases import FitState
-from braintumor.training.refit import refit_recipe
+from braintumor.training.recipe import refit_recipe
+from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.console import describe_epoch, log
 from braintumor.workflows.setup import Experiment
 
@@ -73,7 +72,7 @@ def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
     images = experiment.images("train", "val")
     log.info(
         "refit: %d epochs from the start on train and val together, %s images",
-        sum(recipe.epochs_of(phase) for phase in recipe.train.phases), f"{len(images):,}",
+        recipe.total_epochs, f"{len(images):,}",
     )  # fmt: skip
     experiment, folder = (
         dataclasses.replace(experiment, recipe=recipe),
@@ -102,7 +101,6 @@ def _fit(
     if saved:
         log.info("resuming after epoch %d", done)
     folder.cut_history(done)
-    epochs = sum(recipe.epochs_of(phase) for phase in recipe.train.phases)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
     records = fit(state, train, val, recipe, experiment.augment(), resume_from=saved, progress=True)
     with tensorboard as write_scalars, logging_redirect_tqdm([log]):
@@ -112,7 +110,7 @@ def _fit(
                 write_scalars(record)
                 keep(record)
                 save_state(folder, state.state_dict())
-                describe_epoch(record, epochs)
+                describe_epoch(record, recipe.total_epochs)
         except torch._dynamo.exc.TorchDynamoException as error:
             first = str(error).strip().splitlines()[0]
             raise MachineError(

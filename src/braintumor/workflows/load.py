@@ -20,7 +20,7 @@ from braintumor.evaluation.explain import cam_heatmaps
 from braintumor.evaluation.predict import predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
-from braintumor.runtime import choose_device, choose_precision
+from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.statistics.decisions import columns_of, decide
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 from braintumor.workflows.recording import how_evaluated
@@ -49,6 +49,7 @@ def load(path: str | Path, how: Inference | None = None) -> LoadedModel:
     """
     how, path = how or Inference(), find_checkpoint(path)
     device = choose_device(how.device)
+    configure(device)
     model, card = load_classifier(path, device)
     precision: Any = how.precision or card.settings["train"]["precision"]
     return LoadedModel(

@@ -16,11 +16,11 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.explain import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
-from braintumor.runtime import choose_device, choose_precision, mix_seed
+from braintumor.runtime import choose_device, choose_precision, configure, mix_seed
 from braintumor.statistics.decisions import DecisionSettings
-from braintumor.training.auto_batch_size import choose_batch_size
-from braintumor.training.features import FeatureSettings
-from braintumor.training.phases import Phase, Recipe, TrainSettings, check_recipe
+from braintumor.training.gpu import choose_batch_size
+from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
+from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.data import labels_of, read_data
@@ -97,6 +97,7 @@ def setup(settings: Settings, data_name: str) -> Experiment:
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
+    configure(device)
     if train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
     dtype = choose_precision(train.precision, device)

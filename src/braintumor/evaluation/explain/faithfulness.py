@@ -11,8 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.evaluation.explain._hooks import to_tensor
-from braintumor.models.classifier import Classifier
-from braintumor.models.inference import logits_of
+from braintumor.models.classifier import Classifier, predict_logits
 
 # N images, B batch, S side of the picture
 
@@ -61,7 +60,7 @@ def perturbation_curves(
 
 def _probs_of(model: Classifier, x: torch.Tensor, targets: np.ndarray) -> np.ndarray:
     """Probability of each picture's target, before calibration: float64 (B,)."""
-    probs = logits_of(model, x, batch_size=len(x)).double().softmax(dim=1).cpu().numpy()
+    probs = predict_logits(model, x, batch_size=len(x)).double().softmax(dim=1).cpu().numpy()
     return np.asarray(probs[np.arange(len(targets)), targets])
 
 

@@ -7,6 +7,7 @@ arXiv:2002.04745; 2-D sine positions as in Carion et al. 2020, arXiv:2005.12872.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,11 +15,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from braintumor.errors import ConfigError
-from braintumor.models.noise import GaussianNoise, check_rate, check_std
+from braintumor.models.head import GaussianNoise, check_rate, check_std
 
 # B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
 
 _MOST_CELLS = 400  # beyond, N x N weights are more than the arithmetic that they spare
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keys of configs/model/attention/mhsa.yaml, which explains them."""
+
+    heads: int
+    head_dim: int | Literal["channels"] | None
+    dim: int | None
+    residual: bool
+    norm: bool
+    position: Literal["none", "sine"]
+    noise: float
+    dropout: float
 
 
 class SelfAttention(nn.Module):
@@ -28,28 +43,19 @@ class SelfAttention(nn.Module):
     torch.nn.MultiheadAttention: `qkv` is its in_proj, `out` its out_proj.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        heads: int,
-        head_dim: int,
-        residual: bool,
-        norm: bool,
-        sine: bool,
-        noise: float,
-        dropout: float,
-    ) -> None:
+    def __init__(self, channels: int, head_width: int, options: Options) -> None:
         super().__init__()
-        self.heads, self.residual, self.sine, self.dropout = heads, residual, sine, dropout
-        self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
-        self.qkv = nn.Linear(channels, 3 * heads * head_dim)
-        self.out = nn.Linear(heads * head_dim, channels)
-        self.noise = GaussianNoise(noise)
+        self.heads, self.residual = options.heads, options.residual
+        self.sine, self.dropout = options.position == "sine", options.dropout
+        width = options.heads * head_width
+        self.norm = nn.LayerNorm(channels) if options.norm else nn.Identity()
+        self.qkv = nn.Linear(channels, 3 * width)
+        self.out = nn.Linear(width, channels)
+        self.noise = GaussianNoise(options.noise)
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
-        if residual:
+        if options.residual:
             # starts as the identity, so the first steps do not wreck pretrained features
             nn.init.zeros_(self.out.weight)
 
@@ -142,43 +148,24 @@ def sine_positions(height: int, width: int, like_BNC: torch.Tensor) -> torch.Ten
     return both[:, :channels].to(like_BNC.dtype)
 
 
-def build(
-    channels: int,
-    *,
-    heads: int,
-    head_dim: int | Literal["channels"] | None,
-    dim: int | None,
-    residual: bool,
-    norm: bool,
-    position: Literal["none", "sine"],
-    noise: float,
-    dropout: float,
-) -> nn.Module:
+def build(channels: int, options: Options) -> nn.Module:
     """Self-attention over `channels`.
 
     heads x head width is the width of queries, keys and values: `head_dim` sets the width of
     a head, `dim` the width of all heads together; with neither, a head has channels / heads.
     Keras' MultiHeadAttention(heads, key_dim=C) is head_dim = "channels": every head has the
     full width C, and the layer heads times the parameters of torch's.
-    noise: std of Gaussian noise on the result, in training.  dropout: rate on the attention.
     Raises ConfigError when the heads do not divide the width, or dim contradicts head_dim.
     """
     where = "model.attention"
-    if head_dim == "channels":
-        head_dim = channels
-    for key, value in (("heads", heads), ("head_dim", head_dim), ("dim", dim)):
+    head_dim = channels if options.head_dim == "channels" else options.head_dim
+    for key, value in (("heads", options.heads), ("head_dim", head_dim), ("dim", options.dim)):
         if value is not None and value < 1:
             raise ConfigError(f"`{where}.{key}={value}` is a count; give 1 or more")
-    return SelfAttention(
-        channels,
-        heads=heads,
-        head_dim=_head_width(channels, heads, head_dim, dim, where),
-        residual=residual,
-        norm=norm,
-        sine=position == "sine",
-        noise=check_std(noise, f"{where}.noise"),
-        dropout=check_rate(dropout, f"{where}.dropout"),
-    )
+    head_width = _head_width(channels, options.heads, head_dim, options.dim, where)
+    check_std(options.noise, f"{where}.noise")
+    check_rate(options.dropout, f"{where}.dropout")
+    return SelfAttention(channels, head_width, options)
 
 
 def _head_width(

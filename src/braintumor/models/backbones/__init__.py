@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
-from braintumor import config as settings
-from braintumor.models.backbones._backbone import Backbone
-from braintumor.models.backbones._downloads import no_downloads as no_downloads
+import torch
+from torch import nn
 
+from braintumor import config as settings
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision gives them
+IMAGENET_STD = (0.229, 0.224, 0.225)
 # keys of a backbone's YAML that other rooms read: run folders, data, optimizer
 NOT_OPTIONS = ("label", "image_size", "lr_scale")
+
+_downloads_forbidden: ContextVar[str | None] = ContextVar("_downloads_forbidden", default=None)
+
+
+class Backbone(nn.Module):
+    """Base of the backbones: normalised float (B, 3, S, S) -> (B, channels, *map_size_px).
+
+    mean, std: of RGB in 0..1, what the net's input is normalised with.
+    stages: the net cut from input to output into lists of modules; what is frozen is a
+        number of stages counted from the input.
+    image_size: side of the pictures in px, that `map_size_px` belongs to.
+    resolved: options that build the same net again where the weights file is absent, such as
+        pad_type and mean taken from the .json beside it.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        map_size_px: tuple[int, int],
+        image_size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        stages: list[list[nn.Module]],
+        resolved: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.channels, self.map_size_px, self.image_size = channels, map_size_px, image_size
+        self.mean, self.std = mean, std
+        # a plain list: the modules are registered where they belong, and a deep copy of the
+        # backbone copies them once
+        self.stages = stages
+        self.resolved = dict(resolved)
+
+    def forward(self, x_B3SS: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
 
 def build_backbone(
@@ -27,3 +68,21 @@ def build_backbone(
     name = options.pop("name", None)
     build = settings.find_builder(__name__, name, f"{where}.name")
     return cast(Backbone, settings.call(build, options, where, image_size=image_size))
+
+
+@contextmanager
+def no_downloads(why: str) -> Iterator[None]:
+    """Within, pretrained weights come from this machine only.
+
+    why: for the error where they are not there; it says what the user can do.
+    """
+    token = _downloads_forbidden.set(why)
+    try:
+        yield
+    finally:
+        _downloads_forbidden.reset(token)
+
+
+def why_no_downloads() -> str | None:
+    """Why nothing may be fetched now; None when it may."""
+    return _downloads_forbidden.get()

@@ -1,7 +1,11 @@
-"""What a timm net makes of a picture of one size, found without computing a value."""
+"""What is known of a timm net before it is trained: its name, its map, where it may be cut.
+
+Nothing here computes a value.
+"""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 from dataclasses import dataclass
@@ -14,6 +18,37 @@ from torch import nn
 from braintumor.errors import ConfigError
 
 Layout = Literal["map", "map_last", "tokens"]  # (B, C, h, w), (B, h, w, C), (B, N, C)
+
+
+def check_timm_name(timm_name: str | None) -> str:
+    """timm_name if timm knows the net and, when there is one, its tag.
+
+    Raises ConfigError with the nearest names. Names with a scheme ("hf-hub:...") are refused:
+    what they build is decided by a file elsewhere.
+    """
+    key = "model.backbone.timm_name"
+    if not timm_name:
+        raise ConfigError(f"`{key}` is not set; give a net of timm as {key}=NAME, such as resnet18")
+    name, _, tag = timm_name.partition(".")
+    if not timm.is_model(name):
+        raise ConfigError(f"{key}={timm_name} is not a net of timm; {_nearest(name)}")
+    if tag:
+        tags = [n.partition(".")[2] for n in timm.list_models(f"{name}.*", pretrained=True)]
+        if tag not in tags:
+            raise ConfigError(
+                f"timm has no weights `{tag}` of `{name}`; "
+                f"tags: {', '.join(tags) or 'none, so leave it away'}"
+            )
+    return timm_name
+
+
+def _nearest(name: str) -> str:
+    known = timm.list_models()
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+    near += [n for n in known if n.startswith(name[:4].lower()) and n not in near][: 5 - len(near)]
+    if near:
+        return f"did you mean {', '.join(f'`{n}`' for n in near)}?"
+    return "timm.list_models() names them all"
 
 
 @dataclass(frozen=True)
@@ -104,3 +139,57 @@ def create(name: str, kwargs: dict[str, Any], **more: Any) -> Any:
         if "img_size" not in kwargs:
             raise
         raise _bad_size(name, kwargs["img_size"], str(error)) from error
+
+
+def cut_stages(net: nn.Module, boundaries: list[str]) -> list[list[nn.Module]]:
+    """Lists of modules from input to output that together hold all of `net`'s modules.
+
+    boundaries: names of modules, each the last of its stage (timm's feature_info). What
+    follows the last one, such as conv_head, joins the last stage. A boundary inside a block
+    means the map at the block's entry (Xception's block2.rep.0): the cut is before the block.
+    A stage without parameters joins the one before it (VGG's last pooling).
+    """
+    stages: list[list[nn.Module]] = [[]]
+    for name, module in _units(net, "", boundaries):
+        if any(boundary.startswith(f"{name}.") for boundary in boundaries):
+            stages.append([])
+        stages[-1].append(module)
+        if name in boundaries:
+            stages.append([])
+    merged: list[list[nn.Module]] = []
+    for stage in stages:
+        is_open = merged and not _has_parameters(merged[-1])
+        if merged and (is_open or not _has_parameters(stage)):
+            merged[-1].extend(stage)
+        else:
+            merged.append(stage)
+    last = boundaries[-1] if boundaries else ""
+    return _join_tail(net, merged, last)
+
+
+def _join_tail(net: nn.Module, stages: list[list[nn.Module]], last: str) -> list[list[nn.Module]]:
+    """Join what follows the module named `last` to its stage."""
+    names = {id(module): name for name, module in net.named_modules()}
+    for index, stage in enumerate(stages):
+        held = [names[id(module)] for module in stage]
+        if any(last == name or last.startswith(f"{name}.") for name in held):
+            tail = [module for later in stages[index + 1 :] for module in later]
+            return [*stages[:index], stage + tail]
+    return stages
+
+
+def _units(net: nn.Module, prefix: str, boundaries: list[str]) -> list[tuple[str, nn.Module]]:
+    """Children in order of definition; containers that hold a boundary are opened."""
+    units = []
+    for name, module in net.named_children():
+        path = f"{prefix}{name}"
+        inside = any(boundary.startswith(f"{path}.") for boundary in boundaries)
+        if inside and isinstance(module, (nn.Sequential, nn.ModuleList)):
+            units += _units(module, f"{path}.", boundaries)
+        else:
+            units.append((path, module))
+    return units
+
+
+def _has_parameters(stage: list[nn.Module]) -> bool:
+    return any(True for module in stage for _ in module.parameters())

@@ -10,9 +10,9 @@ from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.attention import build_attention
-from braintumor.models.backbones._backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from braintumor.models.backbones._weights import load_into, read_weights
-from braintumor.models.noise import check_rate
+from braintumor.models.head import check_rate
 
 
 class Cnn(Backbone):
@@ -71,7 +71,6 @@ def build(
         image_size=image_size,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        pretrained=weights != "none",
         resolved={"weights": "none"},
     )
     if weights != "none":

@@ -17,12 +17,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError
-from braintumor.models.backbones._backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from braintumor.models.backbones._hub import fetch_pretrained
-from braintumor.models.backbones._names import check_timm_name
-from braintumor.models.backbones._probe import Layout, create, dry_run
-from braintumor.models.backbones._stages import cut_stages
-from braintumor.models.backbones._weights import load_into, read_weights
+from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from braintumor.models.backbones._probe import Layout, check_timm_name, create, cut_stages, dry_run
+from braintumor.models.backbones._weights import fetch_pretrained, load_into, read_weights
 
 # B batch, S side of the picture, C channels, h w height and width of the map, N tokens
 
@@ -91,7 +88,6 @@ def build(
         mean=tuple(resolved_mean),
         std=tuple(resolved_std),
         stages=cut_stages(net, _boundaries(net)),
-        pretrained=weights != "none",
         resolved={
             "weights": "none",
             "mean": list(resolved_mean),

@@ -1,90 +1,70 @@
-"""Phases of a training, as data, and the state that a resume needs."""
+"""What changes while training: the best checkpoint so far, and all else that a resume needs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from braintumor.config import not_negative
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
-from braintumor.runtime import Precision
-from braintumor.training.early_stopping import BestCheckpoint, EarlyStoppingSettings
-from braintumor.training.features import FeatureSettings
+from braintumor.records import EpochRecord
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule, build_optimizer
+from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 
 
-@dataclass(frozen=True)
-class Phase:
-    """epochs at most; what is trainable: head, last_block, all, or the last N stages.
+@dataclass
+class BestCheckpoint:
+    """The best epoch so far, its weights on the CPU, and how long ago it was."""
 
-    lr: base rate of this phase; null takes optimizer.lr.
-    """
+    settings: EarlyStoppingSettings
+    cost: float = math.inf  # the metric, negated unless lower is better
+    epoch: int = 0
+    bad_epochs: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
-    epochs: int
-    trainable: str | int = "all"
-    lr: float | None = None
+    def cost_of(self, record: EpochRecord) -> float:
+        """The watched metric with lower meaning better; a NaN counts as worst.
 
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """The `train` section. Documented in configs/training/default.yaml."""
-
-    batch_size: int
-    phases: tuple[Phase, ...]
-    max_epochs: int | None
-    precision: Precision
-    imbalance: Literal["oversample", "class_weights", "none"]
-    clip_norm: float | None
-    ema_decay: float
-    channels_last: bool
-    tensorboard: bool
-    early_stopping: EarlyStoppingSettings
-    refit: bool = False
-    compile: bool = False
-    cuda_graphs: bool = False
-
-    def __post_init__(self) -> None:
-        checks = {
-            "batch_size": self.batch_size >= 1,
-            "phases": bool(self.phases) and all(phase.epochs >= 1 for phase in self.phases),
-            "max_epochs": self.max_epochs is None or self.max_epochs >= 1,
-            "clip_norm": self.clip_norm is None or self.clip_norm > 0,
-            "ema_decay": 0 <= self.ema_decay < 1,
-        }
-        for name, is_good in checks.items():
-            if not is_good:
-                raise ConfigError(
-                    f"`train.{name}={getattr(self, name)}` makes no training: batches and epochs "
-                    "are 1 or more, clip_norm is above 0 or null, ema_decay is in [0, 1)"
-                )
-        if self.compile and self.cuda_graphs:
-            raise ConfigError(
-                "train.compile=true and train.cuda_graphs=true are two ways to the same end; "
-                "choose one"
+        Raises TrainingError when the first epoch already has no such figure.
+        """
+        value = getattr(record, self.settings.metric)
+        if math.isnan(value) and record.epoch == 1:
+            raise TrainingError(
+                f"train.early_stopping.metric={self.settings.metric} is undefined on this "
+                "validation split, as when a class has no image there; choose val_loss"
             )
+        cost = value if self.settings.metric == "val_loss" else -value
+        return math.inf if math.isnan(cost) else cost
 
+    def observe(self, cost: float, epoch: int, model: nn.Module) -> bool:
+        """True when this epoch is the best so far; its weights are then kept."""
+        if epoch > 1 and not cost < self.cost - self.settings.min_delta:
+            self.bad_epochs += 1
+            return False
+        self.cost, self.epoch, self.bad_epochs = cost, epoch, 0
+        self.weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        return True
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that `fit` does not learn: settings, named components' options, and the seed."""
+    @property
+    def should_stop(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.bad_epochs >= patience
 
-    train: TrainSettings
-    optimizer: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
-    loss: Mapping[str, Any]
-    backbone_lr_scale: float
-    seed: int
-    features: FeatureSettings
+    def state_dict(self) -> dict[str, Any]:
+        names = ("cost", "epoch", "bad_epochs", "weights")
+        return {name: getattr(self, name) for name in names}
 
-    def epochs_of(self, phase: Phase) -> int:
-        """Epochs of a phase after the cap."""
-        return min(phase.epochs, self.train.max_epochs or phase.epochs)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 @dataclass

@@ -1,0 +1,52 @@
+"""What the program changes of the process: in one place, and only when it is asked to."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+
+from braintumor.files import temporary_folder, write_atomic
+from braintumor.runtime import choose_device, configure, seeded
+
+
+def test_choosing_a_device_changes_nothing_and_configure_never_lets_cudnn_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    choose_device("cpu")
+    configure(torch.device("cpu"))
+    assert torch.backends.cudnn.benchmark and torch.get_float32_matmul_precision() == before
+    try:
+        configure(torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == "high"
+        assert not torch.backends.cudnn.benchmark
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_seeds_hold_within_their_block_alone() -> None:
+    device = torch.device("cpu")
+    state = torch.random.get_rng_state()
+    with seeded(3, device):
+        first = torch.rand(4)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with seeded(3, device):
+        assert torch.equal(torch.rand(4), first)
+
+
+def test_files_and_folders_of_ours_get_the_permissions_that_the_umask_leaves(
+    tmp_path: Path,
+) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "file", "x")
+        folder = temporary_folder(tmp_path / "file")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
