@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,6 +49,8 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.cli.recording import how_evaluated
     from braintumor.data.tensors import load_split
     from braintumor.evaluation.predict import predict_with_features
+    from braintumor.runs.folder import PREDICTIONS_FILE
+    from braintumor.runs.predictions_table import write_unlabelled_predictions
     from braintumor.statistics.decisions import columns_of, decide
 
     device = choose_device(settings["device"])
@@ -75,7 +76,8 @@ def run(settings: Settings, job: Job) -> None:
     shown = min(settings["overlays"], len(paths))
     with held_output(settings, job, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
-        _write_table(folder, paths, card.classes, probs, predicted, more, shown)
+        overlays = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
+        write_unlabelled_predictions(folder, predictions, {**more, "overlay": overlays})
         how = how_evaluated(card)
         _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
     for i, name in enumerate(paths[:20]):
@@ -85,7 +87,7 @@ def run(settings: Settings, job: Job) -> None:
         log.info("%-40s %-14s %.3f%s", name, card.classes[k], p[k], "".join(notes))
     if len(paths) > 20:
         log.info("… and %d more", len(paths) - 20)
-    log.info("predictions: %s", folder / "predictions.csv")
+    log.info("predictions: %s", folder / PREDICTIONS_FILE)
 
 
 def _called(predicted: str, is_tumor: str) -> list[str]:
@@ -133,26 +135,6 @@ def _read_pictures(settings: Settings, card: Card) -> tuple[list[str], np.ndarra
     if any(p.ndim == 3 for p in pictures):
         pictures = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]
     return names, np.stack(pictures)
-
-
-def _write_table(
-    folder: Path, paths: list[str], classes: tuple[str, ...], probs: np.ndarray,
-    predicted: np.ndarray, more: Mapping[str, Any], shown: int,
-) -> None:  # fmt: skip
-    import pandas as pd
-
-    from braintumor.files import write_atomic
-
-    table = pd.DataFrame({"path": paths, "pred": [classes[k] for k in predicted]})
-    for k, name in enumerate(classes):
-        table[f"prob_{name}"] = probs[:, k]
-    for name, column in more.items():
-        table[name] = column
-    table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(paths))]
-    # texts are quoted, or a line break in a file name would end the row
-    text = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-    content = text.encode(errors="backslashreplace")
-    write_atomic(folder / "predictions.csv", content)
 
 
 def _write_overlays(
