@@ -26,11 +26,14 @@ MARKER = ".braintumor"  # in a folder that holds work of ours, see runs/ownershi
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Put content at path whole or not at all; an older file there survives a failure.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder.
+    Temporary file in the same folder, fsync, rename, fsync of the folder. In text, bytes of a file
+    name that are no UTF-8 (surrogates, in Python) become backslashed.
     Raises MachineError when the disk is full.
     """
     with _atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str):
+            content = content.encode("utf-8", "backslashreplace")
+        file.write(content)
 
 
 def write_array(
@@ -89,9 +92,8 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON; NaN and infinity, which JSON does not have, become null."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
-    # a file name that is no UTF-8 holds surrogates; backslashed they are what JSON writes for them
-    write_atomic(path, text.encode("utf-8", "backslashreplace"))
+    # surrogates, which write_atomic backslashes, are then what JSON writes for them
+    write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def sha256_of(content: bytes) -> str:

@@ -405,6 +405,16 @@ def test_comparing_and_reporting_never_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_runs_with_and_without_overrides_are_compared(tmp_path):
+    """pandas 3 reads None among texts as NaN."""
+    runs = [_run(tmp_path / name) for name in ("plain", "fast")]
+    state = json.loads((runs[1] / "status.json").read_text())
+    (runs[1] / "status.json").write_text(json.dumps(state | {"overrides": ["optimizer.lr=1e-2"]}))
+    board = _compare(runs).board.set_index("run")
+    assert board.loc["fast", "overrides"] == "optimizer.lr=1e-2"
+    assert pd.isna(board.loc["plain", "overrides"])
+
+
 def test_a_sweep_shows_what_it_varied_and_nothing_else(tmp_path):
     for job, rate in (("0", "optimizer.lr=1e-3"), ("1", "optimizer.lr=1e-4")):
         run = _run(tmp_path / job)

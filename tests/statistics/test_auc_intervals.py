@@ -7,9 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from braintumor.records import Predictions
-from braintumor.statistics.auc_intervals import auroc_interval
 from braintumor.statistics.intervals import metric_intervals
-from braintumor.statistics.proportions import wilson
+from braintumor.statistics.proportions import auroc_interval, wilson
 
 CLASSES = ("a", "b", "c", "d")
 RARE = (100, 100, 94, 6)

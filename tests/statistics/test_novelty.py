@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from braintumor.errors import DataError
-from braintumor.statistics.novelty import Outliers, fit_outliers, outlier_scores
+from braintumor.statistics.input_checks import Outliers, fit_outliers, outlier_scores
 from foreign import FOREIGN, make_foreign, upside_down
 from real_slices import halves_of, imagenet_backbone, slices
 

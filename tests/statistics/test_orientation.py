@@ -19,7 +19,7 @@ from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.statistics.decision_fit import fit_decisions
 from braintumor.statistics.decisions import DecisionSettings, decide
-from braintumor.statistics.orientation import Orientation, fit_orientation, orientation_scores
+from braintumor.statistics.input_checks import Orientation, fit_orientation, orientation_scores
 from foreign import upside_down
 from real_slices import halves_of, imagenet_backbone, slices
 from small_fit import MODEL

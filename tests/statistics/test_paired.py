@@ -9,8 +9,13 @@ from scipy.stats import binom, norm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from braintumor.statistics.bootstrap import (
+    confusion_figures,
+    mean_figures,
+    paired_bootstrap,
+    percentile_interval,
+)
 from braintumor.statistics.paired import Answers, delong, holm, mcnemar
-from braintumor.statistics.paired_bootstrap import figures, figures_of, interval, resample_figures
 
 # DeLong, DeLong & Clarke-Pearson 1988: 43 patients; albumin, total protein, K-G score, and whether
 # the patient did well after surgery. As in SAS/STAT 9.2 User's Guide, example 51.8.
@@ -157,7 +162,7 @@ def test_delong_without_both_sides_of_a_class_is_undefined():
 
 def test_figures_are_those_of_scikit_learn():
     model = _random(3, skill=0.3)
-    found = figures([model])
+    found = mean_figures([model])
     labels, predicted = model.labels, model.predicted
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted), abs=1e-12)
     assert found["balanced_accuracy"] == pytest.approx(
@@ -169,24 +174,23 @@ def test_figures_are_those_of_scikit_learn():
 
 
 def test_a_class_that_is_absent_is_left_out_of_means():
-    matrix = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])[None]
-    found = figures_of(matrix)
+    found = confusion_figures(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1) / 2)
     assert found["macro_f1"] == pytest.approx((6 / 7 + 4 / 5) / 2)
 
 
 def test_resampling_moves_a_rate_as_a_binomial_and_counts_groups():
     right = np.arange(200) < 150
-    alone = resample_figures([_of_rights(right)], 4000, seed=0)[0]["accuracy"]
+    alone = paired_bootstrap([_of_rights(right)], 4000, seed=0)[0]["accuracy"]
     assert alone.mean() == pytest.approx(0.75, abs=0.002)
     assert alone.std() == pytest.approx(np.sqrt(0.75 * 0.25 / 200), rel=0.04)
     copied = [_twice(model) for model in _of_rights(right)]
-    assert np.array_equal(resample_figures([copied], 4000, seed=0)[0]["accuracy"], alone)
+    assert np.array_equal(paired_bootstrap([copied], 4000, seed=0)[0]["accuracy"], alone)
 
 
 def test_all_competitors_see_the_same_resamples():
     one = [_random(1)]
-    first, second = resample_figures([one, one], 50, seed=1)
+    first, second = paired_bootstrap([one, one], 50, seed=1)
     assert np.array_equal(first["macro_f1"], second["macro_f1"])
 
 
@@ -198,8 +202,8 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
     for _ in range(300):
         ease = np.repeat(random.random(60), 3)  # a hard patient is hard for both
         models = [_of_rights((ease + random.normal(0, 0.1, 180)) < p, groups) for p in (0.85, 0.75)]
-        first, second = resample_figures(models, 300, seed=1)
-        low, high = interval(first["accuracy"] - second["accuracy"])
+        first, second = paired_bootstrap(models, 300, seed=1)
+        low, high = percentile_interval(first["accuracy"] - second["accuracy"])
         covered += low <= truth <= high
     assert 0.91 <= covered / 300 <= 0.98
 

@@ -18,8 +18,14 @@ from braintumor.runs.folder import RunFolder
 from braintumor.runtime import mix_seed
 from braintumor.statistics.decision_fit import fit_decisions
 from braintumor.statistics.decisions import Decisions, DecisionSettings
-from braintumor.statistics.novelty import Outliers, fit_outliers, outlier_scores
-from braintumor.statistics.orientation import Orientation, fit_orientation, orientation_scores
+from braintumor.statistics.input_checks import (
+    Orientation,
+    Outliers,
+    fit_orientation,
+    fit_outliers,
+    orientation_scores,
+    outlier_scores,
+)
 from braintumor.workflows.console import log
 from braintumor.workflows.setup import Experiment as Work
 

@@ -132,9 +132,10 @@ def _key(run: Run) -> str:
 
 def _common(overrides: Sequence[str | None], numbers: Sequence[int]) -> str:
     """Overrides that all of these runs have, but for the seed."""
-    sets = [set((overrides[number] or "").split()) for number in numbers]
-    kept = set.intersection(*sets)
-    words = (overrides[numbers[0]] or "").split()
+    # pandas may turn a None among texts into NaN
+    texts = [o if isinstance(o := overrides[number], str) else "" for number in numbers]
+    kept = set.intersection(*(set(text.split()) for text in texts))
+    words = texts[0].split()
     return " ".join(w for w in words if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
 
 

@@ -12,8 +12,13 @@ import numpy as np
 import pandas as pd
 
 from braintumor.compare.images import Evaluated, answers_of, common_groups, image_ids
+from braintumor.statistics.bootstrap import (
+    FIGURES,
+    mean_figures,
+    paired_bootstrap,
+    percentile_interval,
+)
 from braintumor.statistics.paired import Answers, delong, holm, mcnemar
-from braintumor.statistics.paired_bootstrap import FIGURES, figures, interval, resample_figures
 
 LEVEL = 0.05  # a difference counts from here, after Holm's correction
 COLUMNS = (
@@ -110,12 +115,14 @@ def _tested(
     for one in same:
         models.append(answers[start : start + len(one.evaluated)])
         start += len(one.evaluated)
-    resampled = resample_figures(models, resamples, seed)
+    resampled = paired_bootstrap(models, resamples, seed)
     sizes = {q: len(m.labels) for q, m in zip(same[0].questions, models[0], strict=True)}
     everything = np.unique(np.concatenate([model.groups for model in models[0]]))
     rows = []
     for i, j in itertools.combinations(range(len(same)), 2):
-        values = {name: figures(models[i])[name] - figures(models[j])[name] for name in FIGURES}
+        values = {
+            name: mean_figures(models[i])[name] - mean_figures(models[j])[name] for name in FIGURES
+        }
         row = {
             "first": same[i].name,
             "second": same[j].name,
@@ -126,7 +133,7 @@ def _tested(
         }
         for name in FIGURES:
             gap = resampled[i][name] - resampled[j][name]
-            row[f"{name}_low"], row[f"{name}_high"] = interval(gap)
+            row[f"{name}_low"], row[f"{name}_high"] = percentile_interval(gap)
         auroc = delong(models[i], models[j])
         row |= {"auroc": auroc.value, "auroc_low": auroc.low, "auroc_high": auroc.high}
         rows.append(row | {"mcnemar_p": mcnemar(models[i], models[j]), "delong_p": auroc.p})

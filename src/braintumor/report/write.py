@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +27,7 @@ from braintumor.report.render import render_report
 from braintumor.runs.kinds import EVALUATION
 from braintumor.runs.marker import mark
 from braintumor.runs.ownership import remove_if_empty, remove_own
+from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.calibration import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions, columns_of, decide
@@ -166,7 +166,8 @@ def _write_tables(
     matrix = confusion_matrix(predictions)
     _write_text(new / "classification_report.txt", classification_report(predictions))
     _write_text(new / "confusion_matrix.csv", _matrix_csv(matrix, predictions.classes))
-    _write_text(new / "predictions.csv", _predictions_csv(predictions, trust, decided))
+    more = columns_of(predictions.classes, decided) if decided else {}
+    write_predictions(new, predictions, trust.contaminated, more)
     if trust.floors is not None:
         _write_text(
             new / "floors.csv",
@@ -182,23 +183,6 @@ def _write_text(path: Path, text: str) -> None:
 def _matrix_csv(matrix: np.ndarray, classes: Sequence[str]) -> str:
     table = pd.DataFrame(matrix, index=list(classes), columns=list(classes))
     return str(table.to_csv(index_label="true"))
-
-
-def _predictions_csv(predictions: Predictions, trust: Assessment, decided: Decided | None) -> str:
-    names = np.asarray(predictions.classes, dtype=object)
-    probs = [f"prob_{name}" for name in predictions.classes]
-    # 9 digits keep a float32 exact
-    rounded = [[float(f"{p:.9g}") for p in row] for row in predictions.probs]
-    table = pd.DataFrame(rounded, columns=probs)
-    table.insert(0, "path", list(predictions.paths))
-    table.insert(1, "true", names[predictions.labels])
-    table.insert(2, "pred", names[predictions.predicted])
-    if trust.contaminated is not None:
-        table["in_training"] = np.where(trust.contaminated, "true", "false")
-    for name, column in (columns_of(predictions.classes, decided) if decided else {}).items():
-        table[name] = column
-    # texts are quoted, or a line break in a file name would end the row
-    return str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
 
 
 def _swap(new: Path, folder: Path) -> None:

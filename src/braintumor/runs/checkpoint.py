@@ -39,7 +39,7 @@ class Card:
         of the training and validation images; no picture can be made from them again.
     validation: figures of its epoch, as in metrics.csv.
     decisions: temperature, thresholds and more, fitted on validation once training has ended: the
-        fields of evaluation.decisions.Decisions. None before, and where there is no validation.
+        fields of statistics.decisions.Decisions. None before, and where there is no validation.
     patients: the fields of data.patients.Patients, of the training and validation images; None
         in checkpoints of older versions.
     """
@@ -72,7 +72,7 @@ def save_best(
 ) -> None:
     """Write weights with the card in the header, whole or not at all.
 
-    outliers: arrays of evaluation.outliers.Outliers, kept beside the weights.
+    outliers: arrays of statistics.input_checks.Outliers, kept beside the weights.
     """
     import torch
     from safetensors.torch import save

@@ -19,6 +19,7 @@ from braintumor.records import EpochRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.csv"  # of an evaluation
 State = Literal["running", "completed", "interrupted", "failed"]
 
 

@@ -1,13 +1,15 @@
-"""Figures of many resamples at once: one pass over the images instead of one a resample.
+"""The group bootstrap: figures of many resamples of whole groups, all in one pass.
 
-A resample is a column of weights: how often each group was drawn. Everything that is a sum over
-images is then one matrix product, and the ranking figures are cumulated weights in the order of
-scores, which is the same for every resample.
+A resample is a column of weights: how often each group was drawn. What is a sum over images is
+then one matrix product for all resamples; AUROC and average precision are cumulated weights in
+the order of the scores, which is the same for every resample.
+Source: Field & Welsh 2007, JRSS B 69:369-390 (groups); Efron & Tibshirani 1993, An Introduction
+to the Bootstrap, ch. 13 (percentile intervals).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,27 +17,50 @@ from scipy.special import expit, logit, stdtrit
 
 from braintumor.records import Predictions
 from braintumor.statistics.calibration import BINS, bin_of, image_briers, image_losses
+from braintumor.statistics.paired import LEVEL, Answers
 from braintumor.statistics.proportions import EQUAL, NONE, Interval
 
-# N images, G groups, R resamples, K classes, Q quantities that are sums over images
+# N images, G groups, R resamples, K classes, M models of a competitor, Q sums over images
 
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")  # of a confusion matrix, for pairs
 _MOST = 2**20  # weights at once: 4 MB stay in the cache, and 20,000 images need no more
 
 
 def bootstrap_figures(
     predictions: Predictions, groups: np.ndarray, *, resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Figures of resamples of whole groups: each float (R,), per_class: {name: {figure: (R,)}}.
+    """Figures of one model in each resample, as `weighted_figures` gives them.
 
     groups: int (N,), 0 to G - 1. Each resample draws G groups with replacement.
-    See `weighted_figures` for which figures, and for where they are NaN.
-    Source: Field & Welsh 2007, JRSS B 69:369-390, on the bootstrap of clusters.
     """
-    chunks = [
-        weighted_figures(predictions, groups, weights)
-        for weights in _draws(groups.max() + 1, len(groups), resamples, seed)
-    ]
-    return _joined(chunks)
+    count, width = groups.max() + 1, min(resamples, _MOST // len(groups))
+    draws = _draws(count, resamples, seed, width)
+    return _joined([weighted_figures(predictions, groups, weights) for weights in draws])
+
+
+def paired_bootstrap(
+    competitors: Sequence[Sequence[Answers]], resamples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """FIGURES of each competitor in each resample: {name: float (R,)}, the mean over its models.
+
+    All competitors see the same resamples, so that differences between them are paired. A class
+    that a resample lacks is left out of its mean over classes.
+    """
+    present = np.unique(np.concatenate([m.groups for models in competitors for m in models]))
+    tables = [_confusions(models, present) for models in competitors]
+    found: list[list[dict[str, np.ndarray]]] = [[] for _ in competitors]
+    width = _MOST // len(present)
+    for weights in _draws(len(present), resamples, seed, width, resample_by_resample=True):
+        for parts, table in zip(found, tables, strict=True):
+            parts.append(_weighted_mean(table, weights))
+    return [_joined(parts) for parts in found]
+
+
+def mean_figures(models: Sequence[Answers]) -> dict[str, float]:
+    """FIGURES of one competitor, without resampling: the mean over its models."""
+    table = _confusions(models, np.unique(np.concatenate([model.groups for model in models])))
+    found = _weighted_mean(table, np.ones((len(table), 1)))
+    return {name: value.item() for name, value in found.items()}
 
 
 def weighted_figures(
@@ -44,20 +69,21 @@ def weighted_figures(
     """What compute_metrics says of the images repeated by weight, for each column of weights.
 
     groups: int (N,), 0 to G - 1.  weights: int32 (G, R), how often each group is there.
-    balanced_accuracy, macro_f1, mcc, auroc, auprc, loss, brier, ece: float (R,); per_class:
-    {name: auroc, auprc}. NaN exactly where compute_metrics has none.
+    accuracy, balanced_accuracy, macro_f1, mcc, auroc, auprc, loss, brier, ece: float (R,);
+    per_class: {name: auroc, auprc}. NaN exactly where compute_metrics has none.
     And ece_noise: what ece would be, had all bins lain on the diagonal before the draw.
     """
-    of_groups = _of_groups(_summands(predictions), groups, weights.shape[0])
-    sums = of_groups @ weights.astype(np.float64)
+    sums_of_group = np.stack(
+        [np.bincount(groups, weights=row, minlength=len(weights)) for row in _summands(predictions)]
+    )
+    sums = sums_of_group @ weights.astype(np.float64)
     count = len(predictions.classes)
-    matrix = sums[: count**2].reshape(count, count, -1)
     images, loss, brier_score = sums[count**2 : -BINS]
-    gaps, observed = sums[-BINS:], of_groups[-BINS:].sum(axis=1, keepdims=True)
+    gaps, observed = sums[-BINS:], sums_of_group[-BINS:].sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         ranking = [_ranking(predictions, k, weights[groups]) for k in range(count)]
         return {
-            **_confusion_figures(matrix),
+            **confusion_figures(sums[: count**2].reshape(count, count, -1)),
             "auroc": _mean_defined(np.stack([auroc for auroc, _ in ranking])),
             "auprc": _mean_defined(np.stack([auprc for _, auprc in ranking])),
             "loss": loss / images,
@@ -71,20 +97,44 @@ def weighted_figures(
         }
 
 
-def spread_interval(
-    value: float,
-    drawn: np.ndarray,
-    limits: tuple[float, float],
-    degrees: int,
-    confidence: float,
-) -> Interval:
-    """Interval from the standard deviation of resamples, where limits lie infinitely far.
+def confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy, macro F1 and MCC of confusion matrices (K, K, …): float (…).
 
+    The first axis is the true class. Recall counts the classes present, F1 those present or
+    predicted. MCC is 0 where one class is always predicted, NaN where one class is all there is.
+    Source of the MCC of K classes: Gorodkin 2004, Comput. Biol. Chem. 28:367-374.
+
+    >>> found = confusion_figures(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    >>> {name: round(float(value), 4) for name, value in found.items()}
+    {'accuracy': 0.8333, 'balanced_accuracy': 0.875, 'macro_f1': 0.8286, 'mcc': 0.7071}
+    """
+    right = np.einsum("kk...->k...", matrix)
+    truth, answered = matrix.sum(axis=1), matrix.sum(axis=0)
+    images, all_right = truth.sum(axis=0), right.sum(axis=0)
+    spread = (images**2 - (truth**2).sum(axis=0), images**2 - (answered**2).sum(axis=0))
+    covariance = all_right * images - (truth * answered).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mcc = np.where(spread[1] > 0, covariance / np.sqrt(spread[0] * spread[1]), 0.0)
+        return {
+            "accuracy": all_right / images,
+            "balanced_accuracy": _mean_defined(right / truth),
+            "macro_f1": _mean_defined(2 * right / (truth + answered)),
+            "mcc": np.where(spread[0] > 0, mcc, np.nan),
+        }
+
+
+def spread_interval(
+    value: float, drawn: np.ndarray, limits: tuple[float, float], degrees: int, confidence: float
+) -> Interval:
+    """value ± t standard deviations of its resamples, on a scale that keeps it within limits.
+
+    The scale is the logit between the limits, or the logarithm above the lower one where the
+    upper is infinite; the standard deviation is carried to it by the slope at the value.
     drawn: float (R,), NaN where a resample does not have the figure.
-    limits: of the figure, (low, high); with high infinite the scale is the logarithm, else logit.
-    degrees: of freedom, groups - 1: few groups estimate their own spread poorly.
-    (NaN, NaN) where a share of the resamples above 1 - confidence does not have the figure, and
-    where they all agree, or it is at a limit: then no bootstrap knows how sure it is.
+    limits: of the figure, (low, high).
+    degrees: of freedom of Student's t, groups - 1.
+    (NaN, NaN) where resamples cannot tell: the figure is undefined or at a limit, all resamples
+    agree, or more than 1 - confidence of them do not have it.
     """
     is_there = ~np.isnan(drawn)
     missing = (~is_there).mean()
@@ -102,14 +152,31 @@ def spread_interval(
     return float(low + (high - low) * sides[0]), float(low + (high - low) * sides[1])
 
 
-def _draws(groups: int, images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Weights of all resamples, as many at once as memory should hold: int32 (G, r) each."""
+def percentile_interval(drawn: np.ndarray) -> Interval:
+    """The middle 95 % of what resampling gave, without NaN; (NaN, NaN) where nothing is defined."""
+    known = drawn[np.isfinite(drawn)]
+    if not len(known):
+        return NONE
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _draws(
+    groups: int, resamples: int, seed: int, width: int, *, resample_by_resample: bool = False
+) -> Iterator[np.ndarray]:
+    """Weights of all resamples, `width` of them at once: int32 (G, width) each.
+
+    The random numbers go to the resamples in turn, or to all groups of a resample at once.
+    """
     random = np.random.default_rng(seed)
-    width = max(1, min(resamples, _MOST // images))
-    for start in range(0, resamples, width):
-        r = min(width, resamples - start)
-        drawn = random.integers(0, groups, (groups, r)) * r + np.arange(r)
-        yield np.bincount(drawn.ravel(), minlength=groups * r).astype(np.int32).reshape(groups, r)
+    for start in range(0, resamples, max(1, width)):
+        r = min(max(1, width), resamples - start)
+        if resample_by_resample:
+            drawn = random.integers(0, groups, (r, groups)).T
+        else:
+            drawn = random.integers(0, groups, (groups, r))
+        cells = np.bincount((drawn * r + np.arange(r)).ravel(), minlength=groups * r)
+        yield cells.astype(np.int32).reshape(groups, r)
 
 
 def _summands(predictions: Predictions) -> np.ndarray:
@@ -126,27 +193,22 @@ def _summands(predictions: Predictions) -> np.ndarray:
     return np.concatenate([cell, others, gaps])
 
 
-def _of_groups(summands: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
-    """(Q, N) -> (Q, G)."""
-    return np.stack([np.bincount(groups, weights=row, minlength=count) for row in summands])
+def _confusions(models: Sequence[Answers], present: np.ndarray) -> np.ndarray:
+    """Counts by group, model, true and predicted class: float (G, M, K, K)."""
+    k = models[0].probs.shape[1]
+    table = np.zeros((len(present), len(models), k, k))
+    for number, model in enumerate(models):
+        rows = np.searchsorted(present, model.groups)
+        np.add.at(table[:, number], (rows, model.labels, model.predicted), 1)
+    return table
 
 
-def _confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:
-    """Of matrices (K, K, R), truth first: balanced accuracy, macro F1 and MCC, each (R,).
-
-    Source of the MCC of K classes: Gorodkin 2004, Comput. Biol. Chem. 28:367-374.
-    """
-    right = np.einsum("kkr->kr", matrix)
-    truth, answered = matrix.sum(axis=1), matrix.sum(axis=0)
-    images = truth.sum(axis=0)
-    spread = (images**2 - (truth**2).sum(axis=0), images**2 - (answered**2).sum(axis=0))
-    covariance = right.sum(axis=0) * images - (truth * answered).sum(axis=0)
-    mcc = np.where(spread[1] > 0, covariance / np.sqrt(spread[0] * spread[1]), 0.0)
-    return {
-        "balanced_accuracy": _mean_defined(right / truth),
-        "macro_f1": _mean_defined(2 * right / (truth + answered)),
-        "mcc": np.where(spread[0] > 0, mcc, np.nan),
-    }
+def _weighted_mean(table: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """FIGURES of counts (G, M, K, K) under weights (G, R), as the mean over the models: (R,)."""
+    sums = weights.T @ table.reshape(len(table), -1)
+    matrix_KKRM = np.moveaxis(sums.reshape(-1, *table.shape[1:]), (-2, -1), (0, 1))
+    found = confusion_figures(matrix_KKRM)
+    return {name: found[name].mean(axis=-1) for name in FIGURES}
 
 
 def _ranking(predictions: Predictions, k: int, weights: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -31,8 +31,8 @@ def fit_decisions(
 
     predictions: of validation; its own temperature is not read, the fitted one is used.
     groups: int (N,), or None when every image stands alone.
-    outlier_scores: float (N,), as outliers.outlier_scores gives them.
-    turned_scores: float (N,), as orientation.orientation_scores gives them.
+    outlier_scores: float (N,), by input_checks.outlier_scores.
+    turned_scores: float (N,), by input_checks.orientation_scores.
     Raises DataError when there is no image.
     """
     if not len(predictions):

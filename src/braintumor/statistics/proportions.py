@@ -1,10 +1,11 @@
-"""Intervals of proportions, and of means of figures that have intervals, over groups."""
+"""Intervals in closed form: of proportions and AUROC over groups, and of means of such figures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betaincinv, ndtri, stdtrit
 
 # N images, G groups, K classes
@@ -12,6 +13,7 @@ from scipy.special import betaincinv, ndtri, stdtrit
 Interval = tuple[float, float]
 NONE: Interval = (float("nan"), float("nan"))
 EQUAL = 1e-12  # spread below is rounding
+_NEAR = 1e-9  # how near to 0 or 1 a limit of an AUROC is looked for
 
 
 def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
@@ -19,6 +21,10 @@ def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
 
     n may be an effective number of images, which need not be whole.
     Source: Wilson 1927, JASA 22:209-212; Newcombe 1998, Stat. Med. 17:857-872, method 3.
+
+    81 of 263, as in Newcombe's table I:
+    >>> [round(limit, 4) for limit in wilson(81, 263)]
+    [0.2553, 0.3662]
     """
     if not n:
         return NONE
@@ -31,28 +37,57 @@ def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
 
 
 def share_interval(values: np.ndarray, groups: np.ndarray, confidence: float = 0.95) -> Interval:
-    """Interval of the mean of images' values in [0, 1]: Wilson with their effective number.
+    """Wilson's interval of the mean of images' values in [0, 1], with their effective number.
 
     values: float (N,).  groups: int (N,).  (NaN, NaN) when N is 0.
+
+    Five patients with two images each, all right, are worth five images: 5 / (5 + 1.96 ** 2).
+    >>> [round(limit, 4) for limit in share_interval(np.ones(10), np.repeat(np.arange(5), 2))]
+    [0.5655, 1.0]
     """
-    if not len(values):
-        return NONE
-    return _share_of(values, groups).interval(confidence)
+    return _share(values, groups).interval(confidence) if len(values) else NONE
 
 
 def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> float:
-    """The exact upper limit, from one side, of the share of images of value 1.
+    """The exact one-sided upper limit of the share of images of value 1.
 
     values: 0 or 1, float (N,).  groups: int (N,); their effective number of images counts.
     1 where N is 0 or all values are 1.
     Source: Clopper & Pearson 1934, Biometrika 26:404-413; with an effective number, Korn &
     Graubard 1998, Survey Methodology 24:193-201.
+
+    No error in 59 images: 0.95 ** 59 is 0.0485, so less than 5 % are wrong.
+    >>> round(upper_limit(np.zeros(59), np.arange(59), 0.95), 4)
+    0.0495
     """
     if not len(values) or values.all():
         return 1.0
-    share = _share_of(values, groups)
-    n = _effective(share, 2 * confidence - 1)
+    share = _share(values, groups)
+    n = _effective_size(share, 2 * confidence - 1)
     return float(betaincinv(share.value * n + 1, n - share.value * n, confidence))
+
+
+def auroc_interval(
+    value: float, positives: float, negatives: float, confidence: float = 0.95
+) -> Interval:
+    """Interval of an AUROC from its value and the numbers of images on both sides.
+
+    A limit is where the value is as far away as the variance of an AUROC at that limit allows,
+    so that a ranking without an error has a lower limit below 1.
+    Source: Newcombe 2006, Stat. Med. 25:559-573, method 5; variance: Hanley & McNeil 1982,
+    Radiology 143:29-36.
+    """
+    z = float(ndtri(0.5 + confidence / 2))
+    others = (positives + negatives) / 2 - 1
+
+    def excess(limit: float) -> float:
+        spread = 1 + others * (1 - limit) / (2 - limit) + others * limit / (1 + limit)
+        variance = limit * (1 - limit) * spread / (positives * negatives)
+        return float((value - limit) ** 2 - z**2 * variance)
+
+    low = brentq(excess, _NEAR, value - _NEAR) if value > 2 * _NEAR else 0.0
+    high = brentq(excess, value + _NEAR, 1 - _NEAR) if value < 1 - 2 * _NEAR else 1.0
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,34 +108,17 @@ class Share:
         return np.asarray(self.part - self.value * self.whole)
 
     def interval(self, confidence: float) -> Interval:
-        n = _effective(self, confidence)
+        n = _effective_size(self, confidence)
         return wilson(self.value * n, n, confidence) if n else NONE
 
 
-def _share_of(values: np.ndarray, groups: np.ndarray) -> Share:
-    _, of_group = np.unique(groups, return_inverse=True)
-    part = np.bincount(of_group, weights=values)
-    return Share(part, np.bincount(of_group).astype(float))
+def size_of_agreeing(sizes: np.ndarray) -> float:
+    """How many independent images groups are worth whose images all agree.
 
-
-def _effective(share: Share, confidence: float) -> float:
-    """How many independent images these are worth: at most as many as they are.
-
-    Their number over the design effect, at least 1, of the ratio estimator over groups, with
-    Student's tail for few groups. When none or all are right, groups show no difference that
-    could be measured, and images of one group count as one that was looked at again.
-    Source: Korn & Graubard 1998, Survey Methodology 24:193-201, for effective size and degrees
-    of freedom; Franco et al. 2019, J. Surv. Stat. Methodol. 7:334-364, for Wilson with it.
+    sizes: images of each group.  Source: Kish 1965, Survey Sampling, on unequal weights.
     """
-    n, groups = float(share.whole.sum()), int((share.whole > 0).sum())
-    if n == groups:
-        return n
-    if share.value in (0.0, 1.0) or groups == 1:
-        return n**2 / float((share.whole**2).sum())
-    variance = groups / (groups - 1) * float((share.residuals**2).sum()) / n**2
-    design = max(1.0, variance / (share.value * (1 - share.value) / (n - 1)))
-    tail = 0.5 + confidence / 2
-    return max(1.0, n / design * float(stdtrit(n - 1, tail) / stdtrit(groups - 1, tail)) ** 2)
+    sizes = sizes.astype(float)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def mean_interval(values: np.ndarray, limits: np.ndarray, correlation: np.ndarray) -> Interval:
@@ -109,6 +127,11 @@ def mean_interval(values: np.ndarray, limits: np.ndarray, correlation: np.ndarra
     values: float (K,).  limits: float (K, 2).  correlation: of the figures, float (K, K).
     Each limit gives back a variance. (NaN, NaN) when K is 0.
     Source: Zou & Donner 2008, Stat. Med. 27:1693-1702 (MOVER).
+
+    Two recalls of 0.8 (0.5 to 0.9), not correlated: the reaches fall by the root of 2.
+    >>> limits = np.array([[0.5, 0.9], [0.5, 0.9]])
+    >>> [round(limit, 3) for limit in mean_interval(np.array([0.8, 0.8]), limits, np.eye(2))]
+    [0.588, 0.871]
     """
     if not len(values):
         return NONE
@@ -125,3 +148,28 @@ def correlations(rows: np.ndarray) -> np.ndarray:
     correlation = unit @ unit.T
     np.fill_diagonal(correlation, 1)
     return np.asarray(correlation)
+
+
+def _share(values: np.ndarray, groups: np.ndarray) -> Share:
+    _, number = np.unique(groups, return_inverse=True)
+    return Share(np.bincount(number, weights=values), np.bincount(number).astype(float))
+
+
+def _effective_size(share: Share, confidence: float) -> float:
+    """How many independent images these are worth: at most as many as they are.
+
+    Their number over the design effect, at least 1, of the ratio estimator over groups, with
+    Student's tail for few groups. When none or all are right, groups show no difference that
+    could be measured, and images of one group count as one that was looked at again.
+    Source: Korn & Graubard 1998, Survey Methodology 24:193-201, for effective size and degrees
+    of freedom; Franco et al. 2019, J. Surv. Stat. Methodol. 7:334-364, for Wilson with it.
+    """
+    n, groups = float(share.whole.sum()), int((share.whole > 0).sum())
+    if n == groups:
+        return n
+    if share.value in (0.0, 1.0) or groups == 1:
+        return size_of_agreeing(share.whole)
+    variance = groups / (groups - 1) * float((share.residuals**2).sum()) / n**2
+    design = max(1.0, variance / (share.value * (1 - share.value) / (n - 1)))
+    tail = 0.5 + confidence / 2
+    return max(1.0, n / design * float(stdtrit(n - 1, tail) / stdtrit(groups - 1, tail)) ** 2)
