@@ -20,8 +20,7 @@ from braintumor.cli import repeats
 from braintumor.cli.parts import has_trials, list_trials
 from braintumor.cli.shell import Job
 from braintumor.compare.compare import compare_runs
-from braintumor.data.manifest import COLUMNS, write_manifest
-from braintumor.data.patients import Patients
+from braintumor.data.manifest import COLUMNS, Patients, write_manifest
 from braintumor.errors import (
     BraintumorError,
     CheckpointError,

@@ -24,10 +24,10 @@ def run(settings: Settings, job: Job) -> None:
     if settings["cache"] is not None:
         _cache(str(settings["cache"]))
         return
+    from braintumor.cache import list_files, size_bytes
     from braintumor.cli.console import log
     from braintumor.cli.inputs import draw_data, read_data, write_tables
     from braintumor.cli.outputs import check_output, held_output
-    from braintumor.data.kept import kept_files, size_bytes
     from braintumor.data.manifest import size_table, write_manifest
     from braintumor.runs.folder import run_name
     from braintumor.runs.kinds import DATA
@@ -48,7 +48,7 @@ def run(settings: Settings, job: Job) -> None:
         if settings["probe"]:
             _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(size_bytes(path) for files in kept_files().values() for path in files)
+    kept = sum(size_bytes(path) for files in list_files().values() for path in files)
     if kept:
         log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
 
@@ -58,19 +58,18 @@ def _cache(what: str) -> None:
 
     Raises ConfigError when it is neither "size" nor "clear".
     """
+    from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
     from braintumor.cli.console import log
-    from braintumor.data.kept import FOLDERS, kept_files, remove_kept, size_bytes
     from braintumor.errors import ConfigError
-    from braintumor.files import cache_dir
 
     if what not in ("size", "clear"):
         raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
     log.info("cache: %s (BT_CACHE names another)", cache_dir())
-    for name, files in kept_files().items():
+    for name, files in list_files().items():
         size = sum(map(size_bytes, files)) / 1e6
-        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, FOLDERS[name])
+        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, KINDS[name].holds)
     if what == "clear":
-        log.info("removed: %.1f MB are free again", remove_kept() / 1e6)
+        log.info("removed: %.1f MB are free again", remove_files() / 1e6)
 
 
 def _probe(data: Dataset, folder: Path) -> None:
