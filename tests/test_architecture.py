@@ -32,12 +32,11 @@ OPEN_FLOOR = 1  # its modules may import one another
 
 # without torch: what answers before work starts, and what reads only predictions
 TORCH_FREE = [
-    "errors.py", "records.py", "files.py", "config.py", "runs/folder.py", "statistics", "report",
-    "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
-    "data/split.py", "data/audit.py", "data/duplicates.py", "data/audit_report.py",
-    "data/occlude.py", "data/folds.py", "data/decoded.py", "data/shelf.py", "data/kept.py",
-    "data/reading.py", "data/sources", "evaluation/assess.py", "evaluation/contamination.py",
-    "evaluation/baselines.py",
+    "errors.py", "records.py", "files.py", "config.py", "cache.py", "runs/folder.py", "statistics",
+    "report", "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
+    "data/split.py", "data/audit.py", "data/duplicates.py", "data/fingerprints.py",
+    "data/decoded.py", "data/reading.py", "data/sources", "evaluation/assess.py",
+    "evaluation/contamination.py", "evaluation/baselines.py",
 ]  # fmt: skip
 
 

@@ -101,15 +101,6 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def cache_dir() -> Path:
-    """Where work that can be repeated is kept: $BT_CACHE, else the user's cache folder."""
-    named = os.environ.get("BT_CACHE")
-    if named:
-        return Path(named).expanduser()
-    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(parent).expanduser() / "braintumor"
-
-
 def natural_key(name: str) -> tuple[list[tuple[bool, int | str]], str]:
     """Sort key under which Image2 comes before Image10, the same on every file system."""
     parts = re.split(r"(\d+)", name.casefold())

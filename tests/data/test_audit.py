@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 
 from braintumor.data import audit
-from braintumor.data.audit import Audit, audit_images, describe_pairs, label_conflicts
-from braintumor.data.audit_report import five_lines, summarise, write_audit
+from braintumor.data.audit import (
+    Audit,
+    audit_images,
+    describe_pairs,
+    five_lines,
+    label_conflicts,
+    summarise,
+    write_audit,
+)
 from braintumor.data.fingerprints import Fingerprints, fingerprint
 from braintumor.data.sources.phantom import Phantom
 from braintumor.files import sha256_of
@@ -46,7 +53,7 @@ def table_of(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame,
     prints = Fingerprints(
         np.array([f.pixel_sha256 for f in found]),
         np.stack([f.thumbnail for f in found]),
-        tuple(f.oddities for f in found),
+        tuple(f.quality_flags for f in found),
     )
     return manifest, prints
 
@@ -248,7 +255,7 @@ def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> N
     common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
     section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}
     data = read_dataset(section, 32, progress=False)
-    result = audit_images(data.manifest, data.prints)
+    result = audit_images(data.manifest, data.fingerprints)
     manifest = data.manifest.assign(group=result.group)
     official, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)
     content = summarise(official, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import mmap
@@ -17,9 +18,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.data import decoded, reading, shelf
+from braintumor.cache import KINDS, mark_cache
+from braintumor.data import decoded, reading
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.kept import mark_cache
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
 from braintumor.errors import MachineError
@@ -29,7 +30,7 @@ NAMES = [f"{label}/{number}.png" for label in "ab" for number in range(1, 6)]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of shelves, of these tests alone; small sets are kept too."""
+    """The folder of decoded pictures, of these tests alone; small sets are kept too."""
     monkeypatch.setenv("BT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(reading, "_WORTH_KEEPING_S", 0.0)
     return tmp_path / "cache" / "decoded"
@@ -93,11 +94,18 @@ def assert_same(one: Dataset, other: Dataset) -> None:
     pd.testing.assert_frame_equal(one.manifest, other.manifest)
     np.testing.assert_array_equal(one.pixels, other.pixels, strict=True)
     np.testing.assert_array_equal(one.thumbnails, other.thumbnails, strict=True)
-    np.testing.assert_array_equal(one.prints.pixel_sha256, other.prints.pixel_sha256, strict=True)
-    assert one.prints.oddities == other.prints.oddities
+    np.testing.assert_array_equal(
+        one.fingerprints.pixel_sha256, other.fingerprints.pixel_sha256, strict=True
+    )
+    assert one.fingerprints.quality_flags == other.fingerprints.quality_flags
     assert one.unreadable == other.unreadable
     for pixels in (one.pixels, other.pixels):
         assert not pixels.flags.writeable
+
+
+def limit_decoded(monkeypatch: pytest.MonkeyPatch, max_bytes: int) -> None:
+    limited = dataclasses.replace(KINDS["decoded"], max_bytes=max_bytes)
+    monkeypatch.setitem(KINDS, "decoded", limited)
 
 
 def is_mapped(array: np.ndarray) -> bool:
@@ -210,8 +218,10 @@ def test_another_order_gives_the_rows_in_that_order(calls: Calls) -> None:
     turned = read_arrays(dict(reversed(pictures.items())))
     assert calls.decoded == []
     np.testing.assert_array_equal(turned.pixels, straight.pixels[::-1])
-    np.testing.assert_array_equal(turned.prints.thumbnails, straight.prints.thumbnails[::-1])
-    hashes = [[facts.sha256 for facts in out.facts if facts] for out in (straight, turned)]
+    np.testing.assert_array_equal(
+        turned.fingerprints.thumbnails, straight.fingerprints.thumbnails[::-1]
+    )
+    hashes = [[info.sha256 for info in out.infos if info] for out in (straight, turned)]
     assert hashes[1] == hashes[0][::-1]
 
 
@@ -402,7 +412,7 @@ def test_several_that_decode_the_same_set_at_once_all_end_well(
     for one in found:
         assert_same(one, expected)
     assert warnings == []
-    assert len(list(cache.iterdir())) == 4  # two shelves of two files, nothing part-written
+    assert len(list(cache.iterdir())) == 4  # two entries of two files, nothing part-written
 
 
 def test_what_was_not_used_for_longest_makes_room(
@@ -417,7 +427,7 @@ def test_what_was_not_used_for_longest_makes_room(
     (cache / "notes.txt").write_text("not ours")
     os.utime(cache / "notes.txt", (0, 0))
     used = sum(path.stat().st_size for path in cache.iterdir())
-    monkeypatch.setattr(shelf, "_MOST_BYTES", used)
+    limit_decoded(monkeypatch, used)
     out = read(root, 8)
     left = {path.name.split("px")[0] for path in cache.glob("*px*")}
     assert left == {"8", "16", "32"}
@@ -431,7 +441,7 @@ def test_more_than_the_cache_may_hold_is_not_kept_and_removes_nothing(
     root = make_tree(*NAMES)
     read(root, 16)
     files = sorted(cache.iterdir())
-    monkeypatch.setattr(shelf, "_MOST_BYTES", 10 * 64 * 64 - 1)
+    limit_decoded(monkeypatch, 10 * 64 * 64 - 1)
     assert not is_mapped(read(root, 64).pixels)
     assert sorted(cache.iterdir()) == files
     assert len(warnings) == 1
@@ -457,7 +467,7 @@ def test_another_decoder_does_not_find_it(
     root = make_tree(*NAMES)
     read(root)
     calls.decoded.clear()
-    monkeypatch.setattr(shelf, "pillow_version", "0.0")
+    monkeypatch.setattr(decoded, "pillow_version", "0.0")
     read(root)
     assert len(calls.decoded) == len(NAMES)
 

@@ -38,27 +38,27 @@ def test_phashes_are_those_of_imagehash(head: Image.Image) -> None:
 
 
 def test_a_plain_head_is_not_odd(head: Image.Image) -> None:
-    assert fingerprint(np.asarray(head)).oddities == ()
+    assert fingerprint(np.asarray(head)).quality_flags == ()
 
 
 @pytest.mark.parametrize("level", [0, 130, 255])
 def test_one_shade_is_blank(level: int) -> None:
-    assert fingerprint(np.full((100, 80), level, np.uint8)).oddities == ("blank",)
+    assert fingerprint(np.full((100, 80), level, np.uint8)).quality_flags == ("blank",)
 
 
 def test_a_coloured_arrow_is_colour(head: Image.Image) -> None:
     marked = head.convert("RGB")
     ImageDraw.Draw(marked).line((60, 60, 120, 120), fill=(255, 0, 0), width=3)
-    assert "colour" in fingerprint(np.asarray(marked)).oddities
+    assert "colour" in fingerprint(np.asarray(marked)).quality_flags
 
 
 def test_the_chroma_noise_of_a_jpeg_is_no_colour(head: Image.Image) -> None:
     noise = np.random.default_rng(0).integers(-9, 10, (224, 224, 3))
     pixels = (np.asarray(head.convert("RGB")).astype(int) + noise).clip(0, 255).astype(np.uint8)
-    assert "colour" not in fingerprint(pixels).oddities
+    assert "colour" not in fingerprint(pixels).quality_flags
 
 
 def test_letters_beside_the_head_are_text(head: Image.Image) -> None:
     marked = head.copy()
     ImageDraw.Draw(marked).text((4, 4), "R 12 cm", fill=255)
-    assert "text in the margin" in fingerprint(np.asarray(marked)).oddities
+    assert "text in the margin" in fingerprint(np.asarray(marked)).quality_flags

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braintumor.data.folds import divide
-from braintumor.data.split import SplitKind, assign_splits
+from braintumor.data.split import SplitKind, assign_folds, assign_splits
 from braintumor.errors import ConfigError, DataError
 
 CLASSES = ("a", "b", "c")
@@ -76,7 +75,7 @@ def test_folds_differ_by_at_most_the_largest_group_of_a_class(
     So the fullest fold, without the last group it got, had no more than any other has now.
     """
     manifest = manifest_of(groups)
-    fold_N = divide(manifest["label"], units_of(manifest), folds, seed)
+    fold_N = assign_folds(manifest["label"], units_of(manifest), folds, seed)
     counts = pd.crosstab(manifest["label"], fold_N)
     largest = units_of(manifest).groupby(manifest["label"]).agg(lambda u: u.value_counts().max())
     assert (counts.max(axis=1) - counts.min(axis=1) <= largest).all()
@@ -86,7 +85,9 @@ def test_folds_differ_by_at_most_the_largest_group_of_a_class(
 @given(st.lists(st.integers(4, 60), min_size=2, max_size=3), st.integers(0, 2**31))
 def test_folds_of_single_images_are_exact_to_rounding(sizes: list[int], seed: int) -> None:
     manifest = manifest_of([(k, 1) for k, size in enumerate(sizes) for _ in range(size)])
-    counts = pd.crosstab(manifest["label"], divide(manifest["label"], manifest["path"], 4, seed))
+    counts = pd.crosstab(
+        manifest["label"], assign_folds(manifest["label"], manifest["path"], 4, seed)
+    )
     for label, size in zip(CLASSES, sizes, strict=False):
         assert set(counts.loc[label]) <= {size // 4, -(-size // 4)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braintumor.data.occlude import RIM_SHARE, occlude_centre, occlude_rim, rim_px
+from braintumor.data.images import RIM_SHARE, occlude_centre, occlude_rim, rim_px
 from braintumor.errors import ConfigError
 
 

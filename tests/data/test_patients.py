@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.data.patients import Patients, count_patients
+from braintumor.data.manifest import Patients, count_patients
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.data.kept import kept_files
+from braintumor.cache import list_files
 from braintumor.evaluation import baseline_cache as room
 from braintumor.evaluation.baseline_cache import cached_baselines
 
@@ -40,7 +40,7 @@ def test_the_second_model_measures_nothing(measured: list[int]) -> None:
     again = cached_baselines(PIXELS, MANIFEST, "ab")
     assert len(measured) == 1
     pd.testing.assert_frame_equal(first, again)
-    assert len(kept_files()["floors"]) == 1  # bt-data cache=size knows of it
+    assert len(list_files()["floors"]) == 1  # bt-data cache=size knows of it
 
 
 @pytest.mark.parametrize("what", ["pixels", "label", "split", "group", "mode", "asked"])
@@ -60,7 +60,7 @@ def test_what_figures_depend_on_is_measured_anew(measured: list[int], what: str)
 
 def test_a_damaged_file_is_measured_anew(measured: list[int]) -> None:
     first = cached_baselines(PIXELS, MANIFEST, "ab")
-    (path,) = kept_files()["floors"]
+    (path,) = list_files()["floors"]
     path.write_bytes(path.read_bytes()[:100])
     again = cached_baselines(PIXELS, MANIFEST, "ab")
     assert len(measured) == 2

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from braintumor.cache import cache_dir
 from braintumor.evaluation.predict import features_of, predict, predict_with_features
-from braintumor.files import cache_dir
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.training.feature_store import FeatureStore, digest_of
 from small_fit import CLASSES, MODEL, SIDE, TRAIN, VAL, images_through

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor.data.patients import Patients
+from braintumor.data.manifest import Patients
 from braintumor.evaluation.assess import Assessment, assess
 from braintumor.evaluation.patients import KnownPatients
 from braintumor.records import Predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import yaml
 
-from braintumor.data.patients import Patients
+from braintumor.data.manifest import Patients
 from braintumor.evaluation.assess import assess
 from braintumor.evaluation.patients import KnownPatients, patients_unknown
 from braintumor.report import headline as verdict

@@ -11,8 +11,9 @@ import pytest
 from braintumor.records import Predictions
 from braintumor.runs.predictions_table import (
     read_predictions,
+    unlabelled_table,
     write_predictions,
-    write_unlabelled_predictions,
+    write_table,
 )
 
 LOGITS = np.array([[2.0, -1.0], [0.5, 0.25], [-3.0, 4.0]], dtype=np.float32)
@@ -45,7 +46,7 @@ def test_header_is_the_contract(tmp_path: Path) -> None:
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
     assert header == '"path","true","pred","prob_no","prob_NA","in_training","answered"'
     nobody = dataclasses.replace(ODD, labels=np.full(3, -1))
-    write_unlabelled_predictions(tmp_path, nobody, {"overlay": ["", "", ""]})
+    write_table(tmp_path, unlabelled_table(nobody, {"overlay": ["", "", ""]}))
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
     assert header == '"path","pred","prob_no","prob_NA","overlay"'
 

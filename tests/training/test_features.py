@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from braintumor.cache import cache_dir
 from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import ConfigError
-from braintumor.files import cache_dir
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.batches import PictureBatches
@@ -234,7 +234,7 @@ def test_a_damaged_file_is_made_anew(damage: str, caplog: pytest.LogCaptureFixtu
             path.write_bytes(content)
     got = open_batches(build(), NONE).views[0]
     assert torch.equal(got, expected)
-    assert ("computing the features again" in caplog.text) == (damage != "no checksums")
+    assert ("is damaged" in caplog.text) == (damage != "no checksums")
     assert images_through(lambda: open_batches(build(), NONE)) == 0  # kept again, and whole
 
 

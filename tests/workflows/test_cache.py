@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
-from braintumor.data.kept import make_room
+from braintumor.cache import KINDS, make_room
 from support import Command
 
 KEPT = {
@@ -111,12 +112,14 @@ def test_a_folder_that_is_no_cache_of_ours_loses_nothing(
 def test_room_is_made_in_a_marked_cache_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """2 MB of features lie there, and no more than 2.5 may."""
     monkeypatch.setenv("BT_CACHE", str(cache))
+    limited = dataclasses.replace(KINDS["features"], max_bytes=2_500_000)
+    monkeypatch.setitem(KINDS, "features", limited)
     features = cache / "features"
     (cache / ".braintumor").unlink()
-    make_room(features, 1_000_000, 2_500_000)
+    make_room("features", 1_000_000)
     assert len(names_in(features)) == 1
     (cache / ".braintumor").touch()
-    make_room(features, 1_000_000, 2_500_000)
+    make_room("features", 1_000_000)
     assert names_in(features) == []
 
 

@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from braintumor.compare.compare import compare_runs
-from braintumor.data.manifest import COLUMNS, write_manifest
-from braintumor.data.patients import Patients
+from braintumor.data.manifest import COLUMNS, Patients, write_manifest
 from braintumor.errors import (
     BraintumorError,
     CheckpointError,

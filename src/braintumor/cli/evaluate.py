@@ -15,8 +15,8 @@ import torch
 from braintumor.cli.deciding import PostProcessing
 from braintumor.data.dataset import Dataset
 from braintumor.data.fingerprints import phashes
+from braintumor.data.images import RIM_SHARE, occlude_centre, occlude_rim
 from braintumor.data.manifest import group_numbers
-from braintumor.data.occlude import RIM_SHARE, occlude_centre, occlude_rim
 from braintumor.data.split import seen_in_training
 from braintumor.data.tensors import ImageSplit, load_split
 from braintumor.evaluation.baseline_cache import cached_baselines

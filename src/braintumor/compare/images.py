@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from braintumor.compare.read import Run, damaged
-from braintumor.data.patients import Patients, count_patients
+from braintumor.data.manifest import Patients, component_numbers, count_patients
 from braintumor.statistics.paired import Answers
 
 # N images of an evaluation, K classes
@@ -111,9 +109,7 @@ def common_groups(evaluated: Sequence[Evaluated]) -> list[np.ndarray]:
             f"{number}:{g}" if g else f"image:{i}" for g, i in zip(groups, ids[number], strict=True)
         ]
     groups = pd.factorize(np.array(names, dtype=object))[0] + len(distinct)
-    nodes = int(groups.max()) + 1
-    links = coo_array((np.ones(len(images)), (images, groups)), shape=(nodes, nodes))
-    _, component = connected_components(links, directed=False)
+    component = component_numbers(images, groups, int(groups.max()) + 1)
     numbers = pd.factorize(component[images])[0].astype(np.int64)
     return np.split(numbers, np.cumsum([len(one.paths) for one in evaluated])[:-1])
 

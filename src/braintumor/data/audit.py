@@ -1,38 +1,38 @@
 """What a data set hides: copies, labels that contradict each other, odd pictures.
 
 Copies become groups: whoever divides the images by `group` keeps copies, and the images of one
-patient, on one side.
+patient, on one side. audit.json, duplicates.csv and five lines say what was found.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import csv
+import dataclasses
 import time
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from braintumor import cache
 from braintumor.data.duplicates import find_near_copies
 from braintumor.data.fingerprints import Fingerprints, phashes
-from braintumor.data.kept import read_table, write_table
-from braintumor.errors import MachineError
-from braintumor.files import cache_dir
+from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.split import seen_in_training
+from braintumor.files import write_atomic, write_json
 
 # N images, P pairs
 
 KINDS = ("same file", "same pixels", "same picture", "mirror image")
 
 _VERSION = 1  # of what the cache holds; raise it when copies are found in another way
+_NEAR = ("a", "b", "mirrored", "correlation")  # columns of near copies
 _WORTH_KEEPING_S = 2.0  # a shorter search is repeated rather than stored
 _ALL_PAIRS = 100  # identical images of which every pair is listed; of more, those with the first
-
-log = logging.getLogger(__name__)
+_NAMED = 5  # images that audit.json names of each finding; the count covers all
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,39 +43,42 @@ class Audit:
         1 for the same pixels).
     group: str (N,), the same for copies and for the images of one patient; NaN for a lone image.
     phashes: perceptual hashes of 256 bits as hex, str (N,).
-    oddities: N tuples of words such as "blank".
+    quality_flags: N tuples of words such as "blank".
     seconds: that it took.  is_cached: whether copies were known from an earlier run.
     """
 
     pairs: pd.DataFrame
     group: pd.Series
     phashes: np.ndarray
-    oddities: tuple[tuple[str, ...], ...]
+    quality_flags: tuple[tuple[str, ...], ...]
     seconds: float
     is_cached: bool
 
 
-def audit_images(manifest: pd.DataFrame, prints: Fingerprints) -> Audit:
+def audit_images(manifest: pd.DataFrame, fingerprints: Fingerprints) -> Audit:
     """Find the copies among all images, from the cache where the same images were there before.
 
-    manifest: N rows with path, patient and sha256; prints: of the same rows.
+    manifest: N rows with path, patient and sha256; fingerprints: of the same rows.
     Blank pictures are no copies of each other.
     """
     started = time.perf_counter()
-    cached = _cache_file(manifest["sha256"])
-    known = _load(cached)
+    path = cache.entry_path("copies", _VERSION, *manifest["sha256"])
+    known = cache.read_entry(path, (*_NEAR, "hashes"))
     if known is None:
-        hashes, near = _search(prints)
+        hashes, near = _search(fingerprints)
         if time.perf_counter() - started > _WORTH_KEEPING_S:
-            _save(cached, hashes, near)
+            columns = {name: near[name].to_numpy() for name in _NEAR}
+            cache.write_entry(path, columns | {"hashes": hashes})
     else:
-        hashes, near = known
-    pairs = _all_pairs(manifest["sha256"].to_numpy(), prints, near)
+        known.touch()
+        hashes = known.columns.pop("hashes")
+        near = pd.DataFrame(known.columns)
+    pairs = _all_pairs(manifest["sha256"].to_numpy(), fingerprints, near)
     return Audit(
         pairs=pairs,
         group=_groups(manifest, pairs),
         phashes=hashes,
-        oddities=prints.oddities,
+        quality_flags=fingerprints.quality_flags,
         seconds=time.perf_counter() - started,
         is_cached=known is not None,
     )
@@ -115,24 +118,108 @@ def describe_pairs(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def _search(prints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
+def write_audit(folder: Path, manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
+    """Write audit.json and duplicates.csv; gives the content of audit.json."""
+    content = summarise(manifest, audit)
+    table = describe_pairs(manifest, audit.pairs).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    write_atomic(folder / "duplicates.csv", table.encode("utf-8", "surrogateescape"))
+    write_json(folder / "audit.json", content)
+    return content
+
+
+def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
+    """The content of audit.json.
+
+    manifest: N rows with label, split and group, in the order of the audit.
+    pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
+    are known.  test: images with a copy or their patient in train or val, of them byte-identical
+    ones; null without a test split.
+    """
+    a, b = (audit.pairs[name].to_numpy() for name in "ab")
+    groups = component_numbers(a, b, len(manifest))  # copies share one
+    sizes = np.bincount(groups)
+    conflicts = label_conflicts(manifest, audit.pairs)
+    return {
+        "images": len(manifest),
+        "pictures": len(sizes),
+        "largest_copy_group": int(sizes.max()),
+        "patients": dataclasses.asdict(count_patients(manifest)),
+        "pairs": {kind: int((audit.pairs["kind"] == kind).sum()) for kind in KINDS},
+        "test": _in_test(manifest) if (manifest["split"] == "test").any() else None,
+        "label_conflicts": {
+            "pairs": len(conflicts),
+            "first": [
+                {
+                    manifest["path"][a]: manifest["label"][a],
+                    manifest["path"][b]: manifest["label"][b],
+                }
+                for a, b in zip(conflicts["a"][:_NAMED], conflicts["b"][:_NAMED], strict=True)
+            ],
+        },
+        "oddities": _flagged(manifest["path"], audit),
+        "classes": _classes(manifest, groups),
+        "seconds": round(audit.seconds, 2),
+        "from_cache": audit.is_cached,
+    }
+
+
+def five_lines(content: dict[str, Any]) -> list[str]:
+    """The summary for the console."""
+    images, pictures = content["images"], content["pictures"]
+    pairs, how = content["pairs"], "from the cache" if content["from_cache"] else "searched"
+    listed = ", ".join(f"{count:,} {kind}" for kind, count in pairs.items() if count) or "none"
+    lines = [
+        f"audit ({how}, {content['seconds']:.1f} s): {images:,} images show {pictures:,} "
+        f"different pictures, the most copied one {content['largest_copy_group']} times",
+        f"  pairs of copies: {listed}",
+    ]
+    test, patients = content["test"], Patients(**content["patients"])
+    if test and test["seen"]:
+        share = f"{test['seen']:,} of {test['images']:,} test images ({test['share']:.1%})"
+        also = " or their patient" if patients.known else ""
+        lines.append(
+            f"  LEAK: {share} have a copy{also} in train or val; what a model scores "
+            "on them is memory: read the clean figures, or use split=official_clean or grouped"
+        )
+    elif test:
+        also = " or its patient" if patients.known else ""
+        lines.append(f"  no test image has a copy{also} in train or val")
+    if not patients.are_known:
+        lines.append(
+            f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
+            "test alike"
+        )
+    if content["label_conflicts"]["pairs"]:
+        first = "; ".join(
+            " but ".join(f"{path} is {label}" for path, label in pair.items())
+            for pair in content["label_conflicts"]["first"][:1]
+        )
+        count = content["label_conflicts"]["pairs"]
+        lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    if content["oddities"]:
+        odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
+        lines.append(f"  odd pictures: {odd}")
+    return lines
+
+
+def _search(fingerprints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
     """Hashes of all images, and near copies among the first of each set of equal pixels."""
-    hashes = phashes(prints.thumbnails)
-    mirrored = phashes(prints.thumbnails[:, :, ::-1])
-    is_blank = np.array(["blank" in words for words in prints.oddities], dtype=bool)
-    _, first = np.unique(prints.pixel_sha256, return_index=True)
+    hashes = phashes(fingerprints.thumbnails)
+    mirrored = phashes(fingerprints.thumbnails[:, :, ::-1])
+    is_blank = np.array(["blank" in words for words in fingerprints.quality_flags], dtype=bool)
+    _, first = np.unique(fingerprints.pixel_sha256, return_index=True)
     rows = np.sort(first[~is_blank[first]])
-    near = find_near_copies(prints.thumbnails[rows], hashes[rows], mirrored[rows])
+    near = find_near_copies(fingerprints.thumbnails[rows], hashes[rows], mirrored[rows])
     return hashes, near.assign(a=rows[near["a"]], b=rows[near["b"]])
 
 
-def _all_pairs(sha256: np.ndarray, prints: Fingerprints, near: pd.DataFrame) -> pd.DataFrame:
+def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFrame) -> pd.DataFrame:
     """Near pairs extended to all images of the same pixels, and those images among themselves."""
-    alike = _alike(prints.pixel_sha256)
+    alike = _alike(fingerprints.pixel_sha256)
     blocks = [
         _among(rows)
         for first, rows in alike.items()
-        if len(rows) > 1 and "blank" not in prints.oddities[first]
+        if len(rows) > 1 and "blank" not in fingerprints.quality_flags[first]
     ]
     same = np.concatenate([np.empty((0, 2), np.int64), *blocks])
     exact = pd.DataFrame({"a": same[:, 0], "b": same[:, 1]})
@@ -178,9 +265,7 @@ def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     # a patient is a point of the graph too, tied to all images of his
     a = np.concatenate([pairs["a"].to_numpy(), known])
     b = np.concatenate([pairs["b"].to_numpy(), count + code[known]])
-    size = count + len(names)
-    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][:count]
+    component = component_numbers(a, b, count + len(names))[:count]
     table = manifest[["patient", "path"]].assign(component=component)
     by_component = table.groupby("component", sort=False)
     name = by_component["patient"].transform("first")  # the first that is not missing
@@ -189,25 +274,45 @@ def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     return name.mask(is_alone).astype("str").rename("group")
 
 
-def _cache_file(sha256: pd.Series) -> Path:
-    """Where the copies of exactly these files, in this order, are kept."""
-    key = hashlib.sha256(f"{_VERSION}".encode())
-    for digest in sha256:
-        key.update(digest.encode())
-    return cache_dir() / "copies" / f"{key.hexdigest()[:32]}.npz"
+def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
+    test = manifest[manifest["split"] == "test"]
+    seen = seen_in_training(manifest, "test")
+    trained = manifest.loc[manifest["split"].isin(("train", "val")), "sha256"]
+    left = test.loc[~seen, "label"].value_counts()
+    return {
+        "images": len(test),
+        "seen": int(seen.sum()),
+        "share": round(float(seen.mean()), 4),
+        # blank pictures are nobody's copy
+        "byte_identical": int((test["sha256"].isin(trained) & seen).sum()),
+        "clean_by_class": {str(k): int(left.get(k, 0)) for k in sorted(test["label"].unique())},
+    }
 
 
-def _save(path: Path, hashes: np.ndarray, near: pd.DataFrame) -> None:
-    columns = {str(name): near[name].to_numpy() for name in near.columns}
-    try:
-        write_table(path, columns | {"hashes": hashes})
-    except (OSError, MachineError) as error:
-        log.warning("the copies found are not kept for the next run: %s", error)
+def _flagged(paths: pd.Series, audit: Audit) -> dict[str, Any]:
+    """Of each quality flag: how many images have it, and the first of them."""
+    found: dict[str, list[str]] = {}
+    for path, flags in zip(paths, audit.quality_flags, strict=True):
+        for flag in flags:
+            found.setdefault(flag, []).append(path)
+    return {
+        flag: {"images": len(named), "first": named[:_NAMED]}
+        for flag, named in sorted(found.items())
+    }
 
 
-def _load(path: Path) -> tuple[np.ndarray, pd.DataFrame] | None:
-    """What an earlier run found; None when there is nothing, or it cannot be read."""
-    stored = read_table(path, ("a", "b", "mirrored", "correlation", "hashes"))
-    if stored is None:
-        return None
-    return stored.pop("hashes"), pd.DataFrame(stored)
+def _classes(manifest: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
+    """Of each class: images, different pictures, and the most frequent sizes and modes."""
+    found = {}
+    for label, rows in manifest.groupby("label"):
+        table = size_table(rows)
+        found[str(label)] = {
+            "images": len(rows),
+            "pictures": len(np.unique(groups[rows.index])),
+            "sizes": len(table),
+            "commonest": [
+                f"{row.width}x{row.height} {row.mode}: {row.images}"
+                for row in table.head(3).itertuples()
+            ],
+        }
+    return found

@@ -16,10 +16,10 @@ import pandas as pd
 from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.fingerprints import Fingerprints, phashes
-from braintumor.data.images import resize
+from braintumor.data.images import Fit, resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all
 from braintumor.data.manifest import COLUMNS
-from braintumor.data.reading import Fit, ImageInfo, read_images
+from braintumor.data.reading import ImageInfo, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError
 
@@ -51,7 +51,7 @@ class Dataset:
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
         Read-only: mostly a memory map that all processes of the machine share.
     classes: sorted. ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
-    prints: what recognises each image, in the order of the rows.  reading: how they came, in words.
+    fingerprints: of each image, in the order of the rows.  reading: how they came, in words.
     lesion_mask: manifest path -> where the lesion is on the pixels, bool (S, S), all False without
         one; None when the source does not know.
     audit: once there was one.
@@ -62,7 +62,7 @@ class Dataset:
     classes: tuple[str, ...]
     ignored: Mapping[str, int]
     unreadable: list[tuple[str, str]]
-    prints: Fingerprints
+    fingerprints: Fingerprints
     reading: str
     lesion_mask: Callable[[str], np.ndarray] | None
     audit: Audit | None = None
@@ -70,7 +70,7 @@ class Dataset:
     @property
     def thumbnails(self) -> np.ndarray:
         """Grey thumbnails: uint8 (N, T, T)."""
-        return self.prints.thumbnails
+        return self.fingerprints.thumbnails
 
     @functools.cached_property
     def phashes(self) -> np.ndarray:
@@ -101,7 +101,7 @@ def read_dataset(
     read = read_images(source, items, image_size, settings.fit, progress=progress)
     if read.unreadable and not settings.skip_unreadable:
         raise DataError(_list_unreadable(read.unreadable, len(items)))
-    manifest = _manifest(items, read.facts)
+    manifest = _manifest(items, read.infos)
     lost = set(found) - set(manifest["label"])
     if lost:
         raise DataError(
@@ -114,9 +114,9 @@ def read_dataset(
         classes=classes or found,
         ignored=source.ignored,
         unreadable=read.unreadable,
-        prints=read.prints,
+        fingerprints=read.fingerprints,
         reading=read.summary,
-        lesion_mask=_lesion_mask(source, items, read.facts, image_size, settings.fit),
+        lesion_mask=_lesion_mask(source, items, read.infos, image_size, settings.fit),
     )
 
 
@@ -164,10 +164,10 @@ def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
     return classes
 
 
-def _manifest(items: Sequence[Item], facts: Sequence[ImageInfo | None]) -> pd.DataFrame:
+def _manifest(items: Sequence[Item], infos: Sequence[ImageInfo | None]) -> pd.DataFrame:
     records = [
         (item.path, item.label, item.split, item.patient, item.patient, *dataclasses.astuple(known))
-        for item, known in zip(items, facts, strict=True)
+        for item, known in zip(items, infos, strict=True)
         if known is not None
     ]
     manifest = pd.DataFrame(records, columns=list(COLUMNS))
@@ -176,12 +176,12 @@ def _manifest(items: Sequence[Item], facts: Sequence[ImageInfo | None]) -> pd.Da
 
 
 def _lesion_mask(
-    source: Source, items: Sequence[Item], facts: Sequence[ImageInfo | None], size_px: int, fit: Fit
+    source: Source, items: Sequence[Item], infos: Sequence[ImageInfo | None], size_px: int, fit: Fit
 ) -> Callable[[str], np.ndarray] | None:
     """As Dataset.lesion_mask: a mask goes the way of its picture, so that the two lie together."""
     if not isinstance(source, KnowsLesions):
         return None
-    known = {item.path: (item, about) for item, about in zip(items, facts, strict=True) if about}
+    known = {item.path: (item, about) for item, about in zip(items, infos, strict=True) if about}
 
     def lesion_mask(path: str) -> np.ndarray:
         item, about = known[path]

@@ -1,195 +1,215 @@
-"""The squares of one data set: those that an earlier run decoded, and those that this one adds."""
+"""Decoded pictures of one data set: those that an earlier run left in the cache, and new ones.
+
+Pictures are found by the content of their file, whichever data set that was in. What is written
+is always a whole data set in its order, so that the next run can map it as it is.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import __version__ as pillow_version
+from PIL import features
 
+from braintumor import cache
 from braintumor.data.fingerprints import THUMBNAIL_PX
-from braintumor.data.kept import mark_cache
-from braintumor.data.shelf import Kind, Shelf, shelves_of, unspread, write_shelf
 from braintumor.errors import MachineError
-from braintumor.files import array_on_disk, cache_dir
+from braintumor.files import array_on_disk
 from braintumor.runtime import memory_bytes
 
-# N images, S side of the square in px
+# N images, S side of the square picture in px
 
-# of a file's content, whatever the size that a model sees: thumbnails, with what is known of them
-PRINTS = Kind(
+_VERSION = 2  # raise it when decoding, resizing or fingerprinting gives anything else
+_MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
+
+
+@dataclass(frozen=True)
+class Format:
+    """Pictures that may stand for each other. facts: what is known of each, name -> dtype."""
+
+    name: str
+    size_px: int
+    facts: Mapping[str, str]
+
+    @property
+    def prefix(self) -> str:
+        """Begins the names of its files; another decoder has other names."""
+        maker = f"{_VERSION} {pillow_version} {features.version('libjpeg_turbo')}"
+        return f"{self.name}-{hashlib.sha256(maker.encode()).hexdigest()[:8]}-"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("content", "is_colour", *self.facts)
+
+
+# of a file's content, whatever the size that a model sees
+FINGERPRINTS = Format(
     "prints",
     THUMBNAIL_PX,
     {"width": "i8", "height": "i8", "mode": "S", "pixel_sha256": "S", "oddities": "S"},
 )
 
-_MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
 
-
-def pixels_at(size_px: int, fit: str) -> Kind:
+def pixels_at(size_px: int, fit: str) -> Format:
     """Pictures as a model of that input size sees them."""
-    return Kind(f"{size_px}px-{fit}", size_px, {})
+    return Format(f"{size_px}px-{fit}", size_px, {})
 
 
-class Place(NamedTuple):
-    """Where an earlier run left a square."""
-
-    shelf: Shelf
-    row: int
-
-
-class New(NamedTuple):
-    """A square that no earlier run has: uint8 (S, S) or (S, S, 3), and facts as its kind has."""
+class Picture(NamedTuple):
+    """uint8 (S, S), or (S, S, 3) in colour, and what its format says of it."""
 
     pixels: np.ndarray
     facts: tuple[Any, ...]
+    is_new: bool = True
 
 
-class Squares:
-    """Squares of one kind, gathered in the order of a data set.
+class DecodedImages:
+    """Pictures of one format, collected in the order of a data set.
 
-    Only what is new takes memory, or disk where it is much, until `gathered` is asked for.
+    Only what is new takes memory, or disk where it is much, until `gather` is called.
     """
 
-    def __init__(self, kind: Kind, most: int) -> None:
+    def __init__(self, form: Format, most: int) -> None:
         """most: how many there will be at most."""
-        self._kind, self._most = kind, most
-        self._shelves = shelves_of(kind)
-        self._damaged: set[Shelf] = set()
+        self._format, self._most = form, most
+        self._entries = list(map(_Stored, cache.read_entries("decoded", form.prefix, form.columns)))
         self._contents: list[str] = []
-        self._places: list[Place | None] = []  # None: new
+        self._known: list[np.ndarray | None] = []  # mapped; None: new
         self._is_colour: list[bool] = []
-        self._new: np.ndarray | None = None  # row i is square i where that is new
+        self._new = np.empty(0, np.uint8)  # row i is picture i where that is new
         self.facts: list[tuple[Any, ...]] = []
 
-    def find(self, content: str) -> Place | None:
-        """The undamaged square of this content, if there is one; several threads may ask."""
-        for shelf in self._shelves:
-            row = shelf.rows.get(content)
-            if row is None:
-                continue
-            if shelf.is_intact(row):
-                return Place(shelf, row)
-            self._damaged.add(shelf)
-        return None
+    def find(self, content: str) -> Picture | None:
+        """The undamaged picture of that content, if there is one; several threads may ask."""
+        found = (entry.find(content) for entry in self._entries)
+        return next((picture for picture in found if picture), None)
 
-    def add(self, content: str, square: Place | New) -> None:
+    def add(self, content: str, picture: Picture) -> None:
         """The next image of the data set. Raises MachineError when memory is too small."""
-        if isinstance(square, New):
-            self._append(content, None, square.pixels.ndim == 3, square.facts)
-            self._fill(square.pixels, len(self._contents) - 1)
-        else:
-            shelf, row = square
-            self._append(content, square, shelf.is_colour[row], shelf.facts[row])
-
-    @property
-    def are_known(self) -> bool:
-        """Whether earlier runs had them all."""
-        return None not in self._places
-
-    def keep(self) -> None:
-        """Write them for later runs, unless those have them; from then on they are mapped.
-
-        Raises OSError or MachineError when there is no place for them.
-        """
-        if self.are_known:
-            return
-        self._drop_damaged()
-        squares = self._each()
-        shelf = write_shelf(self._kind, self._contents, squares, self._is_colour, self.facts)
-        if shelf:  # nobody removed it at once
-            self._shelves, self._new = [shelf], None
-            self._places = [Place(shelf, row) for row in range(len(self._contents))]
-
-    def gathered(self) -> np.ndarray:
-        """uint8 (N, S, S) when all are grey, else (N, S, S, 3); read-only.
-
-        The memory map itself where an earlier run had the same images in the same order; else,
-        as for a part of them, a copy in memory: a second one on disk would save no decoding.
-        """
-        self._drop_damaged()
-        for shelf in {place.shelf for place in self._places if place}:
-            shelf.touch()
-        mapped = self._as_one_shelf()
-        if mapped is not None:
-            return mapped
-        count = len(self._contents)
-        whole = self._new
-        if whole is None:
-            whole = _allocate((count, self._kind.size_px, self._kind.size_px))
-        if any(self._is_colour) and whole.ndim == 3:
-            whole = _in_colour(whole, count)
-        for row, place in enumerate(self._places):
-            if place:
-                _put(whole, row, place.shelf.square(place.row))
-        squares = whole[:count]
-        squares.flags.writeable = False  # as a map is: nobody may count on writing
-        return squares
-
-    def _append(
-        self, content: str, place: Place | None, is_colour: bool, facts: tuple[Any, ...]
-    ) -> None:
+        pixels, facts, is_new = picture
+        if is_new:
+            self._fill(pixels)
         self._contents.append(content)
-        self._places.append(place)
-        self._is_colour.append(is_colour)
+        self._known.append(None if is_new else pixels)
+        self._is_colour.append(pixels.ndim == 3)
         self.facts.append(facts)
 
-    def _fill(self, pixels: np.ndarray, count: int) -> None:
-        """Row `count`; those before it may be in other shelves."""
-        if self._new is None:
-            self._new = _allocate((self._most, self._kind.size_px, self._kind.size_px))
+    def save(self) -> bool:
+        """Write them for later runs, unless those have them; whether that went well."""
+        if all(pixels is not None for pixels in self._known):
+            return True
+        self._drop_damaged()
+        form, columns = self._format, list(zip(*self.facts, strict=True))
+        table = {
+            "content": np.array(self._contents, "S"),
+            "is_colour": np.array(self._is_colour, bool),
+        }
+        for (name, dtype), column in zip(form.facts.items(), columns, strict=True):
+            table[name] = np.array(column, dtype)
+        path = cache.entry_path("decoded", *self._contents, prefix=form.prefix)
+        is_written = cache.write_entry(path, table, self._each(), len(self._contents))
+        entry = cache.read_entry(path, form.columns) if is_written else None
+        if entry:  # nobody removed it at once
+            self._entries, self._new = [_Stored(entry)], np.empty(0, np.uint8)
+        return is_written
+
+    def gather(self) -> np.ndarray:
+        """uint8 (N, S, S) when all are grey, else (N, S, S, 3); read-only.
+
+        The memory map itself where a run had the same images in the same order; else, as for a
+        part of them, a copy in memory: a second one on disk would save no decoding.
+        """
+        entries = [stored.entry for stored in self._entries if stored.contents == self._contents]
+        whole = next((entry for entry in entries if entry.is_whole()), None)
+        self._drop_damaged()
+        for stored in self._entries:
+            if stored.entry.is_used:
+                stored.entry.touch()
+        if whole:
+            return whole.rows
+        count, size_px = len(self._contents), self._format.size_px
+        pixels = self._new if len(self._new) else _allocate((count, size_px, size_px))
+        if any(self._is_colour) and pixels.ndim == 3:
+            pixels = _in_colour(pixels, count)
+        for row, known in enumerate(self._known):
+            if known is not None:
+                _put(pixels, row, known)
+        pixels = pixels[:count]
+        pixels.flags.writeable = False  # as a map is: nobody may count on writing
+        return pixels
+
+    def _fill(self, pixels: np.ndarray) -> None:
+        count, size_px = len(self._contents), self._format.size_px
+        if not len(self._new):
+            self._new = _allocate((self._most, size_px, size_px))
         if pixels.ndim == 3 and self._new.ndim == 3:  # the first one in colour
             self._new = _in_colour(self._new, count)
         _put(self._new, count, pixels)
 
     def _each(self) -> Iterator[np.ndarray]:
-        for row, place in enumerate(self._places):
-            if place:
-                yield place.shelf.square(place.row)
-            elif self._new is not None:
-                yield unspread(self._new[row], self._is_colour[row])
-
-    def _as_one_shelf(self) -> np.ndarray | None:
-        """The map that holds exactly these contents, none of them damaged."""
-        for shelf in self._shelves:
-            if shelf not in self._damaged and shelf.contents == self._contents:
-                unseen = [i for i, at in enumerate(self._places) if at != Place(shelf, i)]
-                if all(shelf.is_intact(row) for row in unseen):
-                    return shelf.squares
-                self._damaged.add(shelf)
-        self._drop_damaged()
-        return None
+        """(1, S, S) when all are grey, else (1, S, S, 3)."""
+        for row, known in enumerate(self._known):
+            pixels = self._new[row] if known is None else known
+            is_spread = pixels.ndim == 3 or not any(self._is_colour)
+            yield (pixels if is_spread else np.stack([pixels] * 3, axis=-1))[None]
 
     def _drop_damaged(self) -> None:
-        for shelf in self._damaged:
-            shelf.remove()
-        self._shelves = [shelf for shelf in self._shelves if shelf not in self._damaged]
-        self._damaged = set()
+        for stored in self._entries:
+            if stored.entry.is_damaged:
+                stored.entry.discard()
+        self._entries = [stored for stored in self._entries if not stored.entry.is_damaged]
 
 
-def _put(squares: np.ndarray, row: int, square: np.ndarray) -> None:
-    """Set row `row`; a grey square among colour goes to all three channels."""
-    if square.ndim < squares.ndim - 1:
+class _Stored:
+    """An entry of the cache, searchable by content."""
+
+    def __init__(self, entry: cache.Entry) -> None:
+        columns = [_listed(column) for column in entry.columns.values()]
+        self.entry, self.contents, self._is_colour = entry, columns[0], columns[1]
+        self._facts = list(zip(*columns[2:], strict=True)) or [()] * len(self.contents)
+        # the first row of those that have the same content
+        self._row = {content: row for row, content in reversed(list(enumerate(self.contents)))}
+
+    def find(self, content: str) -> Picture | None:
+        row = self._row.get(content)
+        if row is None or not self.entry.is_intact(row):
+            return None
+        pixels = self.entry.rows[row]
+        is_spread = pixels.ndim == 3 and not self._is_colour[row]  # grey among colour
+        return Picture(pixels[..., 0] if is_spread else pixels, self._facts[row], is_new=False)
+
+
+def _listed(column: np.ndarray) -> list[Any]:
+    return (column.astype(str) if column.dtype.kind == "S" else column).tolist()
+
+
+def _put(pictures: np.ndarray, row: int, pixels: np.ndarray) -> None:
+    """Set row `row`; a grey picture among colour goes to all three channels."""
+    if pixels.ndim < pictures.ndim - 1:
         for channel in range(3):  # ten times faster than broadcasting a last axis
-            squares[row, ..., channel] = square
+            pictures[row, ..., channel] = pixels
     else:
-        squares[row] = square
+        pictures[row] = pixels
 
 
-def _allocate(shape: tuple[int, ...]) -> np.ndarray:
+def _allocate(shape: Sequence[int]) -> np.ndarray:
     """In memory; on disk where it would take much of that."""
     size_bytes = math.prod(shape)
     try:
         if size_bytes > _MEMORY_SHARE * memory_bytes():
-            mark_cache()
-            return array_on_disk(cache_dir(), shape, np.dtype(np.uint8))
+            cache.mark_cache()
+            return array_on_disk(cache.cache_dir(), tuple(shape), np.dtype(np.uint8))
         return np.empty(shape, np.uint8)
     except (MemoryError, OSError) as error:
         raise MachineError(
             f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "
-            f"are neither in memory nor in {cache_dir()}; name a folder on a larger disk with "
-            "BT_CACHE, or use a smaller data.image_size, or data.limit"
+            f"are neither in memory nor in {cache.cache_dir()}; name a folder on a larger disk "
+            "with BT_CACHE, or use a smaller data.image_size, or data.limit"
         ) from error
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from braintumor.data._align import align
+from braintumor.data.fingerprints import hamming, hash_words
 from braintumor.runtime import in_threads
 
-# N pictures, T side of a thumbnail in px, P candidate pairs, W 64-bit words of a hash
+# N pictures, T side of a thumbnail in px, n = T * T pixels, P candidate pairs
 
 SAME = 0.87  # correlation of local contrast from which two pictures are one
 SAME_MOVED = 0.92  # the same after aligning, which brings neighbouring slices nearer too
@@ -37,6 +37,8 @@ _ONE_CELL = 12_000  # pictures that are searched as one; beyond, by neighbourhoo
 _CELL = 1500  # pictures of a neighbourhood
 _PROBES = 4  # neighbourhoods in which a picture looks for its like
 _BLOCK = 1024
+_STEPS = 4  # of the alignment
+_LARGEST = 0.06  # scale and shift, as a share of the side: beyond, it is another picture
 _ALIGNED = 64  # pairs that are aligned at once: they stay in the cache of the processor
 
 
@@ -101,14 +103,11 @@ def _candidates(hashes: np.ndarray, queries: np.ndarray) -> Iterator[np.ndarray]
     Up to _ONE_CELL pictures every query meets every hash; beyond that each hash lives in the
     cell of its nearest centre, and a query visits the few cells that are nearest to it.
     """
-    words, query_words = _words(hashes), _words(queries)
+    words, query_words = hash_words(hashes), hash_words(queries)
     for members, visitors in _cells(_bits(hashes), _bits(queries)):
         for start in range(0, len(visitors), _BLOCK):
             block = visitors[start : start + _BLOCK]
-            distance = np.zeros((len(block), len(members)), np.uint16)
-            for w in range(words.shape[1]):
-                differing = query_words[block, None, w] ^ words[None, members, w]
-                distance += np.bitwise_count(differing)
+            distance = hamming(query_words[block], words[members])
             i, j = np.nonzero(distance <= _CANDIDATE_BITS)
             pairs = np.sort(np.stack([block[i], members[j]], axis=1), axis=1)
             pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
@@ -144,16 +143,9 @@ def _nearest_cells(distance: np.ndarray) -> np.ndarray:
     return np.argpartition(distance, _PROBES, axis=1)[:, :_PROBES].copy()
 
 
-def _words(hashes: np.ndarray) -> np.ndarray:
-    """64 hex characters each -> uint64 (N, W)."""
-    raw = bytes.fromhex("".join(hashes.tolist()))
-    return np.frombuffer(raw, np.uint64).reshape(len(hashes), -1)
-
-
 def _bits(hashes: np.ndarray) -> np.ndarray:
     """64 hex characters each -> float32 (N, 256) of 0 and 1."""
-    raw = np.frombuffer(bytes.fromhex("".join(hashes.tolist())), np.uint8)
-    return np.unpackbits(raw.reshape(len(hashes), -1), axis=1).astype(np.float32)
+    return np.unpackbits(hash_words(hashes).view(np.uint8), axis=1).astype(np.float32)
 
 
 def contrast_of(images: np.ndarray) -> np.ndarray:
@@ -212,7 +204,73 @@ def _aligned(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     Where the moved picture has no pixels, both are left out.
     """
-    moved, inside = align(one.astype(np.float32), other.astype(np.float32))
+    moved, inside = _align(one.astype(np.float32), other.astype(np.float32))
     a = contrast_of(np.where(inside, moved, 0)) * inside
     b = contrast_of(np.where(inside, other, 0).astype(np.float32)) * inside
     return np.einsum("nij,nij->n", _unit(a), _unit(b))
+
+
+def _align(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`one` moved onto `other`, and where it has pixels: float32 and bool (P, T, T).
+
+    one, other: float32 (P, T, T).  Least squares over scale and shift along each axis, gain
+    and offset, by Gauss-Newton from the identity; good for moves of about a pixel and a half.
+    Source: Lucas and Kanade 1981, An iterative image registration technique.
+    """
+    move = _solve(_halved(one), _halved(other))
+    move[:, 1::2] *= 2  # shifts were in pixels of the halved pictures
+    moved, inside = _sample([one], move)
+    return moved[0], inside
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    """Half the side, blurred: a move of a pixel must stay within the slope of an edge."""
+    count, side = images.shape[:2]
+    halved = images.reshape(count, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
+    return ndimage.gaussian_filter(halved, (0, 0.7, 0.7))
+
+
+def _solve(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Scale y, shift y, scale x, shift x that bring one onto other: float32 (P, 4)."""
+    count, side = one.shape[:2]
+    target = other.reshape(count, -1)
+    slope_y, slope_x = np.gradient(one, axis=(1, 2))
+    y, x = _axes(side)
+    limit = _LARGEST * side * np.array([2 / side, 1, 2 / side, 1], np.float32)
+    move = np.zeros((count, 4), np.float32)
+    for _ in range(_STEPS):
+        sampled, inside = _sample([one, slope_y, slope_x], move)
+        image, dy, dx = (part.reshape(count, -1) for part in sampled)
+        # d(image)/d(move), then what gain and offset can explain
+        jacobian = np.stack([dy * y, dy, dx * x, dx, image, np.ones_like(image)], axis=-1)
+        jacobian *= inside.reshape(count, -1, 1)
+        transposed = jacobian.transpose(0, 2, 1)
+        normal = transposed @ jacobian
+        right = transposed @ (target - image)[..., None]
+        damping = 1e-6 * np.trace(normal, axis1=1, axis2=2)[:, None, None]
+        step = np.linalg.solve(normal + damping * np.eye(6, dtype=np.float32), right)
+        move = np.clip(move + step[:, :4, 0], -limit, limit)
+    return move
+
+
+def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel positions from the centre, in px: y and x, each (n,)."""
+    line = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    y, x = np.meshgrid(line, line, indexing="ij")
+    return y.ravel(), x.ravel()
+
+
+def _sample(images: list[np.ndarray], move: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Bilinear samples of each (P, T, T) at the moved positions, and whether they lie inside.
+
+    Both axes are moved on their own, so sampling is a product with a matrix on either side, in
+    which each row holds the two shares of a position's neighbours; half the time of gathering.
+    """
+    side = images[0].shape[1]
+    line = np.arange(side, dtype=np.float32)
+    centred = line - (side - 1) / 2
+    y, x = (line + move[:, i : i + 1] * centred + move[:, i + 1 : i + 2] for i in (0, 2))
+    left, right = (np.maximum(1 - np.abs(p[:, :, None] - line), 0) for p in (y, x))
+    sampled = [left @ image @ right.transpose(0, 2, 1) for image in images]
+    inside_y, inside_x = ((p >= 0) & (p <= side - 1) for p in (y, x))
+    return sampled, inside_y[:, :, None] & inside_x[:, None, :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,24 +31,24 @@ class Fingerprint:
 
     pixel_sha256: of the decoded pixels, so a file stored anew without loss has the same.
     thumbnail: uint8 (T, T), grey, stretched to a square.
-    oddities: among "blank", "colour", "text in the margin".
+    quality_flags: among "blank", "colour", "text in the margin".
     """
 
     pixel_sha256: str
     thumbnail: np.ndarray
-    oddities: tuple[str, ...]
+    quality_flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
     """The fingerprints of N images, a column each.
 
-    pixel_sha256: str (N,).  thumbnails: uint8 (N, T, T).  oddities: N tuples of words.
+    pixel_sha256: str (N,).  thumbnails: uint8 (N, T, T).  quality_flags: N tuples of words.
     """
 
     pixel_sha256: np.ndarray
     thumbnails: np.ndarray
-    oddities: tuple[tuple[str, ...], ...]
+    quality_flags: tuple[tuple[str, ...], ...]
 
 
 def fingerprint(pixels: np.ndarray) -> Fingerprint:
@@ -56,7 +57,7 @@ def fingerprint(pixels: np.ndarray) -> Fingerprint:
     digest.update(np.ascontiguousarray(pixels).data)
     grey = pixels if pixels.ndim == 2 else np.asarray(pil.fromarray(pixels).convert("L"))
     thumbnail = resize(grey, THUMBNAIL_PX, "stretch")
-    return Fingerprint(digest.hexdigest(), thumbnail, _oddities(pixels, thumbnail))
+    return Fingerprint(digest.hexdigest(), thumbnail, _quality_flags(pixels, thumbnail))
 
 
 def phashes(thumbnails: np.ndarray) -> np.ndarray:
@@ -76,7 +77,25 @@ def phashes(thumbnails: np.ndarray) -> np.ndarray:
     return np.array(hashes, dtype="U64")
 
 
-def _oddities(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
+def hash_words(hashes: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Perceptual hashes, 64 hex characters each -> uint64 (N, 4). Raises ValueError on others."""
+    return np.frombuffer(bytes.fromhex("".join(hashes)), np.uint64).reshape(len(hashes), 4)
+
+
+def hamming(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bits that differ between each of one and each of other, uint64 (B, W) and (N, W): (B, N).
+
+    >>> hamming(np.array([[0], [7]], np.uint64), np.array([[1]], np.uint64))
+    array([[1],
+           [2]], dtype=uint16)
+    """
+    distance = np.zeros((len(one), len(other)), np.uint16)
+    for w in range(one.shape[1]):
+        distance += np.bitwise_count(one[:, None, w] ^ other[None, :, w])
+    return distance
+
+
+def _quality_flags(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
     if thumbnail.std() < _BLANK_STD:
         return ("blank",)
     found = []

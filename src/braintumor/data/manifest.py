@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
@@ -61,6 +64,17 @@ def group_numbers(groups: pd.Series) -> np.ndarray:
     return np.asarray(pd.factorize(names)[0], dtype=np.int64)
 
 
+def component_numbers(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
+    """Number of the connected set of each of `count` points, from 0: int (count,).
+
+    a, b: int (P,), the points that each of P links joins.
+    >>> component_numbers(np.array([0, 3]), np.array([2, 3]), 4)
+    array([0, 1, 0, 2], dtype=int32)
+    """
+    links = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1])
+
+
 def class_table(manifest: pd.DataFrame) -> pd.DataFrame:
     """Images by class (rows, sorted) and split (columns train, val, test, excluded, total).
 
@@ -95,3 +109,40 @@ def rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray
     if not len(rows):
         raise DataError(f"the data has no images in split={split}; use split=all for all of them")
     return split, rows
+
+
+@dataclass(frozen=True)
+class Patients:
+    """Of how many images the patient is known, and how many patients those are."""
+
+    images: int
+    known: int
+    patients: int
+
+    @property
+    def are_known(self) -> bool:
+        """For every image."""
+        return self.known == self.images
+
+    @property
+    def words(self) -> str:
+        """What is known, to begin or to end a sentence with."""
+        if not self.known:
+            return "patients are not known"
+        if not self.are_known:
+            return f"patients are known for {self.known:,} of {self.images:,} images only"
+        return f"all images name their patient ({self.patients:,} patients)"
+
+    @property
+    def others(self) -> str:
+        """Begins what is true of the images without a patient, where others have one."""
+        return "of the others, " if self.known else ""
+
+
+def count_patients(manifest: pd.DataFrame) -> Patients:
+    """What the rows of a manifest say of patients; a missing or empty one is not known."""
+    if "patient" not in manifest:
+        return Patients(len(manifest), 0, 0)
+    named = manifest["patient"].dropna()
+    named = named[named != ""]
+    return Patients(images=len(manifest), known=len(named), patients=named.nunique())

@@ -1,4 +1,4 @@
-"""Reading every image of a source, on all cores: pixels, fingerprint, or why not.
+"""Every image of a source, read on all cores: pixels, fingerprint, or why not.
 
 The bytes of every file are read and hashed on every run, so a changed file is noticed; what an
 earlier run decoded of the same bytes is taken from the cache.
@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from braintumor.data.decoded import PRINTS, New, Place, Squares, pixels_at
+from braintumor.data.decoded import FINGERPRINTS, DecodedImages, Picture, pixels_at
 from braintumor.data.fingerprints import Fingerprints, fingerprint
-from braintumor.data.images import decode, resize
+from braintumor.data.images import Fit, decode, resize
 from braintumor.data.sources import Item, Source
-from braintumor.errors import DataError, MachineError
+from braintumor.errors import DataError
 from braintumor.files import sha256_of
 from braintumor.runtime import cores, in_threads
 
 # N images, S side of the square in pixels
 
-Fit = Literal["stretch", "pad"]
-
 _BATCH = 16  # images a thread reads before it hands over; one by one costs a third of the speed
 _WORTH_KEEPING_S = 2.0  # a data set that is decoded in less is decoded again rather than kept
-_SEPARATOR = "|"  # of oddities
-
-log = logging.getLogger(__name__)
+_SEPARATOR = "|"  # of quality flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +46,14 @@ class Reading:
 
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); readable ones only.
         Read-only: a memory map that processes share, where an earlier run had the same images.
-    facts: one an item, None where it could not be read.  prints: of the readable ones.
+    infos: one an item, None where it could not be read.  fingerprints: of the readable ones.
     unreadable: (path, reason).
     decoded: how many of the readable ones no earlier run had decoded.  seconds: of it all.
     """
 
     pixels: np.ndarray
-    facts: list[ImageInfo | None]
-    prints: Fingerprints
+    infos: list[ImageInfo | None]
+    fingerprints: Fingerprints
     unreadable: list[tuple[str, str]]
     decoded: int
     seconds: float
@@ -80,8 +74,8 @@ class _Read:
     """One image after a worker thread had it. seconds: of decoding; 0 where that was known."""
 
     sha256: str
-    pixels: Place | New
-    print: Place | New
+    pixels: Picture
+    thumbnail: Picture
     seconds: float
 
 
@@ -93,15 +87,16 @@ def read_images(
     Raises MachineError when the pixels do not fit into memory.
     """
     started = time.perf_counter()
-    pixels = Squares(pixels_at(size_px, fit), len(items))
-    prints = Squares(PRINTS, len(items))
+    pixels = DecodedImages(pixels_at(size_px, fit), len(items))
+    thumbnails = DecodedImages(FINGERPRINTS, len(items))
     hashes: list[str | None] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
+
     batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
     def read_batch(batch: Sequence[Item]) -> list[_Read | str]:
-        return [_read_one(source, item, pixels, prints, size_px, fit) for item in batch]
+        return [_read_one(source, item, pixels, thumbnails, size_px, fit) for item in batch]
 
     # Pillow, hashlib and read() release the GIL
     results = itertools.chain.from_iterable(in_threads(read_batch, batches))
@@ -114,59 +109,60 @@ def read_images(
             hashes.append(None)
             continue
         pixels.add(read.sha256, read.pixels)
-        prints.add(read.sha256, read.print)
+        thumbnails.add(read.sha256, read.thumbnail)
         hashes.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
     if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
-        try:
-            pixels.keep()
-            prints.keep()
-        except (OSError, MachineError) as error:
-            log.warning("the decoded images are not kept for the next run: %s", error)
-    facts, known = _columns(hashes, prints)
+        _ = pixels.save() and thumbnails.save()
+    facts = iter(thumbnails.facts)
     return Reading(
-        pixels.gathered(), facts, known, unreadable, len(took_s), time.perf_counter() - started
+        pixels=pixels.gather(),
+        infos=[ImageInfo(sha256, *next(facts)[:3]) if sha256 else None for sha256 in hashes],
+        fingerprints=_fingerprints(thumbnails),
+        unreadable=unreadable,
+        decoded=len(took_s),
+        seconds=time.perf_counter() - started,
     )
 
 
 def _read_one(
-    source: Source, item: Item, pixels: Squares, prints: Squares, size_px: int, fit: Fit
+    source: Source,
+    item: Item,
+    pixels: DecodedImages,
+    thumbnails: DecodedImages,
+    size_px: int,
+    fit: Fit,
 ) -> _Read | str:
     """The image, or the reason why it cannot be read.
 
-    Generated pictures and arrays go the same way: they are made anew on every run, and the cache
-    then saves resizing, fingerprinting and holding them once a process.
+    Generated pictures and arrays go the same way: they are made anew on every run, and the
+    cache then saves resizing, fingerprinting and holding them once a process.
     """
     try:
         raw = source.read(item)
         sha256 = _content_hash(raw)
-        square: Place | New | None = pixels.find(sha256)
-        known: Place | New | None = prints.find(sha256)
+        square, known = pixels.find(sha256), thumbnails.find(sha256)
         if square and known:
             return _Read(sha256, square, known, 0.0)
-        started = time.perf_counter()
+        began = time.perf_counter()
         image = decode(raw)
     except (DataError, OSError) as error:
         return str(error)
     if known is None:
         found = fingerprint(image.pixels)
-        about = (image.width, image.height, image.mode)
-        words = _SEPARATOR.join(found.oddities)
-        known = New(found.thumbnail, (*about, found.pixel_sha256, words))
-    square = square or New(resize(image.pixels, size_px, fit), ())
-    return _Read(sha256, square, known, time.perf_counter() - started)
+        flags = _SEPARATOR.join(found.quality_flags)
+        facts = (image.width, image.height, image.mode, found.pixel_sha256, flags)
+        known = Picture(found.thumbnail, facts)
+    square = square or Picture(resize(image.pixels, size_px, fit), ())
+    return _Read(sha256, square, known, time.perf_counter() - began)
 
 
-def _columns(
-    hashes: Sequence[str | None], prints: Squares
-) -> tuple[list[ImageInfo | None], Fingerprints]:
-    """What the cache keeps of each image as columns. hashes: None where it is unreadable."""
-    kept = iter(prints.facts)
-    facts = [ImageInfo(sha256, *next(kept)[:3]) if sha256 else None for sha256 in hashes]
-    pixel_hashes = np.array([row[3] for row in prints.facts], dtype="U64")
-    oddities = tuple(tuple(row[4].split(_SEPARATOR)) if row[4] else () for row in prints.facts)
-    return facts, Fingerprints(pixel_hashes, prints.gathered(), oddities)
+def _fingerprints(thumbnails: DecodedImages) -> Fingerprints:
+    """As columns what the cache holds of each image."""
+    flags = tuple(tuple(row[4].split(_SEPARATOR)) if row[4] else () for row in thumbnails.facts)
+    hashes = np.array([row[3] for row in thumbnails.facts], dtype="U64")
+    return Fingerprints(hashes, thumbnails.gather(), flags)
 
 
 def _content_hash(raw: bytes | np.ndarray) -> str:

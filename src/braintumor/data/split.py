@@ -1,20 +1,19 @@
-"""Who trains, who chooses, who judges: train, val and test, the same for the same seed."""
+"""Which images train, which choose the best epoch (val), and which test: drawn from a seed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from braintumor.config import did_you_mean
-from braintumor.data._cut import cut
-from braintumor.data.folds import divide
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
 from braintumor.runtime import mix_seed
 
-# M images of one split
+# N images, M images of one split, U units (images, or groups that stay together), K classes
 
 SplitKind = Literal["auto", "official", "official_clean", "stratified", "grouped"]
 
@@ -58,20 +57,55 @@ def assign_splits(
         split = pd.Series("train", index=manifest.index, dtype="str")
         units = groups if kind == "grouped" else manifest["path"]
         if folds is None:
-            split[cut(manifest, units, test_fraction, mix_seed(seed, "test"), "test")] = "test"
+            split[_draw(manifest, units, test_fraction, mix_seed(seed, "test"), "test")] = "test"
         else:
-            parts = divide(manifest["label"], units, folds, mix_seed(seed, "folds"))
+            parts = assign_folds(manifest["label"], units, folds, mix_seed(seed, "folds"))
             split[parts == fold] = "test"
     _refuse_untrained(manifest["label"], split)
     if not (split == "val").any():
         train = manifest[split == "train"]
         # one order of units for all folds would validate all of them on much the same images
         draw = mix_seed(seed, "val") if fold is None else mix_seed(seed, "val", fold)
-        split[cut(train, groups[train.index], val_fraction, draw, "val")] = "val"
+        split[_draw(train, groups[train.index], val_fraction, draw, "val")] = "val"
     manifest = manifest.assign(split=split)
     if kind == "grouped":
         refuse_crossing(manifest)
     return manifest, kind
+
+
+def assign_folds(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> np.ndarray:
+    """The fold of each image, int64 (N,) in [0, folds); images of one unit share it.
+
+    labels, units: str (N,), the class and the unit of each image; folds: 2 or more.
+    Depends on the seed and the names of the units, not on the order of rows. Where every unit
+    is one image, the folds differ by at most one image a class; where no unit mixes classes, by
+    at most the images of the largest unit of that class.
+    Raises DataError when a class has too few units: each fold needs one, and where it is
+    tested two others must be left, to train and to validate.
+    Source: scikit-learn's StratifiedKFold and StratifiedGroupKFold.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second
+
+    counts = units.groupby(labels).nunique()
+    for label, count in counts[counts < folds].items():
+        raise DataError(
+            f"class {label} has only {count} images or groups of images (patients, copies), and "
+            f"folds={folds} need at least {folds}; use fewer folds, or leave the class out"
+        )
+    # both take ties in the order of units, so that order is drawn from the seed
+    order = _in_drawn_order(units.unique(), seed)
+    unit_N = units.map({unit: u for u, unit in enumerate(order)}).to_numpy(dtype=np.int64)
+    class_N = np.unique(labels, return_inverse=True)[1]
+    rows = np.argsort(unit_N, kind="stable")
+    if len(order) == len(units):
+        parts = StratifiedKFold(folds).split(rows, class_N[rows])
+    else:
+        parts = StratifiedGroupKFold(folds).split(rows, class_N[rows], unit_N[rows])
+    fold_N = np.empty(len(rows), dtype=np.int64)
+    for fold, (_, test) in enumerate(parts):
+        fold_N[rows[test]] = fold
+    _refuse_uneven(labels, units, fold_N, folds)
+    return fold_N
 
 
 def refuse_crossing(manifest: pd.DataFrame) -> None:
@@ -161,4 +195,81 @@ def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
         raise DataError(
             f"class {', '.join(untrained)} has no training image{why}; add some, remove the class "
             "from the other splits, or pool them with split=stratified"
+        )
+
+
+def _in_drawn_order(units: Iterable[str], seed: int) -> list[str]:
+    """The units in an order that depends on the seed and their names alone."""
+    # ascii, since names of files may hold bytes that are no UTF-8
+    return sorted(units, key=lambda unit: (mix_seed(seed, ascii(unit)), unit))
+
+
+def _draw(rows: pd.DataFrame, units: pd.Series, fraction: float, seed: int, part: str) -> pd.Index:
+    """Index of the rows that go to `part`: about `fraction` of each class, whole units only.
+
+    units: str (N,), what must stay together: a path, or a group.  part: "test" or "val".
+    Units come in an order drawn from the seed; each is taken if that brings the class counts
+    nearer to their targets. When every unit is one image, the counts are exact to rounding;
+    where no unit mixes classes and fraction <= 0.5, they are off by at most the images of the
+    largest unit of the class.
+    Raises DataError when a class has too few units for all parts.
+    """
+    counts = pd.crosstab(units, rows["label"])  # (U, K) images
+    to_leave = 2 if part == "test" else 1  # units of each class; validation is cut from them
+    _refuse_too_few(counts, rows["label"], to_leave + 1)
+    order = _in_drawn_order(counts.index, seed)
+    table = counts.loc[order].to_numpy()
+    target = np.maximum(np.rint(table.sum(axis=0) * fraction), 1)
+    have = np.zeros(table.shape[1], dtype=np.int64)
+    left: np.ndarray = (table > 0).sum(axis=0)
+    taken = np.zeros(len(order), dtype=bool)
+
+    def take(i: int) -> None:
+        """Take unit i, unless too few would be left of a class that it has."""
+        nonlocal have, left
+        if not ((left == to_leave) & (table[i] > 0)).any():
+            have, left, taken[i] = have + table[i], left - (table[i] > 0), True
+
+    for i in range(len(order)):
+        before, after = (target - have) / target, (target - have - table[i]) / target
+        if after @ after < before @ before:
+            take(i)
+    for i in np.flatnonzero(table[:, have == 0].any(axis=1)).tolist():
+        if (have == 0)[table[i] > 0].any():  # a unit of a class still without
+            take(i)
+    absent = [str(label) for label, count in zip(counts.columns, have, strict=True) if count == 0]
+    if absent:
+        raise DataError(
+            f"the groups cannot be divided so that {part} and the rest both have images of class "
+            f"{', '.join(absent)}; use split=stratified, another seed, or add patients"
+        )
+    chosen = {unit for unit, is_taken in zip(order, taken, strict=True) if is_taken}
+    return rows.index[units.isin(chosen)]
+
+
+def _refuse_too_few(counts: pd.DataFrame, labels: pd.Series, needed: int) -> None:
+    images, units = labels.value_counts(), (counts > 0).sum()
+    names = "training, validation and test" if needed == 3 else "training and validation"
+    for label in counts.columns:
+        if units[label] < needed:
+            patients = "" if units[label] == images[label] else f" of {units[label]} patients"
+            patients += " or sets of copies" if patients else ""
+            raise DataError(
+                f"class {label} has only {images[label]} images{patients}, and {names} need at "
+                f"least {needed}; add some or leave the class out"
+            )
+
+
+def _refuse_uneven(labels: pd.Series, units: pd.Series, fold_N: np.ndarray, folds: int) -> None:
+    """Every class in every fold, and enough of it outside: the same answer for all folds."""
+    table = pd.DataFrame({"label": labels, "unit": units, "fold": fold_N}).drop_duplicates()
+    counts = pd.crosstab(table["label"], table["fold"]).reindex(
+        columns=range(folds), fill_value=0
+    )  # (K, folds) units
+    left = counts.sum(axis=1).to_numpy()[:, None] - counts
+    for label in counts.index[((counts == 0) | (left < 2)).any(axis=1)]:
+        raise DataError(
+            f"the groups of class {label} cannot be divided into folds={folds} so that each tests "
+            "some and leaves two to train and validate; use fewer folds, another seed, or "
+            "split=stratified"
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from braintumor.data.occlude import RIM_SHARE, rim_px
+from braintumor.data.images import RIM_SHARE, rim_px
 
 # N images, B images of a block, S side in px, F features
 

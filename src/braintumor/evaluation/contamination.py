@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from braintumor.data.fingerprints import hamming, hash_words
 from braintumor.errors import CheckpointError
 
 # M images evaluated, T training images, W = 4 words of 64 bits
@@ -63,10 +64,7 @@ def _nearest(queries: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Least number of differing bits: queries uint64 (B, W), known uint64 (T, W) -> (B,)."""
     if not len(known):
         return np.full(len(queries), 64 * known.shape[1], np.uint16)
-    distance = np.zeros((len(queries), len(known)), np.uint16)
-    for w in range(known.shape[1]):
-        distance += np.bitwise_count(queries[:, None, w] ^ known[None, :, w])
-    return np.asarray(distance.min(axis=1))
+    return np.asarray(hamming(queries, known).min(axis=1))
 
 
 def _words(hashes: Sequence[str] | np.ndarray, owner: str) -> np.ndarray:
@@ -74,12 +72,11 @@ def _words(hashes: Sequence[str] | np.ndarray, owner: str) -> np.ndarray:
     texts = [str(text) for text in hashes]
     wrong = [text for text in texts if len(text) != _HEX]
     try:
-        raw = bytes.fromhex("".join(texts))
+        if not wrong:
+            return hash_words(texts)
     except ValueError:
-        wrong = wrong or texts
-    if wrong:
-        raise CheckpointError(
-            f"{owner} holds a perceptual hash that is not {_HEX} hex characters "
-            f"({wrong[0][:80]!r}); it was changed or cut: use the file that the run wrote"
-        )
-    return np.frombuffer(raw, np.uint64).reshape(len(texts), _HEX // 16)
+        wrong = texts
+    raise CheckpointError(
+        f"{owner} holds a perceptual hash that is not {_HEX} hex characters "
+        f"({wrong[0][:80]!r}); it was changed or cut: use the file that the run wrote"
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from braintumor.data.patients import Patients, count_patients
+from braintumor.data.manifest import Patients, count_patients
 
 _LONE = "image or set of copies"  # counts as one where no patient is known
 

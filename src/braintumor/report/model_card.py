@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from braintumor.data.patients import Patients
+from braintumor.data.manifest import Patients
 from braintumor.evaluation.assess import Assessment
 from braintumor.evaluation.patients import about_intervals, about_patients, about_training
 from braintumor.records import Predictions

@@ -40,7 +40,7 @@ class Card:
     validation: figures of its epoch, as in metrics.csv.
     decisions: temperature, thresholds and more, fitted on validation once training has ended: the
         fields of statistics.decisions.Decisions. None before, and where there is no validation.
-    patients: the fields of data.patients.Patients, of the training and validation images; None
+    patients: the fields of data.manifest.Patients, of the training and validation images; None
         in checkpoints of older versions.
     """
 

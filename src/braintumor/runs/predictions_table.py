@@ -84,14 +84,12 @@ def write_predictions(
     columns = {"path": columns.pop("path"), "true": names[predictions.labels], **columns}
     if in_training is not None:
         columns["in_training"] = np.where(in_training, "true", "false")
-    _write(folder, {**columns, **more})
+    write_table(folder, pd.DataFrame({**columns, **more}))
 
 
-def write_unlabelled_predictions(
-    folder: Path, predictions: Predictions, more: Mapping[str, Sequence[Any]]
-) -> None:
-    """Write predictions.csv of images whose classes nobody has told; labels are not read."""
-    _write(folder, {**_columns(predictions, predictions.probs), **more})
+def unlabelled_table(predictions: Predictions, more: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """The table of images whose classes nobody has told; labels are not read."""
+    return pd.DataFrame({**_columns(predictions, predictions.probs), **more})
 
 
 def read_texts(path: Path) -> pd.DataFrame:
@@ -105,7 +103,8 @@ def _columns(predictions: Predictions, probs: np.ndarray) -> dict[str, Any]:
     return columns | {f"{_PROB}{name}": probs[:, k] for k, name in enumerate(names)}
 
 
-def _write(folder: Path, columns: Mapping[str, Any]) -> None:
+def write_table(folder: Path, table: pd.DataFrame) -> None:
+    """Write predictions.csv, whole or not at all."""
     # texts are quoted, or a line break in a file name would end the row
-    text = pd.DataFrame(columns).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-    write_atomic(folder / PREDICTIONS_FILE, str(text))
+    text = str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
+    write_atomic(folder / PREDICTIONS_FILE, text)

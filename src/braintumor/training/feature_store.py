@@ -6,13 +6,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import logging
-import math
-import os
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,19 +17,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from braintumor import cache
 from braintumor.data.augment import Augment
-from braintumor.data.kept import make_room, read_table, write_table
 from braintumor.data.tensors import HostImages, to_device
-from braintumor.errors import MachineError
-from braintumor.files import cache_dir, write_array
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import in_threads, mix_seed
 
-log = logging.getLogger(__name__)
-
-_VERSION = 3  # of what the files hold; raise it when features are computed in another way
+_VERSION = 4  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
-_MOST_BYTES = 40_000_000_000  # of all features in the cache folder
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
 
@@ -89,33 +79,17 @@ class FeatureStore:
     def features(self, images: Tensor | HostImages, digest: str, view: ViewOf | None) -> Tensor:
         """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
         key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
-        path = cache_dir() / "features" / f"{name}.npy"
-        known = _read(path, self.dtype) if path.is_file() else None
+        path = cache.entry_path("features", key)
+        known = _read(path, self.dtype)
         if known is not None and len(known) == len(images):
-            os.utime(path)  # the files used least recently are the first to go
             return known
         self.has_computed = True
         self.model.eval()
         with self.model.fused():
-            return self._keep(path, images, view)
-
-    def _keep(self, path: Path, images: Tensor | HostImages, view: ViewOf | None) -> Tensor:
-        """Computed, and kept where there is room for it."""
-        known: Tensor | None = None
-        parts = self._compute(images, view)
-        first = next(parts)
-        shape, kind = (len(images), *first.shape[1:]), _as_numpy(first[:1]).dtype
-        try:
-            make_room(path.parent, math.prod(shape) * kind.itemsize, _MOST_BYTES)
-            checksums: list[int] = []
-            batches = map(_as_numpy, itertools.chain([first], parts))
-            write_array(path, shape, kind, _noting(batches, checksums))
-            write_table(_index_of(path), {"checksum": np.array(checksums, np.uint32)})
-            known = _read(path, self.dtype)
-        except (OSError, MachineError) as error:
-            log.warning("features are not kept for other runs: %s", error)
-        return torch.cat(list(self._compute(images, view))) if known is None else known
+            rows = map(_as_numpy, self._compute(images, view))
+            is_written = cache.write_entry(path, {}, rows, len(images))
+            known = _read(path, self.dtype) if is_written else None
+            return torch.cat(list(self._compute(images, view))) if known is None else known
 
     @torch.no_grad()
     def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
@@ -164,37 +138,15 @@ def _as_numpy(features: Tensor) -> np.ndarray:
     return (features.view(torch.int16) if features.dtype == torch.bfloat16 else features).numpy()
 
 
-def _noting(batches: Iterable[np.ndarray], checksums: list[int]) -> Iterator[np.ndarray]:
-    """The batches, of each of which the CRC-32 is appended to `checksums`."""
-    for batch in batches:
-        checksums.append(_checksum(batch))
-        yield batch
-
-
-def _checksum(batch: np.ndarray) -> int:
-    return zlib.crc32(batch.reshape(-1).view(np.uint8).data)
-
-
-def _index_of(path: Path) -> Path:
-    """The checksums of a file of features, a batch each; written after it."""
-    return path.with_suffix(".npz")
-
-
 def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
     """Mapped, not read: pages that several runs use are in memory once. None when damaged."""
-    index = read_table(_index_of(path), ["checksum"])
-    if index is None:
+    # writable, as torch takes no read-only memory without a complaint
+    entry = cache.read_entry(path, (), writable=True)
+    if entry is None:
         return None
-    try:
-        # "c": private to this process, as torch takes no read-only memory without a complaint
-        mapped = np.load(path, mmap_mode="c")
-        batches = [mapped[row : row + _BATCH] for row in range(0, len(mapped), _BATCH)]
-        # zlib releases the GIL
-        if list(in_threads(_checksum, batches)) != index["checksum"].tolist():
-            raise ValueError("its checksums are not those of its content")
-    # a damaged header makes numpy's parser raise nearly anything
-    except Exception as error:
-        log.warning("%s is damaged (%s); computing the features again", path, error)
+    if not entry.is_whole():
+        entry.discard()
         return None
-    features = torch.from_numpy(mapped)
+    entry.touch()
+    features = torch.from_numpy(entry.rows)
     return features.view(dtype) if dtype == torch.bfloat16 else features

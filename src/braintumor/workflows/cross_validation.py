@@ -19,8 +19,7 @@ from braintumor.compare.aggregate import (
     summary_lines,
     write_summary,
 )
-from braintumor.data.manifest import group_numbers, read_manifest
-from braintumor.data.patients import count_patients
+from braintumor.data.manifest import count_patients, group_numbers, read_manifest
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.patients import KnownPatients, about_training
 from braintumor.files import write_atomic, write_json

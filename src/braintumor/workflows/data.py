@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.data.audit import audit_images, describe_pairs
-from braintumor.data.audit_report import five_lines, summarise, write_audit
+from braintumor.data.audit import audit_images, describe_pairs, five_lines, summarise, write_audit
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, size_table
 from braintumor.data.split import assign_splits
@@ -26,7 +25,7 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     """
     options = settings["data"]
     data = read_dataset(options, image_size, progress=True)
-    audit = audit_images(data.manifest, data.prints)
+    audit = audit_images(data.manifest, data.fingerprints)
     manifest, kind = assign_splits(
         data.manifest.assign(group=audit.group),
         settings["split"],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
 from braintumor.data.dataset import Dataset
-from braintumor.data.kept import FOLDERS, kept_files, remove_kept, size_bytes
 from braintumor.data.manifest import size_table, write_manifest
 from braintumor.errors import ConfigError
 from braintumor.evaluation.baseline_cache import cached_baselines
-from braintumor.files import cache_dir, write_atomic
+from braintumor.files import write_atomic
 from braintumor.report.plots.baselines import draw_floors
 from braintumor.report.plots.style import to_png
 from braintumor.runs.folder import run_name
@@ -54,7 +54,7 @@ def explore(request: Request) -> Dataset | None:
         if asked.probe:
             _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(size_bytes(path) for files in kept_files().values() for path in files)
+    kept = sum(size_bytes(path) for files in list_files().values() for path in files)
     if kept:
         log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
     return data
@@ -68,11 +68,11 @@ def _cache(what: str) -> None:
     if what not in ("size", "clear"):
         raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
     log.info("cache: %s (BT_CACHE names another)", cache_dir())
-    for name, files in kept_files().items():
+    for name, files in list_files().items():
         size = sum(map(size_bytes, files)) / 1e6
-        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, FOLDERS[name])
+        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, KINDS[name].holds)
     if what == "clear":
-        log.info("removed: %.1f MB are free again", remove_kept() / 1e6)
+        log.info("removed: %.1f MB are free again", remove_files() / 1e6)
 
 
 def _probe(data: Dataset, folder: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from braintumor import __version__
-from braintumor.data.patients import count_patients
+from braintumor.data.manifest import count_patients
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import MachineError
 from braintumor.files import write_atomic

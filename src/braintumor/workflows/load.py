@@ -19,7 +19,9 @@ from braintumor.errors import DataError
 from braintumor.evaluation.explain import cam_heatmaps
 from braintumor.evaluation.predict import predict_with_features
 from braintumor.models.classifier import Classifier
+from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
+from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.statistics.decisions import columns_of, decide
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
@@ -86,10 +88,10 @@ class LoadedModel:
         Raises DataError on pictures that cannot be read, or whose scale is not clear.
         """
         read = read_pictures(pictures, self.card, skip_unreadable=skip_unreadable)
-        return self.classify(read)[0]
+        return unlabelled_table(*self.classify(read))
 
-    def classify(self, pictures: Pictures) -> tuple[pd.DataFrame, np.ndarray]:
-        """The table of `predict`, and the number of each answer: int64 (N,)."""
+    def classify(self, pictures: Pictures) -> tuple[Predictions, dict[str, Any]]:
+        """Predictions, whose labels say nothing, and the columns of the decisions."""
         count = len(pictures.names)
         nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
         split = load_split(
@@ -109,13 +111,7 @@ class LoadedModel:
             predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
             decided = decide(predictions, decisions, **fitted.scores(features))
             more = columns_of(self.classes, decided)
-        table = pd.DataFrame({"path": list(pictures.names)})
-        table["pred"] = [self.classes[k] for k in predictions.predicted]
-        for name, probabilities in zip(self.classes, predictions.probs.T, strict=True):
-            table[f"prob_{name}"] = probabilities
-        for name, column in more.items():
-            table[name] = column
-        return table, predictions.predicted
+        return predictions, more
 
     def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
         """Where the answer comes from: float32 (h, w) in [0, 1], at the picture's own size.
@@ -129,7 +125,9 @@ class LoadedModel:
             raise DataError(f"{picture} holds {len(read.names)} pictures; a heat map is of one")
         if target is not None and target not in self.classes:
             raise DataError(f"target={target} is not one of {', '.join(self.classes)}")
-        answer = self.classify(read)[1] if target is None else [self.classes.index(target)]
+        answer = (
+            self.classify(read)[0].predicted if target is None else [self.classes.index(target)]
+        )
         square = self.heatmaps_at_input_size(read.pixels, np.asarray(answer))[0]
         return _at_own_size(square, read.sizes[0], self.card.fit)
 

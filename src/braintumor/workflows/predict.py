@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import pandas as pd
 from PIL import Image
 
 from braintumor.errors import DataError
-from braintumor.files import write_atomic
 from braintumor.report.plots.pictures import overlay
 from braintumor.runs.checkpoint import find_checkpoint, read_card
+from braintumor.runs.folder import PREDICTIONS_FILE
 from braintumor.runs.kinds import PREDICTIONS
 from braintumor.runs.ownership import remove_own
+from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import NO_TUMOR
 from braintumor.workflows.arguments import PredictArguments, Request
 from braintumor.workflows.console import log
@@ -48,20 +48,20 @@ def predict(request: Request) -> pd.DataFrame:
     )  # before the network is built
     how = Inference(asked.device, asked.precision, asked.batch_size, asked.views)
     classifier = load(path, how)
-    table, predicted = classifier.classify(pictures)
-    shown = min(asked.overlays, len(table))
-    table["overlay"] = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(table))]
+    predictions, decided = classifier.classify(pictures)
+    shown = min(asked.overlays, len(predictions))
+    overlays = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(predictions))]
+    table = unlabelled_table(predictions, {**decided, "overlay": overlays})
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
-        # texts are quoted, or a line break in a file name would end the row
-        text = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
-        write_atomic(folder / "predictions.csv", text.encode(errors="backslashreplace"))
-        _write_overlays(folder, classifier, pictures.pixels[:shown], predicted[:shown])
+        write_table(folder, table)
+        some = pictures.pixels[:shown], predictions.predicted[:shown]
+        _write_overlays(folder, classifier, *some)
     for row in table.head(20).to_dict("records"):
         _describe(row)
     if len(table) > 20:
         log.info("… and %d more", len(table) - 20)
-    log.info("predictions: %s", folder / "predictions.csv")
+    log.info("predictions: %s", folder / PREDICTIONS_FILE)
     table.attrs["folder"] = str(folder)
     return table
 

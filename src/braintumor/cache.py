@@ -1,0 +1,324 @@
+"""Results that outlive a run: arrays in the cache folder, found by all that they depend on.
+
+An entry is NAME.npz, a few columns. A large array lies beside it as NAME.npy, written first, which
+all processes of the machine map and so hold in memory once. Columns have the checksums of the zip
+format and each row of the array has one in the columns: no damage ever gives a wrong value. A
+cache may only help: what is damaged is as good as absent, and that is said once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import logging
+import os
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from braintumor.errors import ConfigError, MachineError
+from braintumor.files import MARKER, write_array, write_atomic
+from braintumor.runtime import in_threads
+
+# N rows of an array
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Entries that share a folder. failure: what to say when one cannot be written."""
+
+    holds: str
+    max_bytes: int
+    failure: str
+
+
+KINDS = {
+    "decoded": Kind(
+        "pictures as a model sees them, and their fingerprints",
+        20_000_000_000,  # 50 data sets of 7,000 grey pictures at 224 px
+        "the decoded images are not kept for the next run",
+    ),
+    "copies": Kind(
+        "copies that were found among images",
+        1_000_000_000,
+        "the copies found are not kept for the next run",
+    ),
+    "features": Kind(
+        "what frozen backbones made of images",
+        40_000_000_000,
+        "features are not kept for other runs",
+    ),
+    "floors": Kind(
+        "what rules without anatomy score",
+        50_000_000,
+        "the floors are not kept for other models",
+    ),
+}
+
+_OURS = re.compile(r"\.?([\w-]+-)?[0-9a-f]{32}\.np[yz](\.\w+)?")  # with a dot: part-written
+_ABANDONED_S = 86_400.0  # age of a part-written file whose writer must be dead
+_BLOCK = 64  # rows that a thread checks before it takes others
+
+log = logging.getLogger(__name__)
+
+
+def cache_dir() -> Path:
+    """Where work that can be repeated is kept: $BT_CACHE, else the user's cache folder."""
+    named = os.environ.get("BT_CACHE")
+    if named:
+        return Path(named).expanduser()
+    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(parent).expanduser() / "braintumor"
+
+
+def entry_path(kind: str, *parts: object, prefix: str = "") -> Path:
+    """Where the entry lies that depends on those parts: its .npz file.
+
+    kind: one of KINDS.  parts: texts, bytes or what repr tells in full, first a version, to be
+    raised when the same parts would give anything else.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if not isinstance(part, bytes | memoryview):
+            text = part if isinstance(part, str) else repr(part)
+            part = f"{text}\n".encode("utf-8", "surrogateescape")
+        digest.update(part)
+    return cache_dir() / kind / f"{prefix}{digest.hexdigest()[:32]}.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What a file of the cache holds. rows: (N, ...), mapped from the disk; (0,) without any."""
+
+    path: Path
+    columns: dict[str, np.ndarray]
+    rows: np.ndarray
+    _checksums: list[int]
+    _found: dict[int, bool] = field(default_factory=dict)  # row -> whether it is intact
+
+    def is_intact(self, row: int) -> bool:
+        """Whether a row is, bit for bit, the one that was written; several threads may ask."""
+        if row not in self._found:
+            self._found[row] = zlib.crc32(self.rows[row].data) == self._checksums[row]
+        return self._found[row]
+
+    def is_whole(self) -> bool:
+        """Whether all rows are intact, read by all cores."""
+        count = len(self._checksums)
+        blocks = (range(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK))
+        return all(in_threads(lambda block: all(map(self.is_intact, block)), blocks))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody asked for a row."""
+        return bool(self._found)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether a row was found that is not intact."""
+        return not all(self._found.values())
+
+    def touch(self) -> None:
+        """Note that it was used: what was not for longest is the first to go."""
+        try:
+            os.utime(self.path)
+        except OSError:  # a cache that is only read is somebody else's to keep small
+            log.debug("%s cannot be touched", self.path)
+
+    def discard(self, why: object = "a checksum is not that of its content") -> None:
+        """Say that it is damaged, and take it off the disk; who has it mapped keeps it."""
+        _discard(self.path, why)
+
+
+def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> Entry | None:
+    """The entry with those columns; None when there is none or, with a warning, it is damaged.
+
+    Its rows are not checked yet.  writable: rows may be changed, which stays in this process.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            columns = {name: stored[name] for name in names}
+            if "checksum" not in stored.files:
+                return Entry(path, columns, np.empty(0), [])
+            checksums, layout = stored["checksum"].tolist(), str(stored["layout"])
+        mapped = np.load(path.with_suffix(".npy"), "c" if writable else "r", allow_pickle=False)
+        if _layout(mapped.shape, mapped.dtype) != layout:
+            raise ValueError("it is another array than was written")
+    except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
+        if path.exists():
+            _discard(path, error)
+        return None
+    return Entry(path, columns, np.asarray(mapped), checksums)  # slices of np.memmap cost more
+
+
+def read_entries(kind: str, prefix: str, names: Iterable[str]) -> Iterator[Entry]:
+    """Entries whose names begin so, the most recently used first."""
+    try:
+        found = [path for path in _own_files(cache_dir() / kind) if path.suffix == ".npz"]
+    except OSError:  # a folder that may not be listed: nothing is known
+        return
+    found = [path for path in found if path.name.startswith(prefix)]
+    for path in sorted(found, key=_modified_s, reverse=True):
+        if entry := read_entry(path, names):
+            yield entry
+
+
+def write_entry(
+    path: Path, columns: Mapping[str, np.ndarray], rows: Iterable[np.ndarray] = (), count: int = 0
+) -> bool:
+    """Keep columns and, part by part, an array of `count` rows; whether that went well.
+
+    What was not used for longest makes room. Never raises for want of room: it warns.
+    rows: arrays of one type that make the whole when joined along the first axis.
+    """
+    kind, parts = path.parent.name, iter(rows)
+    kept = dict(columns)
+    needed_bytes = sum(column.nbytes + 1000 for column in columns.values())
+    try:
+        if count:
+            first = next(parts)
+            shape, dtype = (count, *first.shape[1:]), first.dtype
+            make_room(kind, needed_bytes + (first[:1].nbytes + 4) * count)
+            checksums: list[int] = []
+            parts = _noting(itertools.chain([first], parts), checksums)
+            write_array(path.with_suffix(".npy"), shape, dtype, parts)
+            kept["checksum"] = np.array(checksums, np.uint32)
+            kept["layout"] = np.array(_layout(shape, dtype))
+        else:
+            make_room(kind, needed_bytes)
+        buffer = io.BytesIO()
+        np.savez(buffer, **kept)  # type: ignore[arg-type]
+        write_atomic(path, buffer.getvalue())
+    except (OSError, MachineError) as error:
+        log.warning("%s: %s", KINDS[kind].failure, error)
+        return False
+    return True
+
+
+def make_room(kind: str, needed_bytes: int) -> None:
+    """Remove what was not used for longest until `needed_bytes` more are within the limit.
+
+    Files of one stem live and die together, by the latest time that one of them was touched.
+    Files with other names than ours are left alone, and all where the cache carries no mark.
+    Raises MachineError when they do not fit at all, or would take more than half of the free disk.
+    """
+    mark_cache()
+    folder, most_bytes = cache_dir() / kind, KINDS[kind].max_bytes
+    folder.mkdir(parents=True, exist_ok=True)
+    free_bytes = shutil.disk_usage(folder).free
+    if needed_bytes > min(most_bytes, free_bytes // 2):
+        raise MachineError(
+            f"{needed_bytes / 1e9:.3g} GB are too much for {folder}, which may hold "
+            f"{most_bytes / 1e9:.3g} GB and half of the {free_bytes / 1e9:.3g} GB that are free; "
+            "name a folder on a larger disk with BT_CACHE"
+        )
+    if not _is_marked():
+        return
+    groups: dict[str, list[Path]] = {}
+    for path in _own_files(folder):
+        if not path.name.startswith("."):
+            groups.setdefault(path.stem, []).append(path)
+        elif time.time() - _modified_s(path) > _ABANDONED_S:
+            path.unlink(missing_ok=True)
+    total = needed_bytes + sum(size_bytes(path) for group in groups.values() for path in group)
+    for group in sorted(groups.values(), key=lambda group: max(map(_modified_s, group))):
+        if total <= most_bytes:
+            break
+        for path in reversed(group):  # the columns first, without which nobody opens the array
+            total -= size_bytes(path)
+            path.unlink(missing_ok=True)  # who has it mapped keeps it
+
+
+def mark_cache() -> None:
+    """Say in a new cache folder that it is one, before anything is written there.
+
+    One in which something was already may be anybody's: it stays unmarked, and nothing in it is
+    ever removed.
+    """
+    folder = cache_dir()
+    if not folder.exists() or not any(folder.iterdir()):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).write_text("The cache of braintumor; bt-data cache=clear empties it.\n")
+
+
+def list_files() -> dict[str, list[Path]]:
+    """Files that this toolkit left, by kind; what else is there is not its own."""
+    return {kind: _own_files(cache_dir() / kind) for kind in KINDS}
+
+
+def remove_files() -> int:
+    """Remove all of `list_files`, and the folders that are then empty; gives the bytes freed.
+
+    Who has a file mapped keeps it until he ends. Raises OSError where there is no permission,
+    ConfigError where the folder does not say that it is a cache of ours.
+    """
+    whole = cache_dir()
+    if whole.is_dir() and any(whole.iterdir()) and not _is_marked():
+        raise ConfigError(
+            f"{whole} has no file {MARKER}, so it may not be a cache that braintumor made, and "
+            "nothing was removed; if it is one of an older version, remove "
+            f"{', '.join(f'{kind}/' for kind in KINDS)} in it by hand"
+        )
+    freed_bytes = 0
+    for kind, files in list_files().items():
+        for path in files:
+            freed_bytes += size_bytes(path)
+            path.unlink(missing_ok=True)
+        folder = whole / kind
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+    if whole.is_dir() and {path.name for path in whole.iterdir()} == {MARKER}:
+        (whole / MARKER).unlink()
+    return freed_bytes
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file; 0 when another process has just removed it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _noting(parts: Iterable[np.ndarray], checksums: list[int]) -> Iterator[np.ndarray]:
+    """The parts, of whose rows the CRC-32 are appended to `checksums`."""
+    for part in parts:
+        part = np.ascontiguousarray(part)
+        checksums.extend(zlib.crc32(row.data) for row in part)
+        yield part
+
+
+def _layout(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    return f"{dtype.str} {shape}"
+
+
+def _discard(path: Path, why: object) -> None:
+    log.warning("%s is damaged (%s); what it held is worked out again", path, why)
+    for part in (path, path.with_suffix(".npy")) if _is_marked() else ():
+        try:
+            part.unlink(missing_ok=True)
+        except OSError:  # read-only: then it is found damaged again next time
+            log.debug("%s cannot be removed", part)
+
+
+def _is_marked() -> bool:
+    return (cache_dir() / MARKER).is_file()
+
+
+def _own_files(folder: Path) -> list[Path]:
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in inside if _OURS.fullmatch(path.name))
+
+
+def _modified_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
