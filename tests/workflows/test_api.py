@@ -20,7 +20,7 @@ from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.workflows.compose import compose
 from braintumor.workflows.load import LoadedModel, _at_own_size
 from braintumor.workflows.pictures import from_array
-from support import TINY, Command
+from support import Command
 
 SECTIONS = {
     "data": {"patients": 24, "limit": None},
@@ -66,9 +66,7 @@ def test_training_gives_what_the_command_writes(
     monkeypatch.setattr(sys, "argv", ["notebook", "--no-such-flag"])
     run = bt.train("debug=tiny", **SECTIONS, run_dir=bt_in_notebook / "run")
     assert run.folder == bt_in_notebook / "run"
-    for name in ("best.safetensors", "manifest.csv"):
-        if name == "manifest.csv":
-            assert (run.folder / name).read_bytes() == (trained / name).read_bytes()
+    assert (run.folder / "manifest.csv").read_bytes() == (trained / "manifest.csv").read_bytes()
     theirs = pd.read_csv(trained / "eval/test/predictions.csv")
     pd.testing.assert_frame_equal(pd.read_csv(run.report.parent / "predictions.csv"), theirs)
     assert run.metrics["all"]["accuracy"] == np.mean(theirs["true"] == theirs["pred"])
@@ -94,12 +92,12 @@ def test_messages_go_where_standard_output_is(
     for _ in range(2):  # a notebook has another stream in every cell
         out = io.StringIO()
         monkeypatch.setattr(sys, "stdout", out)
-        bt.read_data("data.patients=8", data={"image_size": 32})
+        bt.read_data("data.patients=24", data={"slices_per_patient": 2, "image_size": 32})
         assert "images at 32 px" in out.getvalue()
 
 
 def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None:
-    data = bt.read_data(data={"patients": 8, "slices_per_patient": 2, "image_size": 32})
+    data = bt.read_data(data={"patients": 24, "slices_per_patient": 2, "image_size": 32})
     assert data.pixels.shape == (len(data.manifest), 32, 32)
     assert set(data.manifest["split"]) == {"train", "val", "test"}
     assert not list(bt_in_notebook.iterdir())
@@ -114,7 +112,7 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         ((), {"seeds": [0, 1], "overwrite": True}, ("seeds=[0,1]", "overwrite=true")),
         ((), {"data": {"root": Path("my mri/a=b")}}, ("data.root='my mri/a=b'",)),
         ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
-         ("train.phases=[{epochs:2,trainable:head}]",)),
+         ("train.phases=[{epochs: 2, trainable: head}]",)),
         ((), {"run_dir": "007"}, ("run_dir='007'",)),
     ],
 )  # fmt: skip
@@ -227,8 +225,8 @@ def test_a_heat_map_lies_on_the_picture_as_it_is(
     heat = classifier.heatmap(slice_of_head)
     assert heat.shape == slice_of_head.shape
     assert 0 <= heat.min() <= heat.max() <= 1
-    others = [classifier.heatmap(slice_of_head, target=name) for name in classifier.classes]
-    assert sum(np.array_equal(heat, other) for other in others) >= 1
+    answer = classifier.predict(slice_of_head)["pred"][0]
+    np.testing.assert_array_equal(heat, classifier.heatmap(slice_of_head, target=answer))
     with pytest.raises(DataError, match="target=cat is not one of"):
         classifier.heatmap(slice_of_head, target="cat")
 
@@ -279,6 +277,3 @@ def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: n
 def test_epochs_is_the_word_for_how_long() -> None:
     request = compose("train", [], {"train": {"epochs": 3}})
     assert request.settings["train"]["epochs"] == 3
-
-
-TINY_WORDS = tuple(TINY)
