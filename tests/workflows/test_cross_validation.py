@@ -53,14 +53,16 @@ class Trainings:
 
     def __init__(self) -> None:
         self.calls: list[Request] = []
+        self.prepared: list[Any] = []
         self.errors: dict[str, BaseException] = {}
 
     @property
     def names(self) -> list[str]:
         return [Path(own["run_dir"]).name for own in (call.settings for call in self.calls)]
 
-    def __call__(self, request: Request) -> None:
+    def __call__(self, request: Request, prepared: Any) -> None:
         self.calls.append(request)
+        self.prepared.append(prepared)
         own = request.settings
         run = RunFolder(Path(own["run_dir"]))
         with hold(run.path, RUN, "replace"), hold(run.evaluation("test"), EVALUATION, "replace"):
@@ -100,7 +102,7 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainings()
     monkeypatch.setattr(repeats, "train_one", stand_in)
-    monkeypatch.setattr(repeats, "setup", lambda settings, data_name: None)
+    monkeypatch.setattr(repeats, "setup", lambda settings, data_name: (settings["fold"], data_name))
     monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
     monkeypatch.setattr(evidence, "write_evaluation", write_evaluation)
     return stand_in
@@ -175,6 +177,7 @@ def test_a_run_that_names_its_fold_is_an_ordinary_run(
 def test_each_fold_is_a_run_of_its_own_and_all_are_pooled(trainings: Trainings) -> None:
     parent = start()
     assert trainings.names == ["fold_0", "fold_1", "fold_2"]
+    assert trainings.prepared == [(0, "table"), None, None]  # read once
     for i, call in enumerate(trainings.calls):
         own = call.settings
         assert (own["folds"], own["fold"], own["seeds"], own["resume"]) == (3, i, None, None)

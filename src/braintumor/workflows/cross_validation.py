@@ -36,7 +36,7 @@ from braintumor.workflows.outputs import check_output, held_output
 from braintumor.workflows.recording import about_run, record_failure, recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import take_over
-from braintumor.workflows.setup import setup
+from braintumor.workflows.setup import Experiment, setup
 from braintumor.workflows.trials import Trial, list_trials, trials_suffix
 
 
@@ -48,11 +48,12 @@ def cross_validate(request: Request) -> Run:
     """
     started = time.perf_counter()
     begin = _resumed if request.settings["resume"] else _begun
-    with begin(request) as (parent, settings), recorded(parent, started):
+    with begin(request) as (parent, settings, first), recorded(parent, started):
         trials = list_trials(settings)
         for number, trial in enumerate(trials, start=1):
             log.info("%s, part %d of %d", trial.name, number, len(trials))
-            _run_trial(parent, trial, dataclasses.replace(request, settings=settings))
+            _run_trial(parent, trial, dataclasses.replace(request, settings=settings), first)
+            first = None
         _summarise(parent, trials, settings)
     return Run(parent.path)
 
@@ -63,15 +64,18 @@ def _settings_of(trial: Trial, settings: Settings) -> Settings:
 
 
 @contextmanager
-def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
-    """The parent folder, held within the block; made once the first part's input is accepted."""
+def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, Experiment | None]]:
+    """The parent folder, held within the block; made once the first trial's input is accepted.
+
+    With the settings and what was read for the first trial.
+    """
     check_output(request, RUN)
     settings, data_name = request.settings, request.choices["data"]
     trials = list_trials(settings)
     if settings["seeds"] is not None and any(o.startswith("seed=") for o in request.overrides):
         raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
     log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
-    setup(_settings_of(trials[0], settings), data_name)
+    first = setup(_settings_of(trials[0], settings), data_name)
     name = model_name(settings["model"])
     default = Path("runs") / run_name(data_name, f"{name}{trials_suffix(settings)}")
     with held_output(request, RUN, default) as folder:
@@ -83,11 +87,11 @@ def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
             "running", model_name=name, data_name=data_name, overrides=list(request.overrides),
             parts=[trial.name for trial in trials],
         )  # fmt: skip
-        yield parent, settings
+        yield parent, settings, first
 
 
 @contextmanager
-def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
+def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, None]]:
     """The parent that `resume=` names, held within the block, and its settings."""
     parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
@@ -99,7 +103,7 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings]]:
                 )
             parent.set_status("interrupted", why="a part has been removed since")
         settings, _ = take_over(parent, request)
-        yield parent, settings
+        yield parent, settings, None
 
 
 def _folder(parent: RunFolder, trial: Trial) -> RunFolder:
@@ -110,8 +114,13 @@ def _is_complete(parent: RunFolder, trial: Trial) -> bool:
     return bool(_folder(parent, trial).read_status().get("status") == "completed")
 
 
-def _run_trial(parent: RunFolder, trial: Trial, request: Request) -> None:
-    """Train and evaluate one trial, go on with it, or leave it when it is complete."""
+def _run_trial(
+    parent: RunFolder, trial: Trial, request: Request, prepared: Experiment | None
+) -> None:
+    """Train and evaluate one trial, go on with it, or leave it when it is complete.
+
+    prepared: what has been read for it.
+    """
     settings = request.settings
     is_resumed = bool(settings["resume"])  # else what may lie here is no part of this work
     if is_resumed and _is_complete(parent, trial):
@@ -127,7 +136,7 @@ def _run_trial(parent: RunFolder, trial: Trial, request: Request) -> None:
         choices = {**choices, "data": begun["data_name"]}
         overrides = tuple(begun["overrides"])
     try:
-        train_one(Request(own, choices, overrides))
+        train_one(Request(own, choices, overrides), prepared)
     except Exception as error:
         record_failure(run, error)
         log.error("%s failed: %s", trial.name, error)

@@ -31,13 +31,17 @@ from braintumor.workflows.resume import check_same_images, take_over
 from braintumor.workflows.setup import Experiment, setup
 
 
-def train_one(request: Request) -> Run:
-    """Train and evaluate one model. The run folder appears once all input has been accepted."""
+def train_one(request: Request, prepared: Experiment | None = None) -> Run:
+    """Train and evaluate one model. The run folder appears once all input has been accepted.
+
+    prepared: what `setup` gave for the settings, but for the folder; None: not yet called.
+    """
     started = time.perf_counter()
-    begin = _resumed if request.settings["resume"] else _begun
-    with begin(request) as (experiment, run), recorded(run, started):
+    resumes = bool(request.settings["resume"])
+    begun = _resumed(request) if resumes else _begun(request, prepared)
+    with begun as (experiment, run), recorded(run, started):
         write_tables(experiment.data, run.path)
-        fit_and_save(experiment, run, resume=bool(request.settings["resume"]))
+        fit_and_save(experiment, run, resume=resumes)
         fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
         _evaluate_best(experiment, run)
@@ -45,13 +49,16 @@ def train_one(request: Request) -> Run:
 
 
 @contextmanager
-def _begun(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
+def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Experiment, RunFolder]]:
     """A new run, in a folder that is held within the block."""
     check_output(request, RUN)
     named = named_folder(request)
     if named is not None:
         _check_inside(RunFolder(named))
-    experiment = setup(request.settings, request.choices["data"])
+    if prepared is None:
+        experiment = setup(request.settings, request.choices["data"])
+    else:
+        experiment = prepared.with_folder(request.settings["run_dir"])
     name = model_name(experiment.settings["model"])
     default = Path("runs") / run_name(experiment.data_name, name)
     with held_output(request, RUN, default) as folder:

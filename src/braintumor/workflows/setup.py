@@ -65,6 +65,11 @@ class Experiment:
         """Whether what the backbone gives of evaluated images is worth keeping."""
         return keeps_summaries(self.settings, self.device)
 
+    def with_folder(self, run_dir: str) -> Experiment:
+        """The same for a folder of its own, which it may fill anew."""
+        own = self.settings | {"run_dir": run_dir, "overwrite": True}
+        return dataclasses.replace(self, settings=own)
+
     def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
         size = self.data.pixels.shape[1]
