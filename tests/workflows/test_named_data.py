@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from braintumor.errors import ConfigError
-from braintumor.workflows.named_data import data_sets
+from braintumor.workflows.cross_dataset import data_sets
 
 
 def test_paths_are_read_by_what_they_are(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def main() -> None:
 
 def run(request: Request) -> None:
     """Explore the data set that the settings name."""
-    from braintumor.workflows.explore import explore  # scikit-learn, which --help does not need
+    from braintumor.workflows.data import explore  # scikit-learn, which --help does not need
 
     explore(request)
 

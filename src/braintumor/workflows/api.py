@@ -72,7 +72,7 @@ def read_data(*words: str, **settings: Any) -> Dataset:
     data.manifest, data.pixels, data.classes
     """
     request = _request("data", words, settings)
-    from braintumor.workflows.explore import read_only as workflow  # see above
+    from braintumor.workflows.data import read_only as workflow  # see above
 
     return workflow(request)
 

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from braintumor.cli.deciding import load_postprocessing
+from braintumor.cli.evaluate import Options, leakage_by_groups, leakage_by_hashes
+from braintumor.cli.evaluate import evaluate as evaluate_model
+from braintumor.config import typed
+from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.manifest import class_table, rows_of
+from braintumor.errors import ConfigError
+from braintumor.evaluation.predict import EvalSettings
+from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import EVALUATION
+from braintumor.runs.ownership import hold
+from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import EvalArguments, Request
+from braintumor.workflows.console import describe_data, log
 from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
-from braintumor.workflows.evaluate_checkpoint import evaluate_checkpoint
+from braintumor.workflows.data import drawn, labels_of, read_data
+from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
+from braintumor.workflows.recording import about_run, how_evaluated, named
 from braintumor.workflows.results import EvaluationResult
+from braintumor.workflows.resume import check_same_images
+from braintumor.workflows.setup import keeps_summaries
 
 
 def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
@@ -19,3 +43,119 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
     if asked.on or len(several) > 1:
         return evaluate_across(request)
     return evaluate_checkpoint(request.changed(ckpt=several[0] if several else None))
+
+
+def evaluate_checkpoint(request: Request) -> EvaluationResult:
+    """Evaluate one checkpoint on one split, and write the report.
+
+    request: the settings of configs/eval.yaml with one checkpoint in ckpt.
+    Raises ConfigError, DataError, CheckpointError.
+    """
+    asked = request.arguments(EvalArguments)
+    check_output(request, EVALUATION)
+    prevalence = asked.prevalence
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ConfigError(f"prevalence={prevalence} should be between 0 and 1, such as 0.01")
+    path = find_checkpoint(request.settings["ckpt"])
+    card, run = read_card(path), RunFolder(path.parent)
+    is_own, is_refit = not asked.data, card.settings["train"].get("refit", False)
+    if is_own and is_refit and asked.split == "val":
+        raise ConfigError(
+            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
+            f"evaluate the model that val chose: ckpt={run.selected}"
+        )
+    device = choose_device(asked.device)
+    configure(device)
+    data, data_name = _data_for(card, request, run)
+    split, rows = rows_of(data.manifest, asked.split)
+    labels = labels_of(data, card.classes)
+    if is_own:
+        truth = leakage_by_groups(data, split, refit=is_refit)
+    else:
+        truth = leakage_by_hashes(data, rows, card, asked.copy_bits)
+    model, card = load_classifier(path, device)
+    which = "selected_" if path == run.selected else ""
+    own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
+    precision = asked.precision or card.settings["train"]["precision"]
+    if prevalence is None:
+        prevalence = card.settings.get("decision", {}).get("prevalence")
+    with _held(request, run.evaluation(own_name)) as folder:
+        evaluate_model(
+            model,
+            card.classes,
+            data,
+            labels,
+            rows,
+            folder,
+            split=split,
+            truth=truth,
+            about=about_run(run, card) | {"data_name": data_name},
+            history=run.read_history() if run.history.is_file() else None,
+            pictures=drawn(run.path) if is_own else {},
+            fitted=load_postprocessing(path, card),
+            options=Options(
+                device=device,
+                dtype=choose_precision(precision, device),
+                batch_size=asked.batch_size,
+                prevalence=prevalence,
+                settings=_eval_settings(asked, card),
+                keep=keeps_summaries(card.settings, device),
+            ),
+        )
+    return EvaluationResult(folder)
+
+
+def _eval_settings(asked: EvalArguments, card: Card) -> EvalSettings:
+    """What the run itself was evaluated with, unless the user says otherwise."""
+    own = {k: v for k, v in how_evaluated(card).items() if k in asked.eval}
+    here = {k: v for k, v in asked.eval.items() if v is not None}
+    views = here.get("views", own["views"])
+    if card.decisions and views != own["views"]:
+        log.warning(
+            "eval.views=%s, but temperature and thresholds were fitted with %s",
+            views,
+            own["views"],
+        )
+    return typed(EvalSettings, own | here, "eval")
+
+
+@contextmanager
+def _held(request: Request, default: Path) -> Iterator[Path]:
+    """Where the user says, else in the run, where an earlier one stays without overwrite=true."""
+    if named_folder(request) is None and request.settings["overwrite"]:
+        with hold(default, EVALUATION, existing(request)):
+            yield default
+        return
+    with held_output(request, EVALUATION, default) as folder:
+        if folder.parent == default.parent and folder != default:
+            log.info("%s is there and stays; overwrite=true would replace it", default)
+        yield folder
+
+
+def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
+    """The data set the user named, as the checkpoint wants its pictures; else its own."""
+    options: dict[str, Any] | None = request.settings.get("data")
+    if not options:
+        data = read_data(card.settings, card.image_size, card.data_name)
+        if run.manifest.is_file():
+            check_same_images(run, data.manifest)
+        return data, named(card.data_name, card.settings["data"].get("root"))
+    typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
+    for key, own in (("image_size", card.image_size), ("fit", card.fit)):
+        if f"data.{key}" in typed_in and options[key] != own:
+            raise ConfigError(
+                f"data.{key}={options[key]}, but the checkpoint was trained with {own}; "
+                f"leave data.{key} out"
+            )
+    is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
+    options = options | {"fit": card.fit, "binary": is_binary}
+    data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
+    name = named(request.choices["data"], options.get("root"))
+    log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
+    describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
+    return data, name
+
+
+def _slug(name: str) -> str:
+    """A folder name of plain letters, digits and dashes."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"

@@ -8,11 +8,10 @@ from braintumor.errors import TrainingError
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compare import compare_sweep
-from braintumor.workflows.cross_validation import cross_validate
+from braintumor.workflows.cross_validation import cross_validate, has_trials
 from braintumor.workflows.one_run import train_one
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import downloads
-from braintumor.workflows.trials import has_trials
 
 
 def train(request: Request) -> Run:
