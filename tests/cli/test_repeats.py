@@ -30,8 +30,7 @@ from braintumor.errors import (
     TrainingError,
 )
 from braintumor.report import write as evidence
-from braintumor.runs.folder import RunFolder
-from braintumor.runs.kinds import EVALUATION, RUN
+from braintumor.runs.folder import EVALUATION, RUN, RunFolder
 from braintumor.runs.ownership import hold
 from support import TINY, train
 

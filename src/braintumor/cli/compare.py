@@ -35,7 +35,7 @@ def run(settings: Settings, job: Job) -> None:
     """Compare the runs that the settings name."""
     from braintumor.cli.outputs import check_output, held_output, of_now
     from braintumor.errors import ConfigError
-    from braintumor.runs.kinds import COMPARISON
+    from braintumor.runs.folder import COMPARISON
 
     if not settings["runs"]:
         raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")

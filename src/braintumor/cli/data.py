@@ -29,8 +29,7 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.cli.outputs import check_output, held_output
     from braintumor.data.kept import kept_files, size_bytes
     from braintumor.data.manifest import size_table, write_manifest
-    from braintumor.runs.folder import run_name
-    from braintumor.runs.kinds import DATA
+    from braintumor.runs.folder import DATA, run_name
     from braintumor.runs.ownership import remove_own
 
     check_output(settings, job, DATA)

@@ -39,8 +39,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.cli.outputs import check_output
     from braintumor.errors import ConfigError
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
-    from braintumor.runs.folder import RunFolder
-    from braintumor.runs.kinds import EVALUATION
+    from braintumor.runs.folder import EVALUATION, RunFolder
     from braintumor.runtime import choose_device, choose_precision, configure
 
     check_output(settings, job, EVALUATION)
@@ -123,7 +122,7 @@ def _folder(settings: Settings, job: Job, default: Path) -> Iterator[Path]:
     """Where the user says, else in the run, where an earlier one stays without overwrite=true."""
     from braintumor.cli.console import log
     from braintumor.cli.outputs import existing, held_output, named_folder
-    from braintumor.runs.kinds import EVALUATION
+    from braintumor.runs.folder import EVALUATION
     from braintumor.runs.ownership import hold
 
     if named_folder(settings, job) is None and settings["overwrite"]:

@@ -22,7 +22,7 @@ from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
-from braintumor.runs.kinds import MATRIX
+from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.runtime import choose_device, choose_precision, configure
 

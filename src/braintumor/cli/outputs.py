@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from braintumor.cli.shell import Job, Settings
-from braintumor.runs.kinds import Kind
+from braintumor.runs.folder import Kind
 from braintumor.runs.ownership import Existing, check, hold, hold_new
 
 

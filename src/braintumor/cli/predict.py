@@ -34,7 +34,7 @@ def run(settings: Settings, job: Job) -> None:
     """Write predictions.csv and heat-map overlays for a picture or a folder of pictures."""
     from braintumor.cli.outputs import check_output, held_output, of_now
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
-    from braintumor.runs.kinds import PREDICTIONS
+    from braintumor.runs.folder import PREDICTIONS
     from braintumor.runs.ownership import remove_own
     from braintumor.runtime import choose_device, choose_precision, configure, keep_big_blocks
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from braintumor.files import MARKER
-from braintumor.runs.kinds import SWEEP
+from braintumor.runs.folder import SWEEP
 from braintumor.runs.ownership import hold, hold_new, remove_own
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
