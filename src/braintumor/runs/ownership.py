@@ -33,10 +33,7 @@ _PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as cli/parts.py names 
 
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
-    """Raise what `hold` would, before the work begins; touches nothing.
-
-    Raises ConfigError.
-    """
+    """Raise the ConfigError that `hold` would, before the work begins; touches nothing."""
     _refuse_links(folder, kind)
     _refuse_others(folder, kind, existing)
     if (folder / MARKER).is_file():
@@ -69,9 +66,9 @@ def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[No
 
 @contextmanager
 def hold_new(folder: Path, kind: Kind) -> Iterator[Path]:
-    """The same for the folder or, where it is there, the first of folder_2, folder_3, …; gives it.
+    """As `hold`, for a new folder: this one or, where it exists, the first free of folder_2, ….
 
-    Two commands that ask at once get two folders.
+    Gives its path. Two commands that ask at once get two folders.
     """
     for number in itertools.count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
@@ -112,7 +109,7 @@ def remove_own(folder: Path, kind: Kind) -> None:
 
 
 def _inside(folder: Path, kind: Kind) -> list[tuple[Path, Kind]]:
-    """Folders of ours in a run: by their places and marks, whatever a file says of them."""
+    """Folders of ours in a run, by their places and marks; what a file says of them is no proof."""
     if kind is not RUN or not folder.is_dir():
         return []
     parts = [(path, RUN) for path in folder.iterdir() if _PART.fullmatch(path.name)]
@@ -204,7 +201,7 @@ def _state(folder: Path, kind: Kind) -> str | None:
 
 
 def mark(folder: Path, kind: Kind) -> None:
-    """Say in a new folder whose it is; for one that takes the place of a held one."""
+    """Write our mark into a new folder that will take the place of a held one."""
     descriptor = _open(folder / MARKER)
     try:
         _write_marker(descriptor, kind)

@@ -48,7 +48,7 @@ def has_state(run: RunFolder) -> bool:
 
 
 def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
-    """The newest state that is whole; of a damaged one the name is said, and it is removed.
+    """The newest state that is whole; damaged ones are named in the log, and removed.
 
     Raises CheckpointError when there is none.
     """
