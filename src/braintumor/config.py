@@ -31,7 +31,11 @@ def config_dir() -> Path:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known word, if there is one, and the others."""
+    """A sentence that names the nearest known word, if there is one, and the others.
+
+    >>> did_you_mean("mhsb", ["se", "mhsa"])
+    'did you mean `mhsa`? Known: mhsa, se'
+    """
     known = sorted(known)
     near = difflib.get_close_matches(str(word), known, n=6, cutoff=0.5)
     hint = f"did you mean `{near[0]}`? " if near else ""
@@ -108,6 +112,20 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     _check_names(options, parameters, required, where)
     checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
     return function(**given, **checked)
+
+
+def call_named(
+    known: Mapping[str, Callable[..., T]], options: Mapping[str, Any], where: str, **given: Any
+) -> T:
+    """Call `known[options["name"]]` with the other options, checked as by `call`.
+
+    Raises ConfigError, with the nearest name, when the name is not known.
+    """
+    options = dict(options)
+    name = options.pop("name")
+    if name not in known:
+        raise ConfigError(f"{where}.name={name!r} is not known; {did_you_mean(name, known)}")
+    return call(known[name], options, where, **given)
 
 
 def not_negative(value: Any, where: str) -> float:

@@ -102,7 +102,11 @@ def sha256_of(content: bytes) -> str:
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int | str]], str]:
-    """Sort key under which Image2 comes before Image10, the same on every file system."""
+    """Sort key under which Image2 comes before Image10, the same on every file system.
+
+    >>> sorted(["Image10.png", "image2.png"], key=natural_key)
+    ['image2.png', 'Image10.png']
+    """
     parts = re.split(r"(\d+)", name.casefold())
     return [(not part.isdecimal(), int(part) if part.isdecimal() else part) for part in parts], name
 

@@ -43,7 +43,7 @@ def keep_big_blocks() -> None:
 
 
 def memory_bytes() -> int:
-    """Of the machine, not of what is free; a great number where the system does not tell."""
+    """Memory of the machine, free or not; sys.maxsize where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -51,15 +51,19 @@ def memory_bytes() -> int:
 
 
 def cores() -> int:
-    """Cores of this process, where the system tells (Linux); else of the machine."""
+    """Number of cores that this process may use; of the machine where the system does not tell."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
-    """`work` on every part, on all cores, handed out in their order; few are held at a time.
+    """Results of `work` for every part, in the order of the parts, by one thread a core.
 
-    It pays where the work releases the GIL: file reading, decoding, numpy on large arrays.
+    It pays where the work releases the GIL: file reading, decoding, numpy on large arrays. Parts
+    are taken as they are needed, so that few are held at a time.
+
+    >>> list(in_threads(len, ["a", "bcd"]))
+    [1, 3]
     """
     workers = cores()
     waiting: deque[Future[R]] = deque()
@@ -145,7 +149,11 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
 
 
 def mix_seed(*parts: int | str) -> int:
-    """A 63-bit seed that is a function of all its parts, such as (seed, "augment", epoch)."""
+    """A 63-bit seed that is a function of all its parts, such as (seed, "augment", epoch).
+
+    >>> mix_seed(0, "augment", 1) == mix_seed(0, "augment", 1) != mix_seed(0, "augment", 2)
+    True
+    """
     digest = hashlib.sha256("/".join(map(str, parts)).encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -157,7 +165,7 @@ def environment() -> dict[str, Any]:
     packages = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "hydra-core")
     cuda = torch.cuda.is_available()
     return {
-        "braintumor": importlib.metadata.version("braintumor") if _installed() else "source",
+        "braintumor": _own_version(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
@@ -170,12 +178,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _installed() -> bool:
+def _own_version() -> str:
     try:
-        importlib.metadata.version("braintumor")
+        return importlib.metadata.version("braintumor")
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return "source"
 
 
 def _git_commit() -> str | None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain import Layer, Method, cam_heatmaps
+from braintumor.evaluation.explain.heatmaps import Layer, Method, cam_heatmaps
 from braintumor.models.classifier import Classifier, build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain import attention_maps, cam_heatmaps, check_method
-from braintumor.evaluation.explain.attention import attention_weights
+from braintumor.evaluation.explain.attention import attention_maps, attention_weights
+from braintumor.evaluation.explain.heatmaps import cam_heatmaps, check_method
 from braintumor.models.attention import mhsa, none
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from braintumor.evaluation.explain import cam_heatmaps, check_explanations, checks
+from braintumor.evaluation.explain import checks
+from braintumor.evaluation.explain.checks import check_explanations
 from braintumor.evaluation.explain.faithfulness import (
     STEPS,
     area_under,
@@ -18,6 +19,7 @@ from braintumor.evaluation.explain.faithfulness import (
     perturbation_curves,
     similarity,
 )
+from braintumor.evaluation.explain.heatmaps import cam_heatmaps
 from braintumor.models.attention import mhsa
 from braintumor.models.classifier import Classifier
 

@@ -17,7 +17,7 @@ from braintumor.records import Predictions
 from braintumor.report import thumbnails
 from braintumor.report.gallery import Example, browser_data, examples_of_page, heat_layer
 from braintumor.report.render import render_report
-from braintumor.report.thumbnails import make_thumbnails, telling
+from braintumor.report.thumbnails import make_thumbnails, order_by_interest
 from braintumor.statistics.metrics import compute_metrics
 
 
@@ -71,7 +71,7 @@ def test_wrong_ones_are_the_most_telling_then_foreign_then_unsure():
     logits = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.05, 0.95], [0.8, 0.2]]))
     p = Predictions(("a", "b"), tuple("vwxyz"), np.array([0, 0, 0, 0, 0]), logits)
     is_foreign = np.array([True, False, False, False, False])
-    assert telling(p, is_foreign) == [3, 2, 0, 1, 4]
+    assert order_by_interest(p, is_foreign) == [3, 2, 0, 1, 4]
 
 
 def test_thumbnails_keep_their_room_and_the_first_of_the_order(monkeypatch):

@@ -19,7 +19,9 @@ from braintumor.evaluation.patients import KnownPatients
 from braintumor.records import Predictions
 from braintumor.report import headline as verdict
 from braintumor.report.format import percent
-from braintumor.report.render import Chart, Example, render_report
+from braintumor.report.gallery import Example
+from braintumor.report.inline import Chart
+from braintumor.report.render import render_report
 from braintumor.statistics.metrics import classification_report, compute_metrics
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')

@@ -43,7 +43,7 @@ def test_history_comes_back_exactly_and_can_be_cut(tmp_path: Path) -> None:
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["train_loss"].tolist() == [1.0, 0.5, 1 / 3]
     assert history["is_best"].tolist() == [False, True, False]
-    assert run.record_of(3) == dataclasses.replace(record(3), val_auroc=ANY)
+    assert run.read_record(3) == dataclasses.replace(record(3), val_auroc=ANY)
     text = run.history.read_text()
     run.cut_history(2)
     run.append_history(record(3))

@@ -26,8 +26,7 @@ from braintumor.errors import (
     TrainingError,
 )
 from braintumor.report import write as evidence
-from braintumor.runs.folder import RunFolder
-from braintumor.runs.kinds import EVALUATION, RUN
+from braintumor.runs.folder import EVALUATION, RUN, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows import cross_validation as repeats
 from braintumor.workflows.arguments import Request

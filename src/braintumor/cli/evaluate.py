@@ -21,7 +21,8 @@ from braintumor.data.split import seen_in_training
 from braintumor.data.tensors import ImageSplit, load_split
 from braintumor.evaluation.baseline_cache import cached_baselines
 from braintumor.evaluation.contamination import find_contaminated
-from braintumor.evaluation.explain import cam_heatmaps, check_explanations, check_method
+from braintumor.evaluation.explain.checks import check_explanations
+from braintumor.evaluation.explain.heatmaps import cam_heatmaps, check_method
 from braintumor.evaluation.patients import (
     KnownPatients,
     about_patients,

@@ -13,7 +13,7 @@ from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
 from braintumor.files import MARKER
-from braintumor.runs.kinds import SWEEP
+from braintumor.runs.folder import SWEEP
 from braintumor.runs.ownership import hold, hold_new, remove_own
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}

@@ -16,7 +16,7 @@ from braintumor.compare.compare import Comparison
 from braintumor.compare.lines import NAMES, difference, figure_of, number, p_value, seeds_of, text
 from braintumor.compare.notes import TESTED
 from braintumor.compare.pairs import LEVEL
-from braintumor.report.headline import percent
+from braintumor.report.format import percent
 from braintumor.report.inline import Chart, inlined_chart
 from braintumor.report.plots.style import elide
 from braintumor.report.template import FOLDER, environment, policy_hash

@@ -48,9 +48,9 @@ class Classifier(nn.Module):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
         self._num_trainable_stages = len(backbone.stages)
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
-        self._averages = is_average and hasattr(attention, "forward_pooled")
+        self._attention_pools = is_average and hasattr(attention, "forward_pooled")
         self.pools_before_attention = isinstance(attention, nn.Identity) or (
-            self._averages and getattr(attention, "takes_pooled", False)
+            self._attention_pools and getattr(attention, "takes_pooled", False)
         )
         self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
@@ -77,7 +77,7 @@ class Classifier(nn.Module):
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave."""
-        attend: Any = self.attention.forward_pooled if self._averages else self.attention
+        attend: Any = self.attention.forward_pooled if self._attention_pools else self.attention
         if self.training and len(features_BChw) == 1:
             with _running_statistics(self.head):
                 return self.head(attend(features_BChw)).float()

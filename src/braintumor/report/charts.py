@@ -14,6 +14,8 @@ from PIL import Image
 
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
+from braintumor.report.gallery import Example
+from braintumor.report.inline import Chart
 from braintumor.report.plots.baselines import draw_floors
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
@@ -24,7 +26,6 @@ from braintumor.report.plots.performance import (
 from braintumor.report.plots.pictures import choose_examples, draw_examples, overlay
 from braintumor.report.plots.style import DARK, LIGHT, PNG_EFFORT, Theme, to_png
 from braintumor.report.plots.training_curves import draw_curves
-from braintumor.report.render import Chart, Example
 from braintumor.statistics.decisions import Decisions
 from braintumor.statistics.metrics import confusion_matrix
 

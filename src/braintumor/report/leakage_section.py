@@ -10,7 +10,8 @@ import pandas as pd
 
 from braintumor.evaluation.assess import FEW, Assessment
 from braintumor.evaluation.patients import about_training
-from braintumor.report.headline import percent, with_interval
+from braintumor.report.format import percent
+from braintumor.report.headline import with_interval
 from braintumor.report.plots.style import elide
 
 _FIGURES = (

@@ -24,9 +24,8 @@ from braintumor.report.charts import (
     write_examples,
 )
 from braintumor.report.render import render_report
-from braintumor.runs.kinds import EVALUATION
-from braintumor.runs.marker import mark
-from braintumor.runs.ownership import remove_if_empty, remove_own
+from braintumor.runs.folder import EVALUATION
+from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.calibration import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary

@@ -1,18 +1,22 @@
-"""best.safetensors: weights and a card, no pickle."""
+"""best.safetensors: weights and a card, no pickle.
+
+Anybody's safetensors reads it. Its own SHA-256 stands in the header, so that a file that was cut,
+torn or flipped is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import logging
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
-from braintumor.files import write_atomic
-from braintumor.runs import seal
+from braintumor.files import sha256_of, write_atomic
 from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CARD_KEY = "braintumor_card"
+_DIGEST_KEY = "braintumor_sha256"
+_BLANK = "braintumor-sha256".ljust(64, ".")  # stands there while the checksum is taken
+_MOST_HEADER_BYTES = 100_000_000
 _OUTLIERS = "outliers."  # begins the names of tensors that are no weights
 
 
@@ -80,8 +87,9 @@ def save_best(
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     for name, array in (outliers or {}).items():
         tensors[_OUTLIERS + name] = torch.as_tensor(array).contiguous()
-    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), seal.KEY: seal.BLANK}
-    write_atomic(path, seal.seal_weights(save(tensors, metadata)))
+    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), _DIGEST_KEY: _BLANK}
+    content = save(tensors, metadata)
+    write_atomic(path, content.replace(_BLANK.encode(), sha256_of(content).encode(), 1))
 
 
 def read_card(path: Path) -> Card:
@@ -93,8 +101,8 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
-    seal.check_weights(path)
-    metadata = seal.metadata_of(path)
+    metadata = _read_metadata(path)
+    _check_digest(path, metadata)
     if _CARD_KEY not in metadata:
         raise CheckpointError(
             f"{path} holds weights but no braintumor card; bare backbone weights go in with "
@@ -112,6 +120,36 @@ def read_card(path: Path) -> Card:
     for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
         values[name] = tuple(values[name])
     return Card(**{field.name: values[field.name] for field in fields if field.name in values})
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """What the header of a safetensors file says of the file, read without its tensors."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+        raw = file.read(length) if 0 < length <= _MOST_HEADER_BYTES else b""
+    try:
+        header = json.loads(raw)
+        return dict(header.get("__metadata__", {}))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
+        ) from error
+
+
+def _check_digest(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Raises CheckpointError when a byte of the file is not the one that was written.
+
+    A file without a checksum passes, as long as it has no key that was one before a bit flipped.
+    """
+    if _DIGEST_KEY not in metadata and set(metadata) <= {_CARD_KEY, "format"}:
+        return
+    content, said = path.read_bytes(), str(metadata.get(_DIGEST_KEY)).encode()
+    if said.decode() != sha256_of(content.replace(said, _BLANK.encode(), 1)):
+        raise CheckpointError(
+            f"{path} is damaged or was cut short: its checksum is not that of its content; copy it "
+            "again, or train again"
+        )
 
 
 def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:

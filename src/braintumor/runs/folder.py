@@ -1,4 +1,7 @@
-"""The run folder: what lies where, and in which state the run is."""
+"""The run folder: what lies where, in which state the run is, and its history.
+
+Also what every other command leaves in a folder: the names of its files.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,51 +29,69 @@ State = Literal["running", "completed", "interrupted", "failed"]
 
 
 @dataclass(frozen=True)
+class Kind:
+    """What a command leaves in a folder: who removes or replaces work of ours touches no more.
+
+    name: as messages call it.  files: glob patterns of all that it writes there, relative to it.
+    key: the setting that names another folder.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    key: str = "run_dir"
+
+
+_IMAGES = ("class_balance", "image_sizes", "samples", "copies", "curves", "floors")
+_DATA_FILES = (
+    "manifest.csv", "classes.csv", "image_sizes.csv", "audit.json", "duplicates.csv", "floors.csv",
+    *(f"plots/{name}.png" for name in _IMAGES),
+)  # fmt: skip
+_OVERLAYS = "cam/[0-9][0-9][0-9][0-9][0-9]*.png"
+EVALUATION_FILES = (
+    "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
+    "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "report.html",
+    "floors.csv", "floors.png", "decisions.png", _OVERLAYS,
+)  # fmt: skip
+STATES = ("last.ckpt", "previous.ckpt", "next.ckpt")
+_EVENTS = "tensorboard/events.out.tfevents.*"
+_RUN_FILES = (
+    "config.yaml", "status.json", "environment.json", "metrics.csv", "train.log", "traceback.txt",
+    "best.safetensors", "selected.safetensors", *STATES, _EVENTS, *_DATA_FILES,
+    "refit/metrics.csv", *(f"refit/{name}" for name in STATES), f"refit/{_EVENTS}",
+    *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
+)  # fmt: skip
+_COMPARISON_FILES = (
+    *(f"{name}.csv" for name in ("comparison", "leaderboard", "pairs")),
+    "comparison.md", "comparison.html", "comparison.png", "pareto.png",
+)  # fmt: skip
+
+RUN = Kind("a training run", _RUN_FILES)
+EVALUATION = Kind("an evaluation", EVALUATION_FILES)
+PREDICTIONS = Kind("a set of predictions", ("predictions.csv", _OVERLAYS))
+DATA = Kind("a data report", _DATA_FILES)
+COMPARISON = Kind("a comparison", _COMPARISON_FILES)
+MATRIX = Kind("a matrix", ("matrix.csv", "matrix.md", "matrix.png"))
+SWEEP = Kind("a sweep", ("multirun.yaml",), key="hydra.sweep.dir")
+
+
+@dataclass
 class RunFolder:
     """Paths of one run; making one touches no disk."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def status(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def manifest(self) -> Path:
-        return self.path / "manifest.csv"
-
-    @property
-    def history(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "train.log"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "best.safetensors"
-
-    @property
-    def selected(self) -> Path:
-        """Under train.refit: the weights that validation chose, before the refit."""
-        return self.path / "selected.safetensors"
-
-    @property
-    def last(self) -> Path:
-        return self.path / "last.ckpt"
-
-    @property
-    def plots(self) -> Path:
-        return self.path / "plots"
+    def __post_init__(self) -> None:
+        self.config = self.path / "config.yaml"
+        self.status = self.path / "status.json"
+        self.environment = self.path / "environment.json"
+        self.manifest = self.path / "manifest.csv"
+        self.history = self.path / "metrics.csv"
+        self.log = self.path / "train.log"
+        self.best = self.path / "best.safetensors"
+        # under train.refit: the weights that validation chose, before the refit
+        self.selected = self.path / "selected.safetensors"
+        self.last = self.path / "last.ckpt"
+        self.plots = self.path / "plots"
 
     def evaluation(self, name: str) -> Path:
         """Folder of one evaluation: the split, or <data>_<split> for another data set."""
@@ -97,7 +120,7 @@ class RunFolder:
         elif len(kept) < len(rows):
             self._write_rows(kept)
 
-    def record_of(self, epoch: int) -> EpochRecord:
+    def read_record(self, epoch: int) -> EpochRecord:
         """The row of an epoch, to the last digit."""
         (row,) = (row for row in self._rows() if int(row["epoch"]) == epoch)
         read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": "True".__eq__}
@@ -122,6 +145,34 @@ class RunFolder:
         import pandas as pd
 
         return pd.read_csv(self.history)
+
+
+@contextmanager
+def open_tensorboard(
+    run: RunFolder, wanted: bool, first_epoch: int
+) -> Iterator[Callable[[EpochRecord], None]]:
+    """A function that writes one epoch's figures to <run>/tensorboard, or nothing unless wanted.
+
+    first_epoch: what an interrupted run wrote from this epoch on is dropped.
+    """
+    if not wanted:
+        yield lambda record: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch)
+
+    def write(record: EpochRecord) -> None:
+        for name, value in dataclasses.asdict(record).items():
+            if isinstance(value, float) and not math.isnan(value):
+                part, _, metric = name.partition("_")
+                tag = f"{metric}/{part}" if part in ("train", "val") else name
+                writer.add_scalar(tag, value, record.epoch)
+
+    try:
+        yield write
+    finally:
+        writer.close()
 
 
 def open_run(path: str | Path) -> RunFolder:

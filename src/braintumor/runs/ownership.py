@@ -1,37 +1,43 @@
 """Whose folder it is: a command writes only where nothing was or what is its own, one at a time.
 
-A folder of ours carries a mark, which says what it holds and is locked while it is written.
+A folder of ours carries a mark, the file MARKER: what it holds and who writes there. It is locked
+while it is written; the lock is the kernel's, and ends with the process, however that ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
+import logging
+import os
 import re
+import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER
-from braintumor.runs.kinds import EVALUATION, RUN, STATES, SWEEP, Kind
-from braintumor.runs.marker import locked, read_marker, write_marker
+from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
 
-_PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as cli/parts.py names them
+log = logging.getLogger(__name__)
 
 Existing = Literal["refuse", "replace", "continue"]
 
+_MARKER_BYTES = 4096  # written in one piece, so that no reader sees half of it
+_PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as cli/parts.py names them
+
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
-    """Raise what `hold` would, before the work begins; touches nothing.
-
-    Raises ConfigError.
-    """
+    """Raise the ConfigError that `hold` would, before the work begins; touches nothing."""
     _refuse_links(folder, kind)
     _refuse_others(folder, kind, existing)
     if (folder / MARKER).is_file():
-        with locked(folder):
+        with _locked(folder):
             _refuse_own(folder, kind, existing)
 
 
@@ -48,10 +54,10 @@ def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[No
     check(folder, kind, existing)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder) as descriptor:
+    with _locked(folder) as descriptor:
         _refuse_others(folder, kind, existing)  # what came since
         _refuse_own(folder, kind, existing)
-        write_marker(descriptor, kind)
+        _write_marker(descriptor, kind)
         try:
             yield
         finally:
@@ -60,9 +66,9 @@ def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[No
 
 @contextmanager
 def hold_new(folder: Path, kind: Kind) -> Iterator[Path]:
-    """The same for the folder or, where it is there, the first of folder_2, folder_3, …; gives it.
+    """As `hold`, for a new folder: this one or, where it exists, the first free of folder_2, ….
 
-    Two commands that ask at once get two folders.
+    Gives its path. Two commands that ask at once get two folders.
     """
     for number in itertools.count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
@@ -79,10 +85,6 @@ def hold_new(folder: Path, kind: Kind) -> Iterator[Path]:
         return
 
 
-def _holds(folder: Path, kind: Kind) -> bool:
-    return read_marker(folder).get("holds") == kind.name
-
-
 def remove_own(folder: Path, kind: Kind) -> None:
     """Remove what a command of that kind wrote, and folders that are then empty; no more.
 
@@ -91,7 +93,7 @@ def remove_own(folder: Path, kind: Kind) -> None:
     Raises ConfigError when one of those is being written.
     """
     for path, own in _inside(folder, kind):
-        with locked(path):
+        with _locked(path):
             remove_own(path, own)
             _leave(path, [path, path.parent])
     parents: set[Path] = set()
@@ -107,12 +109,16 @@ def remove_own(folder: Path, kind: Kind) -> None:
 
 
 def _inside(folder: Path, kind: Kind) -> list[tuple[Path, Kind]]:
-    """Folders of ours in a run: by their places and marks, whatever a file says of them."""
+    """Folders of ours in a run, by their places and marks; what a file says of them is no proof."""
     if kind is not RUN or not folder.is_dir():
         return []
     parts = [(path, RUN) for path in folder.iterdir() if _PART.fullmatch(path.name)]
     found = parts + [(path, EVALUATION) for path in folder.glob("eval/*")]
-    return [(path, own) for path, own in found if not path.is_symlink() and _holds(path, own)]
+    return [
+        (path, own)
+        for path, own in found
+        if not path.is_symlink() and _read_marker(path).get("holds") == own.name
+    ]
 
 
 def _leave(folder: Path, made: Sequence[Path]) -> None:
@@ -143,7 +149,9 @@ def _refuse_links(folder: Path, kind: Kind) -> None:
 def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
     """Refuse a folder without a mark in which something is."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    is_ours = read_marker(folder) or (existing == "continue" and _is_older_run(folder))
+    # a run that was copied without its mark can go on, too
+    is_run = {"config.yaml", "status.json"} <= set(names)
+    is_ours = _read_marker(folder) or (existing == "continue" and is_run)
     if is_ours or not set(names) - {MARKER}:
         return
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
@@ -156,7 +164,7 @@ def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
 
 def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
     """Refuse a folder that holds another kind of work, or work that may not be replaced."""
-    holds = read_marker(folder).get("holds") or kind.name
+    holds = _read_marker(folder).get("holds") or kind.name
     if holds != kind.name:
         raise ConfigError(
             f"{folder} holds {holds}, and this command makes {kind.name}; name another folder with "
@@ -192,6 +200,70 @@ def _state(folder: Path, kind: Kind) -> str | None:
     return state or "without a status"
 
 
-def _is_older_run(folder: Path) -> bool:
-    """A run of a version that did not mark its folders."""
-    return all((folder / name).is_file() for name in ("config.yaml", "status.json"))
+def mark(folder: Path, kind: Kind) -> None:
+    """Write our mark into a new folder that will take the place of a held one."""
+    descriptor = _open(folder / MARKER)
+    try:
+        _write_marker(descriptor, kind)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """The marker, open and locked; made where there is none.
+
+    Raises ConfigError when another process has it.
+    """
+    path = folder / MARKER
+    descriptor = _open(path)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(_in_use(folder)) from error
+        except OSError as error:  # a network disk without locks
+            log.warning("%s cannot be locked (%s): see that nobody else writes there", path, error)
+        if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise ConfigError(_in_use(folder))  # who had it has just taken it away
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(marker: Path) -> int:
+    """A descriptor of the marker, which is made where there is none."""
+    if marker.is_symlink() or (marker.exists() and not marker.is_file()):
+        raise ConfigError(f"{marker} is a link or no file, and not of braintumor; remove it")
+    return os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def _in_use(folder: Path) -> str:
+    who = {"process": "?", "host": "?", "since": "?", "command": "?"} | _read_marker(folder)
+    then = f" and go on with bt-train resume={folder}" if who.get("holds") == RUN.name else ""
+    return (
+        f"{folder} is in use: process {who['process']} on {who['host']} has been writing there "
+        f"since {who['since']} ({who['command']}); wait until it ends, or end it (kill "
+        f"{who['process']}){then}"
+    )
+
+
+def _write_marker(descriptor: int, kind: Kind) -> None:
+    who = {
+        "holds": kind.name,
+        "process": os.getpid(),
+        "host": socket.gethostname()[:64],
+        "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300],
+    }
+    content = json.dumps(who).encode()
+    os.pwrite(descriptor, content.ljust(_MARKER_BYTES), 0)
+
+
+def _read_marker(folder: Path) -> dict[str, Any]:
+    """What the marker says; empty where there is none, or where its writer had no time for it."""
+    try:
+        content = json.loads((folder / MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,18 +1,22 @@
-"""last.ckpt: all that a run needs to go on; the one before it stays as previous.ckpt."""
+"""last.ckpt: all that a run needs to go on; the one before it stays as previous.ckpt.
+
+The file is what torch.save writes, a zip, and anybody's torch reads it; its SHA-256 stands in the
+comment of the zip, so that one that was cut, torn or flipped is never taken.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braintumor.errors import CheckpointError
-from braintumor.files import write_atomic
+from braintumor.files import sha256_of, write_atomic
 from braintumor.runs.folder import RunFolder
-from braintumor.runs.seal import is_sealed_state, seal_state
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +36,7 @@ def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     newest, last, previous = _files(run)
-    write_atomic(newest, seal_state(buffer.getvalue()))
+    write_atomic(newest, _seal(buffer.getvalue()))
     if last.exists():
         last.replace(previous)
     newest.replace(last)
@@ -44,7 +48,7 @@ def has_state(run: RunFolder) -> bool:
 
 
 def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
-    """The newest state that is whole; of a damaged one the name is said, and it is removed.
+    """The newest state that is whole; damaged ones are named in the log, and removed.
 
     Raises CheckpointError when there is none.
     """
@@ -80,10 +84,22 @@ def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
     import torch
 
     content = path.read_bytes()
-    if not is_sealed_state(content):
+    if content[-64:] != _digest(content[:-64]):
         return None
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except _UNREADABLE:
         return None
     return state if isinstance(state, dict) else None
+
+
+def _seal(content: bytes) -> bytes:
+    """What torch.save wrote, with its SHA-256 as the comment of the zip."""
+    if content[-22:-18] != b"PK\x05\x06" or content[-2:] != b"\0\0":  # the last record of a zip
+        raise AssertionError("torch.save gave a zip file with a comment")
+    content = content[:-2] + struct.pack("<H", 64)  # the length of the comment
+    return content + _digest(content)
+
+
+def _digest(content: bytes) -> bytes:
+    return sha256_of(content).encode()

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone by what they depend on: on disk, or computed now and kept there."""
+"""Features of a frozen backbone, kept on disk under a key of all that they depend on."""
 
 # N images, B batch, F shape of one image's features as they are kept: (h, w, C), the order in
 # which reductions are fast, or (C,) where they are pooled
@@ -29,7 +29,7 @@ _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
 
 class ViewOf(Protocol):
-    """Changes pictures (B, C, S, S) of batch `step`; its `str` tells what it does in full."""
+    """Changes the pictures (B, C, S, S) of batch `step`; its `str` says how, for the key."""
 
     def __call__(self, x: Tensor, step: int, /) -> Tensor: ...
 

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor.config import call, did_you_mean
-from braintumor.errors import ConfigError
+from braintumor.config import call_named
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -21,12 +20,8 @@ def build_loss(options: Mapping[str, Any], class_weights: Tensor | None) -> Loss
     options: the `loss` section: a name and that loss's own options.
     class_weights: float (K,) or None; each image counts by the weight of its class.
     """
-    options = dict(options)
-    name = options.pop("name")
     known: dict[str, Callable[..., Loss]] = {"cross_entropy": cross_entropy, "focal": focal}
-    if name not in known:
-        raise ConfigError(f"loss.name={name!r} is not known; {did_you_mean(name, known)}")
-    return call(known[name], options, "loss", class_weights=class_weights)
+    return call_named(known, options, "loss", class_weights=class_weights)
 
 
 def cross_entropy(*, label_smoothing: float, class_weights: Tensor | None) -> Loss:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from braintumor.config import call, did_you_mean, not_negative
+from braintumor.config import call_named, not_negative
 from braintumor.errors import ConfigError
 
 Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
@@ -29,29 +30,22 @@ def build_optimizer(
     Weight decay skips vectors (biases, norms): it is meant for what multiplies inputs.
     """
     options = {k: v for k, v in options.items() if k not in ("lr", "head_lr_scale")}
-    name = options.pop("name")
     decay = not_negative(options.pop("weight_decay"), "optimizer.weight_decay")
-    known: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adamw": _adamw,
-        "adam": _adam,
-        "sgd": _sgd,
-    }
-    if name not in known:
-        raise ConfigError(f"optimizer.name={name!r} is not known; {did_you_mean(name, known)}")
     params: list[dict[str, Any]] = []
     for group, members in groups.items():
         rate = lr * lr_scales[group]
-        for part, wd in (
-            ([p for p in members if p.ndim > 1], decay),
-            ([p for p in members if p.ndim <= 1], 0.0),
-        ):
+        matrices = [p for p in members if p.ndim > 1]
+        vectors = [p for p in members if p.ndim <= 1]
+        for part, weight_decay in ((matrices, decay), (vectors, 0.0)):
             if part:
-                params.append(
-                    {"params": part, "name": group, "lr": rate, "base_lr": rate, "weight_decay": wd}
-                )
+                common = {"lr": rate, "base_lr": rate, "weight_decay": weight_decay}
+                params.append({"params": part, "name": group} | common)
     if not params:
         raise ConfigError("nothing is trainable in this phase; check train.phases[].trainable")
-    return call(known[name], options, "optimizer", params=params)
+    known: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adamw": _adamw, "adam": _adam, "sgd": _sgd,
+    }  # fmt: skip
+    return call_named(known, options, "optimizer", params=params)
 
 
 def _adamw(*, params: list, beta1: float, beta2: float, eps: float) -> torch.optim.Optimizer:
@@ -76,26 +70,15 @@ class Schedule:
 
     def __init__(self, options: Mapping[str, Any], epochs: int, steps_per_epoch: int):
         options = dict(options)
-        name = options.pop("name")
         self.warmup_epochs = not_negative(options.pop("warmup_epochs"), "scheduler.warmup_epochs")
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.factor = 1.0
-        self.plateau: Plateau | None = None
         shapes: dict[str, Callable[..., Shape]] = {
-            "cosine": cosine,
-            "onecycle": onecycle,
-            "warm_restarts": warm_restarts,
-            "constant": constant,
-        }
-        if name == "plateau":
-            self.plateau = call(Plateau, options, "scheduler")
-            self.shape = constant()
-        elif name in shapes:
-            self.shape = call(shapes[name], options, "scheduler")
-        else:
-            raise ConfigError(
-                f"scheduler.name={name!r} is not known; {did_you_mean(name, [*shapes, 'plateau'])}"
-            )
+            "cosine": cosine, "onecycle": onecycle, "warm_restarts": warm_restarts,
+            "constant": constant, "plateau": Plateau,
+        }  # fmt: skip
+        self.shape = call_named(shapes, options, "scheduler")
+        self.plateau = self.shape if isinstance(self.shape, Plateau) else None
 
     def set_lr(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Before step number `step` of the phase, counted from 0."""
@@ -114,8 +97,10 @@ class Schedule:
             self.factor = self.plateau.observe(loss, self.factor)
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"factor": self.factor}
-        return state | (self.plateau.state_dict() if self.plateau else {})
+        state: dict[str, Any] = {"factor": self.factor}
+        if self.plateau:
+            state |= {"best": self.plateau.best, "bad_epochs": self.plateau.bad_epochs}
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.factor = state["factor"]
@@ -153,7 +138,6 @@ def warm_restarts(*, first_epochs: int, growth: int, min_factor: float) -> Shape
 
     Source: Loshchilov 2017, arXiv:1608.03983, eq. 5.
     """
-
     if first_epochs < 1 or growth < 1:
         raise ConfigError("`scheduler.first_epochs` and `scheduler.growth` should be 1 or more")
 
@@ -166,12 +150,19 @@ def warm_restarts(*, first_epochs: int, growth: int, min_factor: float) -> Shape
     return shape
 
 
+@dataclass(kw_only=True)
 class Plateau:
     """Multiplies the rate by `factor` after more than `patience` epochs without improvement."""
 
-    def __init__(self, *, patience: int, factor: float, min_factor: float):
-        self.patience, self.drop, self.min_factor = patience, factor, min_factor
-        self.best, self.bad_epochs = math.inf, 0
+    patience: int
+    factor: float
+    min_factor: float
+    best: float = field(init=False, default=math.inf)
+    bad_epochs: int = field(init=False, default=0)
+
+    def __call__(self, done: float, epochs: float) -> float:
+        """1, whatever the epoch: the rate falls by what is observed."""
+        return 1.0
 
     def observe(self, loss: float, current: float) -> float:
         """The new factor on the rate."""
@@ -181,11 +172,8 @@ class Plateau:
             self.bad_epochs += 1
         if self.bad_epochs > self.patience:
             self.bad_epochs = 0
-            return max(current * self.drop, self.min_factor)
+            return max(current * self.factor, self.min_factor)
         return current
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "bad_epochs": self.bad_epochs}
 
 
 def _cosine(start: float, end: float, progress: float) -> float:

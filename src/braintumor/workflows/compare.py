@@ -9,13 +9,13 @@ import pandas as pd
 import yaml
 
 from braintumor.compare.compare import compare as compare_runs
-from braintumor.compare.compare import is_comparable
 from braintumor.compare.lines import board_lines
+from braintumor.compare.read import is_comparable
 from braintumor.compare.write import write_comparison
 from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError
 from braintumor.report.plots.style import elide
-from braintumor.runs.kinds import COMPARISON
+from braintumor.runs.folder import COMPARISON
 from braintumor.workflows.arguments import CompareArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from braintumor.compare.compare import run_names
 from braintumor.compare.cross_dataset import empty, matrix_table, score, short_table, write_matrix
+from braintumor.compare.read import run_names
 from braintumor.config import config_dir, did_you_mean
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
@@ -24,7 +24,7 @@ from braintumor.evaluation.contamination import find_contaminated
 from braintumor.evaluation.predict import predict
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
-from braintumor.runs.kinds import MATRIX
+from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import Request, Settings

@@ -26,8 +26,15 @@ from braintumor.evaluation.patients import KnownPatients, about_training
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card
-from braintumor.runs.folder import RunFolder, open_run, read_config, run_name
-from braintumor.runs.kinds import EVALUATION, RUN, STATES
+from braintumor.runs.folder import (
+    EVALUATION,
+    RUN,
+    STATES,
+    RunFolder,
+    open_run,
+    read_config,
+    run_name,
+)
 from braintumor.runs.ownership import hold, remove_own
 from braintumor.runtime import environment
 from braintumor.workflows.arguments import Request, Settings

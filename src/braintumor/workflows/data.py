@@ -17,8 +17,7 @@ from braintumor.data.split import assign_splits
 from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.baseline_cache import cached_baselines
 from braintumor.files import write_atomic
-from braintumor.runs.folder import run_name
-from braintumor.runs.kinds import DATA
+from braintumor.runs.folder import DATA, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
 from braintumor.workflows.console import describe_data, log

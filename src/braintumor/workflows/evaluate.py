@@ -17,8 +17,7 @@ from braintumor.data.manifest import class_table, rows_of
 from braintumor.errors import ConfigError
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
-from braintumor.runs.folder import RunFolder
-from braintumor.runs.kinds import EVALUATION
+from braintumor.runs.folder import EVALUATION, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import EvalArguments, Request

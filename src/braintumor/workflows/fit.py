@@ -17,9 +17,8 @@ from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
-from braintumor.runs.folder import RunFolder
+from braintumor.runs.folder import RunFolder, open_tensorboard
 from braintumor.runs.state import has_state, load_state, save_state
-from braintumor.runs.tensorboard import open_tensorboard
 from braintumor.training.loop import fit
 from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState
@@ -41,7 +40,7 @@ def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> Non
     _fit(experiment, run, state, experiment.images("train"), experiment.images("val"), keep, saved)
     run.set_status("running", best_epoch=state.best.epoch)
     _draw_curves(run)
-    chosen = _card(experiment, dataclasses.asdict(run.record_of(state.best.epoch)))
+    chosen = _card(experiment, dataclasses.asdict(run.read_record(state.best.epoch)))
     # written anew where the run was resumed: the file may be older than the state, or damaged
     if experiment.recipe.train.refit:
         save_best(run.selected, state.best.weights, chosen)

@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor.cli.deciding import PostProcessing, load_postprocessing
 from braintumor.data.tensors import load_split
 from braintumor.errors import DataError
-from braintumor.evaluation.explain import cam_heatmaps
+from braintumor.evaluation.explain.heatmaps import cam_heatmaps
 from braintumor.evaluation.predict import predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions

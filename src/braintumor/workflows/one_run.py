@@ -16,8 +16,7 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import load_classifier
-from braintumor.runs.folder import RunFolder, open_run, run_name
-from braintumor.runs.kinds import EVALUATION, RUN
+from braintumor.runs.folder import EVALUATION, RUN, RunFolder, open_run, run_name
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment
 from braintumor.workflows.arguments import Request, check_stored

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from braintumor.runs.kinds import Kind
+from braintumor.runs.folder import Kind
 from braintumor.runs.ownership import Existing, check, hold, hold_new
 from braintumor.workflows.arguments import Request
 

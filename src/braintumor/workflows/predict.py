@@ -12,8 +12,7 @@ from PIL import Image
 from braintumor.errors import DataError
 from braintumor.report.plots.pictures import overlay
 from braintumor.runs.checkpoint import find_checkpoint, read_card
-from braintumor.runs.folder import PREDICTIONS_FILE
-from braintumor.runs.kinds import PREDICTIONS
+from braintumor.runs.folder import PREDICTIONS, PREDICTIONS_FILE
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import NO_TUMOR

@@ -17,8 +17,7 @@ from braintumor.data.manifest import read_manifest
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
 from braintumor.runs.checkpoint import Card
-from braintumor.runs.folder import RunFolder
-from braintumor.runs.kinds import RUN
+from braintumor.runs.folder import RUN, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.console import log, log_to_file
 

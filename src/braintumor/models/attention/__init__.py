@@ -1,9 +1,8 @@
 """Modules that reweight a feature map and keep its shape: (B, C, h, w) -> (B, C, h, w).
 
-One may also have `forward_pooled(x) -> (B, C)`, the mean over the cells of what `forward(x)` gives.
-Average pooling asks for no more, and it can cost a small part of the map: what is linear may as
-well be done after the averaging. With `takes_pooled = True` it takes the mean of its input, (B, C),
-in the place of the map.
+A module may also have `forward_pooled(x) -> (B, C)`: the mean of `forward(x)` over the cells, which
+is all that average pooling needs, and which costs less where linear layers can follow the mean.
+With `takes_pooled = True` that method also takes the mean of a map, (B, C), in its place.
 """
 
 from __future__ import annotations
