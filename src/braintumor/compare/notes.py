@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from braintumor.compare.images import Evaluated
 from braintumor.compare.leaderboard import By, Configuration, repeated_seeds
 from braintumor.compare.pairs import Competitor
-from braintumor.compare.read import Run
+from braintumor.compare.read import Evaluated, Run, validation_images
 
 TESTED = (
     "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
@@ -43,9 +42,8 @@ def different_images(competitors: Sequence[Competitor], split: str) -> str:
     parts = []
     for which in asked:
         members = [one for one in competitors if one.asked == which]
-        sizes = dict(
-            zip(members[0].questions, (len(e.paths) for e in members[0].evaluated), strict=True)
-        )
+        counts = [len(one.table.paths) for one in members[0].evaluated]
+        sizes = dict(zip(members[0].image_sets, counts, strict=True))
         parts.append(f"{_list(one.name for one in members)}: {sum(sizes.values()):,} images")
     return (
         f"These runs were evaluated on {len(asked)} different sets of images (or true classes), "
@@ -57,21 +55,17 @@ def about_runs(
     runs: Sequence[Run],
     evaluated: Sequence[Evaluated | None],
     configurations: Sequence[Configuration],
-    validation: Sequence[frozenset[str] | None],
 ) -> list[str]:
     """What else a reader should know: no predictions, copies, other validation, other machines."""
-    return [
-        note
-        for note in (
-            _without_predictions(runs, evaluated),
-            _copies(evaluated, configurations),
-            _patients(evaluated, configurations),
-            _validated(configurations, validation),
-            _repeated(runs, configurations),
-            _machines(runs),
-        )
-        if note
-    ]
+    notes = (
+        _without_predictions(runs, evaluated),
+        _copies(evaluated, configurations),
+        _patients(evaluated, configurations),
+        _validated(runs, configurations),
+        _repeated(runs, configurations),
+        _machines(runs),
+    )
+    return [note for note in notes if note]
 
 
 def _without_predictions(runs: Sequence[Run], evaluated: Sequence[Evaluated | None]) -> str:
@@ -87,21 +81,16 @@ def _without_predictions(runs: Sequence[Run], evaluated: Sequence[Evaluated | No
 
 
 def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]) -> str:
-    known = []
+    parts = []
     for one in configurations:
-        shares = [
-            float(e.in_training.mean())
-            for n in one.members
-            if (e := evaluated[n]) is not None and e.in_training is not None
-        ]
-        if shares and max(shares) > 0:
-            known.append((one.name, max(shares)))
-    if not known:
+        found = [e.table.in_training for n in one.members if (e := evaluated[n]) is not None]
+        share = max((float(seen.mean()) for seen in found if seen is not None), default=0)
+        parts += [f"{one.name} {share:.1%}"] if share else []
+    if not parts:
         return ""
-    parts = _list(f"{name} {share:.1%}" for name, share in known)
     return (
-        f"Some models know evaluated images from their training ({parts}): over all images they "
-        "may win by memory; read the figures and the tests without copies."
+        f"Some models know evaluated images from their training ({_list(parts)}): over all images "
+        "they may win by memory; read the figures and the tests without copies."
     )
 
 
@@ -123,14 +112,12 @@ def _patients(
     )
 
 
-def _validated(
-    configurations: Sequence[Configuration], validation: Sequence[frozenset[str] | None]
-) -> str:
-    sets = [
-        frozenset(v for n in one.members if (v := validation[n]) is not None)
-        for one in configurations
-    ]
-    if len({found for found in sets if found}) < 2:
+def _validated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
+    images = [validation_images(run) for run in runs]
+    sets = {
+        frozenset(v for n in one.members if (v := images[n]) is not None) for one in configurations
+    }
+    if len(sets - {frozenset()}) < 2:
         return ""
     return (
         "The configurations were validated on different images, so their validation figures, and "
