@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from braintumor.compare.compare import Comparison
+from braintumor.compare.compare import TESTED, Comparison
 from braintumor.compare.lines import (
     DIFFERENCES,
     NAMES,
@@ -28,7 +28,6 @@ from braintumor.compare.lines import (
     seeds_of,
     text,
 )
-from braintumor.compare.notes import TESTED
 from braintumor.compare.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
 from braintumor.report.headline import percent
