@@ -18,8 +18,7 @@ from braintumor.records import Predictions
 from braintumor.report import charts as _charts
 from braintumor.report import write as evidence
 from braintumor.report.write import write_evaluation
-from braintumor.statistics.decision_fit import fit_decisions
-from braintumor.statistics.decisions import DecisionSettings
+from braintumor.statistics.decisions import DecisionSettings, fit_decisions
 
 FILES = {
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",

@@ -14,12 +14,12 @@ from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError, DataError
 from braintumor.records import Predictions
 from braintumor.statistics.calibration import fit_temperature
-from braintumor.statistics.decision_fit import fit_decisions
 from braintumor.statistics.decisions import (
     Decided,
     Decisions,
     DecisionSettings,
     decide,
+    fit_decisions,
     tumor_probability,
 )
 
@@ -57,7 +57,7 @@ def binary(tumor_probs: list[float], labels: list[int]) -> Predictions:
 
 def fit(predictions: Predictions, monkeypatch: pytest.MonkeyPatch, **settings: float) -> Decisions:
     """Without a temperature, so that probabilities are those written in the test."""
-    monkeypatch.setattr("braintumor.statistics.decision_fit.fit_temperature", lambda *_: 1.0)
+    monkeypatch.setattr("braintumor.statistics.decisions.fit_temperature", lambda *_: 1.0)
     return fit_decisions(predictions, None, None, dataclasses.replace(SETTINGS, **settings))
 
 
@@ -131,7 +131,7 @@ def test_sets_are_those_of_mapie(make_predictions) -> None:  # type: ignore[no-u
 def test_groups_weigh_the_same_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     # scores 1 - p(true): .9 ten times in one group, .1, .2, .3 in a group each. Coverage .6 of
     # 5 groups (one is to come) is 3 groups: .1, .2, .3. Image by image it were .9.
-    monkeypatch.setattr("braintumor.statistics.decision_fit.fit_temperature", lambda *_: 1.0)
+    monkeypatch.setattr("braintumor.statistics.decisions.fit_temperature", lambda *_: 1.0)
     predictions = binary([0.1] * 10 + [0.9, 0.8, 0.7], [1] * 13)
     groups = np.array([7] * 10 + [1, 2, 3])
     settings = dataclasses.replace(SETTINGS, coverage=0.6)

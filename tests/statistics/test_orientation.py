@@ -17,8 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from braintumor.data.tensors import load_split
 from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
-from braintumor.statistics.decision_fit import fit_decisions
-from braintumor.statistics.decisions import DecisionSettings, decide
+from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions
 from braintumor.statistics.input_checks import Orientation, fit_orientation, orientation_scores
 from foreign import upside_down
 from real_slices import halves_of, imagenet_backbone, slices

@@ -8,8 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from braintumor.records import Predictions
-from braintumor.statistics.decision_fit import fit_decisions
-from braintumor.statistics.decisions import DecisionSettings, columns_of, decide
+from braintumor.statistics.decisions import DecisionSettings, columns_of, decide, fit_decisions
 from braintumor.statistics.selective_prediction import aurc, fit_confidence, risk_coverage
 
 CLASSES = ("glioma", "no_tumor")

@@ -16,8 +16,7 @@ from braintumor.evaluation.predict import features_of, predict_with_features
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import mix_seed
-from braintumor.statistics.decision_fit import fit_decisions
-from braintumor.statistics.decisions import Decisions, DecisionSettings
+from braintumor.statistics.decisions import Decisions, DecisionSettings, fit_decisions
 from braintumor.statistics.input_checks import (
     Orientation,
     Outliers,

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.compare.compare import as_markdown
+from braintumor.compare.lines import as_markdown
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
+from braintumor.runs.folder import METRICS_FILE, PREDICTIONS_FILE
+from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
 # M images of all folds, K classes
 
@@ -35,36 +37,35 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
     Raises CheckpointError when a file is missing or damaged, when classes disagree, or when an
     image is there twice: then the folds are not of one division.
     """
-    tables = [_read_table(folder / "predictions.csv") for folder in folders]
-    classes = _classes(tables[0])
+    tables = [_read_table(folder) for folder in folders]
+    classes = tables[0].classes
     for folder, table in zip(folders, tables, strict=True):
-        if _classes(table) != classes:
+        if table.classes != classes:
             raise CheckpointError(
-                f"{folder} has the classes {', '.join(_classes(table))}, but {folders[0]} has "
+                f"{folder} has the classes {', '.join(table.classes)}, but {folders[0]} has "
                 f"{', '.join(classes)}; pool folds of one data set"
             )
-    table = pd.concat(tables, ignore_index=True)
-    twice = table["path"][table["path"].duplicated()].unique()
+    paths = pd.Series([path for table in tables for path in table.paths])
+    twice = paths[paths.duplicated()].unique()
     if len(twice):
         raise CheckpointError(
             f"{len(twice)} images are tested in more than one fold (first: {twice[0]}), so these "
             "folds are not of one division; train them anew with one seed and one folds=…"
         )
-    seen = table["in_training"] if "in_training" in table else pd.Series("", index=table.index)
-    is_known = seen.isin(("true", "false")).all()  # NaN for the images of a fold without it
-    probs = table[[f"prob_{name}" for name in classes]].to_numpy(dtype=np.float64)
+    probs = np.concatenate([table.probs for table in tables])
     predictions = Predictions(
         classes=classes,
-        paths=tuple(table["path"]),
-        labels=table["true"].map({name: k for k, name in enumerate(classes)}).to_numpy(np.int64),
+        paths=tuple(paths),
+        labels=np.concatenate([table.labels for table in tables]),
         logits=np.log(np.maximum(probs, _SMALLEST)).astype(np.float32),
     )
-    return predictions, seen.eq("true").to_numpy(dtype=bool) if is_known else None
+    seen = [table.in_training for table in tables if table.in_training is not None]
+    return predictions, np.concatenate(seen) if len(seen) == len(tables) else None
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of an evaluation. Raises CheckpointError when it is missing or damaged."""
-    path = folder / "metrics.json"
+    path = folder / METRICS_FILE
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -102,7 +103,8 @@ def write_summary(
     """
     shown = table.reset_index()
     shown.attrs["notes"] = list(notes)
-    rows = {str(name): _plain(row) for name, row in table.astype(object).iterrows()}
+    plain = table.astype(object).where(table.notna(), None)
+    rows = {str(name): row.to_dict() for name, row in plain.iterrows()}
     of_parts = {name: rows.pop(name) for name in parts}
     write_atomic(folder / "summary.csv", str(table.to_csv()))
     write_atomic(folder / "summary.md", as_markdown(shown))
@@ -123,14 +125,11 @@ def summary_lines(table: pd.DataFrame, pooled: list[str]) -> list[str]:
             if np.isnan(mean):
                 continue
             spread = "" if np.isnan(std) else f" ± {std:.3f} ({least:.3f}–{most:.3f})"
-            together = "".join(f", pooled {_rate(values[row])}" for row in pooled)
+            rates = ("–" if np.isnan(values[row]) else f"{values[row]:.3f}" for row in pooled)
+            together = "".join(f", pooled {rate}" for rate in rates)
             texts.append(f"{title} {mean:.3f}{spread}{together}")
         lines.append(f"  {words:<18} {' | '.join(texts) or '–'}")
     return lines
-
-
-def _rate(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
 
 
 def _row(metrics: Mapping[str, Any]) -> pd.Series:
@@ -143,26 +142,11 @@ def _row(metrics: Mapping[str, Any]) -> pd.Series:
     return pd.Series(values, dtype="float64")
 
 
-def _plain(row: pd.Series) -> dict[str, Any]:
-    return {str(name): None if pd.isna(value) else value for name, value in row.items()}
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    """predictions.csv: texts as they are (a class may be called NA), probabilities as floats."""
+def _read_table(folder: Path) -> PredictionsTable:
     try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-        names = [str(name) for name in table.columns if str(name).startswith("prob_")]
-        table = table.astype(dict.fromkeys(names, "float64"))
-        if not names or not table["true"].isin(_classes(table)).all() or "path" not in table:
-            raise ValueError("its columns do not fit together")
-    except (OSError, ValueError, KeyError) as error:  # pandas' parser errors are ValueErrors
-        raise _unreadable(path, error) from error
-    return table
-
-
-def _classes(table: pd.DataFrame) -> tuple[str, ...]:
-    names = [str(name) for name in table.columns]
-    return tuple(name.removeprefix("prob_") for name in names if name.startswith("prob_"))
+        return read_predictions(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(folder / PREDICTIONS_FILE, error) from error
 
 
 def _unreadable(path: Path, reason: Exception) -> CheckpointError:

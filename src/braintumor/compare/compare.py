@@ -7,43 +7,46 @@ its luck as skill; the test figures stand beside, to be read and not to be chose
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from braintumor.compare import notes as words
-from braintumor.compare.images import Evaluated, read_evaluated, same_questions, validation_images
 from braintumor.compare.leaderboard import (
-    WITH_INTERVAL,
     By,
     Configuration,
-    configurations_of,
-    history_of,
+    find_configurations,
     leaderboard,
+    ranked,
+    repeated_seeds,
+    runs_table,
 )
-from braintumor.compare.pairs import Competitor, against_first, compare_pairs
-from braintumor.compare.read import Run, is_comparable, read_runs, run_names
+from braintumor.compare.pairs import Competitor, against_first, compare_pairs, number_image_sets
+from braintumor.compare.read import (
+    Evaluated,
+    Run,
+    is_comparable,
+    read_evaluated,
+    read_runs,
+    run_names,
+    validation_images,
+)
 from braintumor.errors import DataError
-from braintumor.report.format import escaped
 
-__all__ = [
-    "Comparison", "as_markdown", "compare", "compare_runs", "is_comparable", "run_names",
-]  # fmt: skip
+__all__ = ["Comparison", "compare", "compare_runs", "is_comparable", "run_names"]
 
-_OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "loss")
-_OF_CLEAN = ("n", "accuracy", "balanced_accuracy", "macro_f1")  # images without copies in training
-_OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
-_COUNTS = ("seed", "n", "clean_n", "best_epoch", "parameters")
-_TEXTS = ("run", "model", "data", "overrides", "status", "split", "why")
-COLUMNS = (
-    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
-    *(f"clean_{name}" for name in _OF_CLEAN), "floor_accuracy", "best_epoch",
-    *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "images_per_s", "seconds", "why",
-    *(f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")),
-)  # fmt: skip
+
+TESTED = (
+    "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
+    "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
+    "interval of each difference comes from a paired bootstrap. All of them count groups "
+    "(images of one patient where the data name patients, copies of one picture) and not single "
+    "images. With several seeds the mean over "
+    "the seeds is tested: the images may change, the trained models are taken as they are. p is "
+    "corrected for all pairs by Holm's method, and a difference counts below 0.05. A tie says "
+    "that these images cannot tell two apart, not that they are equal."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +75,7 @@ def compare_runs(folders: Sequence[Path], split: str = "test") -> pd.DataFrame:
     did not complete keeps its row, with its status and why.
     Raises CheckpointError when there is no folder, or a completed run without this evaluation.
     """
-    return _ranked(_table(read_runs(folders, split)), "validation")
+    return ranked(runs_table(read_runs(folders, split)), "validation")
 
 
 def compare(
@@ -93,140 +96,185 @@ def compare(
     Raises CheckpointError as compare_runs does, and when predictions.csv is damaged.
     """
     runs = read_runs(folders, split)
-    table = _table(runs)
+    table = runs_table(runs)
     evaluated = [read_evaluated(run) for run in runs]
-    configurations = configurations_of(runs, table["overrides"].tolist())
-    competitors = _competitors(configurations, evaluated)
-    differ = words.different_images(competitors, split)
+    image_sets = number_image_sets(evaluated)
+    configurations = find_configurations(runs, table["overrides"].tolist())
+    competitors = _competitors(configurations, evaluated, image_sets)
+    differ = _different_images(competitors, split)
     if differ and not different_images:
         raise DataError(
             f"{differ} Evaluate them on the same images, leave some out of runs=[…], or show them "
             "beside each other all the same with different_images=true"
         )
     board = leaderboard(table, configurations, by)
-    order = {name: number for number, name in enumerate(board["run"])}
-    pairs = compare_pairs(
-        sorted(competitors, key=lambda one: order[one.name]), resamples=resamples, seed=seed
-    )
+    place = {name: number for number, name in enumerate(board["run"])}
+    competitors.sort(key=lambda one: place[one.name])
+    pairs = compare_pairs(competitors, resamples=resamples, seed=seed)
     first = board["run"].iloc[0]
     for column, images in (("against_first", "all"), ("against_first_clean", "clean")):
         board[column] = [against_first(pairs, first, name, images) or None for name in board["run"]]
-    table["configuration"] = _names(configurations, len(runs))
-    table["image_set"] = _sets(configurations, competitors, len(runs))
+    names = {n: one.name for one in configurations for n in one.members}
+    table["configuration"] = [names[n] for n in range(len(runs))]
+    numbers = [None if number is None else number + 1 for number in image_sets]
+    table["image_set"] = pd.Series(numbers, dtype="Int64")
     said = (
-        words.ranking(by, split),
+        _ranking_note(by, split),
         *([differ] if differ else []),
-        *words.about_runs(runs, evaluated, configurations, [validation_images(r) for r in runs]),
+        *_other_notes(runs, evaluated, configurations),
     )
     for note in said[1:]:
         _log.warning(note)
-    return Comparison(_ranked(table, by), board, pairs, said, by, split)
-
-
-def as_markdown(table: pd.DataFrame) -> str:
-    """The table as GitHub Markdown under its notes (`attrs["notes"]`); empty columns left out."""
-    shown = table.dropna(axis="columns", how="all")
-    lines = [f"{escaped(note)}\n" for note in table.attrs.get("notes", [])]
-    lines.append("| " + " | ".join(map(escaped, shown.columns)) + " |")
-    is_number = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns]
-    lines.append("|" + "|".join("---:" if number else "---" for number in is_number) + "|")
-    for row in shown.itertuples(index=False):
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    return "\n".join(lines) + "\n"
+    return Comparison(ranked(table, by), board, pairs, said, by, split)
 
 
 def _competitors(
-    configurations: Sequence[Configuration], evaluated: Sequence[Evaluated | None]
+    configurations: Sequence[Configuration],
+    evaluated: Sequence[Evaluated | None],
+    image_sets: Sequence[int | None],
 ) -> list[Competitor]:
     """Configurations with predictions; runs of one that have none are left out."""
-    known = [one for one in evaluated if one is not None]
-    numbers = iter(same_questions(known))
-    question = [None if one is None else next(numbers) for one in evaluated]
     found = []
     for one in configurations:
-        members = [n for n in one.members if evaluated[n] is not None]
-        if members:
-            answered = tuple(e for n in members if (e := evaluated[n]) is not None)
-            asked = tuple(q for n in members if (q := question[n]) is not None)
+        answered = tuple(e for n in one.members if (e := evaluated[n]) is not None)
+        asked = tuple(s for n in one.members if (s := image_sets[n]) is not None)
+        if answered:
             found.append(Competitor(one.name, answered, asked))
     return found
 
 
-def _names(configurations: Sequence[Configuration], count: int) -> list[str]:
-    names = {n: one.name for one in configurations for n in one.members}
-    return [names[n] for n in range(count)]
+def _ranking_note(by: By, split: str) -> str:
+    """What ranks, and why that is or is not a fair thing to do."""
+    if by == "validation":
+        return (
+            "Ranked by macro F1 on validation; the figures of the evaluated split are to be read "
+            "and not to be chosen by, since ranking by them would pick the luckiest run."
+        )
+    return (
+        f"Ranked by macro F1 on {split}, as by=test asked: the first of such a ranking is partly "
+        f"the luckiest, so its figures on {split} are too good to quote; the default ranks by "
+        "validation."
+    )
 
 
-def _sets(
-    configurations: Sequence[Configuration], competitors: Sequence[Competitor], count: int
-) -> pd.Series:
-    """Number of the set of images of each run, from 1; missing without predictions."""
-    asked = {one.name: iter(one.questions) for one in competitors}
-    numbers: list[int | None] = [None] * count
-    for one in configurations:
-        if one.name in asked and len(list(one.members)):
-            for n in one.members:
-                number = next(asked[one.name], None)
-                numbers[n] = None if number is None else number + 1
-    return pd.Series(numbers, dtype="Int64")
-
-
-def _ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
-    key = "val_macro_f1" if by == "validation" else "macro_f1"
-    return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
-
-
-def _table(runs: Sequence[Run]) -> pd.DataFrame:
-    """A row a run, in the order given."""
-    rows = [_row(run) for run in runs]
-    _keep_what_differs(rows)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in table.columns:
-        if name in _COUNTS:
-            table[name] = pd.to_numeric(table[name]).astype("Int64")
-        elif name not in _TEXTS:
-            table[name] = pd.to_numeric(table[name]).astype(float)
-    return table
-
-
-def _row(run: Run) -> dict[str, Any]:
-    status, metrics = run.status, run.metrics
-    figures, clean = metrics.get("all", {}), metrics.get("clean") or {}
-    values = {**figures, **{f"clean_{key}": value for key, value in clean.items()}}
-    ends: dict[str, float | None] = {}
-    for name in WITH_INTERVAL:
-        low, high = values.get(f"{name}_ci") or (None, None)
-        ends |= {f"{name}_low": low, f"{name}_high": high}
-    return {
-        "run": run.name,
-        "model": status.get("model_name"),
-        "data": status.get("data_name") or run.config.get("data", {}).get("name"),
-        "seed": run.seed,
-        "overrides": status.get("overrides", []),
-        "status": status.get("status"),
-        "split": run.split if metrics else None,
-        **{key: figures.get(key) for key in _OF_SPLIT},
-        **{f"clean_{key}": clean.get(key) for key in _OF_CLEAN},
-        "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
-        **history_of(run, _OF_VALIDATION),
-        "parameters": status.get("parameters"),
-        "seconds": status.get("seconds"),
-        "why": status.get("why"),
-        **ends,
-    }
-
-
-def _keep_what_differs(rows: list[dict[str, Any]]) -> None:
-    """Of the overrides of each run, those that not all runs share: what a sweep varied."""
-    shared = set.intersection(*(set(row["overrides"]) for row in rows))
-    for row in rows:
-        own = [o for o in row["overrides"] if o not in shared and not o.startswith("run_dir=")]
-        row["overrides"] = " ".join(own) or None
-
-
-def _cell(value: Any) -> str:
-    if pd.isna(value):
+def _different_images(competitors: Sequence[Competitor], split: str) -> str:
+    """A sentence when configurations were not evaluated on the same images, else nothing."""
+    asked = list(dict.fromkeys(one.asked for one in competitors))
+    if len(asked) < 2:
         return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
-    return escaped(str(value))
+    parts = []
+    for which in asked:
+        members = [one for one in competitors if one.asked == which]
+        counts = [len(one.table.paths) for one in members[0].evaluated]
+        sizes = dict(zip(members[0].image_sets, counts, strict=True))
+        parts.append(f"{_list(one.name for one in members)}: {sum(sizes.values()):,} images")
+    return (
+        f"These runs were evaluated on {len(asked)} different sets of images (or true classes), "
+        f"so their figures on {split} cannot be compared across sets ({'; '.join(parts)})."
+    )
+
+
+def _other_notes(
+    runs: Sequence[Run],
+    evaluated: Sequence[Evaluated | None],
+    configurations: Sequence[Configuration],
+) -> list[str]:
+    """What else a reader should know: no predictions, copies, other validation, other machines."""
+    notes = (
+        _without_predictions(runs, evaluated),
+        _copies(evaluated, configurations),
+        _patients(evaluated, configurations),
+        _validated(runs, configurations),
+        _repeated(runs, configurations),
+        _machines(runs),
+    )
+    return [note for note in notes if note]
+
+
+def _without_predictions(runs: Sequence[Run], evaluated: Sequence[Evaluated | None]) -> str:
+    missing = [
+        run.name for run, one in zip(runs, evaluated, strict=True) if run.metrics and one is None
+    ]
+    if not missing:
+        return ""
+    return (
+        f"{_list(missing)}: there is no predictions.csv, so it is not known whether the images "
+        "are the same, and nothing is tested; evaluate again with bt-eval."
+    )
+
+
+def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]) -> str:
+    parts = []
+    for one in configurations:
+        found = [e.table.in_training for n in one.members if (e := evaluated[n]) is not None]
+        share = max((float(seen.mean()) for seen in found if seen is not None), default=0)
+        parts += [f"{one.name} {share:.1%}"] if share else []
+    if not parts:
+        return ""
+    return (
+        f"Some models know evaluated images from their training ({_list(parts)}): over all images "
+        "they may win by memory; read the figures and the tests without copies."
+    )
+
+
+def _patients(
+    evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]
+) -> str:
+    """Where the tests count images for want of patients."""
+    unknown: dict[str, list[str]] = {}
+    for one in configurations:
+        found = [e.patients for n in one.members if (e := evaluated[n]) is not None]
+        for words in dict.fromkeys(p.words for p in found if not p.are_known):
+            unknown.setdefault(words, []).append(one.name)
+    if not unknown:
+        return ""
+    parts = "; ".join(f"{words} ({_list(names)})" for words, names in unknown.items())
+    return (
+        f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
+        "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
+    )
+
+
+def _validated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
+    images = [validation_images(run) for run in runs]
+    sets = {
+        frozenset(v for n in one.members if (v := images[n]) is not None) for one in configurations
+    }
+    if len(sets - {frozenset()}) < 2:
+        return ""
+    return (
+        "The configurations were validated on different images, so their validation figures, and "
+        "with them the ranking, are not quite alike: copies between training and validation "
+        "raise them."
+    )
+
+
+def _repeated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
+    found = [(one.name, repeated_seeds(runs, one)) for one in configurations]
+    parts = [f"{name}: {', '.join(seeds)}" for name, seeds in found if seeds]
+    if not parts:
+        return ""
+    return (
+        f"The same seed of the same settings is there twice ({_list(parts)}), which makes the "
+        "spread too small; leave one of them out."
+    )
+
+
+def _machines(runs: Sequence[Run]) -> str:
+    machines = {
+        tuple(str(run.environment.get(key)) for key in ("platform", "gpu", "cpu_threads"))
+        for run in runs
+        if run.environment
+    }
+    if len(machines) < 2:
+        return ""
+    return (
+        "The runs were trained on different machines, or with different numbers of threads, so "
+        "their seconds and images/s cannot be compared."
+    )
+
+
+def _list(names: Iterable[str], longest: int = 8) -> str:
+    names = list(names)
+    more = f" and {len(names) - longest} more" if len(names) > longest else ""
+    return ", ".join(names[:longest]) + more

@@ -132,8 +132,8 @@ def short_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_matrix(folder: Path, table: pd.DataFrame) -> None:
     """Write matrix.csv, matrix.md and matrix.png."""
-    write_atomic(folder / "matrix.csv", _encoded(str(table.to_csv(index=False))))
-    write_atomic(folder / "matrix.md", _encoded(as_markdown(table)))
+    write_atomic(folder / "matrix.csv", str(table.to_csv(index=False)))
+    write_atomic(folder / "matrix.md", as_markdown(table))
     write_atomic(folder / "matrix.png", to_png(draw_matrix(table)))
 
 
@@ -157,7 +157,3 @@ def _text(row: pd.Series) -> str:
         return "–"
     clean = rate(row["clean_balanced_accuracy"]) if row["clean_n"] else "–"
     return f"{clean} n={row['clean_n']} ({rate(row['balanced_accuracy'])})"
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")

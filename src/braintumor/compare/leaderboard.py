@@ -1,4 +1,4 @@
-"""The table of runs, and the curves of their trainings."""
+"""The table of runs, and the leaderboard of their configurations."""
 
 from __future__ import annotations
 
@@ -13,47 +13,32 @@ import pandas as pd
 
 from braintumor.compare.read import Run, damaged
 
-
-def history_of(run: Run, names: Sequence[str]) -> dict[str, Any]:
-    """best_epoch, val_<name> of each name at that epoch, and images_per_s in training.
-
-    images_per_s: images of all epochs over their time, which is the harmonic mean.
-    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged.
-    """
-    best_epoch = run.status.get("best_epoch")
-    path = run.path / "metrics.csv"
-    if not path.exists():
-        return {"best_epoch": best_epoch}
-    try:
-        history = pd.read_csv(path)
-        if best_epoch is None:
-            kept = history[history["is_best"].astype(bool)]
-            best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None
-        row = history[history["epoch"] == best_epoch]
-        values = {f"val_{name}": row[f"val_{name}"].iloc[-1] for name in names if len(row)}
-        if "images_per_s" in history and len(history):
-            values["images_per_s"] = 1 / (1 / history["images_per_s"].astype(float)).mean()
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        raise damaged(path, error) from error
-    return {"best_epoch": best_epoch, **values}
-
-
 By = Literal["validation", "test"]
-# what a run may differ in and still be the same configuration
-_NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume")
 WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")
-MEANS = (
+_OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "loss")
+_OF_CLEAN = ("n", "accuracy", "balanced_accuracy", "macro_f1")  # images without copies in training
+_OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
+_COUNTS = ("seed", "n", "clean_n", "best_epoch", "parameters")
+_TEXTS = ("run", "model", "data", "overrides", "status", "split", "why")
+RUN_COLUMNS = (
+    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
+    *(f"clean_{name}" for name in _OF_CLEAN), "floor_accuracy", "best_epoch",
+    *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "images_per_s", "seconds", "why",
+    *(f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")),
+)  # fmt: skip
+_MEANS = (
     *WITH_INTERVAL, "loss", "clean_balanced_accuracy", "clean_macro_f1", "val_macro_f1",
     "val_accuracy", "val_balanced_accuracy", "val_auroc", "val_loss",
 )  # fmt: skip
 _PLAIN_MEANS = ("n", "clean_n", "floor_accuracy", "images_per_s", "seconds", "parameters")
-COLUMNS = (
+BOARD_COLUMNS = (
     "run", "model", "data", "overrides", "seeds", "runs", "completed", "status", "split", "n",
-    *(part for name in MEANS for part in (
-        (name, f"{name}_std", f"{name}_low", f"{name}_high")
-        if name in WITH_INTERVAL else (name, f"{name}_std"))),
+    *(f"{name}{end}" for name in _MEANS
+      for end in ("", "_std", *(("_low", "_high") if name in WITH_INTERVAL else ()))),
     "clean_n", "floor_accuracy", "parameters", "images_per_s", "seconds", "why",
 )  # fmt: skip
+# what a run may differ in and still be the same configuration
+_NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume")
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,34 @@ class Configuration:
     members: tuple[int, ...]
 
 
-def configurations_of(runs: Sequence[Run], overrides: Sequence[str | None]) -> list[Configuration]:
+def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """RUN_COLUMNS, a row a run in the order given; what a run does not know is missing.
+
+    overrides: those that not all runs share, which is what a sweep varied.
+    """
+    table = pd.DataFrame([_run_row(run) for run in runs], columns=list(RUN_COLUMNS))
+    shared = set.intersection(*map(set, table["overrides"]))
+    table["overrides"] = [
+        " ".join(o for o in own if o not in shared and not o.startswith("run_dir=")) or None
+        for own in table["overrides"]
+    ]
+    for name in table.columns:
+        if name in _COUNTS:
+            table[name] = pd.to_numeric(table[name]).astype("Int64")
+        elif name not in _TEXTS:
+            table[name] = pd.to_numeric(table[name]).astype(float)
+    return table
+
+
+def ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
+    """The rows with the best macro F1 first, on validation or on the split that was read."""
+    key = "val_macro_f1" if by == "validation" else "macro_f1"
+    return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
+
+
+def find_configurations(
+    runs: Sequence[Run], overrides: Sequence[str | None]
+) -> list[Configuration]:
     """The configurations in the order in which they first appear.
 
     overrides: of each run, what not all runs share; with the model it names a configuration
@@ -72,9 +84,10 @@ def configurations_of(runs: Sequence[Run], overrides: Sequence[str | None]) -> l
     """
     members: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
-        members.setdefault(_key(run), []).append(number)
+        members.setdefault(_settings(run), []).append(number)
     parents = [
-        {runs[number].path.resolve().parent for number in numbers} for numbers in members.values()
+        {runs[number].folder.path.resolve().parent for number in numbers}
+        for numbers in members.values()
     ]
     shared = Counter(parent for found in parents for parent in found)
     names: Counter[str] = Counter()
@@ -86,8 +99,8 @@ def configurations_of(runs: Sequence[Run], overrides: Sequence[str | None]) -> l
         elif len(above) == 1 and shared[next(iter(above))] == 1:
             name = next(iter(above)).name
         else:
-            parts = (str(first.status.get("model_name") or ""), _common(overrides, numbers))
-            name = " ".join(part for part in parts if part) or first.name
+            common = _common([overrides[number] for number in numbers])
+            name = f"{first.status.get('model_name') or ''} {common}".strip() or first.name
         names[name] += 1
         number = names[name]
         found.append(Configuration(f"{name} ({number})" if number > 1 else name, tuple(numbers)))
@@ -97,19 +110,18 @@ def configurations_of(runs: Sequence[Run], overrides: Sequence[str | None]) -> l
 def leaderboard(
     table: pd.DataFrame, configurations: Sequence[Configuration], by: By
 ) -> pd.DataFrame:
-    """A row a configuration, the best mean macro F1 first, on validation or on the split.
+    """BOARD_COLUMNS, a row a configuration, the best mean macro F1 first.
 
     table: a row a run, in the order that `members` counts.
     A figure is the mean over the completed runs that have it, `_std` their sample standard
     deviation (NaN for one), `_low` and `_high` the mean ends of their intervals: the spread
     speaks of the training, the interval of the images.
     """
-    rows = [_row(table.iloc[list(one.members)], one) for one in configurations]
-    board = pd.DataFrame(rows, columns=list(COLUMNS))
-    key = "val_macro_f1" if by == "validation" else "macro_f1"
+    rows = [_board_row(table.iloc[list(one.members)], one) for one in configurations]
+    board = pd.DataFrame(rows, columns=list(BOARD_COLUMNS))
     for name in ("n", "clean_n", "parameters", "runs", "completed"):
         board[name] = pd.to_numeric(board[name]).round().astype("Int64")
-    return board.sort_values(key, ascending=False, kind="stable", ignore_index=True)
+    return ranked(board, by)
 
 
 def repeated_seeds(runs: Sequence[Run], one: Configuration) -> list[str]:
@@ -123,38 +135,87 @@ def repeated_seeds(runs: Sequence[Run], one: Configuration) -> list[str]:
     return [name for name, count in seen.items() if count > 1]
 
 
-def _key(run: Run) -> str:
+def _run_row(run: Run) -> dict[str, Any]:
+    status, metrics = run.status, run.metrics
+    figures, clean = metrics.get("all", {}), metrics.get("clean") or {}
+    values = {**figures, **{f"clean_{key}": value for key, value in clean.items()}}
+    ends: dict[str, float | None] = {}
+    for name in WITH_INTERVAL:
+        low, high = values.get(f"{name}_ci") or (None, None)
+        ends |= {f"{name}_low": low, f"{name}_high": high}
+    return {
+        "run": run.name,
+        "model": status.get("model_name"),
+        "data": status.get("data_name") or run.config.get("data", {}).get("name"),
+        "seed": run.seed,
+        "overrides": status.get("overrides", []),
+        "status": status.get("status"),
+        "split": run.split if metrics else None,
+        **{key: figures.get(key) for key in _OF_SPLIT},
+        **{f"clean_{key}": clean.get(key) for key in _OF_CLEAN},
+        "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
+        **_training_figures(run),
+        "parameters": status.get("parameters"),
+        "seconds": status.get("seconds"),
+        "why": status.get("why"),
+        **ends,
+    }
+
+
+def _training_figures(run: Run) -> dict[str, Any]:
+    """best_epoch, val_<name> of _OF_VALIDATION at that epoch, and images_per_s in training.
+
+    images_per_s: images of all epochs over their time, which is the harmonic mean.
+    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged.
+    """
+    best_epoch = run.status.get("best_epoch")
+    if not run.folder.history.exists():
+        return {"best_epoch": best_epoch}
+    try:
+        history = run.folder.read_history()
+        if best_epoch is None:
+            kept = history[history["is_best"].astype(bool)]
+            best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None
+        row = history[history["epoch"] == best_epoch]
+        values = {f"val_{name}": row[f"val_{name}"].iloc[-1] for name in _OF_VALIDATION if len(row)}
+        if "images_per_s" in history and len(history):
+            values["images_per_s"] = 1 / (1 / history["images_per_s"].astype(float)).mean()
+    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise damaged(run.folder.history, error) from error
+    return {"best_epoch": best_epoch, **values}
+
+
+def _settings(run: Run) -> str:
     if not run.config:
-        return str(run.path.resolve())
+        return str(run.folder.path.resolve())
     settings = {name: value for name, value in run.config.items() if name not in _NOT_SETTINGS}
     return json.dumps(settings, sort_keys=True, default=str)
 
 
-def _common(overrides: Sequence[str | None], numbers: Sequence[int]) -> str:
+def _common(overrides: Sequence[str | None]) -> str:
     """Overrides that all of these runs have, but for the seed."""
     # pandas may turn a None among texts into NaN
-    texts = [o if isinstance(o := overrides[number], str) else "" for number in numbers]
+    texts = [o if isinstance(o, str) else "" for o in overrides]
     kept = set.intersection(*(set(text.split()) for text in texts))
     words = texts[0].split()
     return " ".join(w for w in words if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
 
 
-def _row(runs: pd.DataFrame, one: Configuration) -> dict[str, object]:
+def _board_row(runs: pd.DataFrame, one: Configuration) -> dict[str, object]:
     done = runs[runs["accuracy"].notna()]
-    states = list(dict.fromkeys(runs["status"].dropna()))
     row: dict[str, object] = {
         "run": one.name,
         "model": runs["model"].iloc[0],
         "data": runs["data"].iloc[0],
-        "overrides": _common(runs["overrides"].tolist(), range(len(runs))) or None,
+        "overrides": _common(runs["overrides"].tolist()) or None,
         "seeds": ", ".join(str(seed) for seed in sorted(runs["seed"].dropna().unique())) or None,
         "runs": len(runs),
         "completed": len(done),
-        "status": ", ".join(states) or None,
+        "status": ", ".join(runs["status"].dropna().unique()) or None,
         "split": next(iter(done["split"].dropna()), None),
         "why": next(iter(runs["why"].dropna()), None),
     }
-    for name in (*MEANS, *_PLAIN_MEANS):
+    for name in (*_MEANS, *_PLAIN_MEANS):
         values = done[name].dropna().astype(float)
         row[name] = values.mean() if len(values) else np.nan
         row[f"{name}_std"] = values.std() if len(values) > 1 else np.nan

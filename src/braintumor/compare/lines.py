@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from braintumor.compare.compare import Comparison
+from braintumor.report.format import escaped
 
 NAMES = {
     "val_macro_f1": "val macro F1",
@@ -18,7 +19,7 @@ NAMES = {
     "clean_accuracy": "clean accuracy",
     "floor_accuracy": "best floor",
 }  # column -> what a person reads
-_DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def pair_lines(comparison: Comparison) -> pd.DataFrame:
             "first": row["first"],
             "second": row["second"],
             "images": f"{row['images']}, n={row['n']} in {row['groups']} groups",
-            **{f"Δ {NAMES[name]}": difference(row, name) for name in _DIFFERENCES},
+            **{f"Δ {NAMES[name]}": difference(row, name) for name in DIFFERENCES},
             "McNemar p": p_value(row["mcnemar_holm"]),
             "DeLong p": p_value(row["delong_holm"]),
             "verdict": row["verdict"],
@@ -76,6 +77,33 @@ def pair_lines(comparison: Comparison) -> pd.DataFrame:
         for _, row in comparison.pairs.iterrows()
     ]
     return pd.DataFrame(rows)
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The table as GitHub Markdown under its notes (`attrs["notes"]`); empty columns left out.
+
+    >>> table = pd.DataFrame({"run": ["a|b"], "accuracy": [0.5], "note": [None]})
+    >>> print(as_markdown(table), end="")
+    | run | accuracy |
+    |---|---:|
+    | a\\|b | 0.5000 |
+    """
+
+    def cell(value: Any) -> str:
+        if _is_missing(value):
+            return ""
+        if isinstance(value, float):
+            return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
+        return escaped(str(value))
+
+    shown = table.dropna(axis="columns", how="all")
+    lines = [f"{escaped(note)}\n" for note in table.attrs.get("notes", [])]
+    lines.append("| " + " | ".join(map(escaped, shown.columns)) + " |")
+    is_number = [pd.api.types.is_numeric_dtype(shown[name]) for name in shown.columns]
+    lines.append("|" + "|".join("---:" if number else "---" for number in is_number) + "|")
+    for row in shown.itertuples(index=False):
+        lines.append("| " + " | ".join(map(cell, row)) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def difference(row: pd.Series, name: str) -> str:
@@ -86,10 +114,12 @@ def difference(row: pd.Series, name: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """Four digits, and never 0."""
-    if _is_missing(p):
-        return "–"
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+    """Four digits, and never 0; a dash for what is not known.
+
+    >>> p_value(0.03), p_value(1e-7)
+    ('0.0300', '< 0.0001')
+    """
+    return "< 0.0001" if p < 1e-4 else number(p)
 
 
 def number(value: Any) -> str:

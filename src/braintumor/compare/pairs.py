@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from braintumor.compare.images import Evaluated, answers_of, common_groups, image_ids
+from braintumor.compare.read import Evaluated
 from braintumor.statistics.bootstrap import (
     FIGURES,
     mean_figures,
@@ -20,7 +22,10 @@ from braintumor.statistics.bootstrap import (
 )
 from braintumor.statistics.paired import Answers, delong, holm, mcnemar
 
+# N images of an evaluation
+
 LEVEL = 0.05  # a difference counts from here, after Holm's correction
+TESTS = (("mcnemar", "accuracy"), ("delong", "auroc"))  # and the figure that each is about
 COLUMNS = (
     "first", "second", "images", "n", "groups",
     *(part for name in (*FIGURES, "auroc") for part in (name, f"{name}_low", f"{name}_high")),
@@ -34,13 +39,30 @@ class Competitor:
 
     name: str
     evaluated: tuple[Evaluated, ...]
-    questions: tuple[int, ...]
+    image_sets: tuple[int, ...]
 
     @property
     def asked(self) -> frozenset[tuple[int, int]]:
         """Equal for two that can be compared: the same sets, each as often where several."""
-        counts = Counter(self.questions)
-        return frozenset(counts.items() if len(counts) > 1 else [(self.questions[0], 1)])
+        counts = Counter(self.image_sets)
+        return frozenset(counts.items() if len(counts) > 1 else [(self.image_sets[0], 1)])
+
+
+def number_image_sets(evaluated: Sequence[Evaluated | None]) -> list[int | None]:
+    """A number for each: equal where images, true classes and classes are equal.
+
+    Names alone may deceive (two phantom sets share them), so content decides where both know it.
+    """
+    known: list[Evaluated] = []
+    numbers: list[int | None] = []
+    for one in evaluated:
+        if one is None:
+            numbers.append(None)
+            continue
+        number = next((i for i, other in enumerate(known) if _is_same(one, other)), len(known))
+        known += [one] if number == len(known) else []
+        numbers.append(number)
+    return numbers
 
 
 def compare_pairs(competitors: Sequence[Competitor], resamples: int, seed: int) -> pd.DataFrame:
@@ -56,10 +78,10 @@ def compare_pairs(competitors: Sequence[Competitor], resamples: int, seed: int) 
     for asked in dict.fromkeys(one.asked for one in competitors):
         same = [one for one in competitors if one.asked == asked]
         if len(same) > 1:
-            rows += _rows_of(same, resamples, seed)
+            rows += _compare_same(same, resamples, seed)
     rows.sort(key=lambda row: (row["images"], order[row["first"]], order[row["second"]]))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for test in ("mcnemar", "delong"):
+    for test, _ in TESTS:
         for _, part in table.groupby("images"):
             table.loc[part.index, f"{test}_holm"] = holm(part[f"{test}_p"].tolist())
         table[f"{test}_holm"] = table[f"{test}_holm"].astype(float)
@@ -81,59 +103,94 @@ def against_first(pairs: pd.DataFrame, first: str, name: str, images: str = "all
     return " and ".join(said) or "tie: not distinguishable"
 
 
-def _rows_of(same: Sequence[Competitor], resamples: int, seed: int) -> list[dict[str, Any]]:
-    """All pairs of competitors that were asked the same."""
+def _is_same(one: Evaluated, other: Evaluated) -> bool:
+    tables = one.table, other.table
+    if tables[0].classes != tables[1].classes or len(tables[0].paths) != len(tables[1].paths):
+        return False
+    asked = [
+        sorted(zip(ids, table.labels, strict=True))
+        for ids, table in zip(_image_ids([one, other]), tables, strict=True)
+    ]
+    return asked[0] == asked[1]
+
+
+def _image_ids(evaluated: Sequence[Evaluated]) -> list[np.ndarray]:
+    """What names each one's images across runs: content where all know it, else the path."""
+    contents = [one.contents for one in evaluated if one.contents is not None]
+    return contents if len(contents) == len(evaluated) else [one.table.paths for one in evaluated]
+
+
+def _common_groups(evaluated: Sequence[Evaluated]) -> list[np.ndarray]:
+    """Numbers of the groups of each one's images, from 0, the same for the same image: int (N,).
+
+    Images are in one group where any run's manifest says so; without a manifest each image is
+    its own.
+    """
+    ids = _image_ids(evaluated)
+    images, distinct = pd.factorize(np.concatenate(ids))
+    names: list[str] = []
+    for number, (one, own) in enumerate(zip(evaluated, ids, strict=True)):
+        groups = [""] * len(own) if one.groups is None else one.groups
+        # a name of a group means nothing in another run's manifest
+        names += [f"{number}:{g}" if g else f"image:{i}" for g, i in zip(groups, own, strict=True)]
+    groups = pd.factorize(np.array(names, dtype=object))[0] + len(distinct)
+    nodes = int(groups.max()) + 1
+    links = coo_array((np.ones(len(images)), (images, groups)), shape=(nodes, nodes))
+    _, component = connected_components(links, directed=False)
+    numbers = pd.factorize(component[images])[0].astype(np.int64)
+    return np.split(numbers, np.cumsum([len(own) for own in ids])[:-1])
+
+
+def _unseen(evaluated: Sequence[Evaluated]) -> list[np.ndarray] | None:
+    """Of each one's images, which no run knows from training: bool (N,); None when unknown."""
+    seen: set[str] = set()
+    ids = _image_ids(evaluated)
+    for one, names in zip(evaluated, ids, strict=True):
+        if one.table.in_training is None:
+            return None
+        seen.update(names[one.table.in_training])
+    return [np.array([name not in seen for name in names], dtype=bool) for names in ids]
+
+
+def _compare_same(same: Sequence[Competitor], resamples: int, seed: int) -> list[dict[str, Any]]:
+    """All pairs of competitors that were asked the same, over all images and over clean ones."""
     whole = [one for competitor in same for one in competitor.evaluated]
-    groups, known = common_groups(whole), _known(whole)
-    kinds: dict[str, list[np.ndarray | None]] = {"all": [None] * len(whole)}
-    if known is not None and any(seen.any() for seen in known) and not all(s.all() for s in known):
-        kinds["clean"] = [~seen for seen in known]
+    groups, unseen = _common_groups(whole), _unseen(whole)
+    kinds = {"all": [np.ones(len(one.table.paths), dtype=bool) for one in whole]}
+    if unseen and not all(keep.all() for keep in unseen):
+        kinds["clean"] = unseen
     rows = []
     for kind, chosen in kinds.items():
-        answers = [
-            answers_of(one, numbers, keep)
-            for one, numbers, keep in zip(whole, groups, chosen, strict=True)
-        ]
-        if all(len(model.labels) for model in answers):
-            rows += _tested(kind, same, answers, resamples, seed)
+        if not all(keep.any() for keep in chosen):
+            continue
+        answers = iter(
+            Answers(t.labels[keep], t.predicted[keep], t.probs[keep], numbers[keep])
+            for t, numbers, keep in zip([one.table for one in whole], groups, chosen, strict=True)
+        )
+        models = [list(itertools.islice(answers, len(one.evaluated))) for one in same]
+        rows += _test_pairs(kind, same, models, resamples, seed)
     return rows
 
 
-def _known(whole: Sequence[Evaluated]) -> list[np.ndarray] | None:
-    """Of each one's images, which any run knows from training: bool (N,); None when unknown."""
-    if any(one.in_training is None for one in whole):
-        return None
-    ids = image_ids(whole)
-    seen = {i for one, names in zip(whole, ids, strict=True) for i in names[one.in_training]}
-    return [np.fromiter((i in seen for i in names), bool, len(names)) for names in ids]
-
-
-def _tested(
-    kind: str, same: Sequence[Competitor], answers: list[Answers], resamples: int, seed: int
+def _test_pairs(
+    kind: str,
+    same: Sequence[Competitor],
+    models: list[list[Answers]],
+    resamples: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    models, start = [], 0
-    for one in same:
-        models.append(answers[start : start + len(one.evaluated)])
-        start += len(one.evaluated)
     resampled = paired_bootstrap(models, resamples, seed)
-    sizes = {q: len(m.labels) for q, m in zip(same[0].questions, models[0], strict=True)}
-    everything = np.unique(np.concatenate([model.groups for model in models[0]]))
+    figures = [mean_figures(one) for one in models]
+    sizes = {s: len(m.labels) for s, m in zip(same[0].image_sets, models[0], strict=True)}
+    groups = np.unique(np.concatenate([model.groups for model in models[0]]))
     rows = []
     for i, j in itertools.combinations(range(len(same)), 2):
-        values = {
-            name: mean_figures(models[i])[name] - mean_figures(models[j])[name] for name in FIGURES
-        }
-        row = {
-            "first": same[i].name,
-            "second": same[j].name,
-            "images": kind,
-            "n": sum(sizes.values()),
-            "groups": len(everything),
-            **values,
-        }
+        row: dict[str, Any] = {"first": same[i].name, "second": same[j].name, "images": kind}
+        row |= {"n": sum(sizes.values()), "groups": len(groups)}
         for name in FIGURES:
-            gap = resampled[i][name] - resampled[j][name]
-            row[f"{name}_low"], row[f"{name}_high"] = percentile_interval(gap)
+            low, high = percentile_interval(resampled[i][name] - resampled[j][name])
+            row |= {name: figures[i][name] - figures[j][name]}
+            row |= {f"{name}_low": low, f"{name}_high": high}
         auroc = delong(models[i], models[j])
         row |= {"auroc": auroc.value, "auroc_low": auroc.low, "auroc_high": auroc.high}
         rows.append(row | {"mcnemar_p": mcnemar(models[i], models[j]), "delong_p": auroc.p})
@@ -142,11 +199,10 @@ def _tested(
 
 def _verdict(row: pd.Series) -> str:
     """Who is better in what, or "tie"."""
-    said = []
-    for test, figure, words in (
-        ("mcnemar", "accuracy", "is more accurate"),
-        ("delong", "auroc", "has the higher AUROC"),
-    ):
-        if row[f"{test}_holm"] < LEVEL:
-            said.append(f"{row['first' if row[figure] > 0 else 'second']} {words}")
+    words = {"accuracy": "is more accurate", "auroc": "has the higher AUROC"}
+    said = [
+        f"{row['first' if row[figure] > 0 else 'second']} {words[figure]}"
+        for test, figure in TESTS
+        if row[f"{test}_holm"] < LEVEL
+    ]
     return "; ".join(said) or "tie"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import yaml
 
+from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError
+from braintumor.runs.folder import METRICS_FILE, PREDICTIONS_FILE, RunFolder
+from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
+
+# N images of an evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +27,7 @@ class Run:
     name: tells it apart from the others.  split: the evaluation that is read.
     """
 
-    path: Path
+    folder: RunFolder
     name: str
     split: str
     status: dict[str, Any]
@@ -29,12 +36,24 @@ class Run:
     environment: dict[str, Any]
 
     @property
-    def evaluation(self) -> Path:
-        return self.path / "eval" / self.split
-
-    @property
     def seed(self) -> int | None:
         return self.status.get("seed", self.config.get("seed"))
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What a run answered, with what its manifest knows of the images.
+
+    table: classes sorted.
+    contents: SHA-256 (N,), groups: str (N,), "" for an image of its own; None when the manifest
+        does not know every image.
+    patients: what the manifest knows of them; nothing where it does not know every image.
+    """
+
+    table: PredictionsTable
+    contents: np.ndarray | None
+    groups: np.ndarray | None
+    patients: Patients
 
 
 def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
@@ -47,7 +66,9 @@ def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
     paths = list({path.resolve(): path for path in found}.values())
     if not paths:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
-    return [_read(path, name, split) for path, name in zip(paths, run_names(paths), strict=True)]
+    return [
+        _read_run(path, name, split) for path, name in zip(paths, run_names(paths), strict=True)
+    ]
 
 
 def is_comparable(folder: Path) -> bool:
@@ -56,7 +77,11 @@ def is_comparable(folder: Path) -> bool:
 
 
 def run_names(runs: Sequence[Path]) -> list[str]:
-    """As many trailing parts of each path as tell all runs apart."""
+    """As many trailing parts of each path as tell all runs apart.
+
+    >>> run_names([Path("/runs/x/mine"), Path("/runs/y/mine")])
+    ['x/mine', 'y/mine']
+    """
     parts = [run.resolve().parts for run in runs]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(path[-length:]) for path in parts]
@@ -64,6 +89,35 @@ def run_names(runs: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names) and not any(name.isdigit() for name in names):
             return names
     return [str(run) for run in runs]
+
+
+def read_evaluated(run: Run) -> Evaluated | None:
+    """What the run answered; None when it has no predictions.csv.
+
+    Raises CheckpointError when a file is damaged.
+    """
+    folder = run.folder.evaluation(run.split)
+    try:
+        table = read_predictions(folder, sort_classes=True)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError) as error:
+        raise damaged(folder / PREDICTIONS_FILE, error) from error
+    manifest = _read_manifest(run)
+    if manifest is None or not pd.Index(table.paths).isin(manifest.index).all():
+        return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
+    found = manifest.loc[table.paths]
+    contents = found["sha256"].to_numpy(dtype=object)
+    groups = found["group"].to_numpy(dtype=object) if "group" in found else None
+    return Evaluated(table, contents, groups, count_patients(found))
+
+
+def validation_images(run: Run) -> frozenset[str] | None:
+    """SHA-256 of the images that the run was validated on; None when its manifest is missing."""
+    manifest = _read_manifest(run)
+    if manifest is None or "split" not in manifest:
+        return None
+    return frozenset(manifest["sha256"][manifest["split"] == "val"])
 
 
 def damaged(path: Path, reason: object) -> CheckpointError:
@@ -74,20 +128,22 @@ def damaged(path: Path, reason: object) -> CheckpointError:
     )
 
 
-def _read(path: Path, name: str, split: str) -> Run:
+def _read_run(path: Path, name: str, split: str) -> Run:
+    folder = RunFolder(path)
+    metrics = folder.evaluation(split) / METRICS_FILE
     run = Run(
-        path,
+        folder,
         name,
         split,
-        status=_read_json(path / "status.json"),
-        config=_read_config(path / "config.yaml"),
-        metrics=_read_json(path / "eval" / split / "metrics.json"),
-        environment=_read_json(path / "environment.json"),
+        status=_read_mapping(folder.status, json.loads),
+        config=_read_mapping(folder.config, _yaml_mapping),
+        metrics=_read_mapping(metrics, json.loads),
+        environment=_read_mapping(folder.environment, json.loads),
     )
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(
-            f"{path} has no evaluation on {split} ({run.evaluation / 'metrics.json'} is not "
-            f"there); run `bt-eval 'ckpt=\"{path}\"' split={split}` first"
+            f"{path} has no evaluation on {split} ({metrics} is not there); "
+            f"run `bt-eval 'ckpt=\"{path}\"' split={split}` first"
         )
     return run
 
@@ -101,9 +157,10 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
     if not folder.is_dir():
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
-        named = _read_json(folder / "status.json").get("parts", [])
+        run = RunFolder(folder)
+        named = _read_mapping(run.status, json.loads).get("parts", [])
         parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
-        return [folder] if (folder / "eval" / split).is_dir() else parts or [folder]
+        return [folder] if run.evaluation(split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
     if not jobs:
         raise CheckpointError(
@@ -114,26 +171,43 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("status.json", "config.yaml", "eval"))
+    run = RunFolder(folder)
+    return any(path.exists() for path in (run.status, run.config, run.evaluation("any").parent))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_mapping(path: Path, load: Callable[[str], Any]) -> dict[str, Any]:
+    """The content of a JSON or YAML file; empty when there is none."""
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = load(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
         raise damaged(path, error) from error
     if not isinstance(content, dict):
         raise damaged(path, "it is not a mapping")
     return content
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise damaged(path, error) from error
+def _yaml_mapping(text: str) -> dict[str, Any]:
+    content = yaml.safe_load(text)
     return content if isinstance(content, dict) else {}
+
+
+def _read_manifest(run: Run) -> pd.DataFrame | None:
+    """manifest.csv by path, as texts; None when there is none.
+
+    A run of folds has none of its own; that of its first part lists the same images.
+    """
+    parts = [run.folder.path / str(name) for name in run.status.get("parts", [])]
+    paths = [RunFolder(folder).manifest for folder in (run.folder.path, *parts)]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return None
+    try:
+        table = read_texts(path)
+        # predictions.csv spells bytes that are no UTF-8 in this way
+        table["path"] = [p.encode("utf-8", "backslashreplace").decode() for p in table["path"]]
+        wanted = [name for name in ("group", "patient", "split") if name in table.columns]
+        return table.drop_duplicates("path").set_index("path")[["sha256", *wanted]]
+    except (ValueError, KeyError) as error:
+        raise damaged(path, error) from error

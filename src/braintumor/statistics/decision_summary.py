@@ -130,26 +130,19 @@ def _predictive_values(found: dict[str, Any], prevalence: float) -> dict[str, An
     Source: Altman & Bland 1994, BMJ 309:102; Zou & Donner 2008, Stat. Med. 27:1693-1702, for
     the narrower interval that the ends enclose.
     """
-    values = _bayes(found["sensitivity"], found["specificity"], prevalence)
-    ends = found["sensitivity_ci"], found["specificity_ci"]
-    intervals: list[list[float] | None] = [None, None]
-    if all(ends):
-        low, high = (_bayes(*pair, prevalence) for pair in zip(*ends, strict=True))
-        pairs = [list(pair) for pair in zip(low, high, strict=True)]
-        intervals = [None if np.isnan(pair).any() else pair for pair in pairs]
-    return {
-        "ppv": values[0], "ppv_ci": intervals[0], "npv": values[1], "npv_ci": intervals[1],
-    }  # fmt: skip
-
-
-def _bayes(sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
-    """PPV and NPV; NaN where none would be called so."""
+    sensitivity, specificity = (
+        np.array([found[name], *(found[f"{name}_ci"] or (_UNDEFINED, _UNDEFINED))])
+        for name in ("sensitivity", "specificity")
+    )  # each with its lower and upper end
     right, wrong = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     cleared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
-    return (
-        right / (right + wrong) if right + wrong else _UNDEFINED,
-        cleared / (cleared + missed) if cleared + missed else _UNDEFINED,
-    )
+    with np.errstate(invalid="ignore"):  # NaN where none would be called so
+        values = {"ppv": right / (right + wrong), "npv": cleared / (cleared + missed)}
+    summary: dict[str, Any] = {}
+    for name, (value, *ends) in values.items():
+        summary[name] = float(value)
+        summary[f"{name}_ci"] = None if np.isnan(ends).any() else list(map(float, ends))
+    return summary
 
 
 def _sets(

@@ -55,19 +55,22 @@ def mcnemar(first: Sequence[Answers], second: Sequence[Answers]) -> float:
     One model each and one image a group: the binomial of the discordant pairs. Mid-p, since the
     exact p is needlessly large and mid-p was never seen to pass its level.
     Source: Fagerland et al. 2013, doi:10.1186/1471-2288-13-91.
+
+    Three images, on which the second alone is right: (1/8 + 1/8) / 2 of all eight flips.
+    >>> truth, said = np.zeros(3, dtype=int), (np.ones(3, dtype=int), np.zeros(3, dtype=int))
+    >>> wrong, right = (Answers(truth, one, np.eye(2)[one], np.arange(3)) for one in said)
+    >>> round(mcnemar([wrong], [right]), 6)
+    0.125
     """
+    count = _count_groups(first, second)
     # over a common denominator, so that means over models stay whole numbers
-    gain = _right(first) * len(second)
-    loss = _right(second) * len(first)
-    size = max(len(gain), len(loss))
-    gap = np.zeros(size, dtype=np.int64)
-    gap[: len(gain)] += gain
-    gap[: len(loss)] -= loss
+    gap = _right(first, count) * len(second) - _right(second, count) * len(first)
     steps, counts = np.unique(np.abs(gap[gap != 0]), return_counts=True)
     if not len(steps):
         return 1.0
-    chance = _sums_of_flips(steps // np.gcd.reduce(steps), counts)
-    observed = abs(int(gap.sum())) // int(np.gcd.reduce(steps))
+    unit = int(np.gcd.reduce(steps))
+    chance = _sums_of_flips(steps // unit, counts)
+    observed = abs(int(gap.sum())) // unit
     beyond = 2 * chance[observed + 1 :].sum()
     at = chance[observed] * (1 if observed == 0 else 2)
     return float(np.clip(beyond + at / 2, 0, 1))
@@ -83,12 +86,9 @@ def delong(first: Sequence[Answers], second: Sequence[Answers]) -> Difference:
     doi:10.1109/LSP.2014.2337313; groups as in Obuchowski 1997, doi:10.2307/2533958, where we
     take the root of both sides' corrections for the mixed term, equal up to 1 in the groups.
     """
-    (area, share), (other_area, other_share) = _auroc(first), _auroc(second)
-    gap = np.zeros(max(len(share), len(other_share)))
-    gap[: len(share)] += share
-    gap[: len(other_share)] -= other_share
-    value = area - other_area
-    error = float(np.sqrt((gap**2).sum()))
+    count = _count_groups(first, second)
+    (area, share), (other_area, other_share) = _auroc(first, count), _auroc(second, count)
+    value, error = area - other_area, float(np.sqrt(((share - other_share) ** 2).sum()))
     if np.isnan(value):
         return Difference(*[float("nan")] * 4)
     reach = norm.ppf((1 + LEVEL) / 2) * error
@@ -100,6 +100,9 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     """p values after Holm's correction for all of them: float, same order; NaN stays NaN.
 
     Source: Holm 1979, Scandinavian Journal of Statistics 6, 65-70.
+
+    >>> holm([0.04, 0.01, 0.03]).round(4).tolist()  # 3 times the least, 2 times the next, 1 time
+    [0.06, 0.03, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
     known = np.flatnonzero(~np.isnan(p))
@@ -110,13 +113,14 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def _right(models: Sequence[Answers]) -> np.ndarray:
+def _count_groups(first: Sequence[Answers], second: Sequence[Answers]) -> int:
+    return max(int(model.groups.max()) for model in (*first, *second)) + 1
+
+
+def _right(models: Sequence[Answers], count: int) -> np.ndarray:
     """Right answers of all models by group: int64 (G,)."""
-    size = max(int(model.groups.max()) for model in models) + 1
-    counts = np.zeros(size, dtype=np.int64)
-    for model in models:
-        np.add.at(counts, model.groups[model.predicted == model.labels], 1)
-    return counts
+    groups = [model.groups[model.predicted == model.labels] for model in models]
+    return np.bincount(np.concatenate(groups), minlength=count)
 
 
 def _sums_of_flips(steps: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -131,10 +135,9 @@ def _sums_of_flips(steps: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.maximum(ifft(product).real[: total + 1], 0)
 
 
-def _auroc(models: Sequence[Answers]) -> tuple[float, np.ndarray]:
+def _auroc(models: Sequence[Answers], count: int) -> tuple[float, np.ndarray]:
     """Mean AUROC of the models, and each group's share in its error: float (G,)."""
-    size = max(int(model.groups.max()) for model in models) + 1
-    areas, share = [], np.zeros(size)
+    areas, share = [], np.zeros(count)
     for model in models:
         of_classes = [_components(model, k) for k in range(model.probs.shape[1])]
         known = [found for found in of_classes if found is not None]
@@ -142,7 +145,7 @@ def _auroc(models: Sequence[Answers]) -> tuple[float, np.ndarray]:
             return float("nan"), share
         areas.append(np.mean([area for area, _ in known]))
         mean = np.mean([component for _, component in known], axis=0)
-        share += np.bincount(model.groups, mean, minlength=size) / len(models)
+        share += np.bincount(model.groups, mean, minlength=count) / len(models)
     return float(np.mean(areas)), share
 
 

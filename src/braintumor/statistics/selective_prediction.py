@@ -35,6 +35,11 @@ def aurc(predictions: Predictions) -> float:
 
     Source: Geifman, Uziel & El-Yaniv 2019, arXiv:1805.08206; Ding et al. 2020,
     arXiv:1903.02050, for what it does and does not compare.
+
+    The surest of two is right, the other wrong: risks 0 and 1/2.
+    >>> logits = np.array([[3, 0], [1, 0]], dtype=np.float32)
+    >>> aurc(Predictions(("a", "b"), ("1", "2"), np.array([0, 1]), logits))
+    0.25
     """
     return float(risk_coverage(predictions)[1].mean())
 

@@ -11,8 +11,7 @@ from PIL import Image
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.decisions import draw_decisions
-from braintumor.statistics.decision_fit import fit_decisions
-from braintumor.statistics.decisions import DecisionSettings, decide
+from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions
 
 SETTINGS = DecisionSettings(sensitivity=0.9, prevalence=None, coverage=0.9, risk=0.02, reject=0.02)
 

@@ -107,7 +107,7 @@ _CELL = (1.7, 0.85)  # inches
 def draw_matrix(table: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
 
-    table: as matrix.matrix_table gives it. Small below: the figure of all images, where it
+    table: by compare.cross_dataset.matrix_table. Small below: the figure of all images, where it
     differs, and when it is about tumor or not only. A pair without figures stays a dash.
     """
     checkpoints, data = table["ckpt"].unique(), table["data"].unique()
