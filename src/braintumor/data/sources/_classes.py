@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from braintumor.data.labels import CANONICAL, classes_in
-from braintumor.data.sources._folder_names import (
+from braintumor.data.sources._tree import (
+    Path,
+    Tree,
     is_known_class,
     is_never_class,
     is_patient,
     label_of,
     nearest,
-    same_name,
     split_of,
+    wrapping_folder,
 )
-from braintumor.data.sources._tree import Path, Tree, wrapping_folder
 from braintumor.errors import DataError
 
 Folders = Mapping[Path, Sequence[Path]]  # class folder -> its images, from the class folder on
@@ -82,7 +83,7 @@ def _matching(folders: Folders, name: str) -> set[Path]:
     found: set[Path] = set()
     for parent in {path[:-1] for path in folders}:
         here = [path for path in folders if path[:-1] == parent]
-        own = [path for path in here if same_name(path[-1], name)]
+        own = [path for path in here if path[-1].casefold() == name.casefold()]
         found.update(own or [path for path in here if label_of(path[-1]) == label_of(name)])
     return found
 

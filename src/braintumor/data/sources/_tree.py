@@ -1,18 +1,42 @@
-"""The image files of a folder or an archive as paths, without what is no part of the data set."""
+"""A tree of image files as paths, without what is no part of the data set; and what names say.
+
+Of a folder: that it is a split, a class, neither, or a patient.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from braintumor.config import did_you_mean
 from braintumor.data.images import is_image_name
-from braintumor.data.sources._folder_names import is_known_class, nearest, same_name, split_of
+from braintumor.data.labels import CANONICAL, harmonise, words_of
 from braintumor.errors import DataError
 
 Path = tuple[str, ...]  # the parts of a relative path
 
 _NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+# words that a name may hold beside the one that matters
+_FILLERS = frozenset((
+    "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
+    "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
+    "slices", "sample", "samples", "mri",
+))  # fmt: skip
+_GLUED = {f"{word}{filler}": s for word, s in SPLIT_NAMES.items() for filler in _FILLERS}
+# what the field puts beside its classes: answers of a model, outlines, pictures without an answer
+_NEVER_CLASSES = frozenset((
+    "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
+    "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
+    "unlabeled", "unlabelled", "unknown",
+))  # fmt: skip
+_PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +143,7 @@ def _folder_named(name: str, folders: Collection[Path], where: str) -> Path:
     known = {"/".join(path): path for path in sorted(folders)}
     wanted = "/".join(part for part in name.split("/") if part not in ("", "."))
     found = [text for text in known if text == wanted]
-    found += [text for text in known if same_name(text, wanted)]
+    found += [text for text in known if text.casefold() == wanted.casefold()]
     if not found:
         raise DataError(f"data.ignore: no folder {name} is in {where}; {nearest(name, known)}")
     return known[found[0]]
@@ -137,3 +161,43 @@ def _without_nested_copies(images: list[Path], ignored: Counter[str]) -> list[Pa
             ignored[f"{top}/ (a second copy of the folders beside it)"] += len(nested)
             known.difference_update(nested)
     return [path for path in images if path in known]
+
+
+def split_of(folder: str) -> str | None:
+    """train, val or test when the name says that and nothing else, as in Train_Data or testing."""
+    words = [word for word in words_of(folder) if word not in _FILLERS]
+    if len(words) != 1:
+        return None
+    return SPLIT_NAMES.get(words[0]) or _GLUED.get(words[0])
+
+
+def is_never_class(folder: str) -> bool:
+    """Whether the name is one that the field gives to no class, such as pred, masks or test_1."""
+    words = [word for word in words_of(folder) if word not in _FILLERS and not word.isdecimal()]
+    known = _NEVER_CLASSES | SPLIT_NAMES.keys()
+    return bool(words) and ("".join(words) in known or known.issuperset(words))
+
+
+def is_patient(folder: str) -> bool:
+    """Whether the name is that of a patient: patient 7, sub-012, case3."""
+    words = words_of(folder)
+    return bool(_PATIENTS & set(words)) and any(word.isdecimal() for word in words)
+
+
+def label_of(folder: str) -> str:
+    """The class of a folder's name; the name itself, in lower case, where it has no letter."""
+    try:
+        return harmonise(folder)
+    except DataError:
+        return folder.casefold()
+
+
+def is_known_class(folder: str) -> bool:
+    """Whether the whole name is one of a known class."""
+    return label_of(folder) in CANONICAL
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """As did_you_mean, of the folders that are most like the name."""
+    near = difflib.get_close_matches(name, known, n=6, cutoff=0.4)
+    return did_you_mean(name, near or sorted(known)[:12])

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._layout import LAYOUTS, read_layout
-from braintumor.data.sources._readings import Choice, Names
+from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
 from braintumor.errors import DataError
 
 # Far above any data set of slices, far below what an archive bomb unpacks to.
