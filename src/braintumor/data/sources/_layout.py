@@ -9,23 +9,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from braintumor.config import pasteable
+from braintumor.data.labels import is_known_class, label_of, split_of
 from braintumor.data.sources import Item
-from braintumor.data.sources._classes import (
+from braintumor.data.sources._folders import (
     Doubt,
     Folders,
+    Path,
+    Tree,
     chosen_folders,
     depth_of,
     find_doubts,
     folders_at,
-    listed,
-)
-from braintumor.data.sources._tree import (
-    Path,
-    Tree,
     grow_tree,
-    is_known_class,
-    label_of,
-    split_of,
+    listed,
 )
 from braintumor.errors import DataError
 from braintumor.files import natural_key

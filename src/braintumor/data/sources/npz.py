@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from braintumor.data.labels import SPLIT_NAMES
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._tree import SPLIT_NAMES
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from braintumor.data.labels import SPLIT_NAMES
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._tree import SPLIT_NAMES
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 

@@ -1,28 +1,154 @@
-"""Which folders of a tree are its classes, and those that leave a doubt."""
+"""The folders of a tree of images: which of them are its classes, and which leave a doubt."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import difflib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from braintumor.data.labels import CANONICAL, classes_in
-from braintumor.data.sources._tree import (
-    Path,
-    Tree,
+from braintumor.config import did_you_mean
+from braintumor.data.images import is_image_name
+from braintumor.data.labels import (
+    CANONICAL,
+    classes_in,
     is_known_class,
     is_never_class,
     is_patient,
     label_of,
-    nearest,
     split_of,
-    wrapping_folder,
 )
 from braintumor.errors import DataError
 
+Path = tuple[str, ...]  # the parts of a relative path
 Folders = Mapping[Path, Sequence[Path]]  # class folder -> its images, from the class folder on
 
+_NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 _NAMED = 4  # names in a reason
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Images and folders below `base`, the folders around all images.
+
+    where: the name of the tree in messages.
+    outer: base as it was before data.ignore was applied; paths in data.ignore begin there.
+    images: paths below base, without those of nested copies and ignored folders.
+    folders: all folders below base that are no noise, filled: those that hold an image.
+    ignored: what was passed over, name -> count.
+    """
+
+    where: str
+    outer: Path
+    base: Path
+    images: list[Path]
+    folders: list[Path]
+    filled: set[Path]
+    ignored: Counter[str]
+
+
+def grow_tree(
+    files: Iterable[str], folders: Iterable[str], where: str, ignore: Sequence[str]
+) -> Tree:
+    """The tree of those files; without an image where there is none.
+
+    files, folders: posix paths.  ignore: paths of folders to leave out, from where the classes or
+    splits are, in any case.
+    Raises DataError when a folder to leave out is not there.
+    """
+    ignored: Counter[str] = Counter()
+    images = _images(files, ignored)
+    paths = [tuple(name.rstrip("/").split("/")) for name in folders]
+    paths = [path for path in paths if not _noise_in(path)]
+    outer, filled = wrapping_folder(images), _holding(images)
+    known = {path[len(outer) :] for path in (*filled, *paths) if path[: len(outer)] == outer}
+    for name in ignore:
+        left_out = (*outer, *_folder_named(name, known - {()}, "/".join((where, *outer))))
+        count = len(images)
+        images = [path for path in images if path[: len(left_out)] != left_out]
+        paths = [path for path in paths if path[: len(left_out)] != left_out]
+        ignored[f"{'/'.join(left_out)}/ (data.ignore)"] += count - len(images)
+    emptied = filled - _holding(images)  # what held nothing else is left out with it
+    paths = [path for path in paths if path not in emptied]
+    base = wrapping_folder(images)
+    below = [path[len(base) :] for path in images]
+    return Tree(
+        where=where,
+        outer=outer,
+        base=base,
+        images=_without_nested_copies(below, ignored),
+        folders=[path[len(base) :] for path in paths if path[: len(base)] == base],
+        filled=_holding(below),
+        ignored=ignored,
+    )
+
+
+def wrapping_folder(images: Collection[Path]) -> Path:
+    """The folders around all images that are neither a split nor a class, such as archive/."""
+    base: Path = ()
+    while images:
+        tops = {path[len(base)] for path in images}
+        top = min(tops)
+        if len(tops) > 1 or split_of(top) or any(len(path) <= len(base) + 2 for path in images):
+            break  # it holds images itself, or is one
+        if is_known_class(top):
+            break
+        base = (*base, top)
+    return base
+
+
+def _noise_in(path: Path) -> str | None:
+    """The name under which a path is counted as noise, if it is."""
+    for part in path:
+        if part.startswith("._"):
+            return "._*"
+        if part.startswith(".") or part.casefold() in _NOISE:
+            return part
+    return None
+
+
+def _images(files: Iterable[str], ignored: Counter[str]) -> list[Path]:
+    images = []
+    for name in files:
+        path = tuple(name.split("/"))
+        if noise := _noise_in(path):
+            ignored[noise] += 1
+        elif not is_image_name(path[-1]):
+            _, dot, suffix = path[-1].rpartition(".")
+            ignored[f"*.{suffix.lower()}" if dot else "files without a suffix"] += 1
+        else:
+            images.append(path)
+    return images
+
+
+def _holding(images: Iterable[Path]) -> set[Path]:
+    """Folders that hold an image, at any depth."""
+    return {path[:level] for path in images for level in range(1, len(path))}
+
+
+def _folder_named(name: str, folders: Collection[Path], where: str) -> Path:
+    """The one of the folders that a path in data.ignore means."""
+    known = {"/".join(path): path for path in sorted(folders)}
+    wanted = "/".join(part for part in name.split("/") if part not in ("", "."))
+    found = [text for text in known if text == wanted]
+    found += [text for text in known if text.casefold() == wanted.casefold()]
+    if not found:
+        raise DataError(f"data.ignore: no folder {name} is in {where}; {nearest(name, known)}")
+    return known[found[0]]
+
+
+def _without_nested_copies(images: list[Path], ignored: Counter[str]) -> list[Path]:
+    """Images without those of a top folder that repeats, name for name, what is beside it.
+
+    Navoneel's set comes with yes/, no/ and brain_tumor_dataset/{yes,no}/ of the same files.
+    """
+    known = set(images)
+    for top in sorted({path[0] for path in images if len(path) > 2}):
+        nested = [path for path in images if path[0] == top]
+        if all(path[1:] in known for path in nested):
+            ignored[f"{top}/ (a second copy of the folders beside it)"] += len(nested)
+            known.difference_update(nested)
+    return [path for path in images if path in known]
 
 
 @dataclass(frozen=True)
@@ -189,3 +315,9 @@ def listed(names: Sequence[str], longest: int = _NAMED, between: str = ", ") -> 
     """The first names, and how many more there are."""
     more = f"{between}{len(names) - longest} more" if len(names) > longest else ""
     return between.join(names[:longest]) + more
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """As did_you_mean, of the folders that are most like the name."""
+    near = difflib.get_close_matches(name, known, n=6, cutoff=0.4)
+    return did_you_mean(name, near or sorted(known)[:12])
