@@ -53,9 +53,10 @@ _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "su
 def harmonise(label: str) -> str:
     """The canonical class of a label; an unknown one is kept as lower_case_words.
 
-    Case, spaces, hyphens and "tumour" do not matter: "No-Tumour", "notumor", "no" -> "no_tumor".
-    Signs do: "T1C+" and "T1C-" are "t1c+" and "t1c-".
+    Case, spaces, hyphens and "tumour" do not matter; signs do.
     Raises DataError when the label holds no letter and no digit.
+    >>> [harmonise(label) for label in ("No-Tumour", "notumor", "no", "T1C+", "T1C-")]
+    ['no_tumor', 'no_tumor', 'no_tumor', 't1c+', 't1c-']
     """
     name = _HYPHENS.sub("-", unicodedata.normalize("NFKC", label).casefold())
     words = "_".join(_SEPARATORS.sub(" ", _JOINING.sub(" ", name)).split())
@@ -89,7 +90,11 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
 
 
 def classes_in(name: str) -> set[str]:
-    """The known classes that a name speaks of, as a whole or in a word: 512Glioma -> {glioma}."""
+    """The known classes that a name speaks of, as a whole or in a word.
+
+    >>> classes_in("512Glioma"), classes_in("without tumor"), classes_in("axial")
+    ({'glioma'}, {'no_tumor'}, set())
+    """
     words = words_of(name)
     if known := _CANONICAL_OF.get(_compact("".join(words))):
         return {known}
@@ -108,7 +113,8 @@ def classes_in(name: str) -> set[str]:
 def words_of(name: str) -> list[str]:
     """The words of a name in lower case; digits and a capital begin a new one, signs are left out.
 
-    "512Glioma" -> ["512", "glioma"], "TrainData_2" -> ["train", "data", "2"].
+    >>> words_of("512Glioma"), words_of("TrainData_2")
+    (['512', 'glioma'], ['train', 'data', '2'])
     """
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
     return re.findall(r"\d+|[^\W\d_]+", parts.casefold())
@@ -136,7 +142,11 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
 
 
 def split_of(folder: str) -> str | None:
-    """train, val or test when the name says that and nothing else, as in Train_Data or testing."""
+    """train, val or test when the name says that and nothing else.
+
+    >>> split_of("Train_Data"), split_of("MRI scans (testing)"), split_of("train_glioma")
+    ('train', 'test', None)
+    """
     words = [word for word in words_of(folder) if word not in _FILLERS]
     if len(words) != 1:
         return None

@@ -20,8 +20,8 @@ from braintumor.data.labels import (
 )
 from braintumor.errors import DataError
 
-Path = tuple[str, ...]  # the parts of a relative path
-Folders = Mapping[Path, Sequence[Path]]  # class folder -> its images, from the class folder on
+Parts = tuple[str, ...]  # of a relative path
+Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from the class folder on
 
 _NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 _NAMED = 4  # names in a reason
@@ -39,11 +39,11 @@ class Tree:
     """
 
     where: str
-    outer: Path
-    base: Path
-    images: list[Path]
-    folders: list[Path]
-    filled: set[Path]
+    outer: Parts
+    base: Parts
+    images: list[Parts]
+    folders: list[Parts]
+    filled: set[Parts]
     ignored: Counter[str]
 
 
@@ -83,9 +83,9 @@ def grow_tree(
     )
 
 
-def wrapping_folder(images: Collection[Path]) -> Path:
+def wrapping_folder(images: Collection[Parts]) -> Parts:
     """The folders around all images that are neither a split nor a class, such as archive/."""
-    base: Path = ()
+    base: Parts = ()
     while images:
         tops = {path[len(base)] for path in images}
         top = min(tops)
@@ -97,7 +97,7 @@ def wrapping_folder(images: Collection[Path]) -> Path:
     return base
 
 
-def _noise_in(path: Path) -> str | None:
+def _noise_in(path: Parts) -> str | None:
     """The name under which a path is counted as noise, if it is."""
     for part in path:
         if part.startswith("._"):
@@ -107,7 +107,7 @@ def _noise_in(path: Path) -> str | None:
     return None
 
 
-def _images(files: Iterable[str], ignored: Counter[str]) -> list[Path]:
+def _images(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
     images = []
     for name in files:
         path = tuple(name.split("/"))
@@ -121,12 +121,12 @@ def _images(files: Iterable[str], ignored: Counter[str]) -> list[Path]:
     return images
 
 
-def _holding(images: Iterable[Path]) -> set[Path]:
+def _holding(images: Iterable[Parts]) -> set[Parts]:
     """Folders that hold an image, at any depth."""
     return {path[:level] for path in images for level in range(1, len(path))}
 
 
-def _folder_named(name: str, folders: Collection[Path], where: str) -> Path:
+def _folder_named(name: str, folders: Collection[Parts], where: str) -> Parts:
     """The one of the folders that a path in data.ignore means."""
     known = {"/".join(path): path for path in sorted(folders)}
     wanted = "/".join(part for part in name.split("/") if part not in ("", "."))
@@ -137,7 +137,7 @@ def _folder_named(name: str, folders: Collection[Path], where: str) -> Path:
     return known[found[0]]
 
 
-def _without_nested_copies(images: list[Path], ignored: Counter[str]) -> list[Path]:
+def _without_nested_copies(images: list[Parts], ignored: Counter[str]) -> list[Parts]:
     """Images without those of a top folder that repeats, name for name, what is beside it.
 
     Navoneel's set comes with yes/, no/ and brain_tumor_dataset/{yes,no}/ of the same files.
@@ -155,12 +155,12 @@ def _without_nested_copies(images: list[Path], ignored: Counter[str]) -> list[Pa
 class Doubt:
     """A folder that may be no class. inner: a folder in it that may be a data set of its own."""
 
-    folder: Path
+    folder: Parts
     why: str
-    inner: Path | None = None
+    inner: Parts | None = None
 
 
-def depth_of(images: Sequence[Path]) -> int:
+def depth_of(images: Sequence[Parts]) -> int:
     """1 where the class folders are in folders of splits, 0 where they are on top.
 
     0 too where classes lie beside folders of splits: `find_doubts` then finds the latter.
@@ -176,16 +176,16 @@ def depth_of(images: Sequence[Path]) -> int:
     return 1 if splits else 0
 
 
-def folders_at(images: Sequence[Path], depth: int) -> dict[Path, list[Path]]:
+def folders_at(images: Sequence[Parts], depth: int) -> dict[Parts, list[Parts]]:
     """The folders at the depth of classes, sorted."""
-    found: dict[Path, list[Path]] = defaultdict(list)
+    found: dict[Parts, list[Parts]] = defaultdict(list)
     for path in images:
         if len(path) > depth + 1 and (depth == 0 or split_of(path[0])):
             found[path[: depth + 1]].append(path[depth + 1 :])
     return dict(sorted(found.items()))
 
 
-def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Path]]:
+def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Parts]]:
     """How deep the folders of data.classes are, and those folders: on top, else in the splits.
 
     A name may be in any case, and of another spelling of the same class where none is its own.
@@ -205,8 +205,8 @@ def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Path]]:
     )
 
 
-def _matching(folders: Folders, name: str) -> set[Path]:
-    found: set[Path] = set()
+def _matching(folders: Folders, name: str) -> set[Parts]:
+    found: set[Parts] = set()
     for parent in {path[:-1] for path in folders}:
         here = [path for path in folders if path[:-1] == parent]
         own = [path for path in here if path[-1].casefold() == name.casefold()]
@@ -225,7 +225,7 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     return [doubts[path] for path in folders if path in doubts]
 
 
-def _by_content(path: Path, images: Sequence[Path], known: set[str]) -> Doubt | None:
+def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt | None:
     """A doubt about one folder, for its name or for the folders in it."""
     place, base = "/".join(path), wrapping_folder(images)
     inside = sorted({image[len(base)] for image in images if len(image) > len(base) + 1})
@@ -258,7 +258,7 @@ def _speaks_of(inner: str, outer: str) -> set[str]:
     return classes_in(inner)
 
 
-def _alike_inside(folders: Folders, known: set[str]) -> dict[Path, Doubt]:
+def _alike_inside(folders: Folders, known: set[str]) -> dict[Parts, Doubt]:
     """Folders without an image of their own that hold the same two names or more as another."""
     if known & set(CANONICAL):
         return {}
@@ -279,7 +279,7 @@ def _alike_inside(folders: Folders, known: set[str]) -> dict[Path, Doubt]:
     return doubts
 
 
-def _untrained(folders: Sequence[Path]) -> dict[Path, str]:
+def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
     """Folders of val or test that train has not; a known class is one, whether trained or not.
 
     With one folder in train, or none, nothing can be learned and nothing is said here.
@@ -292,12 +292,12 @@ def _untrained(folders: Sequence[Path]) -> dict[Path, str]:
     }
 
 
-def _never_a_class(folders: Sequence[Path]) -> dict[Path, str]:
+def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
     return never if len(never) < len(folders) else {}
 
 
-def _beside_a_binary_set(folders: Sequence[Path]) -> dict[Path, str]:
+def _beside_a_binary_set(folders: Sequence[Parts]) -> dict[Parts, str]:
     """What lies beside yes/ and no/ that is no known class: between them there is no third one."""
     labels = {path: label_of(path[-1]) for path in folders}
     known = set(labels.values()) & set(CANONICAL)

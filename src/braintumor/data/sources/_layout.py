@@ -14,7 +14,7 @@ from braintumor.data.sources import Item
 from braintumor.data.sources._folders import (
     Doubt,
     Folders,
-    Path,
+    Parts,
     Tree,
     chosen_folders,
     depth_of,
@@ -82,7 +82,7 @@ def read_layout(
 
 def _look(
     files: Collection[str], folders: Collection[str], where: str, choice: Choice
-) -> tuple[Tree, int, set[Path]]:
+) -> tuple[Tree, int, set[Parts]]:
     """The tree, how deep its class folders are, and those that are taken."""
     tree = grow_tree(files, folders, where, choice.ignore)
     if not tree.images:
@@ -96,7 +96,7 @@ def _look(
     return tree, depth, classes
 
 
-def _layout(tree: Tree, depth: int, classes: Collection[Path]) -> Layout:
+def _layout(tree: Tree, depth: int, classes: Collection[Parts]) -> Layout:
     items = []
     ignored = tree.ignored.copy()
     for path in tree.images:
@@ -146,20 +146,20 @@ class _Unclear:
     choice: Choice
 
     @property
-    def doubtful(self) -> list[Path]:
+    def doubtful(self) -> list[Parts]:
         return [doubt.folder for doubt in self.doubts]
 
     @property
-    def sure(self) -> list[Path]:
+    def sure(self) -> list[Parts]:
         return [path for path in self.found if path not in self.doubtful]
 
-    def ignoring(self, folders: Sequence[Path]) -> tuple[str, ...]:
+    def ignoring(self, folders: Sequence[Parts]) -> tuple[str, ...]:
         """data.ignore with those folders too."""
         start = len(self.tree.outer)
         own = ("/".join((*self.tree.base, *path)[start:]) for path in folders)
         return (*self.choice.ignore, *own)
 
-    def classes(self, choice: Choice, inner: Path = ()) -> list[str]:
+    def classes(self, choice: Choice, inner: Parts = ()) -> list[str]:
         """Names of the classes below `inner` under that choice; none if they would be refused."""
         start = "".join(f"{part}/" for part in inner)
         files, folders = (
@@ -269,7 +269,7 @@ def _all_without_held_out(unclear: _Unclear) -> list[_Reading]:
     return [(settings, f"the same without {listed(_places(left_out), _SHOWN)}")]
 
 
-def _class_names(folders: Iterable[Path]) -> list[str]:
+def _class_names(folders: Iterable[Parts]) -> list[str]:
     """The names of class folders, one a class, in order."""
     by_label: dict[str, str] = {}
     for path in folders:
@@ -277,11 +277,11 @@ def _class_names(folders: Iterable[Path]) -> list[str]:
     return list(by_label.values())
 
 
-def _splits_in(folder: Path, images: Sequence[Path]) -> list[Path]:
+def _splits_in(folder: Parts, images: Sequence[Parts]) -> list[Parts]:
     """Folders of splits in a class folder."""
     inside = {image[0] for image in images if len(image) > 1}
     return [(*folder, name) for name in sorted(inside) if split_of(name)]
 
 
-def _places(folders: Sequence[Path]) -> list[str]:
+def _places(folders: Sequence[Parts]) -> list[str]:
     return ["/".join(path) for path in folders]
