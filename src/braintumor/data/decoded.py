@@ -77,17 +77,29 @@ class DecodedImages:
     def __init__(self, form: Format, most: int) -> None:
         """most: how many there will be at most."""
         self._format, self._most = form, most
-        self._entries = list(map(_Stored, cache.read_entries("decoded", form.prefix, form.columns)))
+        self._entries = list(cache.read_entries("decoded", form.prefix, form.columns))
+        self._earlier: dict[str, tuple[cache.Entry, int, tuple[Any, ...]]] = {}  # by content
+        for entry in self._entries:
+            lists = zip(*map(_as_list, entry.columns.values()), strict=True)
+            for row, (content, *known) in enumerate(lists):
+                self._earlier.setdefault(content, (entry, row, tuple(known)))
         self._contents: list[str] = []
-        self._known: list[np.ndarray | None] = []  # mapped; None: new
+        self._mapped: list[np.ndarray | None] = []  # pictures of earlier runs; None: new
         self._is_colour: list[bool] = []
         self._new = np.empty(0, np.uint8)  # row i is picture i where that is new
         self.facts: list[tuple[Any, ...]] = []
 
     def find(self, content: str) -> Picture | None:
-        """The undamaged picture of that content, if there is one; several threads may ask."""
-        found = (entry.find(content) for entry in self._entries)
-        return next((picture for picture in found if picture), None)
+        """The picture of that content if an earlier run left it whole; several threads may ask."""
+        if content not in self._earlier:
+            return None
+        entry, row, (is_colour, *facts) = self._earlier[content]
+        if not entry.is_intact(row):
+            return None
+        pixels = entry.rows[row]
+        if pixels.ndim == 3 and not is_colour:  # grey among colour
+            pixels = pixels[..., 0]
+        return Picture(pixels, tuple(facts), is_new=False)
 
     def add(self, content: str, picture: Picture) -> None:
         """The next image of the data set. Raises MachineError when memory is too small."""
@@ -95,27 +107,26 @@ class DecodedImages:
         if is_new:
             self._fill(pixels)
         self._contents.append(content)
-        self._known.append(None if is_new else pixels)
+        self._mapped.append(None if is_new else pixels)
         self._is_colour.append(pixels.ndim == 3)
         self.facts.append(facts)
 
     def save(self) -> bool:
         """Write them for later runs, unless those have them; whether that went well."""
-        if all(pixels is not None for pixels in self._known):
+        if all(pixels is not None for pixels in self._mapped):
             return True
-        self._drop_damaged()
-        form, columns = self._format, list(zip(*self.facts, strict=True))
-        table = {
+        self._discard_damaged()
+        form, facts = self._format, zip(*self.facts, strict=True)
+        columns = {
             "content": np.array(self._contents, "S"),
             "is_colour": np.array(self._is_colour, bool),
         }
-        for (name, dtype), column in zip(form.facts.items(), columns, strict=True):
-            table[name] = np.array(column, dtype)
+        columns |= {name: np.array(next(facts), dtype) for name, dtype in form.facts.items()}
         path = cache.entry_path("decoded", *self._contents, prefix=form.prefix)
-        is_written = cache.write_entry(path, table, self._each(), len(self._contents))
+        is_written = cache.write_entry(path, columns, self._each(), len(self._contents))
         entry = cache.read_entry(path, form.columns) if is_written else None
         if entry:  # nobody removed it at once
-            self._entries, self._new = [_Stored(entry)], np.empty(0, np.uint8)
+            self._entries, self._new = [entry], np.empty(0, np.uint8)
         return is_written
 
     def gather(self) -> np.ndarray:
@@ -124,21 +135,22 @@ class DecodedImages:
         The memory map itself where a run had the same images in the same order; else, as for a
         part of them, a copy in memory: a second one on disk would save no decoding.
         """
-        entries = [stored.entry for stored in self._entries if stored.contents == self._contents]
-        whole = next((entry for entry in entries if entry.is_whole()), None)
-        self._drop_damaged()
-        for stored in self._entries:
-            if stored.entry.is_used:
-                stored.entry.touch()
+        contents = np.array(self._contents, "S")
+        same = [e for e in self._entries if np.array_equal(e.columns["content"], contents)]
+        whole = next((entry for entry in same if entry.is_whole()), None)
+        self._discard_damaged()
+        for entry in self._entries:
+            if entry.is_used:
+                entry.touch()
         if whole:
             return whole.rows
-        count, size_px = len(self._contents), self._format.size_px
+        count, size_px = len(contents), self._format.size_px
         pixels = self._new if len(self._new) else _allocate((count, size_px, size_px))
         if any(self._is_colour) and pixels.ndim == 3:
             pixels = _in_colour(pixels, count)
-        for row, known in enumerate(self._known):
-            if known is not None:
-                _put(pixels, row, known)
+        for row, mapped in enumerate(self._mapped):
+            if mapped is not None:
+                pixels[row] = mapped if mapped.ndim == pixels.ndim - 1 else _spread(mapped)
         pixels = pixels[:count]
         pixels.flags.writeable = False  # as a map is: nobody may count on writing
         return pixels
@@ -149,52 +161,29 @@ class DecodedImages:
             self._new = _allocate((self._most, size_px, size_px))
         if pixels.ndim == 3 and self._new.ndim == 3:  # the first one in colour
             self._new = _in_colour(self._new, count)
-        _put(self._new, count, pixels)
+        self._new[count] = pixels if pixels.ndim == self._new.ndim - 1 else _spread(pixels)
 
     def _each(self) -> Iterator[np.ndarray]:
         """(1, S, S) when all are grey, else (1, S, S, 3)."""
-        for row, known in enumerate(self._known):
-            pixels = self._new[row] if known is None else known
-            is_spread = pixels.ndim == 3 or not any(self._is_colour)
-            yield (pixels if is_spread else np.stack([pixels] * 3, axis=-1))[None]
+        is_any_colour = any(self._is_colour)
+        for row, mapped in enumerate(self._mapped):
+            pixels = self._new[row] if mapped is None else mapped
+            yield (_spread(pixels) if is_any_colour and pixels.ndim == 2 else pixels)[None]
 
-    def _drop_damaged(self) -> None:
-        for stored in self._entries:
-            if stored.entry.is_damaged:
-                stored.entry.discard()
-        self._entries = [stored for stored in self._entries if not stored.entry.is_damaged]
-
-
-class _Stored:
-    """An entry of the cache, searchable by content."""
-
-    def __init__(self, entry: cache.Entry) -> None:
-        columns = [_listed(column) for column in entry.columns.values()]
-        self.entry, self.contents, self._is_colour = entry, columns[0], columns[1]
-        self._facts = list(zip(*columns[2:], strict=True)) or [()] * len(self.contents)
-        # the first row of those that have the same content
-        self._row = {content: row for row, content in reversed(list(enumerate(self.contents)))}
-
-    def find(self, content: str) -> Picture | None:
-        row = self._row.get(content)
-        if row is None or not self.entry.is_intact(row):
-            return None
-        pixels = self.entry.rows[row]
-        is_spread = pixels.ndim == 3 and not self._is_colour[row]  # grey among colour
-        return Picture(pixels[..., 0] if is_spread else pixels, self._facts[row], is_new=False)
+    def _discard_damaged(self) -> None:
+        for entry in self._entries:
+            if entry.is_damaged:
+                entry.discard()
+        self._entries = [entry for entry in self._entries if not entry.is_damaged]
 
 
-def _listed(column: np.ndarray) -> list[Any]:
+def _as_list(column: np.ndarray) -> list[Any]:
     return (column.astype(str) if column.dtype.kind == "S" else column).tolist()
 
 
-def _put(pictures: np.ndarray, row: int, pixels: np.ndarray) -> None:
-    """Set row `row`; a grey picture among colour goes to all three channels."""
-    if pixels.ndim < pictures.ndim - 1:
-        for channel in range(3):  # ten times faster than broadcasting a last axis
-            pictures[row, ..., channel] = pixels
-    else:
-        pictures[row] = pixels
+def _spread(grey: np.ndarray) -> np.ndarray:
+    """(S, S) -> (S, S, 3); stacking is ten times faster than broadcasting a last axis."""
+    return np.stack([grey] * 3, axis=-1)
 
 
 def _allocate(shape: Sequence[int]) -> np.ndarray:

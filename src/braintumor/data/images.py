@@ -51,11 +51,11 @@ class Image:
 def decode(raw: bytes | np.ndarray) -> Image:
     """The picture in the content of an image file, or in an array of uint8 (h, w[, 1 or 3]).
 
-    Decoded to the last row, so a truncated file is found. The first frame of several. EXIF
-    rotation applied; transparency laid on black. More than 8 bits a pixel are stretched from
-    the picture's own lowest to its highest value, since MRI intensities have no unit and often
-    fill 12 of 16 bits (16-bit *colour* is cut to its upper 8 bits by Pillow). R = G = B is grey.
-    Raises DataError with the reason when there is no such picture.
+    Of several frames the first. Turned upright as EXIF says; transparent pixels become black;
+    a colour picture whose channels are all equal becomes grey. More than 8 bits a pixel are
+    stretched from the picture's lowest to its highest value, since MRI intensities have no unit
+    and often fill 12 of 16 bits. (Of 16-bit colour Pillow keeps the upper 8 bits.)
+    Raises DataError with the reason when it is no picture, or one that is cut short.
     """
     if isinstance(raw, np.ndarray):
         return _from_array(raw)
@@ -133,6 +133,9 @@ def occlude_centre(images: np.ndarray, share: float) -> np.ndarray:
 
 def rim_px(side_px: int, share: float) -> int:
     """Width of the frame in px: share of the side, rounded, at least 1.
+
+    >>> rim_px(224, 0.08)
+    18
 
     Raises ConfigError when the frame would leave no centre.
     """

@@ -1,4 +1,4 @@
-"""One name per class, however a data set spells it."""
+"""What names say: a class, however a data set spells it; of a folder also a split or a patient."""
 
 from __future__ import annotations
 
@@ -29,13 +29,34 @@ _HYPHENS = re.compile(r"[-\N{HYPHEN}-\N{EM DASH}\N{MINUS SIGN}]+")
 _JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
 _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
 
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+# words that a name may hold beside the one that matters
+_FILLERS = frozenset((
+    "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
+    "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
+    "slices", "sample", "samples", "mri",
+))  # fmt: skip
+_GLUED = {f"{word}{filler}": s for word, s in SPLIT_NAMES.items() for filler in _FILLERS}
+# what the field puts beside its classes: answers of a model, outlines, pictures without an answer
+_NEVER_CLASSES = frozenset((
+    "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
+    "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
+    "unlabeled", "unlabelled", "unknown",
+))  # fmt: skip
+_PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
+
 
 def harmonise(label: str) -> str:
     """The canonical class of a label; an unknown one is kept as lower_case_words.
 
-    Case, spaces, hyphens and "tumour" do not matter: "No-Tumour", "notumor", "no" -> "no_tumor".
-    Signs do: "T1C+" and "T1C-" are "t1c+" and "t1c-".
+    Case, spaces, hyphens and "tumour" do not matter; signs do.
     Raises DataError when the label holds no letter and no digit.
+    >>> [harmonise(label) for label in ("No-Tumour", "notumor", "no", "T1C+", "T1C-")]
+    ['no_tumor', 'no_tumor', 'no_tumor', 't1c+', 't1c-']
     """
     name = _HYPHENS.sub("-", unicodedata.normalize("NFKC", label).casefold())
     words = "_".join(_SEPARATORS.sub(" ", _JOINING.sub(" ", name)).split())
@@ -69,7 +90,11 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
 
 
 def classes_in(name: str) -> set[str]:
-    """The known classes that a name speaks of, as a whole or in a word: 512Glioma -> {glioma}."""
+    """The known classes that a name speaks of, as a whole or in a word.
+
+    >>> classes_in("512Glioma"), classes_in("without tumor"), classes_in("axial")
+    ({'glioma'}, {'no_tumor'}, set())
+    """
     words = words_of(name)
     if known := _CANONICAL_OF.get(_compact("".join(words))):
         return {known}
@@ -88,7 +113,8 @@ def classes_in(name: str) -> set[str]:
 def words_of(name: str) -> list[str]:
     """The words of a name in lower case; digits and a capital begin a new one, signs are left out.
 
-    "512Glioma" -> ["512", "glioma"], "TrainData_2" -> ["train", "data", "2"].
+    >>> words_of("512Glioma"), words_of("TrainData_2")
+    (['512', 'glioma'], ['train', 'data', '2'])
     """
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
     return re.findall(r"\d+|[^\W\d_]+", parts.casefold())
@@ -113,3 +139,41 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
             f"and the others to names such as tumor, or set data.binary=false"
         )
     return [label if label == "no_tumor" else "tumor" for label in labels]
+
+
+def split_of(folder: str) -> str | None:
+    """train, val or test when the name says that and nothing else.
+
+    >>> split_of("Train_Data"), split_of("MRI scans (testing)"), split_of("train_glioma")
+    ('train', 'test', None)
+    """
+    words = [word for word in words_of(folder) if word not in _FILLERS]
+    if len(words) != 1:
+        return None
+    return SPLIT_NAMES.get(words[0]) or _GLUED.get(words[0])
+
+
+def is_never_class(folder: str) -> bool:
+    """Whether the name is one that the field gives to no class, such as pred, masks or test_1."""
+    words = [word for word in words_of(folder) if word not in _FILLERS and not word.isdecimal()]
+    known = _NEVER_CLASSES | SPLIT_NAMES.keys()
+    return bool(words) and ("".join(words) in known or known.issuperset(words))
+
+
+def is_patient(folder: str) -> bool:
+    """Whether the name is that of a patient: patient 7, sub-012, case3."""
+    words = words_of(folder)
+    return bool(_PATIENTS & set(words)) and any(word.isdecimal() for word in words)
+
+
+def label_of(folder: str) -> str:
+    """The class of a folder's name; the name itself, in lower case, where it has no letter."""
+    try:
+        return harmonise(folder)
+    except DataError:
+        return folder.casefold()
+
+
+def is_known_class(folder: str) -> bool:
+    """Whether the whole name is one of a known class."""
+    return label_of(folder) in CANONICAL

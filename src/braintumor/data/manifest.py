@@ -59,7 +59,11 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
 
 def group_numbers(groups: pd.Series) -> np.ndarray:
-    """Images of one group share a number, an image without a group has its own: int64 (N,)."""
+    """Images of one group share a number, an image without a group has its own: int64 (N,).
+
+    >>> group_numbers(pd.Series(["p1", None, "p1"]))
+    array([0, 1, 0])
+    """
     names = groups.where(groups.notna(), [f"image {i}" for i in range(len(groups))])
     return np.asarray(pd.factorize(names)[0], dtype=np.int64)
 

@@ -92,7 +92,6 @@ def read_images(
     hashes: list[str | None] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
-
     batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
     def read_batch(batch: Sequence[Item]) -> list[_Read | str]:
@@ -114,7 +113,8 @@ def read_images(
         if read.seconds:
             took_s.append(read.seconds)
     if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
-        _ = pixels.save() and thumbnails.save()
+        if pixels.save():  # else there is no room for these either, and one warning is enough
+            thumbnails.save()
     facts = iter(thumbnails.facts)
     return Reading(
         pixels=pixels.gather(),

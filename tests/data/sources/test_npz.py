@@ -33,18 +33,18 @@ def test_usual_keys_are_known(tmp_path: Path, keys: str) -> None:
 
 
 @pytest.mark.parametrize("save_as", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
+@pytest.mark.parametrize("block", [1, 4, 100])
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_in_0_1_become_0_255(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     save_as: Any,
-    chunk: int,
+    block: int,
     channels: tuple[int, ...],
     dtype: Any,
 ) -> None:
-    monkeypatch.setattr(npz, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(npz, "_BLOCK", block)
     values = RNG.integers(0, 256, (6, 5, 4, *channels), dtype=np.uint8)
     save_as(tmp_path / "a.npz", X=(values / 255).astype(dtype), Y=LABELS)
     source = build(tmp_path / "a.npz", None)

@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._layout import LAYOUTS, read_layout
-from braintumor.data.sources._readings import Choice, Names
+from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
 from braintumor.errors import DataError
 
 # Far above any data set of slices, far below what an archive bomb unpacks to.
@@ -90,81 +90,73 @@ def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Sou
 
 def _zip_source(root: Path, choice: Choice) -> ZipSource:
     file = zipfile.ZipFile(root)
-    entries = file.infolist()
-    _check_count(len(entries), root)
-    members: dict[str, zipfile.ZipInfo] = {}
-    folders = []
-    total = 0
-    for entry in entries:
-        name = _safe_name(entry.filename, root)
-        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _refused(root, name, "is a link or device")
-        if entry.is_dir():
-            folders.append(name)
-            continue
+    found = _Members(root)
+    for entry in file.infolist():
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
         if entry.flag_bits & 1:
-            raise _refused(root, name, "is encrypted")
-        total = _check_size(name, entry.file_size, total, root)
-        _check_new(name, members, root)
-        members[name] = entry
-    layout = read_layout(members, folders, str(root), choice, is_folder=False)
-    return ZipSource(file, members, layout.items, layout.ignored)
+            raise found.refused(entry.filename, "is encrypted")
+        found.add(entry.filename, entry, entry.file_size, is_plain, entry.is_dir())
+    layout = read_layout(found.files, found.folders, str(root), choice, is_folder=False)
+    return ZipSource(file, found.files, layout.items, layout.ignored)
 
 
 def _tar_source(root: Path, choice: Choice) -> TarSource:
     folder = tempfile.TemporaryDirectory(prefix="braintumor-")
-    numbers: dict[str, int] = {}
-    folders = []
-    total = 0
+    found = _Members(root)
     with tarfile.open(root) as file:
         for number, entry in enumerate(file):
-            _check_count(number + 1, root)
-            name = _safe_name(entry.name, root)
-            if entry.isdir():
-                folders.append(name)
-                continue
-            if not entry.isreg():
-                raise _refused(root, name, "is a link or device")
-            total = _check_size(name, entry.size, total, root)
-            _check_new(name, numbers, root)
-            numbers[name] = number
-            content = file.extractfile(entry)
-            if content is not None and is_image_name(name):
+            is_plain = entry.isreg() or entry.isdir()
+            name = found.add(entry.name, number, entry.size, is_plain, entry.isdir())
+            content = file.extractfile(entry) if name and is_image_name(name) else None
+            if content is not None:
                 # the name on disk is a number, so no member can choose where it lands
                 (Path(folder.name) / str(number)).write_bytes(content.read())
-    layout = read_layout(numbers, folders, str(root), choice, is_folder=False)
-    return TarSource(folder, numbers, layout.items, layout.ignored)
-
-
-def _safe_name(name: str, root: Path) -> str:
-    """A member's name as a relative posix path, without a leading "./"."""
-    posix = name.replace("\\", "/")
-    if posix.startswith("/") or re.match(r"[A-Za-z]:", posix) or ".." in posix.split("/"):
-        raise _refused(root, name, "leads out of the archive")
-    return "/".join(part for part in posix.split("/") if part not in ("", "."))
-
-
-def _check_count(count: int, root: Path) -> None:
-    if count > MAX_MEMBERS:
-        raise DataError(f"{root} has more than {MAX_MEMBERS:,} members; {_UNPACK}")
-
-
-def _check_size(name: str, size: int, total: int, root: Path) -> int:
-    """The total with this member; sizes are declared, and both formats read no more than that."""
-    if size > MAX_FILE_BYTES:
-        raise _refused(root, name, f"unpacks to {size:,} bytes, over {MAX_FILE_BYTES:,}")
-    if total + size > MAX_TOTAL_BYTES:
-        raise DataError(f"{root} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; {_UNPACK}")
-    return total + size
-
-
-def _check_new(name: str, known: Mapping[str, object], root: Path) -> None:
-    if name in known:
-        raise _refused(root, name, "is there twice")
+    layout = read_layout(found.files, found.folders, str(root), choice, is_folder=False)
+    return TarSource(folder, found.files, layout.items, layout.ignored)
 
 
 _UNPACK = "unpack it yourself and give the folder as data.root, if you trust it"
 
 
-def _refused(root: Path, name: str, why: str) -> DataError:
-    return DataError(f"the member {name!r} of {root} {why}; {_UNPACK}")
+class _Members:
+    """The members of an archive, each let in only when it can do no harm.
+
+    files: name, a relative posix path -> what finds the member again.  Sizes are as declared;
+    both formats read no more than that.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files: dict[str, Any] = {}
+        self.folders: list[str] = []
+        self._count = self._total_bytes = 0
+
+    def add(self, name: str, member: object, size: int, is_plain: bool, is_folder: bool) -> str:
+        """The name of a file, "" of a folder; raises DataError for any other member."""
+        self._count += 1
+        if self._count > MAX_MEMBERS:
+            raise DataError(f"{self.root} has more than {MAX_MEMBERS:,} members; {_UNPACK}")
+        posix = name.replace("\\", "/")
+        if posix.startswith("/") or re.match(r"[A-Za-z]:", posix) or ".." in posix.split("/"):
+            raise self.refused(name, "leads out of the archive")
+        posix = "/".join(part for part in posix.split("/") if part not in ("", "."))
+        if not is_plain:
+            raise self.refused(posix, "is a link or device")
+        if is_folder:
+            self.folders.append(posix)
+            return ""
+        if size > MAX_FILE_BYTES:
+            raise self.refused(posix, f"unpacks to {size:,} bytes, over {MAX_FILE_BYTES:,}")
+        self._total_bytes += size
+        if self._total_bytes > MAX_TOTAL_BYTES:
+            raise DataError(
+                f"{self.root} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; {_UNPACK}"
+            )
+        if posix in self.files:
+            raise self.refused(posix, "is there twice")
+        self.files[posix] = member
+        return posix
+
+    def refused(self, name: str, why: str) -> DataError:
+        return DataError(f"the member {name!r} of {self.root} {why}; {_UNPACK}")

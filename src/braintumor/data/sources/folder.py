@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.data.sources import Item, Source, archive
-from braintumor.data.sources._layout import LAYOUTS, read_layout
-from braintumor.data.sources._readings import Choice, Names
+from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
 from braintumor.errors import DataError
 
 _OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from braintumor.data.sources import Source, archive, folder
-from braintumor.data.sources._readings import Names
+from braintumor.data.sources._layout import Names
 from braintumor.errors import DataError
 
 
@@ -47,7 +47,7 @@ def _what_is_there(root: Path) -> Path | None:
 
 def _download(handle: str, page: str, root: Path | None) -> Path:
     try:
-        import kagglehub
+        import kagglehub  # an optional dependency
     except ImportError as error:
         raise DataError(
             'data.download=true needs kagglehub: pip install "braintumor[download]"; '

@@ -5,27 +5,30 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
+from braintumor.data.labels import SPLIT_NAMES
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._folder_names import SPLIT_NAMES
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
 # N images, h, w their height and width, K classes
 
-MAX_TOTAL_BYTES = 64 << 30  # of pixels; what a damaged or hostile header may ask for at most
+MAX_TOTAL_BYTES = 64 << 30  # that a file unpacks to; what a damaged or hostile one may ask for
 
 _IMAGE_KEYS = ("x", "image", "images")
 _LABEL_KEYS = ("y", "label", "labels")
-_CHUNK_BYTES = 64 << 20  # of floats held beside their 8-bit copy
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_BLOCK = 256  # images that become 8-bit at once: floats take eight times as much memory
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
+    *(ValueError, MemoryError),  # of numpy, when an array is shorter than its header says
+)
 
 
 @dataclass(frozen=True)
@@ -54,28 +57,23 @@ def build(root: Path | None, class_names: None | list[str]) -> Source:  # noqa: 
     arrays: list[np.ndarray] = []
     places: dict[str, tuple[int, int]] = {}
     items: list[Item] = []
-    ignored: dict[str, int] = {}
+    ignored: Counter[str] = Counter()
     for path, file_split in _files(root):
-        try:
-            with zipfile.ZipFile(path) as file:
-                for split, x_key, y_key in _parts(file, path, ignored):
-                    pixels = _read_images(file, x_key, path)
-                    labels = _names(_read_array(file, y_key, path), class_names, path, y_key)
-                    if len(pixels) != len(labels):
-                        raise DataError(
-                            f"{path} has {len(pixels)} images and {len(labels)} labels; "
-                            "save both from the same list"
-                        )
-                    stem = path.name if split is None else f"{path.name}/{x_key}"
-                    for row, label in enumerate(labels):
-                        name = f"{stem}#{row}"
-                        places[name] = (len(arrays), row)
-                        items.append(Item(name, label, split or file_split, None))
-                    arrays.append(pixels)
-        except _DAMAGED as error:
-            raise DataError(
-                f"{path} is damaged or no .npz file ({_what_it_is(path) or error}); get it again"
-            ) from error
+        with _opened(path) as file:
+            for split, x_key, y_key in _parts(file.files, path, ignored):
+                pixels = _to_uint8(_read(file, x_key, path), f"{x_key} in {path}")
+                where = f"{y_key} in {path}"
+                labels = _names(_read(file, y_key, path), class_names, where)
+                if len(pixels) != len(labels):
+                    raise DataError(
+                        f"{path} has {len(pixels)} images and {len(labels)} labels; "
+                        "save both from the same list"
+                    )
+                stem = path.name if split is None else f"{path.name}/{x_key}"
+                for row, label in enumerate(labels):
+                    places[f"{stem}#{row}"] = (len(arrays), row)
+                    items.append(Item(f"{stem}#{row}", label, split or file_split, None))
+                arrays.append(pixels)
     items.sort(key=lambda item: natural_key(item.path))
     return NpzSource(arrays, places, tuple(items), ignored)
 
@@ -108,11 +106,48 @@ def _split_in(name: str) -> str | None:
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
 
+def _opened(path: Path) -> np.lib.npyio.NpzFile:
+    """The file, whose arrays are not read yet."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            if sum(part.file_size for part in file.infolist()) > MAX_TOTAL_BYTES:
+                raise DataError(
+                    f"{path} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; use fewer images"
+                )
+        opened: np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+    return opened
+
+
+def _read(file: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
+    """One array; never a pickle."""
+    try:
+        array: Any = file[key]
+    except _DAMAGED as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{key} in {path} holds Python objects, which would run code when read; save it "
+                "again as numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+            ) from error
+        raise _damaged(path, error) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{key} in {path} is not a NumPy array")
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    head = path.read_bytes()[:512].lstrip().lower() if path.is_file() else b""
+    why = str(error) if head else "it is empty"
+    if head.startswith((b"<!doctype html", b"<html")):
+        why = "it is a web page: the download failed"
+    return DataError(f"{path} is damaged or no .npz file ({why}); get it again")
+
+
 def _parts(
-    file: zipfile.ZipFile, path: Path, ignored: dict[str, int]
+    keys: Sequence[str], path: Path, ignored: Counter[str]
 ) -> list[tuple[str | None, str, str]]:
     """(split, key of images, key of labels) for each pair in a file."""
-    keys = [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
     images: dict[str | None, str] = {}
     labels: dict[str | None, str] = {}
     for key in keys:
@@ -121,7 +156,7 @@ def _parts(
         rest = "_".join(word for word in words if word not in SPLIT_NAMES)
         role = images if rest in _IMAGE_KEYS else labels if rest in _LABEL_KEYS else None
         if role is None:
-            ignored[f"array {key}"] = ignored.get(f"array {key}", 0) + 1
+            ignored[f"array {key}"] += 1
         elif split in role:
             raise DataError(f"{path} has both {role[split]} and {key}; keep one")
         else:
@@ -134,64 +169,14 @@ def _parts(
     return [(split, images[split], labels[split]) for split in images]
 
 
-def _read_images(file: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    """uint8 (N, h, w) or (N, h, w, 3); floats in 0-1 become 0-255, a few images at a time."""
-    with file.open(f"{key}.npy") as stream:
-        shape, fortran, dtype = _header(stream, key, path)
-        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
-            raise DataError(
-                f"{key} in {path} has shape {shape}; it should be (images, height, width) with "
-                "1, 3 or no channels last"
-            )
-        row_shape, row_values = shape[1:], int(np.prod(shape[1:], dtype=object))
-        if shape[0] * row_values > MAX_TOTAL_BYTES:
-            raise DataError(
-                f"{key} in {path} has over {MAX_TOTAL_BYTES:,} values; use fewer images"
-            )
-        if shape[0] * row_values * dtype.itemsize > file.getinfo(f"{key}.npy").file_size:
-            raise EOFError(f"{key} is shorter than its header says")
-        if fortran:  # rows do not lie one after the other
-            return _to_uint8(_read_array(file, key, path), key, path)
-        pixels = np.empty(shape, np.uint8)
-        step = max(1, _CHUNK_BYTES // (row_values * dtype.itemsize))
-        for start in range(0, shape[0], step):
-            rows = min(step, shape[0] - start)
-            content = stream.read(rows * row_values * dtype.itemsize)
-            if len(content) < rows * row_values * dtype.itemsize:
-                raise EOFError(f"{key} ends at image {start} of {shape[0]}")
-            chunk = np.frombuffer(content, dtype).reshape(rows, *row_shape)
-            pixels[start : start + rows] = _to_uint8(chunk, key, path)
-    return pixels
-
-
-def _read_array(file: zipfile.ZipFile, key: str, path: Path) -> np.ndarray:
-    with file.open(f"{key}.npy") as stream:
-        _header(stream, key, path)
-    with file.open(f"{key}.npy") as stream:
-        try:
-            array: np.ndarray = npy.read_array(stream, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{key} in {path} is damaged ({error}); get the file again") from error
-    return array
-
-
-def _header(stream: IO[bytes], key: str, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether the order is Fortran's, and type; never a pickle."""
-    try:
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except ValueError as error:
-        raise DataError(f"{key} in {path} is not a NumPy array ({error})") from error
-    if dtype.hasobject:
+def _to_uint8(values: np.ndarray, where: str) -> np.ndarray:
+    """uint8 (N, h, w) or (N, h, w, 1 or 3); floats in 0-1 become 0-255."""
+    shape = values.shape
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
         raise DataError(
-            f"{key} in {path} holds Python objects, which would run code when read; save it "
-            "again as numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+            f"{where} has shape {shape}; it should be (images, height, width) with "
+            "1, 3 or no channels last"
         )
-    return shape, fortran, dtype
-
-
-def _to_uint8(values: np.ndarray, key: str, path: Path) -> np.ndarray:
     if values.dtype == np.uint8:
         return values
     is_float, is_whole = values.dtype.kind == "f", values.dtype.kind in "iu"
@@ -199,43 +184,40 @@ def _to_uint8(values: np.ndarray, key: str, path: Path) -> np.ndarray:
     if is_whole and low >= 0 and high <= 255:
         return values.astype(np.uint8)
     if is_float and low >= 0 and high <= 1:  # NaN fails both
-        return np.rint(values * values.dtype.type(255)).astype(np.uint8)
+        pixels = np.empty(shape, np.uint8)
+        for start in range(0, len(values), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            pixels[block] = np.rint(values[block] * values.dtype.type(255))
+        return pixels
     raise DataError(
-        f"{key} in {path} is {values.dtype} with values from {low:g} to {high:g}; it should be "
+        f"{where} is {values.dtype} with values from {low:g} to {high:g}; it should be "
         "whole numbers in 0-255 or floats in 0-1: scale it and save it again"
     )
 
 
-def _names(labels: np.ndarray, names: list[str] | None, path: Path, key: str) -> list[str]:
+def _names(labels: np.ndarray, names: list[str] | None, where: str) -> list[str]:
     """Class names of labels: whole numbers (N,) or (N, 1), one-hot (N, K), or text."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind in "US" and labels.ndim == 1:
         if names is not None:
-            raise DataError(f"{key} in {path} is text already; leave out data.class_names")
+            raise DataError(f"{where} is text already; leave out data.class_names")
         return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in labels]
     is_number = labels.dtype.kind in "iufb" and labels.size > 0
     if is_number and labels.ndim == 2 and np.isin(labels, (0, 1)).all():
         if not (labels.sum(axis=1) == 1).all():
-            raise DataError(f"{key} in {path} has rows with no class or several; one is needed")
+            raise DataError(f"{where} has rows with no class or several; one is needed")
         labels = labels.argmax(axis=1)
     if not is_number or labels.ndim != 1 or (labels != np.floor(labels)).any() or labels.min() < 0:
         raise DataError(
-            f"{key} in {path} is {labels.dtype} {labels.shape}; labels should be whole numbers "
+            f"{where} is {labels.dtype} {labels.shape}; labels should be whole numbers "
             "from 0, one-hot rows, or text"
         )
     if names is None:
         return [f"class_{int(label)}" for label in labels]
     if labels.max() >= len(names):
         raise DataError(
-            f"{key} in {path} has label {int(labels.max())}, but data.class_names names only "
+            f"{where} has label {int(labels.max())}, but data.class_names names only "
             f"{len(names)} classes; name them all, from label 0"
         )
     return [names[int(label)] for label in labels]
-
-
-def _what_it_is(path: Path) -> str | None:
-    head = path.read_bytes()[:512].lstrip().lower() if path.is_file() else b""
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page: the download failed"
-    return "it is empty" if not head else None

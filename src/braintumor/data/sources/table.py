@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from braintumor.data.labels import SPLIT_NAMES
 from braintumor.data.sources import Item, Source
-from braintumor.data.sources._columns import Columns, find_columns, names_for, split_named
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
+# Names met in public data sets, in order of preference, as `_plain` makes them. `fold` is no split.
+_NAMES = {
+    "path": (
+        "path", "filename", "file", "filepath", "image", "imagepath", "imagefile", "imagename",
+        "imagefilename", "img", "imgpath",
+    ),
+    "label": (
+        "label", "class", "classname", "classlabel", "category", "diagnosis", "target",
+        "tumortype", "tumourtype",
+    ),
+    "patient": (
+        "patient", "patientid", "patientno", "patientnumber", "patientnum", "patientcode",
+        "patientname", "patid", "ptid", "pid", "subject", "subjectid", "subjectno",
+        "subjectnumber", "subj", "subjid", "sub", "subid", "participant", "participantid",
+        "case", "caseid", "caseno", "casenumber", "mrn",
+    ),
+    "split": ("split", "subset"),
+}  # fmt: skip
+# These often mean something else, so every one of their values must be the name of a split.
+_PERHAPS_SPLIT = ("set", "datasplit", "partition", "phase", "usage", "use", "purpose", "dataset")
 _NAMED = 5  # examples in a message
 _UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")  # a patient of no name
 
@@ -45,12 +66,13 @@ def build(table: Path | None, root: Path | None) -> Source:
         raise DataError(f"data.table={table} is not a file (looked from {Path.cwd()})")
     folder = table.parent if root is None else root
     header, lines = _read_lines(table)
-    columns = _columns(header, lines, table)
+    even = [line for _, line in lines if len(line) == len(header)]
+    places, ignored = _find_columns(header, even, table)
     _check_rows(header, lines, table)
-    items = [_item(line, columns.places, number, table) for number, line in lines]
+    items = [_item(line, places, number, table) for number, line in lines]
     _check(items, folder, table)
     items.sort(key=lambda item: natural_key(item.path))
-    return TableSource(folder, tuple(items), columns.ignored)
+    return TableSource(folder, tuple(items), ignored)
 
 
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -67,16 +89,59 @@ def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines
 
 
-def _columns(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> Columns:
-    columns = find_columns(header, [line for _, line in lines if len(line) == len(header)])
-    missing = [name for name in ("path", "label") if name not in columns.places]
+def _find_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], table: Path
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Where the table says what: path, label, patient, split -> number of the column, from 0.
+
+    And what is in no use, in words -> how many rows have it. Case, spaces, underscores, hyphens
+    and dots of a name do not matter; of two columns that could be the same, the better name counts.
+    rows: as long as the header each.
+    """
+    names = [_plain(name) for name in header]
+    places: dict[str, int] = {}
+    ignored: Counter[str] = Counter()
+    for place in sorted(range(len(names)), key=lambda place: _rank(names[place])):
+        meaning, why = _meaning(names[place]), ""
+        if names[place] in _PERHAPS_SPLIT and not all(_split_named(row[place]) for row in rows):
+            meaning, why = None, ", which are not all train, val or test"
+        elif meaning in places:
+            why = f", since column {header[places[meaning]]} is used as the {meaning}"
+        if meaning and meaning not in places:
+            places[meaning] = place
+        else:
+            name = f"column {header[place]}" if header[place] else "a column without a name"
+            ignored[f"values of {name}{why}"] += sum(bool(row[place].strip()) for row in rows)
+    missing = [name for name in ("path", "label") if name not in places]
     if missing:
-        names = "; ".join(f"for {name} one of {names_for(name)}" for name in missing)
+        usual = "; ".join(f"for {name} one of {', '.join(_NAMES[name])}" for name in missing)
         raise DataError(
             f"{table} has no column {' and no column '.join(missing)}, only {', '.join(header)}; "
-            f"give it a usual name: {names}"
+            f"give it a usual name: {usual}"
         )
-    return columns
+    return places, dict(ignored)
+
+
+def _split_named(text: str) -> str | None:
+    """train, val or test, however a table spells it; None for any other word."""
+    return SPLIT_NAMES.get(text.strip().casefold())
+
+
+def _plain(name: str) -> str:
+    """ "Patient ID", "patient_id" and "PatientID" are one name."""
+    return re.sub(r"[\s_.-]+", "", name).casefold()
+
+
+def _meaning(name: str) -> str | None:
+    if name in _PERHAPS_SPLIT:
+        return "split"
+    return next((meaning for meaning, names in _NAMES.items() if name in names), None)
+
+
+def _rank(name: str) -> int:
+    """The lower the better, among names of one meaning."""
+    preferred = [*(name for names in _NAMES.values() for name in names), *_PERHAPS_SPLIT]
+    return preferred.index(name) if name in preferred else len(preferred)
 
 
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
@@ -95,12 +160,12 @@ def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) 
     if not row["path"] or not row["label"]:
         raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
     split, patient = row.get("split", ""), row.get("patient", "")
-    if split and not split_named(split):
+    if split and not _split_named(split):
         raise DataError(f"line {number} of {table} has split {split!r}; use train, val or test")
     return Item(
         path=row["path"].replace("\\", "/"),
         label=row["label"],
-        split=split_named(split),
+        split=_split_named(split),
         patient=None if patient.casefold() in _UNKNOWN else patient,
     )
 

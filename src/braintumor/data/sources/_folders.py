@@ -1,39 +1,166 @@
-"""Which folders of a tree are its classes, and those that leave a doubt."""
+"""The folders of a tree of images: which of them are its classes, and which leave a doubt."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import difflib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from braintumor.data.labels import CANONICAL, classes_in
-from braintumor.data.sources._folder_names import (
+from braintumor.config import did_you_mean
+from braintumor.data.images import is_image_name
+from braintumor.data.labels import (
+    CANONICAL,
+    classes_in,
     is_known_class,
     is_never_class,
     is_patient,
     label_of,
-    nearest,
-    same_name,
     split_of,
 )
-from braintumor.data.sources._tree import Path, Tree, wrapping_folder
 from braintumor.errors import DataError
 
-Folders = Mapping[Path, Sequence[Path]]  # class folder -> its images, from the class folder on
+Parts = tuple[str, ...]  # of a relative path
+Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from the class folder on
 
+_NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 _NAMED = 4  # names in a reason
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Images and folders below `base`, the folders around all images.
+
+    where: the name of the tree in messages.
+    outer: base as it was before data.ignore was applied; paths in data.ignore begin there.
+    images: paths below base, without those of nested copies and ignored folders.
+    folders: all folders below base that are no noise, filled: those that hold an image.
+    ignored: what was passed over, name -> count.
+    """
+
+    where: str
+    outer: Parts
+    base: Parts
+    images: list[Parts]
+    folders: list[Parts]
+    filled: set[Parts]
+    ignored: Counter[str]
+
+
+def grow_tree(
+    files: Iterable[str], folders: Iterable[str], where: str, ignore: Sequence[str]
+) -> Tree:
+    """The tree of those files; without an image where there is none.
+
+    files, folders: posix paths.  ignore: paths of folders to leave out, from where the classes or
+    splits are, in any case.
+    Raises DataError when a folder to leave out is not there.
+    """
+    ignored: Counter[str] = Counter()
+    images = _images(files, ignored)
+    paths = [tuple(name.rstrip("/").split("/")) for name in folders]
+    paths = [path for path in paths if not _noise_in(path)]
+    outer, filled = wrapping_folder(images), _holding(images)
+    known = {path[len(outer) :] for path in (*filled, *paths) if path[: len(outer)] == outer}
+    for name in ignore:
+        left_out = (*outer, *_folder_named(name, known - {()}, "/".join((where, *outer))))
+        count = len(images)
+        images = [path for path in images if path[: len(left_out)] != left_out]
+        paths = [path for path in paths if path[: len(left_out)] != left_out]
+        ignored[f"{'/'.join(left_out)}/ (data.ignore)"] += count - len(images)
+    emptied = filled - _holding(images)  # what held nothing else is left out with it
+    paths = [path for path in paths if path not in emptied]
+    base = wrapping_folder(images)
+    below = [path[len(base) :] for path in images]
+    return Tree(
+        where=where,
+        outer=outer,
+        base=base,
+        images=_without_nested_copies(below, ignored),
+        folders=[path[len(base) :] for path in paths if path[: len(base)] == base],
+        filled=_holding(below),
+        ignored=ignored,
+    )
+
+
+def wrapping_folder(images: Collection[Parts]) -> Parts:
+    """The folders around all images that are neither a split nor a class, such as archive/."""
+    base: Parts = ()
+    while images:
+        tops = {path[len(base)] for path in images}
+        top = min(tops)
+        if len(tops) > 1 or split_of(top) or any(len(path) <= len(base) + 2 for path in images):
+            break  # it holds images itself, or is one
+        if is_known_class(top):
+            break
+        base = (*base, top)
+    return base
+
+
+def _noise_in(path: Parts) -> str | None:
+    """The name under which a path is counted as noise, if it is."""
+    for part in path:
+        if part.startswith("._"):
+            return "._*"
+        if part.startswith(".") or part.casefold() in _NOISE:
+            return part
+    return None
+
+
+def _images(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
+    images = []
+    for name in files:
+        path = tuple(name.split("/"))
+        if noise := _noise_in(path):
+            ignored[noise] += 1
+        elif not is_image_name(path[-1]):
+            _, dot, suffix = path[-1].rpartition(".")
+            ignored[f"*.{suffix.lower()}" if dot else "files without a suffix"] += 1
+        else:
+            images.append(path)
+    return images
+
+
+def _holding(images: Iterable[Parts]) -> set[Parts]:
+    """Folders that hold an image, at any depth."""
+    return {path[:level] for path in images for level in range(1, len(path))}
+
+
+def _folder_named(name: str, folders: Collection[Parts], where: str) -> Parts:
+    """The one of the folders that a path in data.ignore means."""
+    known = {"/".join(path): path for path in sorted(folders)}
+    wanted = "/".join(part for part in name.split("/") if part not in ("", "."))
+    found = [text for text in known if text == wanted]
+    found += [text for text in known if text.casefold() == wanted.casefold()]
+    if not found:
+        raise DataError(f"data.ignore: no folder {name} is in {where}; {nearest(name, known)}")
+    return known[found[0]]
+
+
+def _without_nested_copies(images: list[Parts], ignored: Counter[str]) -> list[Parts]:
+    """Images without those of a top folder that repeats, name for name, what is beside it.
+
+    Navoneel's set comes with yes/, no/ and brain_tumor_dataset/{yes,no}/ of the same files.
+    """
+    known = set(images)
+    for top in sorted({path[0] for path in images if len(path) > 2}):
+        nested = [path for path in images if path[0] == top]
+        if all(path[1:] in known for path in nested):
+            ignored[f"{top}/ (a second copy of the folders beside it)"] += len(nested)
+            known.difference_update(nested)
+    return [path for path in images if path in known]
 
 
 @dataclass(frozen=True)
 class Doubt:
     """A folder that may be no class. inner: a folder in it that may be a data set of its own."""
 
-    folder: Path
+    folder: Parts
     why: str
-    inner: Path | None = None
+    inner: Parts | None = None
 
 
-def depth_of(images: Sequence[Path]) -> int:
+def depth_of(images: Sequence[Parts]) -> int:
     """1 where the class folders are in folders of splits, 0 where they are on top.
 
     0 too where classes lie beside folders of splits: `find_doubts` then finds the latter.
@@ -49,16 +176,16 @@ def depth_of(images: Sequence[Path]) -> int:
     return 1 if splits else 0
 
 
-def folders_at(images: Sequence[Path], depth: int) -> dict[Path, list[Path]]:
+def folders_at(images: Sequence[Parts], depth: int) -> dict[Parts, list[Parts]]:
     """The folders at the depth of classes, sorted."""
-    found: dict[Path, list[Path]] = defaultdict(list)
+    found: dict[Parts, list[Parts]] = defaultdict(list)
     for path in images:
         if len(path) > depth + 1 and (depth == 0 or split_of(path[0])):
             found[path[: depth + 1]].append(path[depth + 1 :])
     return dict(sorted(found.items()))
 
 
-def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Path]]:
+def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Parts]]:
     """How deep the folders of data.classes are, and those folders: on top, else in the splits.
 
     A name may be in any case, and of another spelling of the same class where none is its own.
@@ -78,11 +205,11 @@ def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Path]]:
     )
 
 
-def _matching(folders: Folders, name: str) -> set[Path]:
-    found: set[Path] = set()
+def _matching(folders: Folders, name: str) -> set[Parts]:
+    found: set[Parts] = set()
     for parent in {path[:-1] for path in folders}:
         here = [path for path in folders if path[:-1] == parent]
-        own = [path for path in here if same_name(path[-1], name)]
+        own = [path for path in here if path[-1].casefold() == name.casefold()]
         found.update(own or [path for path in here if label_of(path[-1]) == label_of(name)])
     return found
 
@@ -98,7 +225,7 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     return [doubts[path] for path in folders if path in doubts]
 
 
-def _by_content(path: Path, images: Sequence[Path], known: set[str]) -> Doubt | None:
+def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt | None:
     """A doubt about one folder, for its name or for the folders in it."""
     place, base = "/".join(path), wrapping_folder(images)
     inside = sorted({image[len(base)] for image in images if len(image) > len(base) + 1})
@@ -131,7 +258,7 @@ def _speaks_of(inner: str, outer: str) -> set[str]:
     return classes_in(inner)
 
 
-def _alike_inside(folders: Folders, known: set[str]) -> dict[Path, Doubt]:
+def _alike_inside(folders: Folders, known: set[str]) -> dict[Parts, Doubt]:
     """Folders without an image of their own that hold the same two names or more as another."""
     if known & set(CANONICAL):
         return {}
@@ -152,7 +279,7 @@ def _alike_inside(folders: Folders, known: set[str]) -> dict[Path, Doubt]:
     return doubts
 
 
-def _untrained(folders: Sequence[Path]) -> dict[Path, str]:
+def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
     """Folders of val or test that train has not; a known class is one, whether trained or not.
 
     With one folder in train, or none, nothing can be learned and nothing is said here.
@@ -165,12 +292,12 @@ def _untrained(folders: Sequence[Path]) -> dict[Path, str]:
     }
 
 
-def _never_a_class(folders: Sequence[Path]) -> dict[Path, str]:
+def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
     return never if len(never) < len(folders) else {}
 
 
-def _beside_a_binary_set(folders: Sequence[Path]) -> dict[Path, str]:
+def _beside_a_binary_set(folders: Sequence[Parts]) -> dict[Parts, str]:
     """What lies beside yes/ and no/ that is no known class: between them there is no third one."""
     labels = {path: label_of(path[-1]) for path in folders}
     known = set(labels.values()) & set(CANONICAL)
@@ -188,3 +315,9 @@ def listed(names: Sequence[str], longest: int = _NAMED, between: str = ", ") -> 
     """The first names, and how many more there are."""
     more = f"{between}{len(names) - longest} more" if len(names) > longest else ""
     return between.join(names[:longest]) + more
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """As did_you_mean, of the folders that are most like the name."""
+    near = difflib.get_close_matches(name, known, n=6, cutoff=0.4)
+    return did_you_mean(name, near or sorted(known)[:12])
