@@ -36,7 +36,7 @@ TORCH_FREE = [
     "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
     "data/split.py", "data/audit.py", "data/duplicates.py", "data/audit_report.py",
     "data/occlude.py", "data/folds.py", "data/decoded.py", "data/shelf.py", "data/kept.py",
-    "data/reading.py", "data/sources", "evaluation/assess.py", "evaluation/contamination.py",
+    "data/reading.py", "data/sources", "evaluation/record.py", "evaluation/leakage.py",
     "evaluation/baselines.py",
 ]  # fmt: skip
 

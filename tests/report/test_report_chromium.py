@@ -16,13 +16,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.evaluation.assess import assess
 from braintumor.records import Predictions
-from braintumor.report.gallery import Example
-from braintumor.report.inline import Chart
-from braintumor.report.render import render_report
+from braintumor.report.page import render
+from braintumor.report.template import Chart
 from braintumor.statistics.metrics import compute_metrics
 from chromium import CHROMIUM, Browser
+from made_up import evaluation_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -41,8 +40,8 @@ KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
 # of what the real page has, something in every section
 SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
-    "decisions": {"abstention": {"aurc": 0.01, "kept": [KEPT]}},
-    "trust_checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
+    "decision_summary": {"abstention": {"aurc": 0.01, "kept": [KEPT]}},
+    "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
 }
 
 
@@ -61,17 +60,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path,
         p = Predictions(classes, names, labels, logits)
         images = np.zeros((n, 24, 24), np.uint8) if n < 1000 else None
         heat = np.linspace(0, 1, 24 * 24).reshape(24, 24)
-        overlay = np.zeros((24, 24, 3), np.uint8)
         line = io.BytesIO()
         Image.new("RGB", (1500, 2)).save(line, "PNG")
         chart = Chart("Floors", "A bar a floor.", line.getvalue(), line.getvalue())
-        html = render_report(
-            p, compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
-            assess(p, np.arange(n) % 5 == 0, FLOORS, {"rim blanked": p}), split="test",
+        evaluation = evaluation_of(
+            p, np.arange(n) % 5 == 0, FLOORS, {"rim blanked": p}, images=images,
+            heatmaps=dict.fromkeys(range(4), heat), metrics=compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
             about={"model_name": "m", "command": "bt-train", "settings": {"seed": 17}},
-            charts={"performance": [chart], "floors": [chart]}, images=images, heatmaps={3: heat},
-            examples=[Example(i, overlay[..., 0], overlay) for i in range(4)], **SECTIONS,
+            **SECTIONS,
         )  # fmt: skip
+        html = render(evaluation, {"performance": [chart], "floors": [chart]})
         path = folder / f"{page.cache_info().misses}.html"
         path.write_bytes(html.encode("utf-8", "backslashreplace"))
         return path, p

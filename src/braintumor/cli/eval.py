@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,15 +57,19 @@ def _run_one(settings: Settings, job: Job) -> None:
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
             f"evaluate the model that val chose: ckpt={RunFolder(path.parent).selected}"
         )
-    from braintumor.cli.console import log
-    from braintumor.cli.deciding import load_postprocessing
-    from braintumor.cli.evaluate import Options, evaluate, leakage_by_groups, leakage_by_hashes
+    from braintumor.cli.console import describe_evaluation, log
     from braintumor.cli.inputs import drawn, labels_of
-    from braintumor.cli.recording import about_run, how_evaluated
+    from braintumor.cli.recording import how_evaluated
     from braintumor.cli.work import keeps_summaries
     from braintumor.config import typed
     from braintumor.data.manifest import rows_of
-    from braintumor.evaluation.predict import EvalSettings
+    from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
+    from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
+    from braintumor.evaluation.postprocessing import load_postprocessing
+    from braintumor.evaluation.predict import EvalSettings, Inference
+    from braintumor.evaluation.record import read_provenance
+    from braintumor.report.write import write
+    from braintumor.runs.kinds import EvaluationFile
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
@@ -72,9 +77,9 @@ def _run_one(settings: Settings, job: Job) -> None:
     split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
     if is_own:
-        truth = leakage_by_groups(data, split, refit=is_refit)
+        leakage = leakage_by_groups(data, split, refit=is_refit)
     else:
-        truth = leakage_by_hashes(data, rows, card, settings["copy_bits"])
+        leakage = leakage_by_hashes(data, rows, card, settings["copy_bits"])
     model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
     # what the run itself was evaluated with, unless the user says otherwise
@@ -93,28 +98,27 @@ def _run_one(settings: Settings, job: Job) -> None:
         prevalence = trained.get("decision", {}).get("prevalence")
     own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
     with _folder(settings, job, run.evaluation(own_name)) as folder:
-        evaluate(
+        inference = Inference(
+            settings["batch_size"],
+            choose_precision(precision, device),
+            keeps_summaries(trained, device),
+        )
+        found = evaluate(
             model,
             card.classes,
-            data,
-            labels,
-            rows,
-            folder,
-            split=split,
-            truth=truth,
-            about=about_run(run, card) | {"data_name": data_name},
-            history=run.read_history() if run.history.is_file() else None,
-            pictures=drawn(run.path) if is_own else {},
-            fitted=load_postprocessing(path, card),
-            options=Options(
-                device=device,
-                dtype=choose_precision(precision, device),
-                batch_size=settings["batch_size"],
-                prevalence=prevalence,
-                settings=typed(EvalSettings, evaluation | named_here, "eval"),
-                keep=keeps_summaries(trained, device),
+            EvaluatedImages(data, labels, rows, split, leakage),
+            EvalOptions(
+                inference, typed(EvalSettings, evaluation | named_here, "eval"), prevalence
+            ),
+            load_postprocessing(path, card),
+            dataclasses.replace(
+                read_provenance(run, card),
+                data_name=data_name,
+                pictures=drawn(run.path) if is_own else {},
             ),
         )
+        write(found, folder)
+        describe_evaluation(found, folder / EvaluationFile.REPORT)
 
 
 @contextmanager
@@ -139,18 +143,18 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
     from braintumor.cli.console import describe_data, log
     from braintumor.cli.inputs import read_data
-    from braintumor.cli.recording import named
     from braintumor.cli.resume import check_same_images
     from braintumor.data.dataset import read_dataset
     from braintumor.data.manifest import class_table
     from braintumor.errors import ConfigError
+    from braintumor.evaluation.record import data_title
 
     options: dict[str, Any] | None = settings.get("data")
     if not options:
         data = read_data(card.settings, card.image_size, card.data_name)
         if run.manifest.is_file():
             check_same_images(run, data.manifest)
-        return data, named(card.data_name, card.settings["data"].get("root"))
+        return data, data_title(card.data_name, card.settings["data"].get("root"))
     typed_in = {o.split("=")[0].lstrip("+") for o in job.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
@@ -161,7 +165,7 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
     is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
     options = options | {"fit": card.fit, "binary": is_binary}
     data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
-    name = named(job.choices["data"], options.get("root"))
+    name = data_title(job.choices["data"], options.get("root"))
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name

@@ -19,7 +19,7 @@ from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import rows_of
 from braintumor.errors import BraintumorError, ConfigError, DataError
-from braintumor.evaluation.contamination import find_contaminated
+from braintumor.evaluation.leakage import find_contaminated
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.kinds import MATRIX
@@ -147,7 +147,7 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     from braintumor.data.tensors import load_split
-    from braintumor.evaluation.predict import predict
+    from braintumor.evaluation.predict import Inference, predict
 
     device = choose_device(settings["device"])
     model, card = load_classifier(checkpoint.path, device)
@@ -160,9 +160,11 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
         model,
         chosen,
         card.classes,
-        batch_size=settings["batch_size"],
-        dtype=choose_precision(settings["precision"] or trained["train"]["precision"], device),
-        views=settings["eval"]["views"] or trained["eval"]["views"],
+        Inference(
+            settings["batch_size"],
+            choose_precision(settings["precision"] or trained["train"]["precision"], device),
+        ),
+        settings["eval"]["views"] or trained["eval"]["views"],
     )
     temperature = (card.decisions or {}).get("temperature", 1.0)
     return dataclasses.replace(predictions, temperature=temperature)

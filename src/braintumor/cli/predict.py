@@ -12,7 +12,6 @@ from braintumor.cli.shell import Job, Settings, command
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from braintumor.models.classifier import Classifier
     from braintumor.runs.checkpoint import Card
@@ -46,11 +45,11 @@ def run(settings: Settings, job: Job) -> None:
     import numpy as np
 
     from braintumor.cli.console import log
-    from braintumor.cli.deciding import load_postprocessing
     from braintumor.cli.recording import how_evaluated
     from braintumor.data.tensors import load_split
-    from braintumor.evaluation.predict import predict_with_features
-    from braintumor.statistics.decisions import columns_of, decide
+    from braintumor.evaluation.postprocessing import load_postprocessing
+    from braintumor.evaluation.predict import Inference, predict_with_features
+    from braintumor.statistics.decisions import columns_of
 
     device = choose_device(settings["device"])
     model, card = load_classifier(path, device)
@@ -61,23 +60,21 @@ def run(settings: Settings, job: Job) -> None:
         model,
         split,
         card.classes,
-        batch_size=settings["batch_size"],
-        dtype=choose_precision(precision, device),
-        views=settings["views"] or card.settings["eval"]["views"],
+        Inference(settings["batch_size"], choose_precision(precision, device)),
+        settings["views"] or card.settings["eval"]["views"],
     )
     more: dict[str, Any] = {}
     if fitted := load_postprocessing(path, card):
         decisions = fitted.decisions
         predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-        decided = decide(predictions, decisions, **fitted.scores(features))
-        more = columns_of(card.classes, decided)
+        more = columns_of(card.classes, fitted.decide(predictions, features))
     probs, predicted = predictions.probs, predictions.predicted
     shown = min(settings["overlays"], len(paths))
     with held_output(settings, job, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
         _write_table(folder, paths, card.classes, probs, predicted, more, shown)
         how = how_evaluated(card)
-        _write_overlays(folder, model, images[:shown], predicted[:shown], device, how)
+        _write_overlays(folder, model, images[:shown], predicted[:shown], how)
     for i, name in enumerate(paths[:20]):
         p, k = probs[i], predicted[i]
         notes = _called(card.classes[k], more["is_tumor"][i]) if "is_tumor" in more else []
@@ -157,17 +154,17 @@ def _write_table(
 
 def _write_overlays(
     folder: Path, model: Classifier, images: np.ndarray, predicted: np.ndarray,
-    device: torch.device, how: Mapping[str, Any],
+    how: Mapping[str, Any],
 ) -> None:  # fmt: skip
     from PIL import Image
 
-    from braintumor.evaluation.explain import cam_heatmaps
+    from braintumor.evaluation.heatmaps import cam_heatmaps
     from braintumor.report.plots.pictures import overlay
 
     if not len(images):
         return
     (folder / "cam").mkdir(exist_ok=True)
-    heatmaps = cam_heatmaps(model, images, predicted, device, 16, how["cam"], how["cam_layer"])
+    heatmaps = cam_heatmaps(model, images, predicted, how["cam"], how["cam_layer"])
     for i, (image, heatmap) in enumerate(zip(images, heatmaps, strict=True)):
         Image.fromarray(overlay(image, heatmap)).save(folder / "cam" / f"{i:05d}.png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import yaml
 from braintumor.cli.console import log
 from braintumor.cli.outputs import check_output, held_output
 from braintumor.cli.parts import Part, list_trials, trials_suffix
-from braintumor.cli.recording import about_run, record_failure, recorded
+from braintumor.cli.recording import record_failure, recorded
 from braintumor.cli.resume import take_over
 from braintumor.cli.shell import Job, Settings
 from braintumor.cli.training import train_and_evaluate
@@ -29,7 +30,9 @@ from braintumor.compare.aggregate import (
 from braintumor.data.manifest import group_numbers, read_manifest
 from braintumor.data.patients import count_patients
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
+from braintumor.evaluation.leakage import Leakage
 from braintumor.evaluation.patients import KnownPatients, about_training
+from braintumor.evaluation.record import measure, read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card
@@ -158,7 +161,7 @@ def _summarise(parent: RunFolder, parts: list[Part], settings: Settings) -> None
 
 def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
-    from braintumor.report.write import write_evaluation  # slow to import
+    from braintumor.report.write import write  # slow to import
 
     runs = [_folder(parent, part) for part in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
@@ -166,20 +169,23 @@ def _pool(parent: RunFolder, folds: list[Part], settings: Settings, name: str) -
     manifest = read_manifest(runs[0].manifest)
     groups = manifest.set_index("path")["group"]
     epochs = [str(run.read_status().get("best_epoch")) for run in runs]
-    about = about_run(parent, read_card(runs[0].best)) | {
-        "best epoch": ", ".join(epochs),
-        "settings": settings,
-        "folds": len(folds),
-        "seed": folds[0].seed,
-    }
+    about = dataclasses.replace(
+        read_provenance(parent, read_card(runs[0].best)),
+        best_epoch=", ".join(epochs),
+        settings=settings,
+        folds=len(folds),
+        seed=folds[0].seed,
+    )
+    leakage = Leakage(
+        contaminated,
+        patients=_patients_of_all(manifest),
+        groups=group_numbers(groups.loc[list(predictions.paths)]),
+    )
     folder = parent.evaluation(name)
     with hold(folder, EVALUATION, "replace"):
-        return write_evaluation(
-            folder, predictions, split="pooled", about=about, images=None, heatmaps={},
-            history=None, contaminated=contaminated,
-            groups=group_numbers(groups.loc[list(predictions.paths)]),
-            patients=_patients_of_all(manifest),
-        )  # fmt: skip
+        pooled = dataclasses.replace(measure(predictions, "pooled", leakage), provenance=about)
+        write(pooled, folder)
+    return pooled.to_dict()
 
 
 def _about_patients(parent: RunFolder, parts: list[Part]) -> str:

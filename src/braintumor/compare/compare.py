@@ -27,7 +27,7 @@ from braintumor.compare.leaderboard import (
 from braintumor.compare.pairs import Competitor, against_first, compare_pairs
 from braintumor.compare.read import Run, is_comparable, read_runs, run_names
 from braintumor.errors import DataError
-from braintumor.report.format import escaped
+from braintumor.report.figures import escaped
 
 __all__ = [
     "Comparison", "as_markdown", "compare", "compare_runs", "is_comparable", "run_names",

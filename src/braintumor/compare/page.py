@@ -16,10 +16,9 @@ from braintumor.compare.compare import Comparison
 from braintumor.compare.lines import NAMES, difference, figure_of, number, p_value, seeds_of, text
 from braintumor.compare.notes import TESTED
 from braintumor.compare.pairs import LEVEL
-from braintumor.report.headline import percent
-from braintumor.report.inline import Chart, inlined_chart
+from braintumor.report.figures import percent
 from braintumor.report.plots.style import elide
-from braintumor.report.template import FOLDER, environment, policy_hash
+from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
 
 _RANKED = {"validation": ("val_macro_f1", "validation"), "test": ("macro_f1", "")}
 _RUN_COLUMNS = (

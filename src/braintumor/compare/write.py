@@ -12,10 +12,10 @@ from braintumor.compare.lines import board_lines, pair_lines
 from braintumor.compare.notes import TESTED
 from braintumor.compare.page import render_comparison
 from braintumor.files import write_atomic
-from braintumor.report.inline import Chart
 from braintumor.report.plots.comparison import draw_comparison
 from braintumor.report.plots.pareto import draw_pareto
 from braintumor.report.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.report.template import Chart
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:

@@ -14,7 +14,7 @@ import sklearn
 
 from braintumor.data.kept import make_room, read_table, write_table
 from braintumor.errors import MachineError
-from braintumor.evaluation.baselines import FLOORS, measure_baselines
+from braintumor.evaluation.baselines import BASELINES, measure_baselines
 from braintumor.files import cache_dir
 
 # N images, S side in px
@@ -35,16 +35,16 @@ _log = logging.getLogger(__name__)
 def cached_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
 ) -> pd.DataFrame:
-    """What floors.measure_floors gives; from the cache where it gave it for the same before.
+    """What measure_baselines gives; from the cache where it gave it for the same before.
 
     pixels: uint8 (N, S, S[, 3]).  The seconds are those of the measurement.
-    Raises DataError as measure_floors does.
+    Raises DataError as measure_baselines does.
     """
     path = _path(pixels, manifest, classes, split)
     known = read_table(path, _COLUMNS)
     if known is not None:
         os.utime(path)  # the files used least recently are the first to go
-        names = [floor.name for floor in FLOORS]
+        names = [baseline.name for baseline in BASELINES]
         return pd.DataFrame(known, index=pd.Index(names, name="floor"))
     table = measure_baselines(pixels, manifest, classes, split)
     if table["seconds"].sum() > _WORTH_KEEPING_S:
@@ -58,7 +58,7 @@ def cached_baselines(
 
 def _path(pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str) -> Path:
     """A file of the cache, named after all that the figures depend on."""
-    about = _VERSION, sklearn.__version__, [floor.name for floor in FLOORS]
+    about = _VERSION, sklearn.__version__, [baseline.name for baseline in BASELINES]
     key = hashlib.sha256(repr((about, list(classes), split, pixels.shape)).encode())
     columns = ["path", "label", "split", "group", "width", "height", "mode"]
     key.update(manifest[columns].to_csv(index=False).encode("utf-8", "surrogateescape"))
