@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from braintumor.evaluation.record import choose_examples
 from braintumor.records import Predictions
 from braintumor.report.page import render
 from braintumor.report.template import Chart
@@ -65,7 +66,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path,
         chart = Chart("Floors", "A bar a floor.", line.getvalue(), line.getvalue())
         evaluation = evaluation_of(
             p, np.arange(n) % 5 == 0, FLOORS, {"rim blanked": p}, images=images,
-            heatmaps=dict.fromkeys(range(4), heat), metrics=compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
+            heatmaps={choose_examples(p, 4)[0]: heat}, examples=4,
+            metrics=compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
             about={"model_name": "m", "command": "bt-train", "settings": {"seed": 17}},
             **SECTIONS,
         )  # fmt: skip
@@ -185,9 +187,10 @@ def test_picture_view_walks_by_arrows_and_gives_the_focus_back(opened):
 
 
 def test_heat_map_can_be_faded_and_switched_off(opened):
-    browser, _ = opened()
+    browser, p = opened()
+    with_heat, without, *_ = choose_examples(p, 4)
     opacity = "getComputedStyle(document.getElementById('viewer-heat')).opacity"
-    browser.click('figure[data-index="3"] button')
+    browser.click(f'figure[data-index="{with_heat}"] button')
     assert browser.run(opacity) == "0.7"
     _choose(browser, "heat-strength", "20")
     assert browser.run(opacity) == "0.2"
@@ -197,7 +200,7 @@ def test_heat_map_can_be_faded_and_switched_off(opened):
     browser.click("#heat-on")
     assert browser.run(opacity) == "0"
     browser.click("#viewer-close")
-    browser.click('figure[data-index="2"] button')
+    browser.click(f'figure[data-index="{without}"] button')
     assert browser.run("document.getElementById('viewer-heat-tools').hidden")
 
 
@@ -257,10 +260,10 @@ def test_twenty_thousand_rows_stay_quick(opened):
 
 @pytest.mark.parametrize(("width", "is_dark"), [(1280, False), (390, True)])
 def test_axe_finds_nothing_on_the_page_and_in_the_picture_view(opened, width, is_dark):
-    browser, _ = opened(n=24)
+    browser, p = opened(n=24)
     browser.resize(width, 844, dark=is_dark)
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert browser.audit() == ""
-    browser.click('figure[data-index="3"] button')
+    browser.click(f'figure[data-index="{choose_examples(p, 4)[0]}"] button')
     assert browser.run("document.getElementById('viewer').open")
     assert browser.audit() == ""

@@ -78,12 +78,12 @@ def _probe(data: Dataset, folder: Path) -> None:
     from braintumor.cli.console import log
     from braintumor.evaluation.baseline_cache import cached_baselines
     from braintumor.files import write_atomic
-    from braintumor.report.plots.baselines import draw_floors
+    from braintumor.report.plots.performance import draw_baselines
     from braintumor.report.plots.style import to_png
 
     floors = cached_baselines(data.pixels, data.manifest, data.classes)
     write_atomic(folder / "floors.csv", floors.to_csv())
-    write_atomic(folder / "plots" / "floors.png", to_png(draw_floors(floors)))
+    write_atomic(folder / "plots" / "floors.png", to_png(draw_baselines(floors)))
     log.info("floors on test, a model should be above them:")
     shown = floors[["accuracy", "n", "clean_accuracy", "clean_n"]]
     for line in shown.to_string(float_format="%.3f", na_rep="–").splitlines():

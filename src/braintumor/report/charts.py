@@ -12,9 +12,9 @@ from PIL import Image
 from braintumor.evaluation.record import Evaluation, subset
 from braintumor.files import write_atomic
 from braintumor.report.gallery import shown_examples
-from braintumor.report.plots.baselines import draw_floors
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
+    draw_baselines,
     draw_confusion_matrix,
     draw_precision_recall,
     draw_roc,
@@ -61,7 +61,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
         charts["floors"] = [
             _chart(
                 "Floors",
-                lambda t: draw_floors(baselines, evaluation.metrics["accuracy"], clean, theme=t),
+                lambda t: draw_baselines(baselines, evaluation.metrics["accuracy"], clean, theme=t),
                 EvaluationFile.BASELINES_PICTURE,
             )
         ]
