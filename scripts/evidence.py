@@ -67,14 +67,13 @@ def main() -> None:
 def _read(path: Path, *, fit: bool) -> Found:
     import yaml
 
-    from braintumor.cli.deciding import fit_postprocessing, load_postprocessing
     from braintumor.config import config_dir
     from braintumor.data.manifest import group_numbers
     from braintumor.data.tensors import load_split
-    from braintumor.evaluation.predict import features_of, predict_with_features
+    from braintumor.evaluation.postprocessing import fit_postprocessing, load_postprocessing
+    from braintumor.evaluation.predict import Inference, features_of, predict_with_features
     from braintumor.runs.checkpoint import load_classifier, read_card
     from braintumor.runs.folder import RunFolder, read_config
-    from braintumor.statistics.decisions import decide
     from braintumor.workflows.resume import check_same_images
     from braintumor.workflows.setup import setup
 
@@ -95,26 +94,26 @@ def _read(path: Path, *, fit: bool) -> Found:
     if fitted is None:
         raise SystemExit(f"{run.best} carries no decisions")
     rows = work.rows("test")
-    size: dict[str, Any] = {"batch_size": 2 * work.recipe.train.batch_size, "dtype": work.dtype}
+    how = Inference(2 * work.recipe.train.batch_size, work.dtype)
     test = load_split(
         work.data.pixels, work.labels, tuple(work.data.manifest["path"]), rows, work.device
     )
     predictions, features = predict_with_features(
-        model, test, card.classes, views=settings["eval"]["views"], **size
+        model, test, card.classes, how, settings["eval"]["views"]
     )
-    scores = fitted.scores(features)
-    decided = decide(predictions, fitted.decisions, **scores)
+    scores, upside_down_scores = fitted.scores(features)
+    decided = fitted.decide(predictions, features)
     if decided.sets is None or decided.is_tumor is None:
         raise SystemExit(f"{run.best} has no conformal sets or no tumor call")
 
-    def strange(images: np.ndarray) -> dict[str, Any]:
+    def strange(images: np.ndarray) -> tuple[np.ndarray, Any]:
         none = np.zeros(len(images), dtype=np.int64)
         paths = tuple(map(str, range(len(images))))
         split = load_split(images, none, paths, np.arange(len(images)), work.device)
-        return fitted.scores(features_of(model, split, **size))
+        return fitted.scores(features_of(model, split, how))
 
     px = card.image_size
-    kinds = {k: strange(make_foreign(k, _COUNT, px))["outlier_scores"] for k in FOREIGN}
+    kinds = {k: strange(make_foreign(k, _COUNT, px))[0] for k in FOREIGN}
     some = rows[np.linspace(0, len(rows) - 1, min(400, len(rows))).astype(int)]
     return Found(
         name="/".join(path.resolve().parts[-2:]),
@@ -125,16 +124,16 @@ def _read(path: Path, *, fit: bool) -> Found:
         tumor=predictions.labels != card.classes.index("no_tumor"),
         called=decided.is_tumor,
         groups=group_numbers(work.data.manifest["group"].iloc[rows]),
-        scores=scores["outlier_scores"],
+        scores=scores,
         limit=float(fitted.decisions.outlier_threshold or np.inf),
         strange=kinds,
-        turned=scores["turned_scores"],
+        turned=upside_down_scores,
         turned_limit=fitted.decisions.turned_threshold,
         answered=(
             np.zeros(len(rows), bool) if decided.is_answered is None else decided.is_answered
         ),
         wrong=predictions.predicted != predictions.labels,
-        upside_down=strange(upside_down(work.data.pixels[some]))["turned_scores"],
+        upside_down=strange(upside_down(work.data.pixels[some]))[1],
     )
 
 

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from braintumor.evaluation.record import (
+    Evaluation,
+    Explanations,
+    Leakage,
+    Provenance,
+    measure,
+)
 from braintumor.records import Predictions
 from chromium import Browser
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+
+
+def evaluation_of(
+    predictions: Predictions,
+    contaminated: np.ndarray | None = None,
+    floors: pd.DataFrame | None = None,
+    occluded: dict[str, Predictions] | None = None,
+    *,
+    heatmaps: dict[int, np.ndarray] | None = None,
+    about: dict[str, Any] | None = None,
+    **more: Any,
+) -> Evaluation:
+    """An evaluation as measured, with fields of it replaced.
+
+    about: fields of its provenance.  more: patients and groups; split, decisions, decided and
+    prevalence, that it is measured with; method and checks of its heat maps; other fields.
+    """
+    leakage = Leakage(contaminated, floors, more.pop("patients", None), more.pop("groups", None))
+    given = ("decisions", "decided", "prevalence")
+    how = {name: more.pop(name) for name in given if name in more}
+    found = measure(predictions, more.pop("split", "test"), leakage, occluded, **how)
+    maps = Explanations(more.pop("method", "gradcam"), heatmaps or {}, more.pop("checks", None))
+    about = about or {}
+    return dataclasses.replace(found, explanations=maps, provenance=Provenance(**about), **more)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +103,7 @@ def history() -> pd.DataFrame:
 
 @pytest.fixture
 def floors() -> pd.DataFrame:
-    """Two floors as measure_floors gives them; made up."""
+    """Two floors as measure_baselines gives them; made up."""
     columns = ["accuracy", "balanced_accuracy", "n", "clean_accuracy", "clean_balanced_accuracy"]
     rows = {
         "majority class": [0.309, 0.25, 1311, 0.4, 0.25],

@@ -11,7 +11,7 @@ from PIL import Image
 
 from braintumor.config import config_dir
 from braintumor.data.tensors import load_split
-from braintumor.evaluation.predict import features_of
+from braintumor.evaluation.predict import Inference, features_of
 from braintumor.models.classifier import Classifier, build_model
 
 
@@ -38,4 +38,4 @@ def halves_of(model: Classifier, images: np.ndarray) -> np.ndarray:
     """What outliers and orientation are told by: float32 (N, 2, F)."""
     rows, paths = np.arange(len(images)), tuple(map(str, range(len(images))))
     split = load_split(images, np.zeros(len(images)), paths, rows, torch.device("cpu"))
-    return features_of(model, split, batch_size=64, dtype=torch.float32)
+    return features_of(model, split, Inference(batch_size=64, dtype=torch.float32))

@@ -35,8 +35,8 @@ TORCH_FREE = [
     "errors.py", "records.py", "files.py", "config.py", "cache.py", "runs/folder.py", "statistics",
     "report", "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
     "data/split.py", "data/audit.py", "data/duplicates.py", "data/fingerprints.py",
-    "data/decoded.py", "data/reading.py", "data/sources", "evaluation/assess.py",
-    "evaluation/contamination.py", "evaluation/baselines.py",
+    "data/decoded.py", "data/reading.py", "data/sources", "evaluation/record.py",
+    "evaluation/leakage.py", "evaluation/baselines.py",
 ]  # fmt: skip
 
 

@@ -106,8 +106,8 @@ def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
 def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
     """From files to predictions; the report comes after, and is in the seconds of the process."""
     clocks.watch("braintumor.workflows.data", "read_data")
-    clocks.watch("braintumor.cli.evaluate", "load_split")
-    clocks.watch("braintumor.cli.evaluate", "predict_with_features")
+    clocks.watch("braintumor.evaluation.evaluate", "load_split")
+    clocks.watch("braintumor.evaluation.evaluate", "predict_with_features")
     out = Path(job.place) / "eval"
     arguments = [
         f"ckpt={quoted(job.ckpt)}", f"device={job.device}", f"batch_size={job.batch_size}",

@@ -9,11 +9,15 @@ from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
 
 from braintumor.errors import DataError
-from braintumor.evaluation import _baseline_features as _floor_features
-from braintumor.evaluation import baselines as floors
-from braintumor.evaluation._baseline_features import describe, intensities, rim, thumbnails
-from braintumor.evaluation.baselines import measure_baselines
-from braintumor.report.leakage_section import above_baseline
+from braintumor.evaluation import baselines
+from braintumor.evaluation.baselines import (
+    describe,
+    intensities,
+    measure_baselines,
+    rim,
+    thumbnails,
+)
+from braintumor.report.verdict import above_baseline
 
 MAJORITY, NEAREST, METADATA, RIM = (
     "majority class", "1-nearest neighbour on pixels", "metadata only", "outer rim only"
@@ -44,7 +48,7 @@ def test_the_majority_by_hand() -> None:
 
 
 def test_the_nearest_neighbour_agrees_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floors, "_NEAREST_CELLS", 90 * 7)  # blocks of 7 images, the last of 4
+    monkeypatch.setattr(baselines, "_NEAREST_CELLS", 90 * 7)  # blocks of 7 images, the last of 4
     smooth = noise(150, 4).repeat(8, axis=1).repeat(8, axis=2)
     pixels, labels = smooth // 2 + noise(150, seed=1) // 2, np.arange(150) % 3
     manifest = make_manifest("".join("abc"[k] for k in labels), "t" * 90 + "e" * 60)
@@ -142,7 +146,7 @@ def test_the_eight_statistics_agree_with_numpy() -> None:
 
 
 def test_colour_becomes_the_grey_that_pillow_makes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_floor_features, "_BLOCK", 2)
+    monkeypatch.setattr(baselines, "_BLOCK", 2)
     colour = np.random.default_rng(4).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
     rows = np.array([4, 0, 2])
     got = describe(colour, rows, {"grey": lambda grey: grey})[0]["grey"]

@@ -15,7 +15,7 @@ from braintumor.data.fingerprints import phashes
 from braintumor.data.images import resize
 from braintumor.data.sources.phantom import build
 from braintumor.errors import CheckpointError
-from braintumor.evaluation.contamination import find_contaminated
+from braintumor.evaluation.leakage import find_contaminated
 
 RADIUS = 22  # configs/eval.yaml: copy_bits
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain.heatmaps import Layer, Method, cam_heatmaps
+from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps
 from braintumor.models.classifier import Classifier, build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -102,7 +102,7 @@ def share_in(heat: np.ndarray, quadrant: int) -> float:
 @pytest.mark.parametrize("layer", get_args(Layer))
 def test_heat_lies_where_the_logit_comes_from(method: Method, layer: Layer, quadrant: int) -> None:
     image = bright_in(quadrant)
-    heat = cam_heatmaps(known_gaze(), image, np.array([quadrant]), "cpu", 1, method, layer)[0]
+    heat = cam_heatmaps(known_gaze(), image, np.array([quadrant]), method, layer, 1)[0]
     top = np.unravel_index(heat.argmax(), heat.shape)
     assert (top[0] // 32, top[1] // 32) == divmod(quadrant, 2)
     assert share_in(heat, quadrant) > 0.9
@@ -113,7 +113,7 @@ def test_only_gradcam_spreads_to_what_the_logit_does_not_read() -> None:
     image, model = bright_in(0, 3), known_gaze()
     share = {
         method: share_in(
-            cam_heatmaps(model, image, np.array([3]), "cpu", 1, method, "after_attention")[0], 3
+            cam_heatmaps(model, image, np.array([3]), method, "after_attention", 1)[0], 3
         )
         for method in CAMS
     }
@@ -128,27 +128,27 @@ def test_layer_says_on_which_side_of_attention_the_cells_lie(method: Method) -> 
     image = np.zeros((1, 64, 64), dtype=np.uint8)
     image[0, 16:24, 16:24] = 255  # row 2 of the cells before attention, row 3 after
     for layer, row in (("backbone", 2), ("after_attention", 3)):
-        heat = cam_heatmaps(model, image, np.array([0]), "cpu", 1, method, layer)[0]
+        heat = cam_heatmaps(model, image, np.array([0]), method, layer, 1)[0]
         assert np.unravel_index(heat.argmax(), heat.shape)[0] // 8 == row
 
 
 def test_both_layers_are_one_where_there_is_no_attention() -> None:
     model, images, targets = make("cnn", "none"), pictures(2, 64), np.array([0, 1])
-    maps = [cam_heatmaps(model, images, targets, "cpu", 2, "layercam", x) for x in get_args(Layer)]
+    maps = [cam_heatmaps(model, images, targets, "layercam", x, 2) for x in get_args(Layer)]
     np.testing.assert_array_equal(*maps)
 
 
 @pytest.mark.parametrize(("method", "layer"), [("gradcamm", "backbone"), ("gradcam", "backbon")])
 def test_an_unknown_name_is_answered_with_the_nearest(method: Any, layer: Any) -> None:
     with pytest.raises(ConfigError, match=r"did you mean `(gradcam|backbone)`"):
-        cam_heatmaps(make("cnn", "none"), pictures(1, 64), np.array([0]), "cpu", 1, method, layer)
+        cam_heatmaps(make("cnn", "none"), pictures(1, 64), np.array([0]), method, layer, 1)
 
 
 def test_an_error_in_the_model_is_not_swallowed_and_leaves_no_hook() -> None:
     # the library's own `with` answers every IndexError with a printed line
     model = known_gaze()
     with pytest.raises(IndexError) as caught:
-        cam_heatmaps(model, bright_in(0), np.array([4]), "cpu", 1, *PLAIN)
+        cam_heatmaps(model, bright_in(0), np.array([4]), *PLAIN, 1)
     # while the error lives, so do the frames of the library's objects, and they clean up last
     assert caught.tb and not any(module._forward_hooks for module in model.modules())
 
@@ -159,7 +159,7 @@ def test_every_name_has_a_heatmap(backbone: str) -> None:
     size = 96 if backbone == "inceptionv3" else 64
     for attention in ATTENTIONS:
         model = make(backbone, attention, size)
-        heat = cam_heatmaps(model, pictures(3, size), np.array([0, 1, 2]), "cpu", 2, *PLAIN)
+        heat = cam_heatmaps(model, pictures(3, size), np.array([0, 1, 2]), *PLAIN, 2)
         assert heat.shape == (3, size, size) and heat.dtype == np.float32
         assert heat.min() >= 0 and heat.max() <= 1 and np.isfinite(heat).all()
 
@@ -168,7 +168,7 @@ def test_every_name_has_a_heatmap(backbone: str) -> None:
 def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainable: str) -> None:
     model = make("cnn", "mhsa")
     images, targets = pictures(3, 64, 3), np.array([2, 1, 0])
-    expected = cam_heatmaps(model, images, targets, "cpu", 3, *PLAIN)
+    expected = cam_heatmaps(model, images, targets, *PLAIN, 3)
     assert expected.max() > 0
     model.set_trainable(trainable)
     model.train()
@@ -179,7 +179,7 @@ def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainab
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
 
     with torch.no_grad():  # as the evaluation calls it
-        again = cam_heatmaps(model, images, targets, "cpu", 2, *PLAIN)
+        again = cam_heatmaps(model, images, targets, *PLAIN, 2)
     # running statistics moved in the open blocks: their map is compared where all is frozen
     if trainable == "head":
         np.testing.assert_allclose(again, expected, atol=1e-4)
@@ -194,13 +194,11 @@ def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainab
 def test_heatmaps_are_float32_under_autocast() -> None:
     model = make("cnn", "se").eval()
     images, targets = pictures(2, 64), np.array([0, 1])
-    expected = cam_heatmaps(model, images, targets, "cpu", 2, *PLAIN)
+    expected = cam_heatmaps(model, images, targets, *PLAIN, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        np.testing.assert_array_equal(
-            cam_heatmaps(model, images, targets, "cpu", 2, *PLAIN), expected
-        )
+        np.testing.assert_array_equal(cam_heatmaps(model, images, targets, *PLAIN, 2), expected)
 
 
 def test_no_images_give_no_heatmaps() -> None:
-    empty = cam_heatmaps(make("cnn", "none"), pictures(0, 64), np.array([], int), "cpu", 2, *PLAIN)
+    empty = cam_heatmaps(make("cnn", "none"), pictures(0, 64), np.array([], int), *PLAIN, 2)
     assert empty.shape == (0, 64, 64)

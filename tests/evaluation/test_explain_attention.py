@@ -8,8 +8,12 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain.attention import attention_maps, attention_weights
-from braintumor.evaluation.explain.heatmaps import cam_heatmaps, check_method
+from braintumor.evaluation.heatmaps import (
+    attention_maps,
+    attention_weights,
+    cam_heatmaps,
+    check_method,
+)
 from braintumor.models.attention import mhsa, none
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
@@ -77,7 +81,7 @@ def test_the_place_that_all_look_at_is_the_hottest() -> None:
         module.qkv.weight[4:8] = torch.eye(4)
     image = np.zeros((1, 64, 64), dtype=np.uint8)
     image[0, 40:48, 16:24] = 255
-    heat = attention_maps(classifier(module, 4), image, "cpu", 1)[0]
+    heat = attention_maps(classifier(module, 4), image, 1)[0]
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert (row // 8, column // 8) == (5, 2)
     # brightness 1 in four channels over sqrt(4): the bright cell weighs e^2, every other 1
@@ -90,15 +94,15 @@ def test_attention_that_is_spread_evenly_is_not_stretched_into_a_pattern() -> No
     module = attention(4, 1, plain=True)
     nn.init.zeros_(module.qkv.weight)
     image = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
-    np.testing.assert_allclose(attention_maps(classifier(module, 4), image, "cpu", 1), 1)
+    np.testing.assert_allclose(attention_maps(classifier(module, 4), image, 1), 1)
 
 
 def test_a_model_in_training_gives_the_same_map_and_is_left_in_training() -> None:
     model = classifier(attention(4, 1, plain=False), 4).eval()
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64), dtype=np.uint8)
-    expected = attention_maps(model, image, "cpu", 1)
+    expected = attention_maps(model, image, 1)
     model.train()
-    np.testing.assert_array_equal(attention_maps(model, image, "cpu", 1), expected)
+    np.testing.assert_array_equal(attention_maps(model, image, 1), expected)
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -106,7 +110,7 @@ def test_a_model_in_training_gives_the_same_map_and_is_left_in_training() -> Non
 def test_other_attention_is_refused_in_words() -> None:
     model = classifier(none.build(4), 4)
     with pytest.raises(ConfigError, match=r"model\.attention\.name=se has no attention between"):
-        attention_maps(model, np.zeros((1, 64, 64), np.uint8), "cpu", 1)
+        attention_maps(model, np.zeros((1, 64, 64), np.uint8), 1)
     with pytest.raises(ConfigError, match=r"use eval\.cam=gradcam, hirescam or layercam"):
         check_method(model, "attention")
     for method in ("gradcam", "hirescam", "layercam"):
@@ -117,7 +121,7 @@ def test_other_attention_is_refused_in_words() -> None:
 def test_as_a_method_it_is_the_same_map_whatever_the_class_and_the_layer() -> None:
     model = classifier(attention(4, 1, plain=False), 4).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-    expected = attention_maps(model, images, "cpu", 2)
+    expected = attention_maps(model, images, 2)
     for targets, layer in (([0, 1, 2], "after_attention"), ([2, 2, 0], "backbone")):
-        found = cam_heatmaps(model, images, np.array(targets), "cpu", 2, "attention", layer)  # type: ignore[arg-type]
+        found = cam_heatmaps(model, images, np.array(targets), "attention", layer, 2)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, expected)

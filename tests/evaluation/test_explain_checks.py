@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from braintumor.evaluation.explain import checks
-from braintumor.evaluation.explain.checks import check_explanations
-from braintumor.evaluation.explain.faithfulness import (
+from braintumor.evaluation import heatmap_checks as checks
+from braintumor.evaluation.heatmap_checks import check_explanations
+from braintumor.evaluation.heatmap_scores import (
     STEPS,
     area_under,
     forgetful_copy,
     perturbation_curves,
     similarity,
 )
-from braintumor.evaluation.explain.heatmaps import cam_heatmaps
+from braintumor.evaluation.heatmaps import cam_heatmaps
 from braintumor.models.attention import mhsa
 from braintumor.models.classifier import Classifier
 
@@ -75,9 +75,6 @@ def pictures(cell: int, count: int = 3) -> np.ndarray:
 def edges(
     model: Classifier,
     images: np.ndarray,
-    targets: np.ndarray,
-    device: str,
-    batch_size: int,
     *_: Any,
 ) -> np.ndarray:
     """An edge detector in the dress of a heat map: it never asks the model."""
@@ -89,16 +86,16 @@ def edges(
 def check(heatmaps: np.ndarray, images: np.ndarray, **options: Any) -> checks.Checks:
     targets = np.zeros(len(images), dtype=np.int64)
     return check_explanations(
-        oracle(5), images, targets, heatmaps, "cpu", 2, "gradcam", "after_attention", **options
+        oracle(5), images, targets, heatmaps, "gradcam", "after_attention", **options
     )
 
 
 @pytest.mark.parametrize("part", ["head", "all"])
 def test_a_map_of_the_model_changes_with_its_weights(part: Any) -> None:
     model, images, targets = oracle(5), pictures(5), np.zeros(3, dtype=np.int64)
-    before = cam_heatmaps(model, images, targets, "cpu", 2, *PLAIN)
-    random = forgetful_copy(model, images, part, 0, "cpu")
-    after = cam_heatmaps(random, images, targets, "cpu", 2, *PLAIN)
+    before = cam_heatmaps(model, images, targets, *PLAIN, 2)
+    random = forgetful_copy(model, images, part, 0)
+    after = cam_heatmaps(random, images, targets, *PLAIN, 2)
     assert similarity(before, before).tolist() == [1, 1, 1]
     assert similarity(before, after).max() < 0.9
 
@@ -107,9 +104,9 @@ def test_an_edge_detector_stays_the_same_whatever_the_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = pictures(5)
-    of_model = check(cam_heatmaps(oracle(5), images, np.zeros(3, int), "cpu", 2, *PLAIN), images)
+    of_model = check(cam_heatmaps(oracle(5), images, np.zeros(3, int), *PLAIN, 2), images)
     monkeypatch.setattr(checks, "cam_heatmaps", edges)
-    of_edges = check(edges(oracle(5), images, np.zeros(3, int), "cpu", 2), images)
+    of_edges = check(edges(oracle(5), images), images)
     for name in ("ssim_head_random", "ssim_all_random"):
         assert of_edges[name]["value"] == pytest.approx(1)
         assert of_model[name]["value"] < 0.9
@@ -117,7 +114,7 @@ def test_an_edge_detector_stays_the_same_whatever_the_weights(
 
 def test_shuffled_weights_are_the_same_values_elsewhere_and_seeded() -> None:
     model, images = oracle(5), pictures(5)
-    one, again, other = (forgetful_copy(model, images, "all", seed, "cpu") for seed in (0, 0, 1))
+    one, again, other = (forgetful_copy(model, images, "all", seed) for seed in (0, 0, 1))
     own, weight = model.head[1].weight, one.head[1].weight
     assert torch.equal(own.flatten().sort().values, weight.flatten().sort().values)
     assert not torch.equal(own, weight)
@@ -127,9 +124,9 @@ def test_shuffled_weights_are_the_same_values_elsewhere_and_seeded() -> None:
 
 def test_random_heads_leave_the_backbone_alone_and_random_nets_fit_batch_norm_anew() -> None:
     model, images = oracle(5), pictures(5)
-    head = forgetful_copy(model, images, "head", 0, "cpu")
+    head = forgetful_copy(model, images, "head", 0)
     assert torch.equal(head.backbone.norm.running_mean, model.backbone.norm.running_mean)  # type: ignore[union-attr]
-    everything = forgetful_copy(model, images, "all", 0, "cpu")
+    everything = forgetful_copy(model, images, "all", 0)
     # every channel sees all cells before the norm: the mean brightness, in 0..1
     mean = torch.full((16,), float(images.mean()) / 255)
     assert torch.allclose(everything.backbone.norm.running_mean, mean, atol=1e-5)  # type: ignore[union-attr, arg-type]
@@ -138,7 +135,7 @@ def test_random_heads_leave_the_backbone_alone_and_random_nets_fit_batch_norm_an
 def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     model, images, targets = oracle(5), pictures(5, 2), np.zeros(2, dtype=np.int64)
     right = np.repeat(in_cell(5)[None].astype(np.float32), 2, axis=0)
-    deletion, insertion = perturbation_curves(model, images, targets, right, "cpu", 2)
+    deletion, insertion = perturbation_curves(model, images, targets, right, 2)
     assert deletion.shape == insertion.shape == (2, STEPS + 1)
     # both share the clear and the blurred picture
     np.testing.assert_allclose(deletion[:, 0], insertion[:, -1])
@@ -147,7 +144,7 @@ def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     np.testing.assert_allclose(insertion[:, 1:], deletion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     np.testing.assert_allclose(deletion[:, 1:], insertion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     assert (area_under(deletion) < area_under(insertion)).all()
-    wrong = perturbation_curves(model, images, targets, 1 - right, "cpu", 2)
+    wrong = perturbation_curves(model, images, targets, 1 - right, 2)
     assert (area_under(wrong[0]) > area_under(wrong[1])).all()
 
 
@@ -155,7 +152,7 @@ def test_probability_of_the_deciding_patch_is_worked_out_by_hand() -> None:
     # bright 1 -> logits (5, -5): p = 1 / (1 + e^-10)
     curves = perturbation_curves(
         oracle(0), np.full((1, SIDE, SIDE), 255, np.uint8), np.array([0]),
-        np.ones((1, SIDE, SIDE), np.float32), "cpu", 1,
+        np.ones((1, SIDE, SIDE), np.float32), 1,
     )  # fmt: skip
     for curve in curves:  # blurring one grey level gives the same picture
         np.testing.assert_allclose(curve, 1 / (1 + math.exp(-10)), atol=1e-6)
@@ -179,7 +176,7 @@ def test_places_of_the_lesion_are_counted_where_masks_are_known() -> None:
 
 def test_every_figure_has_a_sentence_and_a_count() -> None:
     images = pictures(5, 40)
-    heat = cam_heatmaps(oracle(5), images, np.zeros(40, int), "cpu", 8, *PLAIN)
+    heat = cam_heatmaps(oracle(5), images, np.zeros(40, int), *PLAIN, 8)
     found = check(heat, images, masks=np.repeat(in_cell(5)[None], 40, axis=0))
     assert list(found) == [
         "ssim_head_random", "ssim_all_random", "deletion", "insertion",
@@ -209,10 +206,10 @@ def looking(cell: int) -> Classifier:
 
 def test_attention_is_not_tried_with_another_head_on_which_it_cannot_depend() -> None:
     model, images, targets = looking(5), pictures(5), np.zeros(3, dtype=np.int64)
-    how = ("cpu", 2, "attention", "after_attention")
-    heat = cam_heatmaps(model, images, targets, *how)  # type: ignore[arg-type]
-    other_head = forgetful_copy(model, images, "head", 0, "cpu")
-    same = cam_heatmaps(other_head, images, targets, *how)  # type: ignore[arg-type]
+    how = ("attention", "after_attention")
+    heat = cam_heatmaps(model, images, targets, *how, 2)  # type: ignore[arg-type]
+    other_head = forgetful_copy(model, images, "head", 0)
+    same = cam_heatmaps(other_head, images, targets, *how, 2)  # type: ignore[arg-type]
     np.testing.assert_array_equal(heat, same)
     masks = np.repeat(in_cell(5)[None], 3, axis=0)
     found = check_explanations(model, images, targets, heat, *how, masks=masks)  # type: ignore[arg-type]
@@ -220,8 +217,8 @@ def test_attention_is_not_tried_with_another_head_on_which_it_cannot_depend() ->
         "ssim_all_random", "deletion", "insertion", "outside_head", "pointing_hits", "lesion_iou",
     ]  # fmt: skip
     # compared with attention under random weights, and not with a map of another method
-    random = forgetful_copy(model, images, "all", 0, "cpu")
-    after = cam_heatmaps(random, images, targets, *how)  # type: ignore[arg-type]
+    random = forgetful_copy(model, images, "all", 0)
+    after = cam_heatmaps(random, images, targets, *how, 2)  # type: ignore[arg-type]
     assert found["ssim_all_random"]["value"] == pytest.approx(similarity(heat, after).mean())
     assert found["ssim_all_random"]["value"] < 0.9
     assert found["pointing_hits"]["value"] == 1
@@ -249,9 +246,7 @@ def test_the_model_is_left_bit_for_bit() -> None:
     grads = [p.grad for p in model.parameters()]
     heat, targets = np.ones(images.shape, np.float32), np.zeros(3, int)
     with torch.autocast("cpu", torch.bfloat16):
-        check_explanations(
-            model, images, targets, heat, "cpu", 2, "layercam", "backbone", masks=heat > 0
-        )
+        check_explanations(model, images, targets, heat, "layercam", "backbone", masks=heat > 0)
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
     assert [(m.training, len(m._forward_hooks)) for m in model.modules()] == found
     assert [p.requires_grad for p in model.parameters()] == wanted

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.evaluation.assess import assess, figures_with_intervals
 from braintumor.evaluation.patients import (
     KnownPatients,
     about_fit,
@@ -20,7 +19,8 @@ from braintumor.evaluation.patients import (
     patients_within,
 )
 from braintumor.records import Predictions
-from braintumor.report.render import render_report
+from braintumor.report.page import render
+from made_up import evaluation_of
 
 BOTH = "images of one patient may be both in training and among those evaluated."
 NARROW = "as a patient of its own and may be too narrow."
@@ -97,12 +97,9 @@ def test_patients_of_two_data_sets_are_not_compared(card: dict | None, said: str
 
 def _page(p: Predictions, contaminated: np.ndarray, known: KnownPatients | None) -> str:
     """The text of the report, white space as one blank."""
+    about = {"images": {"train": 9, "excluded": 3}}
     groups = np.arange(20) // 2
-    page = render_report(
-        p, figures_with_intervals(p, groups),
-        assess(p, contaminated, None, None, groups, known),
-        split="test", about={"images": {"train": 9, "excluded": 3}}, charts={}, examples=[],
-    )  # fmt: skip
+    page = render(evaluation_of(p, contaminated, patients=known, groups=groups, about=about), {})
     text = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", page, flags=re.S)
     return " ".join(html.unescape(text).split())
 

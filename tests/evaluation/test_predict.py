@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import CheckpointError, ConfigError
-from braintumor.evaluation.predict import predict
+from braintumor.evaluation.predict import Inference, predict
 from braintumor.models.backbones import Backbone
 from braintumor.models.classifier import Classifier
 
@@ -47,9 +47,7 @@ def split(count: int = 7) -> ImageSplit:
 
 
 def run(views: int, batch_size: int = 3) -> torch.Tensor:
-    found = predict(
-        left_or_right(), split(), CLASSES, batch_size=batch_size, dtype=torch.float32, views=views
-    )
+    found = predict(left_or_right(), split(), CLASSES, Inference(batch_size, torch.float32), views)
     assert found.paths == split().paths
     assert found.labels.tolist() == split().labels.tolist()
     return torch.from_numpy(found.probs)
@@ -85,4 +83,4 @@ def test_what_is_not_finite_is_no_answer(views: int) -> None:
     model = left_or_right()
     model.std_255 = model.std_255.float() * float("nan")
     with pytest.raises(CheckpointError, match=r"not finite for 7 of 7 images \(first: 0.png\)"):
-        predict(model, split(), CLASSES, batch_size=3, dtype=torch.float32, views=views)
+        predict(model, split(), CLASSES, Inference(3, torch.float32), views)

@@ -12,19 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor.evaluation.assess import assess
 from braintumor.records import Predictions
-from braintumor.report import thumbnails
-from braintumor.report.gallery import Example, browser_data, examples_of_page, heat_layer
-from braintumor.report.render import render_report
-from braintumor.report.thumbnails import make_thumbnails, order_by_interest
-from braintumor.statistics.metrics import compute_metrics
+from braintumor.report import gallery
+from braintumor.report.gallery import (
+    browser_data,
+    examples_section,
+    make_thumbnails,
+    order_by_interest,
+)
+from braintumor.report.page import render
+from braintumor.report.plots.pictures import heat_layer
+from made_up import evaluation_of
 
 
-def _data(p, **more):
-    given = {"is_known": None, "decided": None, "shown": (), "budget": 10**6, "images": None}
-    given |= {"heatmaps": {}} | more
-    return browser_data(p, given.pop("images"), given.pop("heatmaps"), **given)
+def _data(p, *known, shown=(), **more):
+    return browser_data(evaluation_of(p, *known, **more), shown, 10**6)
 
 
 def test_rows_say_what_the_predictions_say(make_predictions):
@@ -34,7 +36,7 @@ def test_rows_say_what_the_predictions_say(make_predictions):
         is_tumor=p.labels != 2, sets=p.probs > 0.3, is_turned=np.arange(120) == 9,
         is_answered=np.arange(120) != 11,
     )  # fmt: skip
-    data = _data(p, decided=decided, is_known=np.arange(120) < 3)
+    data = _data(p, np.arange(120) < 3, decided=decided)
     assert data["paths"] == list(p.paths)
     assert data["truth"] == p.labels.tolist()
     assert data["guess"] == p.predicted.tolist()
@@ -58,10 +60,7 @@ def test_data_of_the_script_survive_the_page(make_predictions):
     p = make_predictions(n=3)
     paths = ("</script><script>alert(1)</script>", "<!--", "\udcff é \u2028 & ' \" \\")
     p = Predictions(p.classes, paths, p.labels, p.logits)
-    html = render_report(
-        p, compute_metrics(p), assess(p, None, None, None), split="test", about={}, charts={},
-        examples=[],
-    )  # fmt: skip
+    html = render(evaluation_of(p), {})
     blocks = re.findall(r'<script type="application/json" id="predictions">(.*?)</script>', html)
     assert len(blocks) == 1
     assert json.loads(blocks[0])["paths"] == list(paths)
@@ -85,17 +84,14 @@ def test_thumbnails_keep_their_room_and_the_first_of_the_order(monkeypatch):
     assert filled == list(range(40))[-len(filled) :]
     sides = [Image.open(io.BytesIO(base64.b64decode(t))).size[0] for t in (wide[39], tight[39])]
     assert sides[0] > sides[1]
-    monkeypatch.setattr(thumbnails, "MOST", 5)
+    monkeypatch.setattr(gallery, "MOST", 5)
     assert sum(map(bool, make_thumbnails(images, order, 10**7))) == 5
 
 
 def test_page_says_when_not_all_images_have_a_picture(make_predictions, monkeypatch):
-    monkeypatch.setattr(thumbnails, "MOST", 5)
+    monkeypatch.setattr(gallery, "MOST", 5)
     p = make_predictions(n=12)
-    html = render_report(
-        p, compute_metrics(p), assess(p, None, None, None), split="test", about={}, charts={},
-        examples=[], images=np.zeros((12, 16, 16), np.uint8),
-    )  # fmt: skip
+    html = render(evaluation_of(p, images=np.zeros((12, 16, 16), np.uint8)), {})
     assert "5 of 12 images have a picture on this page" in html
 
 
@@ -104,11 +100,8 @@ def test_page_of_thirteen_hundred_noisy_images_stays_below_five_megabytes(make_p
     p = make_predictions(n=1300)
     tile = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
     images = np.broadcast_to(tile, (1300, 96, 96))
-    html = render_report(
-        p, compute_metrics(p), assess(p, None, None, None), split="test", about={}, charts={},
-        examples=[Example(i, tile, None) for i in range(16)], images=images,
-        heatmaps=dict.fromkeys(range(64), tile / 255),
-    )  # fmt: skip
+    heatmaps = dict.fromkeys(range(64), tile / 255)
+    html = render(evaluation_of(p, images=images, heatmaps=heatmaps, examples=16), {})
     assert len(html.encode()) < 5_000_000
 
 
@@ -120,7 +113,7 @@ def test_pictures_of_examples_are_not_held_twice(make_predictions, images):
 
 
 def test_heat_covers_in_proportion():
-    layer = heat_layer(np.array([[0.0, 0.5], [1.0, np.nan]]))
+    layer = heat_layer(np.array([[0.0, 0.5], [1.0, np.nan]]), strongest=1.0)
     assert layer.shape == (2, 2, 4)
     assert layer[..., 3].tolist() == [[0, 128], [255, 0]]
     assert layer[1, 0, :3].astype(int).sum() > layer[0, 0, :3].astype(int).sum()
@@ -129,8 +122,8 @@ def test_heat_covers_in_proportion():
 def test_static_examples_are_the_surest_errors_and_a_spread_of_the_rest(make_predictions):
     p = make_predictions(n=120, skill=1.0)
     order = np.argsort(-p.probs.max(axis=1))
-    examples = [Example(int(i), np.zeros((8, 8), np.uint8), None) for i in order]
-    wrong, right = examples_of_page(p, examples)
+    images = np.zeros((120, 8, 8), np.uint8)
+    wrong, right = examples_section(evaluation_of(p, images=images, examples=120))
     is_wrong = p.predicted != p.labels
     assert [e["index"] for e in wrong] == [i for i in order if is_wrong[i]][:8]
     assert len(right) <= 8
@@ -140,5 +133,5 @@ def test_static_examples_are_the_surest_errors_and_a_spread_of_the_rest(make_pre
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_or_no_examples_are_no_fault(make_predictions, count):
     p = make_predictions(n=5)
-    examples = [Example(0, np.zeros((8, 8), np.uint8), None)][:count]
-    assert sum(map(len, examples_of_page(p, examples))) == count
+    evaluation = evaluation_of(p, images=np.zeros((5, 8, 8), np.uint8), examples=count)
+    assert sum(map(len, examples_section(evaluation))) == count

@@ -14,15 +14,14 @@ import pytest
 from PIL import Image
 
 from braintumor.data.manifest import Patients
-from braintumor.evaluation.assess import Assessment, assess
 from braintumor.evaluation.patients import KnownPatients
 from braintumor.records import Predictions
-from braintumor.report import headline as verdict
-from braintumor.report.format import percent
-from braintumor.report.gallery import Example
-from braintumor.report.inline import Chart
-from braintumor.report.render import render_report
+from braintumor.report import verdict
+from braintumor.report.figures import percent
+from braintumor.report.page import render
+from braintumor.report.template import Chart
 from braintumor.statistics.metrics import classification_report, compute_metrics
+from made_up import evaluation_of
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
 ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
@@ -58,21 +57,17 @@ class _Page(HTMLParser):
         return [attrs for name, attrs in self.tags if name == tag]
 
 
-def _render(p: Predictions, split: str = "test", trust: Assessment | None = None, **about) -> str:
+def _render(p: Predictions, *known, patients=None, **about) -> str:
+    """known: of copies, baselines and occlusion tests, as evaluation_of takes them."""
     buffer = io.BytesIO()
     Image.new("RGB", (9, 9)).save(buffer, "PNG")
     png = buffer.getvalue()
-    image = np.zeros((16, 16), np.uint8)
     chart = Chart("Calibration", "How sure, how right.", png, png)
-    return render_report(
-        p,
-        compute_metrics(p),
-        trust or assess(p, None, None, None),
-        split=split,
-        about=about,
-        charts={"performance": [chart], "floors": [chart], "training": [], "data": []},
-        examples=[Example(i, image, np.zeros((16, 16, 3), np.uint8)) for i in range(6)],
-    )
+    evaluation = evaluation_of(
+        p, *known, patients=patients, about=about, images=np.zeros((len(p), 16, 16), np.uint8),
+        heatmaps={i: np.zeros((16, 16)) for i in range(min(6, len(p)))},
+    )  # fmt: skip
+    return render(evaluation, {"performance": [chart], "floors": [chart]})
 
 
 @pytest.mark.parametrize("is_hostile", [False, True])
@@ -132,11 +127,11 @@ def test_every_picture_has_a_text_and_every_link_a_target(make_predictions):
 def test_page_says_the_figures_command_and_settings(make_predictions):
     p = make_predictions()
     command = ["bt-train", "data.root=my data"]
-    text = _Page(_render(p, model_name="m", command=command, settings={"seed": 17}, kept=4)).text
+    text = _Page(_render(p, model_name="m", command=command, settings={"seed": 17}, folds=4)).text
     assert classification_report(p) in text
     assert "bt-train 'data.root=my data'" in text
     assert "seed: 17" in text
-    assert "kept: 4" in text
+    assert "folds: 4" in text
     assert f"{compute_metrics(p)['macro_f1']:.4f}" in text
     assert verdict.COPIES in text
 
@@ -153,12 +148,12 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
     guess = np.array([0, 0, 0, 1, 2, 1, 2])
     p = Predictions(("a", "b", "c"), tuple("1234567"), labels, np.eye(3)[guess])
-    metrics = compute_metrics(p)
-    assert verdict.headline(p, metrics, "test", "nickparvar") == (
+    evaluation = evaluation_of(p, metrics=compute_metrics(p), about={"data_name": "nickparvar"})
+    assert verdict.headline(evaluation) == (
         "5 of 7 images in the test split of nickparvar are classified correctly: "
         "accuracy 71.4\u00a0%."
     )
-    (weakest,) = verdict.findings(p, metrics)
+    (weakest,) = verdict.findings(evaluation)
     assert weakest == (
         "Weakest class: b. 1 of its 2 images are missed (recall 50.0\u00a0%), most often taken "
         "for c (1)."
@@ -168,17 +163,22 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
 def test_verdict_tells_of_absent_and_silent_classes():
     labels = np.array([0, 0, 1])
     p = Predictions(("a", "b", "c"), tuple("123"), labels, np.eye(3)[[0, 0, 0]])
-    _, absent, silent = verdict.findings(p, {})
+    _, absent, silent = verdict.findings(evaluation_of(p))
     assert "no image of c" in absent
     assert "never answers b" in silent
 
 
-def test_verdict_cautions_by_split_and_by_what_is_known_of_copies():
-    assert verdict.cautions("test", 8, None) == [verdict.COPIES]
-    assert verdict.cautions("test", 8, 0) == []
-    assert "knows 2 of these 8 images (25.0\u00a0%)" in verdict.cautions("test", 8, 2)[0]
-    assert "trained on" in verdict.cautions("train", 8, None)[0]
-    assert "chosen on these" in verdict.cautions("val", 8, 0)[0]
+def test_verdict_cautions_by_split_and_by_what_is_known_of_copies(make_predictions):
+    def said(split, known):
+        contaminated = None if known is None else np.arange(8) < known
+        p = make_predictions(8)
+        return verdict.cautions(evaluation_of(p, contaminated, patients=ALL_KNOWN, split=split))
+
+    assert said("test", None) == [verdict.COPIES]
+    assert said("test", 0) == []
+    assert "knows 2 of these 8 images (25.0\u00a0%)" in said("test", 2)[0]
+    assert "trained on" in said("train", None)[0]
+    assert "chosen on these" in said("val", 0)[0]
 
 
 def test_page_shows_three_figures_side_by_side(make_predictions, floors):
@@ -186,7 +186,7 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
     p = make_predictions(n=120, skill=3.0)
     contaminated = np.arange(120) % 4 != 0
     is_right = p.labels == p.predicted
-    page = _Page(_render(p, trust=assess(p, contaminated, floors, None)))
+    page = _Page(_render(p, contaminated, floors, None))
     start = page.text.index("All images")
     three = page.text[start : page.text.index("Copies in training", start)]
     assert f"{is_right.mean():.1%}".replace("%", "\u00a0%") in three
@@ -203,7 +203,7 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
 def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, floors):
     p = make_predictions(n=120)
     clean = np.zeros(120, bool)
-    page = _Page(_render(p, trust=assess(p, clean, floors, None, patients=ALL_KNOWN)))
+    page = _Page(_render(p, clean, floors, patients=ALL_KNOWN))
     assert "None of the 120 images" in page.text
     assert "None is of a patient with other images in training." in page.text
     for column in ("Without a copy", "without copies", "Without copies<"):
@@ -213,7 +213,7 @@ def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, fl
 
 def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_predictions):
     p = make_predictions(n=40)
-    page = _Page(_render(p, trust=assess(p, np.zeros(40, bool), None, None)))
+    page = _Page(_render(p, np.zeros(40, bool), None, None))
     assert "The split has fewer than 20 images of glioma" in page.text
     assert "split=grouped" not in page.text
 
@@ -221,7 +221,7 @@ def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_prediction
 def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
     p = make_predictions(n=120)
     blanked = {"rim blanked": p, "centre blanked": make_predictions(n=120, skill=0.0)}
-    html = _render(p, trust=assess(p, np.arange(120) < 60, floors, blanked))
+    html = _render(p, np.arange(120) < 60, floors, blanked)
     page = _Page(html)
     assert not page.open
     section = page.text[page.text.index("Shortcuts and floors", 600) :]

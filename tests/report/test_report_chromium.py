@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.evaluation.assess import assess
+from braintumor.evaluation.record import choose_examples
 from braintumor.records import Predictions
-from braintumor.report.gallery import Example
-from braintumor.report.inline import Chart
-from braintumor.report.render import render_report
+from braintumor.report.page import render
+from braintumor.report.template import Chart
 from braintumor.statistics.metrics import compute_metrics
 from chromium import CHROMIUM, Browser
+from made_up import evaluation_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -41,8 +41,8 @@ KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
 # of what the real page has, something in every section
 SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
-    "decisions": {"abstention": {"aurc": 0.01, "kept": [KEPT]}},
-    "trust_checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
+    "decision_summary": {"abstention": {"aurc": 0.01, "kept": [KEPT]}},
+    "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
 }
 
 
@@ -61,17 +61,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path,
         p = Predictions(classes, names, labels, logits)
         images = np.zeros((n, 24, 24), np.uint8) if n < 1000 else None
         heat = np.linspace(0, 1, 24 * 24).reshape(24, 24)
-        overlay = np.zeros((24, 24, 3), np.uint8)
         line = io.BytesIO()
         Image.new("RGB", (1500, 2)).save(line, "PNG")
         chart = Chart("Floors", "A bar a floor.", line.getvalue(), line.getvalue())
-        html = render_report(
-            p, compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
-            assess(p, np.arange(n) % 5 == 0, FLOORS, {"rim blanked": p}), split="test",
+        evaluation = evaluation_of(
+            p, np.arange(n) % 5 == 0, FLOORS, {"rim blanked": p}, images=images,
+            heatmaps={choose_examples(p, 4)[0]: heat}, examples=4,
+            metrics=compute_metrics(p) | {"accuracy_ci": (0.8, 0.9)},
             about={"model_name": "m", "command": "bt-train", "settings": {"seed": 17}},
-            charts={"performance": [chart], "floors": [chart]}, images=images, heatmaps={3: heat},
-            examples=[Example(i, overlay[..., 0], overlay) for i in range(4)], **SECTIONS,
+            **SECTIONS,
         )  # fmt: skip
+        html = render(evaluation, {"performance": [chart], "floors": [chart]})
         path = folder / f"{page.cache_info().misses}.html"
         path.write_bytes(html.encode("utf-8", "backslashreplace"))
         return path, p
@@ -187,9 +187,10 @@ def test_picture_view_walks_by_arrows_and_gives_the_focus_back(opened):
 
 
 def test_heat_map_can_be_faded_and_switched_off(opened):
-    browser, _ = opened()
+    browser, p = opened()
+    with_heat, without, *_ = choose_examples(p, 4)
     opacity = "getComputedStyle(document.getElementById('viewer-heat')).opacity"
-    browser.click('figure[data-index="3"] button')
+    browser.click(f'figure[data-index="{with_heat}"] button')
     assert browser.run(opacity) == "0.7"
     _choose(browser, "heat-strength", "20")
     assert browser.run(opacity) == "0.2"
@@ -199,7 +200,7 @@ def test_heat_map_can_be_faded_and_switched_off(opened):
     browser.click("#heat-on")
     assert browser.run(opacity) == "0"
     browser.click("#viewer-close")
-    browser.click('figure[data-index="2"] button')
+    browser.click(f'figure[data-index="{without}"] button')
     assert browser.run("document.getElementById('viewer-heat-tools').hidden")
 
 
@@ -259,10 +260,10 @@ def test_twenty_thousand_rows_stay_quick(opened):
 
 @pytest.mark.parametrize(("width", "is_dark"), [(1280, False), (390, True)])
 def test_axe_finds_nothing_on_the_page_and_in_the_picture_view(opened, width, is_dark):
-    browser, _ = opened(n=24)
+    browser, p = opened(n=24)
     browser.resize(width, 844, dark=is_dark)
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert browser.audit() == ""
-    browser.click('figure[data-index="3"] button')
+    browser.click(f'figure[data-index="{choose_examples(p, 4)[0]}"] button')
     assert browser.run("document.getElementById('viewer').open")
     assert browser.audit() == ""

@@ -6,17 +6,15 @@ import numpy as np
 import yaml
 
 from braintumor.data.manifest import Patients
-from braintumor.evaluation.assess import assess
 from braintumor.evaluation.patients import KnownPatients, patients_unknown
-from braintumor.report import headline as verdict
-from braintumor.report import tables
-from braintumor.report.calibration_section import calibration_of_page
-from braintumor.report.checklist import checklists, checks_of_page
-from braintumor.report.decision_section import decisions_of_page
-from braintumor.report.model_card import model_card_section
-from braintumor.report.render import render_report
+from braintumor.evaluation.record import Assessment, Evaluation, Provenance
+from braintumor.report import figures
+from braintumor.report.decisions import decisions_section
+from braintumor.report.model_card import checklists, known_facts
+from braintumor.report.page import render
 from braintumor.report.template import FOLDER
 from braintumor.statistics.metrics import compute_metrics
+from made_up import evaluation_of
 
 SPACE = "\N{NO-BREAK SPACE}"
 CALL = {
@@ -45,15 +43,19 @@ ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
 
 
 def _decisions(summary, split="test", known=0, clean=100, is_refit=False, patients=ALL_KNOWN):
-    return decisions_of_page(summary, split, known, clean, patients=patients, is_refit=is_refit)
+    """known, clean: images known from training, None: not examined; and others."""
+    contaminated = None if known is None else np.arange(120) < known
+    trust = Assessment(contaminated, clean and {"n": clean}, {}, None, None, {}, patients)
+    return decisions_section(
+        Evaluation(
+            split, None, {}, trust, decision_summary=summary,  # type: ignore[arg-type]
+            provenance=Provenance(settings={"train": {"refit": is_refit}}),
+        )
+    )  # fmt: skip
 
 
 def _page(p, **more):
-    metrics = more.pop("metrics", None) or compute_metrics(p)
-    return render_report(
-        p, metrics, assess(p, None, None, None), split="test", charts={}, examples=[],
-        **({"about": {}} | more),
-    )  # fmt: skip
+    return render(evaluation_of(p, **({"metrics": compute_metrics(p)} | more)), {})
 
 
 def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
@@ -64,13 +66,13 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     assert f"95.3{SPACE}% (95{SPACE}% CI 94.0 to 96.3{SPACE}%)" in html
     assert "0.9401–0.9632" in html
     assert "0.8123–0.9000" in html
-    assert tables.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
-    assert tables.interval({"auroc_ci": None}, "auroc") == ""
-    assert "interval" not in verdict.with_interval({"accuracy": 0.5}, "accuracy")
+    assert figures.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
+    assert figures.interval({"auroc_ci": None}, "auroc") == ""
+    assert "interval" not in figures.with_interval({"accuracy": 0.5}, "accuracy")
 
 
 def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):
-    html = _page(make_predictions(), decisions=SUMMARY)
+    html = _page(make_predictions(), decision_summary=SUMMARY)
     assert "(1,141 images, 802 groups)" in html
     for text in (
         f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
@@ -97,13 +99,13 @@ def test_calibration_shows_both_sides_and_the_temperature():
         "before": {"ece": 0.04, "brier": 0.1, "loss": 0.3},
         "after": {"ece": 0.01, "brier": 0.09, "loss": float("nan")},
     }
-    words = calibration_of_page(summary)
+    words = figures.calibration_table(summary)
     assert "1.500" in words["said"]
     assert "overconfident" in words["said"]
     assert [(r["before"], r["after"]) for r in words["rows"]] == [
         ("0.0400", "0.0100"), ("0.1000", "0.0900"), ("0.3000", "–"),
     ]  # fmt: skip
-    assert calibration_of_page(None) is None
+    assert figures.calibration_table(None) is None
 
 
 def test_what_weakens_the_targets_is_said():
@@ -142,7 +144,7 @@ def test_sets_speak_of_new_patients_only_where_validation_knew_patients():
 def test_page_of_a_refitted_model_says_so(make_predictions):
     for is_refit in (True, False):
         about = {"settings": {"train": {"refit": is_refit}}}
-        html = _page(make_predictions(), decisions=SUMMARY, about=about)
+        html = _page(make_predictions(), decision_summary=SUMMARY, about=about)
         assert ("trained again after that" in html) == is_refit
 
 
@@ -173,7 +175,7 @@ def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
 
 
 def test_checks_of_heat_maps_are_rows():
-    (row,) = checks_of_page(
+    (row,) = figures.check_rows(
         {"outside_head": {"value": 0.14, "meaning": "Less is better.", "n": 32}}
     )
     assert row["name"] == "Heat outside the head"
@@ -184,11 +186,7 @@ def test_checks_of_heat_maps_are_rows():
 def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predictions):
     """CLAIM 2024 has 44 items, TRIPOD+AI 27 with 52 parts; each is answered or listed as open."""
     p = make_predictions()
-    facts = model_card_section(
-        p, compute_metrics(p), assess(p, None, None, None), {}, split="test", decisions=None,
-        has_explanations=False,
-    )  # fmt: skip
-    claim, tripod = checklists(facts)
+    claim, tripod = checklists(known_facts(evaluation_of(p)))
     numbers = [row["item"] for row in (*claim["answered"], *claim["open"])]
     assert sorted(numbers, key=int) == [str(i) for i in range(1, 45)]
     numbers = [row["item"] for row in (*tripod["answered"], *tripod["open"])]
@@ -207,11 +205,8 @@ def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predicti
     p = make_predictions()
 
     def counts(images, patients=ALL_KNOWN):
-        trust = assess(p, None, None, None, patients=patients)
-        return model_card_section(
-            p, compute_metrics(p), trust, {"images": images}, split="test",
-            decisions=None, has_explanations=False,
-        )["counts"]  # fmt: skip
+        about = {"images": images}
+        return known_facts(evaluation_of(p, patients=patients, about=about))["counts"]
 
     divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
     said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
@@ -236,22 +231,17 @@ def test_every_fact_that_a_checklist_names_can_be_known(make_predictions, floors
         "eval": {"views": 2}, "split": "grouped", "optimizer": {"name": "adamw"},
     }  # fmt: skip
     about = {
-        "model_name": "m", "data_name": "d", "best epoch": 3, "parameters": 10,
+        "model_name": "m", "data_name": "d", "best_epoch": 3, "parameters": 10,
         "settings": settings, "environment": {"versions": {"torch": "2"}},
     }  # fmt: skip
-    metrics = compute_metrics(p) | {"accuracy_ci": [0.1, 0.2]}
-    facts = model_card_section(
-        p, metrics, assess(p, np.zeros(120, bool), floors, {"rim blanked": p}), about,
-        split="test", decisions=SUMMARY, has_explanations=True,
+    facts = known_facts(
+        evaluation_of(
+            p, np.zeros(120, bool), floors, {"rim blanked": p}, about=about,
+            heatmaps={0: np.zeros((8, 8))}, decision_summary=SUMMARY,
+        )
     )  # fmt: skip
-    import yaml
-
-    from braintumor.report import checklist
-
-    named = {
-        row["fact"] for g in yaml.safe_load(checklist._ITEMS.read_text()) for row in g["items"]
-        if "fact" in row
-    }  # fmt: skip
+    stored = yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8"))
+    named = {row["fact"] for g in stored for row in g["items"] if "fact" in row}
     assert named <= set(facts)
     assert "views=" not in facts["views"]
     assert "2 views" in facts["views"]

@@ -13,12 +13,13 @@ import pytest
 import sklearn.metrics as sk
 from PIL import Image
 
-from braintumor.evaluation.assess import subset
+from braintumor.evaluation.record import subset
 from braintumor.records import Predictions
 from braintumor.report import charts as _charts
 from braintumor.report import write as evidence
-from braintumor.report.write import write_evaluation
-from braintumor.statistics.decisions import DecisionSettings, fit_decisions
+from braintumor.report.write import write
+from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions
+from made_up import evaluation_of
 
 FILES = {
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
@@ -35,11 +36,12 @@ def blank_pictures(monkeypatch):
     monkeypatch.setattr(_charts, "to_png", lambda *_: buffer.getvalue())
 
 
-def _write(folder, p, images=None, heatmaps=None, history=None, **more):
-    return write_evaluation(
-        folder, p, split="test", about={"model_name": "m", "data_name": "d"},
-        images=images, heatmaps=heatmaps or {}, history=history, **more,
-    )  # fmt: skip
+def _write(folder, p, images=None, heatmaps=None, history=None, pictures=None, **more):
+    about = {"model_name": "m", "data_name": "d", "history": history, "pictures": pictures or {}}
+    known = [more.pop(name, None) for name in ("contaminated", "floors", "occluded")]
+    evaluation = evaluation_of(p, *known, images=images, heatmaps=heatmaps, about=about, **more)
+    write(evaluation, folder)
+    return evaluation.to_dict()
 
 
 def test_folder_holds_the_files_of_the_contract(tmp_path, make_predictions, images, history):
@@ -98,7 +100,7 @@ def test_clean_block_is_that_of_an_evaluation_of_the_clean_images_alone(
     p = make_predictions(skill=1.0)
     contaminated = np.arange(120) % 3 == 0
     blanked = {"rim blanked": make_predictions(seed=1)}
-    found = _write(tmp_path / "e", p, contaminated=contaminated, floors=floors, shortcuts=blanked)
+    found = _write(tmp_path / "e", p, contaminated=contaminated, floors=floors, occluded=blanked)
     left = Predictions(
         p.classes,
         tuple(path for path, seen in zip(p.paths, contaminated, strict=True) if not seen),
@@ -133,10 +135,12 @@ def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
     p = dataclasses.replace(make_predictions(), temperature=decisions.temperature)
     is_known, scores = np.arange(120) % 3 == 0, np.linspace(0, 1, 120)
     decisions = dataclasses.replace(decisions, outlier_threshold=0.5)
-    how = {"decisions": decisions, "groups": np.arange(120) // 2, "outlier_scores": scores}
+    groups, decided = np.arange(120) // 2, decide(p, decisions, scores)
+    how = {"decisions": decisions, "groups": groups, "decided": decided}
     found = _write(tmp_path / "e", p, contaminated=is_known, **how)
-    left = {"groups": how["groups"][~is_known], "outlier_scores": scores[~is_known]}
-    alone = _write(tmp_path / "alone", subset(p, ~is_known), **(how | left))
+    left = subset(p, ~is_known)
+    how_left = {"decided": decide(left, decisions, scores[~is_known]), "groups": groups[~is_known]}
+    alone = _write(tmp_path / "alone", left, **(how | how_left))
     assert found["decisions"] == alone["decisions"]
     assert found["calibration"] == alone["calibration"]
     assert found["decisions"]["foreign"]["n"] == 80
@@ -172,7 +176,7 @@ def test_failure_in_the_middle_keeps_the_former_evaluation(tmp_path, make_predic
     folder = tmp_path / "e"
     _write(folder, make_predictions())
     before = (folder / "metrics.json").read_bytes()
-    monkeypatch.setattr(evidence, "render_report", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(evidence, "render", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         _write(folder, make_predictions(seed=1))
     assert (folder / "metrics.json").read_bytes() == before

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from braintumor.data.tensors import load_split
-from braintumor.evaluation.predict import features_of, predict_with_features
+from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions
 from braintumor.statistics.input_checks import Orientation, fit_orientation, orientation_scores
@@ -100,8 +100,8 @@ def model() -> Classifier:
 def test_features_are_the_means_of_the_upper_and_the_lower_half(model: Classifier) -> None:
     images = np.random.default_rng(8).integers(0, 256, (6, 32, 32), dtype=np.uint8)
     split = load_split(images, np.zeros(6), tuple("abcdef"), np.arange(6), torch.device("cpu"))
-    size = {"batch_size": 4, "dtype": torch.float32}
-    found = features_of(model, split, **size)  # type: ignore[arg-type]
+    how = Inference(batch_size=4, dtype=torch.float32)
+    found = features_of(model, split, how)
     with torch.no_grad():
         map_BFhw = model.forward_features(torch.from_numpy(images)[:, None])
     middle = map_BFhw.shape[2] // 2
@@ -109,7 +109,7 @@ def test_features_are_the_means_of_the_upper_and_the_lower_half(model: Classifie
     for half, rows in enumerate((slice(0, middle), slice(middle, None))):
         expected = map_BFhw[:, :, rows].mean(dim=(2, 3)).numpy()
         assert found[:, half] == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    _, same = predict_with_features(model, split, tuple("wxyz"), views=1, **size)  # type: ignore[arg-type]
+    _, same = predict_with_features(model, split, tuple("wxyz"), how, views=1)
     assert same == pytest.approx(found, rel=1e-5, abs=1e-6)
 
 

@@ -25,6 +25,8 @@ from braintumor.errors import (
     DataError,
     TrainingError,
 )
+from braintumor.evaluation.record import Evaluation, Leakage, assess
+from braintumor.records import Predictions
 from braintumor.report import write as evidence
 from braintumor.runs.folder import EVALUATION, RUN, RunFolder
 from braintumor.runs.ownership import hold
@@ -91,19 +93,28 @@ class Trainings:
 def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     """Commands run in tmp_path; training, its checks and the evidence are stood in for."""
 
-    def write_evaluation(folder: Path, predictions: Any, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    def write_names(evaluation: Evaluation, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "groups.txt").write_text(" ".join(map(str, more["groups"])))
-        assert more["patients"].evaluated == Patients(images=len(predictions), known=0, patients=0)
-        (folder / "paths.txt").write_text("\n".join(predictions.paths))
-        return {"all": {"n": len(predictions), "accuracy": 0.75}, "clean": None}
+        (folder / "groups.txt").write_text(" ".join(map(str, found["groups"])))
+        (folder / "paths.txt").write_text("\n".join(evaluation.predictions.paths))
+
+    def measured(predictions: Predictions, split: str, leakage: Leakage) -> Evaluation:
+        assert leakage.patients is not None and leakage.groups is not None
+        patients = Patients(images=len(predictions), known=0, patients=0)
+        assert leakage.patients.evaluated == patients
+        found["groups"] = leakage.groups
+        figures = {"n": len(predictions), "accuracy": 0.75}
+        return Evaluation(split, predictions, figures, assess(predictions, Leakage()))
 
     monkeypatch.chdir(tmp_path)
     stand_in = Trainings()
     monkeypatch.setattr(repeats, "train_one", stand_in)
     monkeypatch.setattr(repeats, "setup", lambda settings, data_name: (settings["fold"], data_name))
     monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
-    monkeypatch.setattr(evidence, "write_evaluation", write_evaluation)
+    monkeypatch.setattr(evidence, "write", write_names)
+    monkeypatch.setattr(repeats, "measure", measured)
     return stand_in
 
 

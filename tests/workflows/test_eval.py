@@ -13,10 +13,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from braintumor.cli.evaluate import describe_truth, leakage_by_groups
 from braintumor.data.dataset import Dataset
 from braintumor.data.sources.phantom import build
+from braintumor.evaluation.leakage import leakage_by_groups
 from braintumor.evaluation.patients import about_training
+from braintumor.workflows.console import describe_truth
 from support import Command
 
 
@@ -123,13 +124,13 @@ def test_of_all_images_those_trained_on_and_their_kin_are_known(data: Dataset) -
     truth = leakage_by_groups(data, "all", refit=False)
     known = [True, True, True, True, True, True, False, False, False, False, True, True]
     assert truth.contaminated.tolist() == known
-    assert truth.floors is None
+    assert truth.baselines is None
 
 
 def test_of_the_test_split_the_kin_of_training_images_are_known(data: Dataset) -> None:
     truth = leakage_by_groups(data, "test", refit=False)
     assert truth.contaminated.tolist() == [True, True, False, False]
-    assert truth.floors["n"].eq(4).all()
+    assert truth.baselines["n"].eq(4).all()
     assert about_training(truth.patients).startswith("Patients are not known")
     data.manifest["patient"] = [f"p{i}" for i in range(12)]
     known = leakage_by_groups(data, "test", refit=False).patients
@@ -138,4 +139,4 @@ def test_of_the_test_split_the_kin_of_training_images_are_known(data: Dataset) -
 
 def test_of_the_training_split_nothing_is_claimed(data: Dataset) -> None:
     truth = leakage_by_groups(data, "train", refit=False)
-    assert (truth.contaminated, truth.floors) == (None, None)
+    assert (truth.contaminated, truth.baselines) == (None, None)

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from braintumor.cli import evaluate
 from braintumor.data.dataset import read_dataset
 from braintumor.data.sources.phantom import build
-from braintumor.evaluation.explain import checks
+from braintumor.evaluation import evaluate
+from braintumor.evaluation import heatmap_checks as checks
+from braintumor.evaluation.evaluate import EvaluatedImages, explain
 from braintumor.evaluation.predict import EvalSettings
+from braintumor.evaluation.record import Leakage
 from braintumor.records import Predictions
 from support import TINY, Command
 
@@ -113,9 +115,9 @@ def test_each_map_meets_the_lesion_of_its_own_image(monkeypatch: pytest.MonkeyPa
         views=1, examples=0, heatmaps=5, cam="gradcam", cam_layer="after_attention"
     )
     model = torch.nn.Linear(1, 1)
-    heat, found = evaluate._explained(
-        model, predictions, data, rows, torch.device("cpu"), settings  # type: ignore[arg-type]
-    )  # fmt: skip
+    images = EvaluatedImages(data, labels, rows, "all", Leakage())
+    explained = explain(model, predictions, images, settings)  # type: ignore[arg-type]
+    heat, found = explained.heatmaps, explained.checks
     assert len(heat) == 5 and found is not None
     assert found["pointing_hits"]["value"] == found["lesion_iou"]["value"] == 1
     assert found["lesion_iou"]["n"] == sum(map_.any() for map_ in heat.values())

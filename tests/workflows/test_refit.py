@@ -83,7 +83,7 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
         counts.append(manifest["split"].value_counts().to_dict())
         return measure_baselines(pixels, manifest, *rest)
 
-    monkeypatch.setattr("braintumor.cli.evaluate.cached_baselines", measured)
+    monkeypatch.setattr("braintumor.evaluation.leakage.cached_baselines", measured)
     name = f"run_dir=of_{Path(ckpt).stem}"
     done = bt("eval", f"ckpt={ckpt}", name, "eval.examples=1", cwd=refitted.parent)
     assert done.returncode == 0, done.stderr

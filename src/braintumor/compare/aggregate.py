@@ -14,7 +14,7 @@ from braintumor.compare.lines import as_markdown
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
-from braintumor.runs.folder import METRICS_FILE, PREDICTIONS_FILE
+from braintumor.runs.folder import EvaluationFile
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
 # M images of all folds, K classes
@@ -65,7 +65,7 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of an evaluation. Raises CheckpointError when it is missing or damaged."""
-    path = folder / METRICS_FILE
+    path = folder / EvaluationFile.METRICS
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -146,7 +146,7 @@ def _read_table(folder: Path) -> PredictionsTable:
     try:
         return read_predictions(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(folder / PREDICTIONS_FILE, error) from error
+        raise _unreadable(folder / EvaluationFile.PREDICTIONS, error) from error
 
 
 def _unreadable(path: Path, reason: Exception) -> CheckpointError:

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from braintumor.data.labels import CANONICAL
-from braintumor.evaluation.assess import subset
+from braintumor.evaluation.record import subset
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
-from braintumor.report.format import escaped
+from braintumor.report.figures import escaped
 from braintumor.report.plots.comparison import draw_matrix, rate
 from braintumor.report.plots.style import to_png
 from braintumor.statistics.metrics import compute_metrics

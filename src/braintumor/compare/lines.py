@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from braintumor.compare.compare import Comparison
-from braintumor.report.format import escaped
+from braintumor.report.figures import escaped
 
 NAMES = {
     "val_macro_f1": "val macro F1",

@@ -14,7 +14,7 @@ import yaml
 
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError
-from braintumor.runs.folder import METRICS_FILE, PREDICTIONS_FILE, RunFolder
+from braintumor.runs.folder import EvaluationFile, RunFolder
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 
 # N images of an evaluation
@@ -102,7 +102,7 @@ def read_evaluated(run: Run) -> Evaluated | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError) as error:
-        raise damaged(folder / PREDICTIONS_FILE, error) from error
+        raise damaged(folder / EvaluationFile.PREDICTIONS, error) from error
     manifest = _read_manifest(run)
     if manifest is None or not pd.Index(table.paths).isin(manifest.index).all():
         return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
@@ -130,7 +130,7 @@ def damaged(path: Path, reason: object) -> CheckpointError:
 
 def _read_run(path: Path, name: str, split: str) -> Run:
     folder = RunFolder(path)
-    metrics = folder.evaluation(split) / METRICS_FILE
+    metrics = folder.evaluation(split) / EvaluationFile.METRICS
     run = Run(
         folder,
         name,

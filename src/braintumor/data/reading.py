@@ -112,9 +112,9 @@ def read_images(
         hashes.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
-    if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
-        if pixels.save():  # else there is no room for these either, and one warning is enough
-            thumbnails.save()
+    is_worth_it = took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S
+    if is_worth_it and pixels.save():  # else there is no room for these, and one warning is enough
+        thumbnails.save()
     facts = iter(thumbnails.facts)
     return Reading(
         pixels=pixels.gather(),

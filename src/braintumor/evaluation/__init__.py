@@ -1,1 +1,1 @@
-"""Predictions in, evidence out. Only predict.py and cam/ import torch; a reader needs none."""
+"""A model and images in, a record of the evaluation out."""

@@ -9,7 +9,7 @@ import pandas as pd
 import sklearn
 
 from braintumor import cache
-from braintumor.evaluation.baselines import FLOORS, measure_baselines
+from braintumor.evaluation.baselines import BASELINES, measure_baselines
 
 # N images, S side in px
 
@@ -24,12 +24,18 @@ _COLUMNS = (
 def cached_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
 ) -> pd.DataFrame:
-    """What floors.measure_floors gives; from the cache where it gave it for the same before.
+    """What measure_baselines gives; from the cache where it gave it for the same before.
 
     pixels: uint8 (N, S, S[, 3]).  The seconds are those of the measurement.
-    Raises DataError as measure_floors does.
+    Raises DataError as measure_baselines does.
     """
-    about = _VERSION, sklearn.__version__, [floor.name for floor in FLOORS], list(classes), split
+    about = (
+        _VERSION,
+        sklearn.__version__,
+        [baseline.name for baseline in BASELINES],
+        list(classes),
+        split,
+    )
     columns = ["path", "label", "split", "group", "width", "height", "mode"]
     rows = manifest[columns].to_csv(index=False)
     # the pixels and not the files: other sizes and fits give others
@@ -38,7 +44,7 @@ def cached_baselines(
     known = cache.read_entry(path, _COLUMNS)
     if known is not None:
         known.touch()
-        names = [floor.name for floor in FLOORS]
+        names = [baseline.name for baseline in BASELINES]
         return pd.DataFrame(known.columns, index=pd.Index(names, name="floor"))
     table = measure_baselines(pixels, manifest, classes, split)
     if table["seconds"].sum() > _WORTH_KEEPING_S:

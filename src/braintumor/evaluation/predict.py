@@ -1,23 +1,26 @@
-"""From a model and images to predictions: the last room but CAM that sees torch."""
-
-# N images, K classes, C channels
+"""From a model and images to predictions, and to the features that its rules look at."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor.data.augment import AugmentSettings, move_alike
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import HostImages, ImageSplit
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain.heatmaps import Layer, Method
-from braintumor.evaluation.extract_features import FeatureExtractor
-from braintumor.models.classifier import Classifier
+from braintumor.evaluation.heatmaps import Layer, Method
+from braintumor.models.classifier import Classifier, predict_logits
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
+from braintumor.training.feature_store import FeatureStore, ViewOf, as_features, digest_of
+
+# N images, B batch, C channels, h w height and width of the backbone's map, K classes
 
 # beyond the mirror image: small moves, as a technician would place the head slightly otherwise
 _SMALL_MOVES = AugmentSettings(
@@ -45,6 +48,20 @@ class EvalSettings:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """How images go through a model. dtype: of autocast; float32 turns it off.
+
+    keep: what the backbone gives of the images is kept on disk for other runs, beside the
+    features that training keeps. Only for a backbone that no phase trained, which gives the same
+    in every run of a sweep; else each run would leave some that no other one asks for.
+    """
+
+    batch_size: int
+    dtype: torch.dtype
+    keep: bool = False
+
+
+@dataclass(frozen=True)
 class EvalView:
     """A fixed look at every picture: every second one mirrored; from the third on also moved.
 
@@ -65,42 +82,27 @@ class EvalView:
 
 
 def predict(
-    model: Classifier,
-    split: ImageSplit,
-    classes: tuple[str, ...],
-    *,
-    batch_size: int,
-    dtype: torch.dtype,
-    views: int = 1,
-    keep: bool = False,
+    model: Classifier, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int = 1
 ) -> Predictions:
     """Predictions for every image of the split, in its order.
 
     views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
     every picture and call. Probabilities are averaged; logits are then their logarithms.
     Raises CheckpointError where they are not finite.
-    keep: what the backbone gives is kept on disk, or taken from there (see Readout).
     """
-    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, how)
     return _averaged(read, split, classes, read(read.logits), views)
 
 
 def predict_with_features(
-    model: Classifier,
-    split: ImageSplit,
-    classes: tuple[str, ...],
-    *,
-    batch_size: int,
-    dtype: torch.dtype,
-    views: int,
-    keep: bool = False,
+    model: Classifier, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int
 ) -> tuple[Predictions, np.ndarray]:
-    """The same, and what tells strange pictures from brains (see outliers.py, orientation.py).
+    """The same, and what tells strange pictures from brains (see statistics).
 
     float32 (N, 2, C): the backbone's map of the plain picture, averaged over its upper and its
     lower half; a middle row belongs to both.
     """
-    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, how)
 
     def both(summary: Tensor) -> Tensor:
         return torch.cat([read.logits(summary), read.halves(summary).flatten(1)], dim=1)
@@ -111,16 +113,9 @@ def predict_with_features(
     return predictions, halves.unflatten(1, (2, -1)).cpu().numpy()
 
 
-def features_of(
-    model: Classifier,
-    split: ImageSplit,
-    *,
-    batch_size: int,
-    dtype: torch.dtype,
-    keep: bool = False,
-) -> np.ndarray:
+def features_of(model: Classifier, split: ImageSplit, how: Inference) -> np.ndarray:
     """The features of `predict_with_features` alone: float32 (N, 2, C)."""
-    read = FeatureExtractor(model, split.images, batch_size, dtype, keep)
+    read = FeatureExtractor(model, split.images, how)
     return read(read.halves).cpu().numpy()
 
 
@@ -144,3 +139,67 @@ def _averaged(
     )
     predictions.require_finite()
     return predictions
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureExtractor:
+    """The images of one split, read as often as needed, batch by batch, in evaluation mode.
+
+    A summary is the backbone's map (B, C, h, w) or, where the head asks for the pooled map only,
+    that and the two halves side by side: (B, pooled + 2 * C).
+    """
+
+    model: Classifier
+    images: Tensor | HostImages
+    how: Inference
+
+    def __call__(self, of: Callable[[Tensor], Tensor], view: ViewOf | None = None) -> Tensor:
+        """float32 (N, ...): `of` each summary of the pictures, as they are or in one view."""
+        kept = self._store.features(self.images, self._digest, view) if self.how.keep else None
+
+        def forward(x: Tensor) -> Tensor:
+            if kept is not None:
+                return of(as_features(x))
+            return of(summarise(self.model, view(x, 0) if view else x))
+
+        return predict_logits(
+            self.model,
+            self.images if kept is None else kept,
+            batch_size=self.how.batch_size,
+            dtype=self.how.dtype,
+            forward=forward,
+        )
+
+    def logits(self, summary: Tensor) -> Tensor:
+        """(B, K) of a summary."""
+        if not self.model.pools_before_attention:
+            return self.model.forward_head(summary)
+        return self.model.forward_head(summary[:, : -2 * self.model.backbone.channels])
+
+    def halves(self, summary: Tensor) -> Tensor:
+        """Means of the upper and of the lower half of the map, of a summary: (B, 2, C)."""
+        if not self.model.pools_before_attention:
+            return _halves(summary)
+        return summary[:, -2 * self.model.backbone.channels :].float().unflatten(1, (2, -1))
+
+    @functools.cached_property
+    def _store(self) -> FeatureStore:
+        device = next(self.model.parameters()).device
+        return FeatureStore(self.model, device, self.how.dtype, False, summarise)
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return digest_of(self.images)
+
+
+def summarise(model: Classifier, x: Tensor) -> Tensor:
+    """The summary of pictures (B, 1|3, S, S) in 0..255."""
+    map_BChw = model.forward_features(x)
+    if not model.pools_before_attention:
+        return map_BChw
+    pooled = model.head[0](map_BChw)
+    return torch.cat([pooled, _halves(map_BChw).flatten(1).to(pooled.dtype)], dim=1)
+
+
+def _halves(map_BChw: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(map_BChw.float(), (2, 1)).squeeze(3).mT

@@ -1,78 +1,30 @@
-"""The pictures of an evaluation: written to its folder, and handed on to the report."""
+"""The pictures of an evaluation, for its page and its folder."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
+from braintumor.evaluation.record import Evaluation, subset
 from braintumor.files import write_atomic
-from braintumor.records import Predictions
-from braintumor.report.gallery import Example
-from braintumor.report.inline import Chart
-from braintumor.report.plots.baselines import draw_floors
+from braintumor.report.gallery import shown_examples
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
+    draw_baselines,
     draw_confusion_matrix,
     draw_precision_recall,
     draw_roc,
 )
-from braintumor.report.plots.pictures import choose_examples, draw_examples, overlay
+from braintumor.report.plots.pictures import draw_examples, overlay
 from braintumor.report.plots.style import DARK, LIGHT, PNG_EFFORT, Theme, to_png
 from braintumor.report.plots.training_curves import draw_curves
-from braintumor.statistics.decisions import Decisions
+from braintumor.report.template import Chart
+from braintumor.runs.folder import EvaluationFile, overlay_file
 from braintumor.statistics.metrics import confusion_matrix
-
-# S image size px
-
-_EXAMPLES = 16  # shown when no heat maps say which
-
-
-def draw_performance(new: Path, predictions: Predictions) -> list[Chart]:
-    """Write the four pictures of performance; return those that the report shows as pictures."""
-    figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
-    write_atomic(new / "confusion_matrix.png", to_png(figure))
-    charts = {
-        "roc.png": _chart("ROC", lambda theme: draw_roc(predictions, theme=theme)),
-        "pr.png": _chart(
-            "Precision and recall", lambda theme: draw_precision_recall(predictions, theme=theme)
-        ),
-        "calibration.png": _chart(
-            "Calibration", lambda theme: draw_calibration(predictions, theme=theme)
-        ),
-    }
-    for name, chart in charts.items():
-        write_atomic(new / name, chart.light)
-    return list(charts.values())
-
-
-def history_chart(history: pd.DataFrame) -> Chart:
-    """The curves of training, for the report."""
-    return _chart("Loss and accuracy over the epochs", lambda t: draw_curves(history, theme=t))
-
-
-def floors_chart(
-    new: Path, floors: pd.DataFrame, metrics: Mapping[str, Any], clean: Mapping[str, Any] | None
-) -> Chart:
-    """Write floors.png; the model's accuracy among the floors."""
-    accuracy, of_clean = metrics["accuracy"], clean["accuracy"] if clean else None
-    chart = _chart("Floors", lambda theme: draw_floors(floors, accuracy, of_clean, theme=theme))
-    write_atomic(new / "floors.png", chart.light)
-    return chart
-
-
-def decisions_chart(new: Path, predictions: Predictions, decisions: Decisions) -> Chart:
-    """Write decisions.png; errors by share answered, and the threshold for any tumor."""
-    chart = _chart("Decisions", lambda t: draw_decisions(predictions, decisions, theme=t))
-    write_atomic(new / "decisions.png", chart.light)
-    return chart
-
 
 _ALT = {
     "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
@@ -85,40 +37,69 @@ _ALT = {
 }
 
 
-def _chart(title: str, draw: Callable[[Theme], Figure]) -> Chart:
+def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
+    """Section of the page -> its charts."""
+    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    charts: dict[str, list[Chart]] = {
+        "performance": [
+            _chart("ROC", lambda t: draw_roc(predictions, theme=t), EvaluationFile.ROC),
+            _chart(
+                "Precision and recall",
+                lambda t: draw_precision_recall(predictions, theme=t),
+                EvaluationFile.PRECISION_RECALL,
+            ),
+            _chart(
+                "Calibration",
+                lambda t: draw_calibration(predictions, theme=t),
+                EvaluationFile.CALIBRATION,
+            ),
+        ],
+        "data": [Chart(title, title, path.read_bytes()) for title, path in about.pictures.items()],
+    }
+    if (baselines := trust.baselines) is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        charts["floors"] = [
+            _chart(
+                "Floors",
+                lambda t: draw_baselines(baselines, evaluation.metrics["accuracy"], clean, theme=t),
+                EvaluationFile.BASELINES_PICTURE,
+            )
+        ]
+    if decisions := evaluation.decisions:
+        unseen = subset(predictions, evaluation.unseen)
+        charts["decisions"] = [
+            _chart(
+                "Decisions",
+                lambda t: draw_decisions(unseen, decisions, theme=t),
+                EvaluationFile.DECISIONS,
+            )
+        ]
+    if (history := about.history) is not None and not history.empty:
+        title = "Loss and accuracy over the epochs"
+        charts["training"] = [_chart(title, lambda t: draw_curves(history, theme=t))]
+    return charts
+
+
+def _chart(title: str, draw: Callable[[Theme], Figure], file: str | None = None) -> Chart:
     light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
-    return Chart(title, _ALT[title], light, dark)
+    return Chart(title, _ALT[title], light, dark, file)
 
 
-def picture_chart(title: str, path: Path) -> Chart:
-    """A PNG file as it is."""
-    return Chart(title, title, path.read_bytes())
-
-
-def write_examples(
-    new: Path,
-    predictions: Predictions,
-    images: np.ndarray | None,
-    heatmaps: Mapping[int, np.ndarray],
-    count: int | None,
-) -> list[Example]:
-    """Write examples.png and cam/; return `count` examples for the report, in the order shown.
-
-    count: None shows those that have a heat map, or where there are none a usual number.
-    """
+def write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
+    """Write the charts, the confusion matrix, the examples and cam/."""
+    for chart in (chart for group in charts.values() for chart in group):
+        if chart.file:
+            write_atomic(folder / chart.file, chart.light)
+    predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
+    figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
+    write_atomic(folder / EvaluationFile.CONFUSION_MATRIX_PICTURE, to_png(figure))
+    images = evaluation.images
     if images is None:
-        return []
-    indices = choose_examples(predictions, _EXAMPLES if count is None else count)
-    if heatmaps and count is None:
-        indices = list(heatmaps)
-    confidence = predictions.probs.max(axis=1)
-    indices = sorted(indices, key=lambda i: -confidence[i])
-    figure = draw_examples(predictions, images, indices, heatmaps)
-    write_atomic(new / "examples.png", to_png(figure))
-    overlays = {i: overlay(images[i], heatmap) for i, heatmap in heatmaps.items()}
-    for i, picture in overlays.items():
+        return
+    figure = draw_examples(predictions, images, shown_examples(evaluation), heatmaps)
+    write_atomic(folder / EvaluationFile.EXAMPLES, to_png(figure))
+    for i, heatmap in heatmaps.items():
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "PNG", compress_level=PNG_EFFORT)
-        # The index and nothing of the class or file: those names belong to strangers.
-        write_atomic(new / "cam" / f"{i:05d}.png", buffer.getvalue())
-    return [Example(i, images[i], overlays.get(i)) for i in indices]
+        picture = Image.fromarray(overlay(images[i], heatmap))
+        picture.save(buffer, "PNG", compress_level=PNG_EFFORT)
+        write_atomic(folder / overlay_file(i), buffer.getvalue())

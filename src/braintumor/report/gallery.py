@@ -2,112 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from braintumor.evaluation.record import Evaluation, choose_examples
 from braintumor.files import natural_key
 from braintumor.records import Predictions
-from braintumor.report.inline import inlined_image
-from braintumor.report.thumbnails import make_thumbnails, order_by_interest
-
-if TYPE_CHECKING:
-    from braintumor.statistics.decisions import Decided
+from braintumor.report.plots.pictures import heat_layer, overlay
+from braintumor.report.template import inlined_image, webp
+from braintumor.runtime import in_threads
 
 # M images evaluated, S image size px, K classes
 
+MOST = 1500  # thumbnails on a page; of more images only those of most interest have one
+_EXAMPLES = 16  # shown when no heat maps say which
+_STATIC = 8  # examples of either kind above the browser of all
 _LARGEST_PX = 256  # of an inlined slice: sharp at the size the page shows it
 _HEAT_PX = 64  # of a heat map, which is smooth: it comes from a map of some 5 x 5 cells
 _LARGE = 96  # most slices beside the examples that the page holds in full size
-_STATIC = 8  # examples of either kind above the browser of all
+# side in px and quality of WebP, the finest first; 1,311 real slices take 2.5, 1.9, 1.3, 0.9 MB
+_STEPS = ((112, 60), (96, 50), (72, 45), (56, 35))
+_TRIED = 32  # images that a step is judged by
+_EFFORT = 2  # of 6: more makes them a tenth smaller and takes twice the time
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One prediction to look at: index of its row, uint8 slice (S, S[, 3]) and overlay."""
+def shown_examples(evaluation: Evaluation) -> list[int]:
+    """Indices of the examples of an evaluation, the surest first; none without images."""
+    count, heatmaps = evaluation.examples, evaluation.explanations.heatmaps
+    if evaluation.images is None:
+        return []
+    if heatmaps and count is None:
+        indices = list(heatmaps)
+    else:
+        indices = choose_examples(evaluation.predictions, _EXAMPLES if count is None else count)
+    confidence = evaluation.predictions.probs.max(axis=1)
+    return sorted(indices, key=lambda i: -confidence[i])
 
-    index: int
-    image: np.ndarray
-    overlay: np.ndarray | None
 
-
-def examples_of_page(
-    predictions: Predictions, examples: Sequence[Example]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What the template needs of wrong and of right examples, some of each, as they come."""
-    is_right = predictions.predicted == predictions.labels
-    probs = predictions.probs
-    wrong = [e for e in examples if not is_right[e.index]][:_STATIC]
-    right = [e for e in examples if is_right[e.index]]
+def examples_section(evaluation: Evaluation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the template needs of wrong and of right examples, some of each, surest first."""
+    indices, is_right = shown_examples(evaluation), evaluation.is_right
+    wrong = [i for i in indices if not is_right[i]][:_STATIC]
+    right = [i for i in indices if is_right[i]]
     right = right[:: max(1, -(-len(right) // _STATIC))]  # evenly over what was chosen
-    shown = [[_example(predictions, probs, e) for e in kind] for kind in (wrong, right)]
+    probs = evaluation.predictions.probs
+    shown = [[_example(evaluation, probs, i) for i in kind] for kind in (wrong, right)]
     return shown[0], shown[1]
 
 
-def browser_data(
-    predictions: Predictions,
-    images: np.ndarray | None,
-    heatmaps: Mapping[int, np.ndarray],
-    *,
-    is_known: np.ndarray | None,
-    decided: Decided | None,
-    shown: Sequence[int],
-    budget: int,
-) -> dict[str, Any]:
-    """The rows of the browser as JSON will carry them: a list a column, in the order of rows.
-
-    images: uint8 (M, S, S[, 3]).  heatmaps: index -> float (S, S) in [0, 1].
-    is_known: bool (M,), in training; None when unknown.  decided: of the same rows.
-    shown: indices whose slice the page already holds among its examples.
-    budget: characters that all pictures may take.
-    """
-    is_foreign = None if decided is None else decided.is_foreign
-    order = order_by_interest(predictions, is_foreign)
-    large = _large(order, images, heatmaps, set(shown))
-    taken = sum(len(text) for entry in large.values() for text in entry.values())
-    thumbnails = None
-    if images is not None:
-        thumbnails = make_thumbnails(images, order, max(budget - taken, 0))
-    return {
-        "classes": list(predictions.classes),
-        "paths": list(predictions.paths),
-        "rank": _ranks(predictions.paths),
-        "truth": predictions.labels.tolist(),
-        "guess": predictions.predicted.tolist(),
-        # four digits: a page is read, predictions.csv is for computing
-        "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
-        "known": _bits(is_known),
-        "foreign": _bits(is_foreign),
-        "turned": _bits(None if decided is None else decided.is_turned),
-        "answered": _bits(None if decided is None else decided.is_answered),
-        "tumor": _bits(None if decided is None else decided.is_tumor),
-        "sets": _sets(None if decided is None else decided.sets),
-        "outlier": _rounded(None if decided is None else decided.outlier_score),
-        "thumbs": thumbnails,
-        "large": large,
-    }
-
-
-def heat_layer(heatmap: np.ndarray) -> np.ndarray:
-    """A heat map to lay over its slice: uint8 (S, S, 4), covering in proportion to the heat.
-
-    heatmap: float (S, S) in [0, 1].
-    """
-    import matplotlib
-
-    heat = np.clip(np.nan_to_num(heatmap.astype(np.float32)), 0, 1)
-    # the colours of plots.overlay: they rise in lightness and read without colour vision
-    layer = np.asarray(matplotlib.colormaps["plasma"](0.15 + 0.85 * heat))
-    layer[..., 3] = heat
-    return np.asarray((layer * 255).round().astype(np.uint8))
-
-
-def _example(predictions: Predictions, probs: np.ndarray, example: Example) -> dict[str, Any]:
-    i = example.index
+def _example(evaluation: Evaluation, probs: np.ndarray, i: int) -> dict[str, Any]:
+    predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
     truth, guess = int(predictions.labels[i]), int(predictions.predicted[i])
-    overlay = example.overlay
+    image = np.asarray(evaluation.images)[i]
+    over = inlined_image(overlay(image, heatmaps[i]), _LARGEST_PX, 80) if i in heatmaps else None
     return {
         "index": i,
         "path": predictions.paths[i],
@@ -116,33 +66,58 @@ def _example(predictions: Predictions, probs: np.ndarray, example: Example) -> d
         "guess": predictions.classes[guess],
         "probability": f"{probs[i, guess]:.2f}",
         "of_truth": f"{probs[i, truth]:.2f}",
-        "image": inlined_image(example.image, _LARGEST_PX, 80),
-        "overlay": None if overlay is None else inlined_image(overlay, _LARGEST_PX, 80),
+        "image": inlined_image(image, _LARGEST_PX, 80),
+        "overlay": over,
     }
 
 
-def _large(
-    order: Sequence[int],
-    images: np.ndarray | None,
-    heatmaps: Mapping[int, np.ndarray],
-    shown: set[int],
-) -> dict[int, dict[str, str]]:
-    """Index -> slice and heat as pictures, of images with a heat map and of the most telling."""
+def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> dict[str, Any]:
+    """The rows of the browser as JSON will carry them: a list a column, in the order of rows.
+
+    shown: indices whose slice the page already holds among its examples.
+    budget: characters that all pictures may take.
+    """
+    predictions, decided = evaluation.predictions, evaluation.decided
+    images, is_foreign = evaluation.images, decided.is_foreign if decided else None
+    order = order_by_interest(predictions, is_foreign)
+    large = _large(evaluation, order, set(shown))
+    taken = sum(len(text) for entry in large.values() for text in entry.values())
+    by_name = sorted(range(len(predictions)), key=lambda i: natural_key(predictions.paths[i]))
+    return {
+        "classes": list(predictions.classes),
+        "paths": list(predictions.paths),
+        "rank": np.argsort(by_name).tolist(),  # in natural order: Image2 before Image10
+        "truth": predictions.labels.tolist(),
+        "guess": predictions.predicted.tolist(),
+        # four digits: a page is read, predictions.csv is for computing
+        "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
+        "known": _bits(evaluation.assessment.contaminated),
+        "foreign": _bits(is_foreign),
+        "turned": _bits(decided.is_turned if decided else None),
+        "answered": _bits(decided.is_answered if decided else None),
+        "tumor": _bits(decided.is_tumor if decided else None),
+        "sets": _sets(decided.sets if decided else None),
+        "outlier": _rounded(decided.outlier_score if decided else None),
+        "thumbs": None
+        if images is None
+        else make_thumbnails(images, order, max(budget - taken, 0)),
+        "large": large,
+    }
+
+
+def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dict[int, Any]:
+    """Index -> {slice, heat} as pictures, of images with a heat map and of most interest."""
     large: dict[int, dict[str, str]] = {}
-    for i in sorted(heatmaps):
-        large[int(i)] = {"heat": inlined_image(heat_layer(heatmaps[i]), _HEAT_PX, 80)}
-    if images is None:
+    # full cover at the most heat: a slider of the page thins it
+    for i, heatmap in sorted(evaluation.explanations.heatmaps.items()):
+        large[int(i)] = {"heat": inlined_image(heat_layer(heatmap, 1.0), _HEAT_PX, 80)}
+    if evaluation.images is None:
         return large
-    missing = [i for i in [*large, *(i for i in order if i not in large)] if i not in shown]
+    missing = [i for i in dict.fromkeys([*large, *order]) if i not in shown]
     for i in missing[:_LARGE]:
-        large.setdefault(i, {})["image"] = inlined_image(images[i], _LARGEST_PX, 75)
+        image = inlined_image(evaluation.images[i], _LARGEST_PX, 75)
+        large.setdefault(i, {})["image"] = image
     return large
-
-
-def _ranks(paths: Sequence[str]) -> list[int]:
-    """The place of each path in natural order: Image2 before Image10."""
-    order = sorted(range(len(paths)), key=lambda i: natural_key(paths[i]))
-    return np.argsort(order).tolist()
 
 
 def _bits(values: np.ndarray | None) -> list[int] | None:
@@ -157,3 +132,50 @@ def _rounded(scores: np.ndarray | None) -> list[float | None] | None:
     if scores is None:
         return None
     return [float(f"{score:.4g}") if np.isfinite(score) else None for score in scores]
+
+
+def order_by_interest(predictions: Predictions, is_foreign: np.ndarray | None) -> list[int]:
+    """All indices by interest: wrong, the surest first; foreign; then the least sure first."""
+    confidence = predictions.probs.max(axis=1)
+    is_wrong = predictions.predicted != predictions.labels
+    foreign = np.zeros(len(predictions), bool) if is_foreign is None else is_foreign
+    kind = np.where(is_wrong, 0, np.where(foreign, 1, 2))
+    rank = np.where(is_wrong, -confidence, confidence)
+    return [int(i) for i in np.lexsort((rank, kind))]
+
+
+def make_thumbnails(images: np.ndarray, order: Sequence[int], budget: int) -> list[str]:
+    """WebP in base64 of each image, in the order of images; empty where there is no room.
+
+    images: uint8 (M, S, S) or (M, S, S, 3).  order: indices, those that matter most first.
+    budget: characters in all. Small enough steps that 1,311 slices stay below 2.6 million.
+    """
+    chosen, left = list(order[:MOST]), budget
+    thumbnails = [""] * len(images)
+    if not chosen:
+        return thumbnails
+    step = _finest(images, chosen, budget)
+    # Pillow releases the GIL
+    for i, text in zip(
+        chosen, in_threads(lambda i: _thumbnail(images[i], *step), chosen), strict=True
+    ):
+        left -= len(text)
+        if left < 0:
+            break
+        thumbnails[i] = text
+    return thumbnails
+
+
+def _finest(images: np.ndarray, chosen: Sequence[int], budget: int) -> tuple[int, int]:
+    """The first step at which all chosen images fit, judged by some of them; else the last."""
+    tried = chosen[:: max(1, len(chosen) // _TRIED)]
+    for step in _STEPS:
+        size = sum(len(_thumbnail(images[i], *step)) for i in tried)
+        # 5 % for those that were not tried
+        if 1.05 * size / len(tried) * len(chosen) <= budget:
+            return step
+    return _STEPS[-1]
+
+
+def _thumbnail(image: np.ndarray, side_px: int, quality: int) -> str:
+    return webp(Image.fromarray(image), side_px, quality, _EFFORT)

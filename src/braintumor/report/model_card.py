@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from braintumor.data.manifest import Patients
-from braintumor.evaluation.assess import Assessment
+import numpy as np
+import yaml
+
 from braintumor.evaluation.patients import about_intervals, about_patients, about_training
-from braintumor.records import Predictions
-from braintumor.report import headline as verdict
+from braintumor.evaluation.record import Evaluation, Provenance
+from braintumor.report.figures import with_interval
 from braintumor.report.plots.style import elide
+from braintumor.report.template import FOLDER
 
 _INTENDED = (
     "Research and teaching on magnetic resonance images of the head, one slice at a time. Not a "
@@ -24,62 +26,89 @@ _LIMITS = (
 )
 
 
-def model_card_section(
-    predictions: Predictions,
-    metrics: Mapping[str, Any],
-    trust: Assessment,
-    about: Mapping[str, Any],
-    *,
-    split: str,
-    decisions: Mapping[str, Any] | None,
-    has_explanations: bool,
-) -> dict[str, str]:
-    """Name -> sentence; what is not known is left out. about: see evidence.write_evidence."""
-    settings = _Settings(about.get("settings") or {})
+CARD = {
+    "model": "Model",
+    "intended": "Intended use",
+    "data": "Trained on",
+    "split": "Division of the data",
+    "counts": "Images",
+    "preprocessing": "Input",
+    "output": "Output",
+    "training": "Training",
+    "choice": "Chosen by",
+    "evaluated": "Evaluated on",
+    "result": "Result",
+}  # fact -> its title on the page
+
+
+def known_facts(evaluation: Evaluation) -> dict[str, str]:
+    """Name -> sentence; what is not known is left out."""
+    settings = _Settings(evaluation.provenance.settings)
     known = {
-        **_of_training(settings, about),
-        **_of_data(predictions, trust, settings, about, split),
-        **_of_result(predictions, metrics, trust),
+        **_of_training(settings, evaluation.provenance),
+        **_of_data(settings, evaluation),
+        **_of_result(evaluation),
         "intended": _INTENDED,
-        "limits": " ".join(limits(trust, split)),
-        "output": f"A probability for each of {len(predictions.classes)} classes; the most "
-        "probable is the answer" + (", with the thresholds under Decisions." if decisions else "."),
+        "limits": " ".join(limits(evaluation)),
+        "output": f"A probability for each of {len(evaluation.predictions.classes)} classes; the "
+        "most probable is the answer"
+        + (", with the thresholds under Decisions." if evaluation.decision_summary else "."),
         "updating": "None: the model was not changed after its training.",
     }
-    if decisions:
+    if evaluation.decision_summary:
         known["updating"] = (
             "Recalibrated by one temperature fitted on validation; its weights are unchanged."
         )
         known["decisions"] = "Sensitivity, specificity and predictive values under Decisions."
         known["foreign"] = "A score flags pictures unlike those of training, see Decisions."
-    if has_explanations:
+    explained = evaluation.explanations
+    if explained.heatmaps or explained.checks:
         shown = "what spoke for the answer"
-        if about.get("heat maps") == "attention":
+        if explained.are_of_attention:
             shown = "what attention looked at, which explains no class"
         known["explanations"] = f"Heat maps of {shown}, with checks where made."
     return {name: text for name, text in known.items() if text}
 
 
-def limits(trust: Assessment, split: str) -> list[str]:
-    """What the model and this evaluation cannot do, for the model card."""
-    said = list(_LIMITS)
-    if split in ("train", "val"):
+def limits(evaluation: Evaluation) -> list[str]:
+    """What the model and this evaluation cannot do."""
+    said, trust = list(_LIMITS), evaluation.assessment
+    if evaluation.split in ("train", "val"):
         said.append("The images evaluated here had a part in making the model.")
     if trust.count:
         said.append("Some of the images evaluated here are known to it from training.")
     if trust.count is None:
         said.append("Whether it knows the images evaluated here from training was not examined.")
-    if not_known := about_patients(trust.patients):
-        said.append(not_known)
-    return said
+    return [*filter(None, [*said, about_patients(trust.patients)])]
 
 
-def _of_training(settings: _Settings, about: Mapping[str, Any]) -> dict[str, str]:
-    name, parameters = about.get("model_name"), about.get("parameters")
-    size = f", {parameters:,} parameters" if isinstance(parameters, int) else ""
-    versions = (about.get("environment") or {}).get("versions") or {}
-    views = settings.get("eval.views")
-    epoch = about.get("best epoch")
+def checklists(facts: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each guideline with what it asks: name, title, source, answered, open.
+
+    answered: rows {item, ask, answer}.  open: rows {item, ask} that the authors must answer,
+    among them those whose fact this evaluation does not know.
+    """
+    found = []
+    for guideline in yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8")):
+        rows = [
+            {"item": row["item"], "ask": row["ask"], "answer": facts.get(row.get("fact", ""))}
+            for row in guideline["items"]
+        ]
+        named = {key: guideline[key] for key in ("name", "title", "source")}
+        answered = [row for row in rows if row["answer"]]
+        found.append({**named, "answered": answered, "open": [r for r in rows if not r["answer"]]})
+    return found
+
+
+def _of_training(settings: _Settings, about: Provenance) -> dict[str, str]:
+    name, views = about.model_name, settings.get("eval.views")
+    size = f", {about.parameters:,} parameters" if about.parameters is not None else ""
+    versions = about.environment.get("versions") or {}
+    metric = settings.get("train.early_stopping.metric") or "validation"
+    choice = f"Epoch {about.best_epoch}, by {metric}, never by test images."
+    averaged = "None: one model, one view of each picture."
+    if views is not None and views > 1:
+        averaged = f"Probabilities are averaged over {views} views of each picture (eval.views)."
     return {
         "kind": f"Deep learning: {name} classifies slices." if name else "",
         "model": f"{name}{size}{_architecture(settings)}." if name else "",
@@ -97,35 +126,21 @@ def _of_training(settings: _Settings, about: Mapping[str, Any]) -> dict[str, str
                 "seed": "seed {}",
             }
         ),
-        "choice": ""
-        if epoch is None
-        else f"Epoch {epoch}, by {settings.get('train.early_stopping.metric') or 'validation'}, "
-        "never by test images.",
+        "choice": "" if about.best_epoch is None else choice,
         "imbalance": settings.said({"train.imbalance": "imbalance of classes: {}"}),
-        "views": ""
-        if views is None
-        else f"Probabilities are averaged over {views} views of each picture (eval.views)."
-        if views > 1
-        else "None: one model, one view of each picture.",
+        "views": "" if views is None else averaged,
         "repeat": "Command, settings, versions and seed are under Repeat it."
-        if about.get("settings")
-        else "",
+        if about.settings else "",
     }  # fmt: skip
 
 
-def _of_data(
-    predictions: Predictions,
-    trust: Assessment,
-    settings: _Settings,
-    about: Mapping[str, Any],
-    split: str,
-) -> dict[str, str]:
-    data = about.get("data_name")
+def _of_data(settings: _Settings, evaluation: Evaluation) -> dict[str, str]:
+    predictions, trust = evaluation.predictions, evaluation.assessment
+    data = evaluation.provenance.data_name
     size_px, fit = settings.get("data.image_size"), settings.get("data.fit")
-    counts = [int((predictions.labels == k).sum()) for k in range(len(predictions.classes))]
-    listed = ", ".join(
-        f"{elide(name)} {n:,}" for name, n in zip(predictions.classes, counts, strict=True)
-    )
+    names = [elide(name) for name in predictions.classes]
+    counts = np.bincount(predictions.labels, minlength=len(names))
+    listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
     skip = settings.get("data.skip_unreadable")
     disjoint, together = "", trust.patients.together
     if trust.count is not None:
@@ -133,13 +148,11 @@ def _of_data(
         disjoint = f"{trust.count:,} of {len(predictions):,} images evaluated share {shared} with "
         disjoint = f"{disjoint}training. {about_training(trust.patients)}".rstrip()
     return {
-        "data": f"Data set {elide(str(data))}; settings under Repeat it." if data else "",
-        "preprocessing": ""
-        if size_px is None
-        else f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
-        "missing": ""
-        if skip is None
-        else f"Unreadable files are {'left out and named' if skip else 'refused'}.",
+        "data": f"Data set {elide(data)}; settings under Repeat it." if data else "",
+        "preprocessing": "" if size_px is None else
+        f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
+        "missing": "" if skip is None else
+        f"Unreadable files are {'left out and named' if skip else 'refused'}.",
         "split": settings.said(
             {
                 "split": "split {}",
@@ -148,18 +161,17 @@ def _of_data(
             }
         ),
         "disjoint": disjoint,
-        "evaluated": f"{len(predictions):,} images of the {split} split; "
+        "evaluated": f"{len(predictions):,} images of the {evaluation.split} split; "
         f"{trust.patients.evaluated.words}.",
-        "counts": f"Evaluated: {listed}."
-        + _divided(about.get("images") or {}, trust.patients.trained),
-        "outcome": "The class that the data set gives a slice: "
-        + ", ".join(elide(name) for name in predictions.classes) + ".",
+        "counts": f"Evaluated: {listed}.{_divided(evaluation)}",
+        "outcome": f"The class that the data set gives a slice: {', '.join(names)}.",
         "predictors": "The pixels of one slice and nothing else.",
     }  # fmt: skip
 
 
-def _divided(images: Mapping[str, int], trained: Patients | None) -> str:
+def _divided(evaluation: Evaluation) -> str:
     """ " The data set of its training: train 3,094, …", why some are excluded, and patients."""
+    images, trained = evaluation.provenance.images, evaluation.assessment.patients.trained
     if not images:
         return ""
     parts = [f"{split} {images[split]:,}" for split in ("train", "val", "test") if split in images]
@@ -170,34 +182,28 @@ def _divided(images: Mapping[str, int], trained: Patients | None) -> str:
     return f" The data set of its training: {', '.join(parts)}.{of_whom}"
 
 
-def _of_result(
-    predictions: Predictions, metrics: Mapping[str, Any], trust: Assessment
-) -> dict[str, str]:
-    errors = int((predictions.predicted != predictions.labels).sum())
-    accuracy = verdict.with_interval(metrics, "accuracy")
-    floor = trust.best_baseline
+def _of_result(evaluation: Evaluation) -> dict[str, str]:
+    metrics, trust = evaluation.metrics, evaluation.assessment
     robustness = []
-    if trust.shortcuts:
+    if trust.occlusion_tests:
         robustness.append("Accuracy with the rim and with the centre of each picture blanked.")
-    if floor:
+    if trust.best_baseline:
         robustness.append("Baselines that know no anatomy, see Shortcuts and floors.")
+    intervals = (
+        f"95 % confidence intervals beside the figures, over groups ({trust.patients.units}): "
+        "Wilson's with the effective number of images for proportions; a bootstrap of "
+        "groups for the others, and Newcombe's for an AUROC that it says nothing of. "
+        f"{about_intervals(trust.patients)}"
+    ).rstrip()
+    errors = int((~evaluation.is_right).sum())
     return {
         "metrics": "Accuracy, balanced accuracy, macro F1, MCC, AUROC, average precision, "
         "calibration; sensitivity, specificity and predictive values of each class.",
-        "intervals": _intervals(trust) if metrics.get("accuracy_ci") is not None else "",
-        "result": f"Accuracy {accuracy}; all figures under Figures.",
+        "intervals": intervals if metrics.get("accuracy_ci") is not None else "",
+        "result": f"Accuracy {with_interval(metrics, 'accuracy')}; all figures under Figures.",
         "failures": f"{errors:,} wrong answers, all under All pictures and in the matrix.",
         "robustness": " ".join(robustness),
     }
-
-
-def _intervals(trust: Assessment) -> str:
-    said = (
-        f"95 % confidence intervals beside the figures, over groups ({trust.patients.units}): "
-        "Wilson's with the effective number of images for proportions; a bootstrap of "
-        "groups for the others, and Newcombe's for an AUROC that it says nothing of."
-    )
-    return f"{said} {about_intervals(trust.patients)}".rstrip()
 
 
 class _Settings:

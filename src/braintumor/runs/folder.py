@@ -24,7 +24,6 @@ from braintumor.records import EpochRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS_FILE, PREDICTIONS_FILE = "metrics.json", "predictions.csv"  # of an evaluation
 State = Literal["running", "completed", "interrupted", "failed"]
 
 
@@ -47,11 +46,32 @@ _DATA_FILES = (
     *(f"plots/{name}.png" for name in _IMAGES),
 )  # fmt: skip
 _OVERLAYS = "cam/[0-9][0-9][0-9][0-9][0-9]*.png"
-EVALUATION_FILES = (
-    "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
-    "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "report.html",
-    "floors.csv", "floors.png", "decisions.png", _OVERLAYS,
-)  # fmt: skip
+
+
+class EvaluationFile:
+    """The names of what lies in the folder of an evaluation."""
+
+    METRICS = "metrics.json"
+    CLASSIFICATION_REPORT = "classification_report.txt"
+    CONFUSION_MATRIX = "confusion_matrix.csv"
+    CONFUSION_MATRIX_PICTURE = "confusion_matrix.png"
+    PREDICTIONS = "predictions.csv"
+    ROC = "roc.png"
+    PRECISION_RECALL = "pr.png"
+    CALIBRATION = "calibration.png"
+    EXAMPLES = "examples.png"
+    REPORT = "report.html"
+    BASELINES = "floors.csv"
+    BASELINES_PICTURE = "floors.png"
+    DECISIONS = "decisions.png"
+
+
+def overlay_file(index: int) -> str:
+    """The picture with its heat map of one image, by number: names belong to strangers."""
+    return f"cam/{index:05d}.png"
+
+
+_EVALUATION_FILES = tuple(file for name, file in vars(EvaluationFile).items() if name.isupper())
 STATES = ("last.ckpt", "previous.ckpt", "next.ckpt")
 _EVENTS = "tensorboard/events.out.tfevents.*"
 _RUN_FILES = (
@@ -66,8 +86,8 @@ _COMPARISON_FILES = (
 )  # fmt: skip
 
 RUN = Kind("a training run", _RUN_FILES)
-EVALUATION = Kind("an evaluation", EVALUATION_FILES)
-PREDICTIONS = Kind("a set of predictions", ("predictions.csv", _OVERLAYS))
+EVALUATION = Kind("an evaluation", (*_EVALUATION_FILES, _OVERLAYS))
+PREDICTIONS = Kind("a set of predictions", (EvaluationFile.PREDICTIONS, _OVERLAYS))
 DATA = Kind("a data report", _DATA_FILES)
 COMPARISON = Kind("a comparison", _COMPARISON_FILES)
 MATRIX = Kind("a matrix", ("matrix.csv", "matrix.md", "matrix.png"))

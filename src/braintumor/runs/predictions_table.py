@@ -17,7 +17,7 @@ import pandas as pd
 
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
-from braintumor.runs.folder import PREDICTIONS_FILE
+from braintumor.runs.folder import EvaluationFile
 
 # N images, K classes
 
@@ -45,7 +45,7 @@ def read_predictions(folder: Path, *, sort_classes: bool = False) -> Predictions
 
     Raises OSError when it cannot be opened, ValueError or KeyError when it is damaged.
     """
-    table = read_texts(folder / PREDICTIONS_FILE)
+    table = read_texts(folder / EvaluationFile.PREDICTIONS)
     names = [str(name) for name in table.columns if str(name).startswith(_PROB)]
     names = sorted(names) if sort_classes else names
     classes = tuple(name.removeprefix(_PROB) for name in names)
@@ -107,4 +107,4 @@ def write_table(folder: Path, table: pd.DataFrame) -> None:
     """Write predictions.csv, whole or not at all."""
     # texts are quoted, or a line break in a file name would end the row
     text = str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
-    write_atomic(folder / PREDICTIONS_FILE, text)
+    write_atomic(folder / EvaluationFile.PREDICTIONS, text)

@@ -107,11 +107,11 @@ def load(
     Raises CheckpointError when there is none or it is damaged.
     """
     keep_big_blocks()
-    from braintumor.workflows.load import Inference  # see above
+    from braintumor.workflows.load import Use  # see above
     from braintumor.workflows.load import load as workflow
 
     folder: Any = getattr(path, "folder", path)
-    return workflow(folder, Inference(device, precision, batch_size, views))
+    return workflow(folder, Use(device, precision, batch_size, views))
 
 
 def _request(command: str, words: tuple[str, ...], settings: dict[str, Any]) -> Request:

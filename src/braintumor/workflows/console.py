@@ -14,6 +14,9 @@ from braintumor.records import EpochRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from braintumor.evaluation.record import Evaluation
+    from braintumor.statistics.decisions import Decisions
+
 log = logging.getLogger("braintumor")
 
 
@@ -73,6 +76,18 @@ def describe_epoch(record: EpochRecord, epochs: int) -> None:
     )  # fmt: skip
 
 
+def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
+    """Its figures, what they are worth, and where the report is."""
+    from braintumor.evaluation.patients import about_patients  # brings pandas
+
+    metrics = evaluation.to_dict()
+    describe_scores(metrics, evaluation.predictions.classes)
+    describe_truth(metrics)
+    if said := about_patients(evaluation.assessment.patients):
+        log.info("  %s", said)
+    log.info("report: %s", report)
+
+
 def describe_scores(metrics: Mapping, classes: Sequence[str]) -> None:
     """The figures of one evaluation, with the weakest class."""
     scores = metrics["all"]
@@ -86,6 +101,43 @@ def describe_scores(metrics: Mapping, classes: Sequence[str]) -> None:
         weakest = min(recalls, key=recalls.__getitem__)
         n = scores["per_class"][weakest]["n"]
         log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
+
+
+def describe_truth(metrics: Mapping[str, Any]) -> None:
+    """Three figures in one line: all images, those without a copy in training, best floor."""
+    parts = [f"all {_with_interval(metrics['all'])} (n={metrics['n']})"]
+    clean, known = metrics["clean"], metrics["contaminated"]
+    if clean:
+        parts.append(f"without copies in training {_with_interval(clean)} (n={clean['n']})")
+    elif known:
+        parts.append("without copies in training – (n=0)")
+    if metrics["floor"]:
+        floor = metrics["floor"]
+        parts.append(f"best floor {floor['accuracy']:.3f} ({floor['name']})")
+    log.info("accuracy: %s", " | ".join(parts))
+    if known:
+        log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
+
+
+def _with_interval(figures: Mapping[str, Any]) -> str:
+    """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
+    interval = figures["accuracy_ci"]
+    limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    return f"{figures['accuracy']:.3f}{limits}"
+
+
+def describe_decisions(decisions: Decisions) -> None:
+    """What was fitted on validation."""
+    parts = [f"temperature {decisions.temperature:.2f}"]
+    if decisions.threshold is not None:
+        parts.append(
+            f"tumor from {decisions.threshold:.3g} on (sensitivity {decisions.sensitivity:g})"
+        )
+    if decisions.conformal is not None:
+        parts.append(f"sets of classes from {1 - decisions.conformal:.3g} on")
+    if decisions.confidence is not None:
+        parts.append(f"answered from {decisions.confidence:.3g} on (risk {decisions.risk:g})")
+    log.info("decided on %d validation images: %s", decisions.n, ", ".join(parts))
 
 
 def _rate(value: float | None) -> str:

@@ -20,8 +20,8 @@ from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import rows_of
 from braintumor.data.tensors import load_split
 from braintumor.errors import BraintumorError, ConfigError, DataError
-from braintumor.evaluation.contamination import find_contaminated
-from braintumor.evaluation.predict import predict
+from braintumor.evaluation.leakage import find_contaminated
+from braintumor.evaluation.predict import Inference, predict
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import MATRIX
@@ -180,9 +180,11 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
         model,
         chosen,
         card.classes,
-        batch_size=settings["batch_size"],
-        dtype=choose_precision(settings["precision"] or trained["train"]["precision"], device),
-        views=settings["eval"]["views"] or trained["eval"]["views"],
+        Inference(
+            settings["batch_size"],
+            choose_precision(settings["precision"] or trained["train"]["precision"], device),
+        ),
+        settings["eval"]["views"] or trained["eval"]["views"],
     )
     temperature = (card.decisions or {}).get("temperature", 1.0)
     return dataclasses.replace(predictions, temperature=temperature)

@@ -23,6 +23,7 @@ from braintumor.compare.aggregate import (
 from braintumor.data.manifest import count_patients, group_numbers, read_manifest
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.patients import KnownPatients, about_training
+from braintumor.evaluation.record import Leakage, measure, read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card
@@ -41,7 +42,7 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.one_run import train_one
 from braintumor.workflows.outputs import check_output, held_output
-from braintumor.workflows.recording import about_run, record_failure, recorded
+from braintumor.workflows.recording import record_failure, recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import take_over
 from braintumor.workflows.setup import Experiment, setup
@@ -179,7 +180,7 @@ def _summarise(parent: RunFolder, trials: list[Trial], settings: Settings) -> No
 
 def _pool(parent: RunFolder, folds: list[Trial], settings: Settings, name: str) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
-    from braintumor.report.write import write_evaluation  # slow to import
+    from braintumor.report.write import write  # matplotlib, which comes after the trainings
 
     runs = [_folder(parent, trial) for trial in folds]
     predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
@@ -187,20 +188,23 @@ def _pool(parent: RunFolder, folds: list[Trial], settings: Settings, name: str) 
     manifest = read_manifest(runs[0].manifest)
     groups = manifest.set_index("path")["group"]
     epochs = [str(run.read_status().get("best_epoch")) for run in runs]
-    about = about_run(parent, read_card(runs[0].best)) | {
-        "best epoch": ", ".join(epochs),
-        "settings": settings,
-        "folds": len(folds),
-        "seed": folds[0].seed,
-    }
+    provenance = dataclasses.replace(
+        read_provenance(parent, read_card(runs[0].best)),
+        best_epoch=", ".join(epochs),
+        settings=settings,
+        folds=len(folds),
+        seed=folds[0].seed,
+    )
+    leakage = Leakage(
+        contaminated,
+        patients=_patients_of_all(manifest),
+        groups=group_numbers(groups.loc[list(predictions.paths)]),
+    )
     folder = parent.evaluation(name)
     with hold(folder, EVALUATION, "replace"):
-        return write_evaluation(
-            folder, predictions, split="pooled", about=about, images=None, heatmaps={},
-            history=None, contaminated=contaminated,
-            groups=group_numbers(groups.loc[list(predictions.paths)]),
-            patients=_patients_of_all(manifest),
-        )  # fmt: skip
+        pooled = dataclasses.replace(measure(predictions, "pooled", leakage), provenance=provenance)
+        write(pooled, folder)
+    return pooled.to_dict()
 
 
 def _about_patients(parent: RunFolder, trials: list[Trial]) -> str:

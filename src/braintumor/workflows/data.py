@@ -167,12 +167,12 @@ def _cache(what: str) -> None:
 def _probe(data: Dataset, folder: Path) -> None:
     """floors.csv and plots/floors.png: what a model has to beat on the test split."""
     # matplotlib, as above
-    from braintumor.report.plots.baselines import draw_floors
+    from braintumor.report.plots.performance import draw_baselines
     from braintumor.report.plots.style import to_png
 
     floors = cached_baselines(data.pixels, data.manifest, data.classes)
     write_atomic(folder / "floors.csv", floors.to_csv())
-    write_atomic(folder / "plots" / "floors.png", to_png(draw_floors(floors)))
+    write_atomic(folder / "plots" / "floors.png", to_png(draw_baselines(floors)))
     log.info("floors on test, a model should be above them:")
     shown = floors[["accuracy", "n", "clean_accuracy", "clean_n"]]
     for line in shown.to_string(float_format="%.3f", na_rep="–").splitlines():

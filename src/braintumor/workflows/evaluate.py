@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from braintumor.cli.deciding import load_postprocessing
-from braintumor.cli.evaluate import Options, leakage_by_groups, leakage_by_hashes
-from braintumor.cli.evaluate import evaluate as evaluate_model
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, rows_of
 from braintumor.errors import ConfigError
-from braintumor.evaluation.predict import EvalSettings
+from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
+from braintumor.evaluation.evaluate import evaluate as evaluate_images
+from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
+from braintumor.evaluation.postprocessing import load_postprocessing
+from braintumor.evaluation.predict import EvalSettings, Inference
+from braintumor.evaluation.record import data_title, read_provenance
+from braintumor.report.write import write
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
-from braintumor.runs.folder import EVALUATION, RunFolder
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.runtime import choose_device, choose_precision, configure
 from braintumor.workflows.arguments import EvalArguments, Request
-from braintumor.workflows.console import describe_data, log
+from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
 from braintumor.workflows.data import drawn, labels_of, read_data
 from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
-from braintumor.workflows.recording import about_run, how_evaluated, named
+from braintumor.workflows.recording import how_evaluated
 from braintumor.workflows.results import EvaluationResult
 from braintumor.workflows.resume import check_same_images
 from braintumor.workflows.setup import keeps_summaries
@@ -69,38 +73,35 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     split, rows = rows_of(data.manifest, asked.split)
     labels = labels_of(data, card.classes)
     if is_own:
-        truth = leakage_by_groups(data, split, refit=is_refit)
+        leakage = leakage_by_groups(data, split, refit=is_refit)
     else:
-        truth = leakage_by_hashes(data, rows, card, asked.copy_bits)
+        leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
     own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
     precision = asked.precision or card.settings["train"]["precision"]
     if prevalence is None:
         prevalence = card.settings.get("decision", {}).get("prevalence")
+    inference = Inference(
+        asked.batch_size,
+        choose_precision(precision, device),
+        keeps_summaries(card.settings, device),
+    )
     with _held(request, run.evaluation(own_name)) as folder:
-        evaluate_model(
+        evaluation = evaluate_images(
             model,
             card.classes,
-            data,
-            labels,
-            rows,
-            folder,
-            split=split,
-            truth=truth,
-            about=about_run(run, card) | {"data_name": data_name},
-            history=run.read_history() if run.history.is_file() else None,
-            pictures=drawn(run.path) if is_own else {},
-            fitted=load_postprocessing(path, card),
-            options=Options(
-                device=device,
-                dtype=choose_precision(precision, device),
-                batch_size=asked.batch_size,
-                prevalence=prevalence,
-                settings=_eval_settings(asked, card),
-                keep=keeps_summaries(card.settings, device),
+            EvaluatedImages(data, labels, rows, split, leakage),
+            EvalOptions(inference, _eval_settings(asked, card), prevalence),
+            load_postprocessing(path, card),
+            dataclasses.replace(
+                read_provenance(run, card),
+                data_name=data_name,
+                pictures=drawn(run.path) if is_own else {},
             ),
         )
+        write(evaluation, folder)
+        describe_evaluation(evaluation, folder / EvaluationFile.REPORT)
     return EvaluationResult(folder)
 
 
@@ -138,7 +139,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
         data = read_data(card.settings, card.image_size, card.data_name)
         if run.manifest.is_file():
             check_same_images(run, data.manifest)
-        return data, named(card.data_name, card.settings["data"].get("root"))
+        return data, data_title(card.data_name, card.settings["data"].get("root"))
     typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
@@ -149,7 +150,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
     options = options | {"fit": card.fit, "binary": is_binary}
     data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
-    name = named(request.choices["data"], options.get("root"))
+    name = data_title(request.choices["data"], options.get("root"))
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name

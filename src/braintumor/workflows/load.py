@@ -13,17 +13,17 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from braintumor.cli.deciding import PostProcessing, load_postprocessing
 from braintumor.data.tensors import load_split
 from braintumor.errors import DataError
-from braintumor.evaluation.explain.heatmaps import cam_heatmaps
-from braintumor.evaluation.predict import predict_with_features
+from braintumor.evaluation.heatmaps import cam_heatmaps
+from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
+from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
 from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import choose_device, choose_precision, configure
-from braintumor.statistics.decisions import columns_of, decide
+from braintumor.statistics.decisions import columns_of
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 from braintumor.workflows.recording import how_evaluated
 
@@ -31,7 +31,7 @@ from braintumor.workflows.recording import how_evaluated
 
 
 @dataclass(frozen=True)
-class Inference:
+class Use:
     """How answers are computed.
 
     device: auto, cpu, cuda or cuda:N.  precision, views: None: as the run was evaluated.
@@ -44,12 +44,12 @@ class Inference:
     views: int | None = None
 
 
-def load(path: str | Path, how: Inference | None = None) -> LoadedModel:
+def load(path: str | Path, how: Use | None = None) -> LoadedModel:
     """The model of a run folder, or of its best.safetensors.
 
     Raises CheckpointError when there is none or it is damaged.
     """
-    how, path = how or Inference(), find_checkpoint(path)
+    how, path = how or Use(), find_checkpoint(path)
     device = choose_device(how.device)
     configure(device)
     model, card = load_classifier(path, device)
@@ -66,7 +66,7 @@ class LoadedModel:
     network: Classifier
     card: Card
     postprocessing: PostProcessing | None
-    how: Inference
+    how: Use
     dtype: torch.dtype
 
     @property
@@ -101,16 +101,14 @@ class LoadedModel:
             self.network,
             split,
             self.classes,
-            batch_size=self.how.batch_size,
-            dtype=self.dtype,
-            views=self.how.views or self.card.settings["eval"]["views"],
+            Inference(self.how.batch_size, self.dtype),
+            self.how.views or self.card.settings["eval"]["views"],
         )
         more: dict[str, Any] = {}
         if fitted := self.postprocessing:
-            decisions = fitted.decisions
-            predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-            decided = decide(predictions, decisions, **fitted.scores(features))
-            more = columns_of(self.classes, decided)
+            temperature = fitted.decisions.temperature
+            predictions = dataclasses.replace(predictions, temperature=temperature)
+            more = columns_of(self.classes, fitted.decide(predictions, features))
         return predictions, more
 
     def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
@@ -134,9 +132,7 @@ class LoadedModel:
     def heatmaps_at_input_size(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """float32 (N, S, S) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
         how = how_evaluated(self.card)
-        return cam_heatmaps(
-            self.network, pixels, targets, self._device, 16, how["cam"], how["cam_layer"]
-        )
+        return cam_heatmaps(self.network, pixels, targets, how["cam"], how["cam_layer"])
 
 
 def _at_own_size(

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import yaml
 
-from braintumor.cli.deciding import fit_postprocessing, load_postprocessing
 from braintumor.config import typed
-from braintumor.data.manifest import write_manifest
-from braintumor.evaluation.predict import EvalSettings
+from braintumor.data.manifest import group_numbers, write_manifest
+from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
+from braintumor.evaluation.leakage import leakage_by_groups
+from braintumor.evaluation.postprocessing import (
+    MOST_COMMON,
+    FitImages,
+    PostProcessing,
+    add_postprocessing,
+)
+from braintumor.evaluation.predict import EvalSettings, Inference
+from braintumor.evaluation.record import read_provenance
 from braintumor.files import write_atomic, write_json
-from braintumor.models.classifier import model_name
-from braintumor.runs.checkpoint import load_classifier
-from braintumor.runs.folder import EVALUATION, RUN, RunFolder, open_run, run_name
+from braintumor.models.classifier import Classifier, model_name
+from braintumor.runs.checkpoint import Card
+from braintumor.runs.folder import EVALUATION, RUN, EvaluationFile, RunFolder, open_run, run_name
 from braintumor.runs.ownership import check, hold, remove_own
-from braintumor.runtime import environment
+from braintumor.runtime import environment, mix_seed
+from braintumor.statistics.decisions import DecisionSettings
 from braintumor.workflows.arguments import Request, check_stored
-from braintumor.workflows.console import log
+from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder
-from braintumor.workflows.recording import about_run, recorded
+from braintumor.workflows.recording import recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import check_same_images, take_over
 from braintumor.workflows.setup import Experiment, setup
@@ -41,9 +52,9 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
     with begun as (experiment, run), recorded(run, started):
         write_tables(experiment.data, run.path)
         fit_and_save(experiment, run, resume=resumes)
-        fit_postprocessing(experiment, run)
+        best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
-        _evaluate_best(experiment, run)
+        _evaluate_best(experiment, run, *best)
     return Run(run.path)
 
 
@@ -93,37 +104,60 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
         yield experiment, run
 
 
-def _evaluate_best(experiment: Experiment, run: RunFolder) -> None:
-    """The best checkpoint, read back from disk, once on the test split."""
-    # imported here, or the first step would wait for matplotlib
-    from braintumor.cli.evaluate import Options, evaluate, leakage_by_groups
+def _fit_postprocessing(
+    experiment: Experiment, run: RunFolder
+) -> tuple[Classifier, Card, PostProcessing]:
+    """Fit decisions and what is common on the checkpoints of the run; gives the best, as stored."""
+    train, val = experiment.rows("train"), experiment.rows("val")
+    rng = np.random.default_rng(mix_seed(experiment.settings["seed"], "outliers"))
+    images = FitImages(
+        train=experiment.images_at(np.sort(rng.permutation(train)[:MOST_COMMON])),
+        val=experiment.images("val"),
+        groups=group_numbers(experiment.data.manifest["group"].iloc[val]),
+    )
+    chosen = run.selected if experiment.recipe.train.refit else run.best
+    best = add_postprocessing(
+        list(dict.fromkeys((chosen, run.best))),
+        images,
+        typed(DecisionSettings, experiment.settings["decision"], "decision"),
+        _inference(experiment),
+        experiment.settings["eval"]["views"],
+    )
+    describe_decisions(best[2].decisions)
+    return best
 
-    rows = experiment.rows("test")
+
+def _inference(experiment: Experiment) -> Inference:
+    return Inference(
+        2 * experiment.recipe.train.batch_size, experiment.dtype, experiment.keeps_summaries()
+    )
+
+
+def _evaluate_best(
+    experiment: Experiment, run: RunFolder, model: Classifier, card: Card, fitted: PostProcessing
+) -> None:
+    """The best checkpoint, once on the test split."""
+    # matplotlib, for which the first step would wait
+    from braintumor.report.write import write
+
+    rows, data, settings = experiment.rows("test"), experiment.data, experiment.settings
     if not len(rows):
         log.warning("the data has no test split: nothing to evaluate")
         return
-    model, card = load_classifier(run.best, experiment.device)
     folder = run.evaluation("test")
     with hold(folder, EVALUATION, "replace"):  # a killed run may have written it already
-        evaluate(
+        leakage = leakage_by_groups(data, "test", refit=experiment.recipe.train.refit)
+        evaluation = evaluate(
             model,
             card.classes,
-            experiment.data,
-            experiment.labels,
-            rows,
-            folder,
-            split="test",
-            truth=leakage_by_groups(experiment.data, "test", refit=experiment.recipe.train.refit),
-            about=about_run(run, card),
-            history=run.read_history(),
-            pictures=drawn(run.path),
-            fitted=load_postprocessing(run.best, card),
-            options=Options(
-                device=experiment.device,
-                dtype=experiment.dtype,
-                batch_size=2 * experiment.recipe.train.batch_size,
-                prevalence=experiment.settings["decision"]["prevalence"],
-                settings=typed(EvalSettings, experiment.settings["eval"], "eval"),
-                keep=experiment.keeps_summaries(),
+            EvaluatedImages(data, experiment.labels, rows, "test", leakage),
+            EvalOptions(
+                _inference(experiment),
+                typed(EvalSettings, settings["eval"], "eval"),
+                settings["decision"]["prevalence"],
             ),
+            fitted,
+            dataclasses.replace(read_provenance(run, card), pictures=drawn(run.path)),
         )
+        write(evaluation, folder)
+        describe_evaluation(evaluation, folder / EvaluationFile.REPORT)

@@ -12,13 +12,13 @@ from PIL import Image
 from braintumor.errors import DataError
 from braintumor.report.plots.pictures import overlay
 from braintumor.runs.checkpoint import find_checkpoint, read_card
-from braintumor.runs.folder import PREDICTIONS, PREDICTIONS_FILE
+from braintumor.runs.folder import PREDICTIONS, EvaluationFile
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import NO_TUMOR
 from braintumor.workflows.arguments import PredictArguments, Request
 from braintumor.workflows.console import log
-from braintumor.workflows.load import Inference, LoadedModel, load
+from braintumor.workflows.load import LoadedModel, Use, load
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.pictures import read_pictures
 
@@ -45,7 +45,7 @@ def predict(request: Request) -> pd.DataFrame:
     pictures = read_pictures(
         asked.input, read_card(path), skip_unreadable=asked.skip_unreadable
     )  # before the network is built
-    how = Inference(asked.device, asked.precision, asked.batch_size, asked.views)
+    how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
     classifier = load(path, how)
     predictions, decided = classifier.classify(pictures)
     shown = min(asked.overlays, len(predictions))
@@ -60,7 +60,7 @@ def predict(request: Request) -> pd.DataFrame:
         _describe(row)
     if len(table) > 20:
         log.info("… and %d more", len(table) - 20)
-    log.info("predictions: %s", folder / PREDICTIONS_FILE)
+    log.info("predictions: %s", folder / EvaluationFile.PREDICTIONS)
     table.attrs["folder"] = str(folder)
     return table
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from braintumor.data.manifest import read_manifest
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
 from braintumor.runs.checkpoint import Card
@@ -73,42 +69,6 @@ def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def about_run(run: RunFolder, card: Card) -> dict[str, Any]:
-    """What the report says of where its numbers come from."""
-    known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
-    command = known.pop("command", [])
-    return {
-        "model_name": card.model_name,
-        "data_name": named(card.data_name, card.settings.get("data", {}).get("root")),
-        "created": f"{datetime.now():%Y-%m-%d %H:%M}",
-        "run": run.path.name,
-        "best epoch": card.epoch,
-        "trained on": "train and val (refit)" if _is_refit(card) else "train",
-        "parameters": card.parameters,
-        "images": _divided(run),
-        "command": command,
-        "settings": card.settings,
-        "environment": known,
-    }
-
-
-def _divided(run: RunFolder) -> dict[str, int]:
-    """Images of the run's data set in each split; empty where the manifest is gone."""
-    if not run.manifest.is_file():
-        return {}
-    counts = read_manifest(run.manifest)["split"].value_counts()
-    return {str(split): int(count) for split, count in counts.items()}
-
-
-def named(data_name: str, root: str | None) -> str:
-    """What to call a data set: folder-nickparvar, of data=folder and where it lies."""
-    return f"{data_name}-{Path(root).stem}".rstrip("-.") if root else data_name
-
-
 def how_evaluated(card: Card) -> dict[str, Any]:
     """The eval section of the run; of an older version's too, which has no keys for its maps."""
     return {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
-
-
-def _is_refit(card: Card) -> bool:
-    return bool(card.settings.get("train", {}).get("refit", False))

@@ -13,7 +13,7 @@ from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
 from braintumor.data.tensors import ImageSplit, epoch_order, load_split
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain.heatmaps import check_method
+from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runtime import choose_device, choose_precision, configure, mix_seed

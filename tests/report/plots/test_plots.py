@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from braintumor.evaluation.record import choose_examples
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.comparison import draw_comparison
@@ -22,7 +23,7 @@ from braintumor.report.plots.performance import (
     draw_precision_recall,
     draw_roc,
 )
-from braintumor.report.plots.pictures import choose_examples, draw_examples, draw_samples, overlay
+from braintumor.report.plots.pictures import draw_examples, draw_samples, overlay
 from braintumor.report.plots.training_curves import draw_curves
 from braintumor.statistics.metrics import confusion_matrix
 

@@ -1,4 +1,4 @@
-"""Confusion matrix, ROC and precision-recall curves."""
+"""How well a model answers: confusion matrix, ROC, precision and recall, and beside baselines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
@@ -15,6 +16,9 @@ from braintumor.report.plots import style
 from braintumor.report.plots.style import LIGHT, Theme
 
 # K classes
+
+Curve = tuple[str, np.ndarray, np.ndarray, float]  # name, x, y, area
+_PALE = 0.42  # of the colour over the paper: the bar of the clean images
 
 
 def draw_confusion_matrix(
@@ -26,20 +30,18 @@ def draw_confusion_matrix(
     square root of their share, since the few errors of a good model are what matters.
     """
     count = len(classes)
-    rows = matrix.sum(axis=1, keepdims=True)
-    share = matrix / np.maximum(rows, 1)
-    is_right = np.eye(count, dtype=bool)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right, wrong = style.ramp(theme, theme.right), style.ramp(theme, theme.wrong)
     # The fixed part lets a single error among hundreds be seen.
     strength = np.where(matrix > 0, 0.12 + 0.78 * np.sqrt(share), 0)
-    colours = np.where(is_right[..., None], right(0.85 * share), wrong(strength))[..., :3]
-    longest = 40 if count <= 12 else 20
-    names = [style.label(name, longest) for name in classes]
+    is_right = np.eye(count, dtype=bool)[..., None]
+    colours = np.where(is_right, right(0.85 * share), wrong(strength))[..., :3]
+    names = [style.label(name, 40 if count <= 12 else 20) for name in classes]
     side = max(2.4, 0.95 * count if count <= 12 else 0.45 * count)
     with style.using(theme):
         long = style.width_of(names)
-        is_turned = long > 0.9 * side / count
-        below = 0.6 * long if is_turned else 0.2  # sine of 35 degrees
+        is_tilted = long > 0.9 * side / count
+        below = 0.6 * long if is_tilted else 0.2  # sine of 35 degrees
         figure = style.new_figure(side + 1.1 + long, side + 1.3 + below)
         axes = figure.subplots()
         axes.imshow(colours, interpolation="nearest")
@@ -50,30 +52,24 @@ def draw_confusion_matrix(
         axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
         axes.grid(which="minor", color=theme.paper, linewidth=3)
         axes.tick_params(which="minor", length=0)
-        turn: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(count), names, **turn if is_turned else {})
+        tilt: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(count), names, **tilt if is_tilted else {})
         axes.set_yticks(range(count), names)
         axes.set_xlabel("predicted", labelpad=8)
         axes.set_ylabel("true", labelpad=8)
-        for row in range(count):
-            for column in range(count):
-                _write_cell(axes, matrix, share, row, column, _ink_on(colours[row, column]))
+        for row, column in np.ndindex(matrix.shape):
+            amount = int(matrix[row, column])
+            look: dict[str, Any] = {"ha": "center", "color": _ink_on(colours[row, column])}
+            if count > 12:  # no room for two lines
+                axes.text(column, row, str(amount or ""), va="center", size=7, **look)
+                continue
+            look["alpha"] = 1.0 if amount else 0.45
+            percent = f"{share[row, column]:.1%}" if matrix[row].sum() else "no image"
+            place: dict[str, Any] = {"va": "bottom", "size": 12, "weight": "bold"}
+            axes.text(column, row - 0.02, f"{amount:,}", **place, **look)
+            axes.text(column, row + 0.08, percent, va="top", size=8, **look)
         axes.set_title("Confusion matrix")
     return figure
-
-
-def _write_cell(
-    axes: Axes, matrix: np.ndarray, share: np.ndarray, row: int, column: int, ink: str
-) -> None:
-    amount = int(matrix[row, column])
-    if len(matrix) > 12:  # no room for two lines
-        axes.text(column, row, str(amount or ""), ha="center", va="center", color=ink, size=7)
-        return
-    faint = 1.0 if amount else 0.45
-    percent = f"{share[row, column]:.1%}" if matrix[row].sum() else "no image"
-    style_of: dict[str, Any] = {"ha": "center", "color": ink, "alpha": faint}
-    axes.text(column, row - 0.02, f"{amount:,}", va="bottom", size=12, weight="bold", **style_of)
-    axes.text(column, row + 0.08, percent, va="top", size=8, **style_of)
 
 
 def _ink_on(colour: np.ndarray) -> str:
@@ -86,57 +82,37 @@ def _ink_on(colour: np.ndarray) -> str:
     return "#10161f" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-Curve = tuple[str, np.ndarray, np.ndarray, float]
-
-
 def draw_roc(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
     """One curve a class, its area in the legend; a small window enlarges the top left corner.
 
     A class without images on both sides has no curve, and the legend says so.
     """
-    curves = _curves(predictions)
+    curves: list[Curve] = []
+    for k, name in enumerate(predictions.classes):
+        is_class = predictions.labels == k
+        if is_class.all() or not is_class.any():
+            curves.append((f"{style.label(name, 26)}: not defined here", *np.empty((2, 0)), np.nan))
+            continue
+        false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
+        area = float(auc(false_rate, true_rate))
+        curves.append((f"{style.label(name, 26)}: AUROC {area:.4f}", false_rate, true_rate, area))
     with style.using(theme):
-        figure = style.new_figure(6.2, 5.6 + 0.2 * len(curves))
-        axes = figure.subplots()
+        figure, axes = _square(len(curves))
         axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
         _plot(axes, curves, theme)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         axes.set(xlabel="false positive rate (1 − specificity)", ylabel="sensitivity (recall)")
         axes.set_title("ROC, one class against the rest")
         areas = [area for *_, area in curves if not np.isnan(area)]
         if areas and min(areas) > 0.9:
-            _enlarge_corner(axes, curves, theme)
+            inset = axes.inset_axes((0.42, 0.14, 0.5, 0.5))
+            _plot(inset, curves, theme)
+            inset.set(xlim=(-0.003, 0.1), ylim=(0.9, 1.003))
+            inset.set(xticks=[0, 0.05, 0.1], yticks=[0.9, 0.95, 1])
+            inset.tick_params(labelsize=8)
+            look: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "color": theme.muted}
+            inset.set_title("top left corner", pad=4, **look)
         style.legend_below(figure)
     return figure
-
-
-def _curves(predictions: Predictions) -> list[Curve]:
-    curves = []
-    for k, name in enumerate(predictions.classes):
-        is_class = predictions.labels == k
-        if is_class.all() or not is_class.any():
-            curves.append((name, np.array([]), np.array([]), float("nan")))
-            continue
-        false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
-        curves.append((name, false_rate, true_rate, float(auc(false_rate, true_rate))))
-    return curves
-
-
-def _plot(axes: Axes, curves: list[Curve], theme: Theme) -> None:
-    for k, (name, false_rate, true_rate, area) in enumerate(curves):
-        figure = "not defined here" if np.isnan(area) else f"AUROC {area:.4f}"
-        text = f"{style.label(name, 26)}: {figure}"
-        axes.plot(false_rate, true_rate, label=text, **style.line_style(theme, k))
-
-
-def _enlarge_corner(axes: Axes, curves: list[Curve], theme: Theme) -> None:
-    inset = axes.inset_axes((0.42, 0.14, 0.5, 0.5))
-    _plot(inset, curves, theme)
-    inset.set(xlim=(-0.003, 0.1), ylim=(0.9, 1.003))
-    inset.set_xticks([0, 0.05, 0.1])
-    inset.set_yticks([0.9, 0.95, 1])
-    inset.tick_params(labelsize=8)
-    inset.set_title("top left corner", fontsize=8.5, fontweight="normal", color=theme.muted, pad=4)
 
 
 def draw_precision_recall(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
@@ -145,23 +121,91 @@ def draw_precision_recall(predictions: Predictions, *, theme: Theme = LIGHT) -> 
     The average precision stands in the legend beside the share of the class, which is what a
     model without skill would get.
     """
+    curves: list[Curve] = []
+    for k, name in enumerate(predictions.classes):
+        is_class, score = predictions.labels == k, predictions.probs[:, k]
+        if is_class.all() or not is_class.any():
+            curves.append((f"{style.label(name, 26)}: not defined here", *np.empty((2, 0)), np.nan))
+            continue
+        precision, recall, _ = precision_recall_curve(is_class, score)
+        area = float(average_precision_score(is_class, score))
+        text = f"{style.label(name, 26)}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
+        curves.append((text, recall, precision, area))
     with style.using(theme):
-        figure = style.new_figure(6.2, 5.6 + 0.2 * len(predictions.classes))
-        axes = figure.subplots()
-        for k, name in enumerate(predictions.classes):
-            is_class = predictions.labels == k
-            shown = style.label(name, 26)
-            if is_class.all() or not is_class.any():
-                axes.plot([], [], label=f"{shown}: not defined here", **style.line_style(theme, k))
-                continue
-            score = predictions.probs[:, k]
-            precision, recall, _ = precision_recall_curve(is_class, score)
-            area = average_precision_score(is_class, score)
-            text = f"{shown}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
-            line = style.line_style(theme, k)
-            axes.plot(recall, precision, drawstyle="steps-post", label=text, **line)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        figure, axes = _square(len(curves))
+        _plot(axes, curves, theme, drawstyle="steps-post")
         axes.set(xlabel="recall (sensitivity)", ylabel="precision")
         axes.set_title("Precision and recall, one class against the rest")
         style.legend_below(figure)
+    return figure
+
+
+def _square(curves: int) -> tuple[Figure, Axes]:
+    """Room for two shares, with so many lines of a legend below."""
+    figure = style.new_figure(6.2, 5.6 + 0.2 * curves)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    return figure, axes
+
+
+def _plot(axes: Axes, curves: list[Curve], theme: Theme, **look: Any) -> None:
+    for k, (text, x, y, _) in enumerate(curves):
+        axes.plot(x, y, label=text, **look, **style.line_style(theme, k))
+
+
+def draw_baselines(
+    baselines: pd.DataFrame,
+    model_accuracy: float | None = None,
+    model_clean: float | None = None,
+    *,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Bars of accuracy, the best baseline first, over all images and over the clean ones.
+
+    baselines: as measure_baselines gives them.  model_accuracy, model_clean: of the model that
+    stands above them, in [0, 1]; without the first there is no such line. Where no clean figure
+    is known, or all images are clean, there is one bar a line.
+    """
+    ranked = baselines.sort_values("accuracy", ascending=False, kind="stable")
+    columns = {"all": ranked["accuracy"].tolist(), "clean": ranked["clean_accuracy"].tolist()}
+    names, colours = [str(name) for name in ranked.index], [theme.muted] * len(ranked)
+    if model_accuracy is not None:
+        names, colours = ["the model", *names], [theme.right, *colours]
+        columns["all"].insert(0, model_accuracy)
+        columns["clean"].insert(0, np.nan if model_clean is None else model_clean)
+    texts = {"all": f"all images ({int(baselines['n'].iloc[0]):,})"}
+    # where nothing is known from training, both would say the same
+    if np.isfinite(columns["clean"]).any() and (baselines["clean_n"] < baselines["n"]).all():
+        texts["clean"] = f"without a copy in training ({int(baselines['clean_n'].iloc[0]):,})"
+    # paler, not lighter: the grid would shine through
+    strength, height = {"all": 1.0, "clean": _PALE}, 0.76 / len(texts)
+    with style.using(theme):
+        names = [style.label(name) for name in names]
+        figure = style.new_figure(
+            max(6.4, 5.0 + style.width_of(names)), 1.5 + 0.3 * len(texts) * max(len(names), 2)
+        )
+        axes = figure.subplots()
+        for number, (which, text) in enumerate(texts.items()):
+            values = columns[which]
+            place = np.arange(len(values)) - 0.38 + (number + 0.5) * height
+            shades = [style.ramp(theme, colour)(strength[which]) for colour in colours]
+            bars = axes.barh(place, np.nan_to_num(values), height * 0.9, color=shades)
+            bars.set_label(text)
+            shown = [f"{value:.1%}" if np.isfinite(value) else "not known" for value in values]
+            axes.bar_label(bars, shown, padding=3, size=8.5, color=theme.ink)
+        axes.set_yticks(np.arange(len(names)), names)
+        if model_accuracy is not None:
+            axes.get_yticklabels()[0].set_fontweight("bold")
+        axes.set_ylim(len(names) - 0.45, -0.55)
+        axes.set_xlim(0, 1.12)  # room for the figure behind a full bar
+        axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
+        style.only_grid(axes, "x")
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.set_xlabel("accuracy" if len(texts) > 1 else f"accuracy, {texts['all']}")
+        axes.set_title("Accuracy of baselines that do not read the scan")
+        if len(texts) > 1:
+            style.legend_below(figure)
+            for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
+                # not the model's colour
+                handle.set_facecolor(style.ramp(theme, theme.muted)(strength[which]))
     return figure

@@ -10,14 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from braintumor.files import natural_key
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import LIGHT, Theme
 
-# S image size px
+# N images, S image size px, K classes
 
-_STRONGEST = 0.72  # share of colour where the heat is 1: the anatomy still shows through
+STRONGEST = 0.72  # share of colour where the heat is 1: the anatomy still shows through
 _COLOURS = np.asarray(matplotlib.colormaps["plasma"](np.linspace(0.15, 1.0, 256)))[:, :3]
 
 
@@ -39,20 +38,17 @@ def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     return (mixed * 255).round().astype(np.uint8)
 
 
-def heat_layer(heatmap: np.ndarray) -> np.ndarray:
+def heat_layer(heatmap: np.ndarray, strongest: float = STRONGEST) -> np.ndarray:
     """The heat alone, to be laid over the slice by who shows it: uint8 (S, S, 4), RGBA.
 
     heatmap: float (S, S) in [0, 1]; NaN is no heat.
-    Its cover rises with the heat to 0.72, where the anatomy still shows through; `overlay` is
+    strongest: the cover where the heat is 1, below which it falls in proportion. `overlay` is
     this layer over the slice, so both look alike.
     """
     heat = np.clip(np.nan_to_num(heatmap.astype(np.float32)), 0, 1)
     colour = _COLOURS[(heat * 255).astype(np.uint8)]
-    layer = np.concatenate([colour, _STRONGEST * heat[..., None]], axis=-1)
+    layer = np.concatenate([colour, strongest * heat[..., None]], axis=-1)
     return (layer * 255).round().astype(np.uint8)
-
-
-# N images, S image size px, K classes
 
 
 def draw_samples(
@@ -79,25 +75,6 @@ def draw_samples(
             row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
         figure.text(0.01, 0.995, "Samples of each class", weight="bold", size=11, va="top")
     return figure
-
-
-# N images, S image size px
-
-
-def choose_examples(predictions: Predictions, count: int) -> list[int]:
-    """Indices of at most `count` images worth a look: the wrong ones first, worst first.
-
-    Half are wrong, those with most probability on the wrong class; the rest are right, class
-    by class in turn and evenly over the confidence, so that they are typical and not the best.
-    Where one kind is short the other fills up. The choice does not depend on the order of rows.
-    """
-    confidence = predictions.probs.max(axis=1)
-    order = sorted(range(len(predictions)), key=lambda i: _rank(predictions, confidence, i))
-    wrong = [i for i in order if predictions.predicted[i] != predictions.labels[i]]
-    right = [i for i in order if predictions.predicted[i] == predictions.labels[i]]
-    keep_wrong = min(len(wrong), max(count // 2, count - len(right)))
-    by_class = [[i for i in right if predictions.labels[i] == k] for k in _classes(predictions)]
-    return wrong[:keep_wrong] + _in_turn(by_class, min(count - keep_wrong, len(right)))
 
 
 def draw_examples(
@@ -146,26 +123,3 @@ def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, lon
     said = f"{mark} {names[guess]} {probability:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
     axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)
-
-
-def _rank(predictions: Predictions, confidence: np.ndarray, i: int) -> tuple[float, object]:
-    return -float(confidence[i]), natural_key(predictions.paths[i])
-
-
-def _classes(predictions: Predictions) -> range:
-    return range(len(predictions.classes))
-
-
-def _in_turn(queues: list[list[int]], count: int) -> list[int]:
-    """`count` items, one of each queue in turn, evenly spread over the length of each queue."""
-    shares = [0] * len(queues)
-    while sum(shares) < count:
-        for k, queue in enumerate(queues):
-            if shares[k] < len(queue) and sum(shares) < count:
-                shares[k] += 1
-    taken = [
-        [queue[int((place + 0.5) * len(queue) / share)] for place in range(share)]
-        for queue, share in zip(queues, shares, strict=True)
-    ]
-    longest = max(shares, default=0)
-    return [queue[place] for place in range(longest) for queue in taken if place < len(queue)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,61 +17,44 @@ def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
 
     history: a row an epoch, columns as in records.EpochRecord (metrics.csv).
     """
+    series = (
+        ("train_loss", "training", theme.muted, "--"),
+        ("val_loss", "validation", theme.right, "-"),
+        ("train_accuracy", "training accuracy", theme.muted, "--"),
+        ("val_accuracy", "validation accuracy", theme.right, "-"),
+        ("val_macro_f1", "validation macro F1", theme.series[2], ":"),
+    )
+    epochs, last = history["epoch"], max(int(history["epoch"].max()), 2)
+    marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
     with style.using(theme):
         figure = style.new_figure(9.6, 4.2)
         left, right = figure.subplots(1, 2)
-        _plot(left, history, "train_loss", "training", theme.muted, "--")
-        _plot(left, history, "val_loss", "validation", theme.right, "-")
+        for column, text, colour, line in series:
+            axes = left if "loss" in column else right
+            look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 3.5}
+            axes.plot(epochs, history[column], label=text, **look)
         left.set_title("Loss (nats)")
         left.set_ylim(bottom=0)
-        _plot(right, history, "train_accuracy", "training accuracy", theme.muted, "--")
-        _plot(right, history, "val_accuracy", "validation accuracy", theme.right, "-")
-        _plot(right, history, "val_macro_f1", "validation macro F1", theme.series[2], ":")
         right.set_title("Accuracy and macro F1")
         right.set_ylim(top=1.005)
-        for axes in (left, right):
+        for axes, column in ((left, "val_loss"), (right, "val_accuracy")):
             _mark_phases(axes, history, theme)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            last = max(int(history["epoch"].max()), 2)
             axes.set_xlim(1 - 0.02 * last, last * 1.02)
-        _mark_best(left, history, "val_loss", theme)
-        _mark_best(right, history, "val_accuracy", theme)
-        for axes in (left, right):
+            _mark_best(axes, history, column, theme)
             axes.legend(loc="best")
     return figure
 
 
-def _plot(
-    axes: Axes, history: pd.DataFrame, column: str, text: str, colour: str, line: str
-) -> None:
-    marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
-    axes.plot(
-        history["epoch"],
-        history[column],
-        label=text,
-        color=colour,
-        linestyle=line,
-        marker=marker,
-        markersize=3.5,
-    )
-
-
 def _mark_phases(axes: Axes, history: pd.DataFrame, theme: Theme) -> None:
-    starts = history.groupby("phase")["epoch"].min()
-    for phase, epoch in starts.items():
+    for phase, epoch in history.groupby("phase")["epoch"].min().items():
         if epoch > history["epoch"].min():
             axes.axvline(epoch - 0.5, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
-                f"phase {phase}",
-                (epoch - 0.5, 1),
-                (4, -4),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                color=theme.muted,
-                size=8,
-                va="top",
-            )
+                f"phase {phase}", (epoch - 0.5, 1), (4, -4), xycoords=("data", "axes fraction"),
+                textcoords="offset points", color=theme.muted, size=8, va="top",
+            )  # fmt: skip
 
 
 def _mark_best(axes: Axes, history: pd.DataFrame, column: str, theme: Theme) -> None:
@@ -82,10 +63,7 @@ def _mark_best(axes: Axes, history: pd.DataFrame, column: str, theme: Theme) -> 
     if best.empty or not np.isfinite(best[column].iloc[-1]):
         return
     epoch, value = int(best["epoch"].iloc[-1]), float(best[column].iloc[-1])
-    ring: dict[str, Any] = {
-        "marker": "o",
-        "markersize": 11,
-        "markerfacecolor": "none",
-        "linestyle": "none",
-    }
-    axes.plot(epoch, value, color=theme.wrong, label=f"kept: epoch {epoch}", **ring)
+    axes.plot(
+        epoch, value, "o", color=theme.wrong, markersize=11, markerfacecolor="none",
+        label=f"kept: epoch {epoch}",
+    )  # fmt: skip

@@ -11,7 +11,7 @@ gradcam after attention is the default. On phantoms (cnn_se, 96 px, 73 lesions) 
 random, those of gradcam .25. With average pooling and a linear head, hirescam after attention is
 gradcam. One trained network each: the order may differ on others.
 
-attention, what self-attention looked at, comes the same way but explains no class: attention.py.
+attention, what self-attention looked at whatever the answer was, explains no class.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from braintumor.config import did_you_mean
 from braintumor.errors import ConfigError
-from braintumor.evaluation.explain._hooks import left_as_found, to_tensor
-from braintumor.evaluation.explain.attention import attention_maps, check_attention
+from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
 
-# N images, B batch, S side of the picture, C channels, h w height and width of the map
+# N images, B batch, S side of the picture, C channels, h w height and width of the map,
+# T = h*w tokens, H heads, d head width
 
 Method = Literal["gradcam", "hirescam", "layercam", "attention"]
 Layer = Literal["after_attention", "backbone"]
+BATCH = 16  # images that a look into the model takes at a time
 
 
 def cam_heatmaps(
     model: Classifier,
     images: np.ndarray,
     targets: np.ndarray,
-    device: torch.device | str,
-    batch_size: int,
     method: Method,
     layer: Layer,
+    batch_size: int = BATCH,
 ) -> np.ndarray:
     """The map of logit targets[i] on images[i]: float32 (N, S, S) in [0, 1], each its own scale.
 
     By the method attention: where attention lay on images[i], whatever the target and the layer.
 
     images: uint8 (N, S, S) or (N, S, S, 3).  targets: int (N,) in [0, K).
-    device: where the model is.
     layer: whose cells are weighed: the map after attention, or the backbone's before it. They
     are one map where there is no attention.
     Works in fp32 and evaluation mode whatever is frozen, and leaves modes, requires_grad,
@@ -58,7 +58,7 @@ def cam_heatmaps(
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
     if method == "attention":
-        return attention_maps(model, images, device, batch_size)
+        return attention_maps(model, images, batch_size)
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -66,14 +66,13 @@ def cam_heatmaps(
     heatmaps = np.zeros((len(images), *size_px), dtype=np.float32)
     with (
         left_as_found(model),
-        torch.autocast(torch.device(device).type, enabled=False),
         torch.enable_grad(),
         _opened(model, method, layer) as cam,
     ):
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             with torch.no_grad():
-                features_BChw = model.forward_features(to_tensor(images[chunk], device)).float()
+                features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
             wanted = [ClassifierOutputTarget(int(target)) for target in targets[chunk]]
             maps_Bhw = cam(features_BChw.requires_grad_(), wanted)
             # cv2 takes (width, height)
@@ -130,3 +129,82 @@ class _FromFeatures(nn.Module):
     def forward(self, features_BChw: torch.Tensor) -> torch.Tensor:
         # the map itself, of which `forward_head` may take a shorter way
         return self.model.head(self.model.attention(self.features(features_BChw))).float()
+
+
+@torch.no_grad()
+def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
+    """How much each place is attended to: float32 (N, S, S) in [0, 1], 1 at the strongest.
+
+    images: uint8 (N, S, S) or (N, S, S, 3).
+    The attention weights of all tokens on a token, averaged over heads and tokens and divided
+    by the strongest; nothing is subtracted, so attention that is spread evenly is warm all over
+    and not stretched into a pattern. One layer needs no rollout. The maps say what was mixed,
+    not what decided: for that, see cam_heatmaps.
+    Raises ConfigError when the model's attention has no such weights.
+    """
+    attention = check_attention(model)
+    maps = np.zeros(images.shape[:3], dtype=np.float32)
+    with left_as_found(model):
+        for start in range(0, len(images), batch_size):
+            chunk = slice(start, start + batch_size)
+            features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
+            received_BT = attention_weights(attention, features_BChw).mean(dim=(1, 2))
+            received_B1hw = received_BT.unflatten(1, (1, *features_BChw.shape[2:]))
+            large = F.interpolate(
+                received_B1hw, images.shape[1:3], mode="bilinear", align_corners=False
+            )[:, 0]
+            maps[chunk] = (large / large.amax(dim=(1, 2), keepdim=True)).cpu().numpy()
+    return maps
+
+
+def check_attention(model: Classifier) -> SelfAttention:
+    """The model's attention. Raises ConfigError when it does not weigh places against places."""
+    attention = model.attention
+    if not isinstance(attention, SelfAttention):
+        name = model.settings.get("attention", {}).get("name", type(attention).__name__)
+        raise ConfigError(
+            f"eval.cam=attention shows what mhsa looked at, and model.attention.name={name} has no "
+            "attention between places; use eval.cam=gradcam, hirescam or layercam, or a model "
+            "with mhsa"
+        )
+    return attention
+
+
+def attention_weights(attention: SelfAttention, x_BChw: torch.Tensor) -> torch.Tensor:
+    """softmax(q k / sqrt(d)) of the module for its input: float (B, H, T, T), rows sum to 1.
+
+    Row t is what token t looks at. The module itself never has these weights in memory.
+    """
+    q_BHTd, k_BHTd, _ = attention.queries_keys_values(x_BChw)
+    scores_BHTT = q_BHTd @ k_BHTd.transpose(2, 3) / q_BHTd.shape[-1] ** 0.5
+    return scores_BHTT.softmax(dim=-1)
+
+
+def to_tensor(images: np.ndarray, model: nn.Module) -> torch.Tensor:
+    """(B, S, S[, 3]) -> (B, 1|3, S, S) of the same type, where the model is."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).to(device_of(model))
+    return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where its weights are."""
+    return next(model.parameters()).device
+
+
+@contextlib.contextmanager
+def left_as_found(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, fp32 and no gradients for parameters inside; all as before after."""
+    modes = [(module, module.training) for module in model.modules()]
+    parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    model.eval().requires_grad_(False)
+    for parameter, _, _ in parameters:
+        parameter.grad = None  # the library zeroes them in place
+    try:
+        with torch.autocast(device_of(model).type, enabled=False):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for parameter, requires_grad, grad in parameters:
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = grad

@@ -5,24 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
-from braintumor.evaluation.explain._hooks import left_as_found
-from braintumor.evaluation.explain.faithfulness import (
+from braintumor.evaluation.heatmap_scores import (
     Part,
     area_under,
     forgetful_copy,
-    perturbation_curves,
-    similarity,
-)
-from braintumor.evaluation.explain.heatmaps import Layer, Method, cam_heatmaps
-from braintumor.evaluation.explain.localisation import (
     head_masks,
+    perturbation_curves,
     pointing_hits,
     share_outside,
+    similarity,
     spots_in_head,
     top_area_iou,
 )
+from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps, left_as_found
 from braintumor.models.classifier import Classifier
 
 # N images, M <= N of them that the dear checks look at, S side of the picture
@@ -38,8 +34,6 @@ def check_explanations(
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
-    device: torch.device | str,
-    batch_size: int,
     method: Method,
     layer: Layer,
     masks: np.ndarray | None = None,
@@ -58,9 +52,9 @@ def check_explanations(
     """
     some = np.unique(np.linspace(0, len(images) - 1, min(_MOST, len(images))).astype(np.int64))
     chosen = images[some], targets[some], heatmaps[some]
-    with left_as_found(model), torch.autocast(torch.device(device).type, enabled=False):
-        checks = _forgetting(model, *chosen, device, batch_size, method, layer)
-        checks |= _perturbing(model, *chosen, device, batch_size)
+    with left_as_found(model):
+        checks = _forgetting(model, *chosen, method, layer)
+        checks |= _perturbing(model, *chosen)
     in_head = head_masks(images)
     checks |= _staying_inside(heatmaps, in_head)
     if masks is not None:
@@ -73,8 +67,6 @@ def _forgetting(
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
-    device: torch.device | str,
-    batch_size: int,
     method: Method,
     layer: Layer,
 ) -> Checks:
@@ -87,8 +79,8 @@ def _forgetting(
     for part, whose in named.items():
         scores = np.full(len(images), np.nan)
         if len(images):
-            random = forgetful_copy(model, images, part, _SEED, device)
-            maps = cam_heatmaps(random, images, targets, device, batch_size, method, layer)
+            random = forgetful_copy(model, images, part, _SEED)
+            maps = cam_heatmaps(random, images, targets, method, layer)
             scores = similarity(heatmaps, maps)
         checks[f"ssim_{part}_random"] = _check(
             scores,
@@ -100,20 +92,15 @@ def _forgetting(
 
 
 def _perturbing(
-    model: Classifier,
-    images: np.ndarray,
-    targets: np.ndarray,
-    heatmaps: np.ndarray,
-    device: torch.device | str,
-    batch_size: int,
+    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
 ) -> Checks:
     """Mean height of the deletion and of the insertion curve.
 
     A spot in the middle of the head comes close to a map: the model needs the head anyway.
     """
-    curves = perturbation_curves(model, images, targets, heatmaps, device, batch_size)
+    curves = perturbation_curves(model, images, targets, heatmaps)
     spots = spots_in_head(head_masks(images))
-    of_spots = perturbation_curves(model, images, targets, spots, device, batch_size)
+    of_spots = perturbation_curves(model, images, targets, spots)
     deletion, insertion = (_mean(area_under(curve))[0] for curve in of_spots)
     return {
         "deletion": _check(

@@ -1,23 +1,77 @@
-"""Which images of an evaluation the model has seen in training, known from its card alone.
+"""Which evaluated images the model knows from training, and how far one comes without a model.
 
-The card holds hashes and no pictures, so a copy is recognised by its perceptual hash. A split of
-the run's own data set is judged better by its groups (`data.split.seen_in_training`), for which
-the pixels of both sides were compared.
+A split of the run's own data set is judged by its groups, for which the pixels of both sides were
+compared. Of any other data set only the hashes on the card are known, and no pictures, so there a
+copy is recognised by its perceptual hash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braintumor.data.dataset import Dataset
 from braintumor.data.fingerprints import hamming, hash_words
+from braintumor.data.fingerprints import phashes as hash_thumbnails
+from braintumor.data.manifest import group_numbers
+from braintumor.data.split import seen_in_training
 from braintumor.errors import CheckpointError
+from braintumor.evaluation.baseline_cache import cached_baselines
+from braintumor.evaluation.patients import patients_elsewhere, patients_within
+from braintumor.evaluation.record import Leakage
 
-# M images evaluated, T training images, W = 4 words of 64 bits
+if TYPE_CHECKING:
+    from braintumor.runs.checkpoint import Card
+
+# N images of the data set, M images evaluated, T training images, W = 4 words of 64 bits
 
 _BLOCK = 256  # images at once: 256 x 10,000 distances are 5 MB
 _HEX = 64  # characters of a hash of 256 bits
+
+
+def leakage_by_groups(data: Dataset, split: str, *, refit: bool) -> Leakage:
+    """For a split of the data set that the model was trained on, by its groups.
+
+    split "all": training and validation images count as seen. split "train": nothing is said,
+    since all of it is what the model was trained on.
+    refit: the model was trained on val too, and so are the baselines.
+    """
+    manifest = data.manifest
+    is_asked = manifest["split"].eq(split) | (split == "all")
+    patients = patients_within(manifest, is_asked)
+    groups = group_numbers(manifest["group"][is_asked])
+    if refit:
+        manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
+    if split == "train":
+        return Leakage(None, None, patients, groups)
+    if split == "all":
+        is_seen = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
+        for part in ("test", "excluded"):
+            rows = np.flatnonzero(manifest["split"] == part)
+            is_seen[rows] = seen_in_training(manifest, part)
+        return Leakage(is_seen, None, patients, groups)
+    baselines = cached_baselines(data.pixels, manifest, data.classes, split)
+    return Leakage(seen_in_training(manifest, split), baselines, patients, groups)
+
+
+def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:
+    """For the chosen rows of any other data set, by the hashes on the card.
+
+    rows: int (M,).  radius: bits, see find_contaminated.
+    """
+    manifest = data.manifest.iloc[rows]
+    contaminated = find_contaminated(
+        manifest["sha256"].to_numpy(),
+        data.phashes[rows],
+        hash_thumbnails(data.thumbnails[rows][:, :, ::-1]),
+        card.training_hashes,
+        card.training_phashes,
+        radius,
+    )
+    patients = patients_elsewhere(manifest, card.patients)
+    return Leakage(contaminated, None, patients, group_numbers(manifest["group"]))
 
 
 def find_contaminated(

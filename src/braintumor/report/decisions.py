@@ -7,49 +7,45 @@ from functools import partial
 from typing import Any
 
 from braintumor.evaluation.patients import KnownPatients, about_fit
-from braintumor.report import headline as verdict
+from braintumor.evaluation.record import Evaluation
+from braintumor.report.figures import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
-from braintumor.report.tables import is_defined, number
 from braintumor.statistics.selective_prediction import CERTAINTY
 
 _Make = Callable[[Mapping[str, Any]], dict[str, Any]]
-_SIGN = "\N{NO-BREAK SPACE}%"
-_CERTAINTY = verdict.percent(CERTAINTY).replace(".0", "")
+_CERTAINTY = percent(CERTAINTY).replace(".0", "")
 
 
-def decisions_of_page(
-    summary: Mapping[str, Any] | None,
-    split: str,
-    known: int | None,
-    clean: int | None,
-    *,
-    patients: KnownPatients,
-    is_refit: bool,
-) -> dict[str, Any] | None:
+def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
     """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
 
-    summary: as decision_summary gives it; any block may be missing or None.
-    split: of the evaluated images.  known: how many of them, or copies of them, the model had in
-    training or validation; None when that was not examined.  clean: how many others there are,
-    which the summary is then of; None where there are none.
-    patients: what the data name of them.
-    is_refit: the model was trained again after the fit.
+    Any block of the decision summary may be missing or None.
     """
+    summary, patients = evaluation.decision_summary, evaluation.assessment.patients
     if not summary:
         return None
     makers: dict[str, _Make] = {
         "tumor_call": _tumor_call, "sets": partial(_sets, patients), "abstention": _abstention,
-        "foreign": _foreign, "turned": _turned,
+        "foreign": _foreign, "turned": _upside_down,
     }  # fmt: skip
     parts = [make(summary[key]) for key, make in makers.items() if summary.get(key)]
-    said = _fitted(summary, split, known, clean, is_refit)
-    return {"fitted": [*said, *filter(None, [about_fit(patients)])], "parts": parts}
+    said = [*_fitted(summary, evaluation), about_fit(patients)]
+    return {"fitted": [*filter(None, said)], "parts": parts}
 
 
-def _fitted(
-    summary: Mapping[str, Any], split: str, known: int | None, clean: int | None, is_refit: bool
-) -> list[str]:
-    on = summary.get("fitted_on") or {}
+def only_clean(evaluation: Evaluation) -> str:
+    """Which images a section is of, where some are known from training; else empty."""
+    trust = evaluation.assessment
+    if not trust.count or trust.clean is None:
+        return ""
+    return (
+        f"{trust.count:,} of the images evaluated here, or copies of them, were in training or "
+        f"validation; this section is of the other {trust.clean['n']:,}."
+    )
+
+
+def _fitted(summary: Mapping[str, Any], evaluation: Evaluation) -> list[str]:
+    on, known = summary.get("fitted_on") or {}, evaluation.assessment.count
     counted = (
         f" ({on['n']:,} images, {on['groups']:,} groups)" if {"n", "groups"} <= set(on) else ""
     )
@@ -58,33 +54,25 @@ def _fitted(
         "threshold was chosen to reach its target there; on new images it may miss it. Compare "
         "the figures below with the targets."
     ]
-    if is_refit:
+    if evaluation.provenance.is_refit:
         said.append(
             "The model was trained again after that, on validation images too (train.refit); the "
             "thresholds are those of the model before, so that no guarantee holds for this one."
         )
-    if split in ("train", "val") or (known and not clean):
+    if evaluation.split in ("train", "val") or (known and evaluation.assessment.clean is None):
         said.append(
             "The images evaluated here, or copies of them, had a part in the training or the fit: "
             "the figures of this section are better than those of new images."
         )
-    elif known:
-        said.append(only_clean(known, clean))
     elif known is None:
         said.append("Whether training or validation held the images was not examined.")
+    else:
+        said.append(only_clean(evaluation))
     return said
 
 
-def only_clean(known: int, clean: int | None) -> str:
-    """Which images a section is of, where some are known from training."""
-    return (
-        f"{known:,} of the images evaluated here, or copies of them, were in training or "
-        f"validation; this section is of the other {clean or 0:,}."
-    )
-
-
 def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    target = _percent(block.get("target"))
+    target = percent(block.get("target"))
     said = "An image is called tumor when the summed probability of all tumor classes is at least "
     said += f"{_short(block.get('threshold'))}, chosen for a sensitivity of {target} on "
     said += "validation. The confusion matrix takes the most probable class instead; the two can "
@@ -92,7 +80,7 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
     whose = "stated" if block.get("prevalence_is_stated") else (
         "as in these images; in a clinic it is usually far lower, and PPV falls with it"
     )  # fmt: skip
-    said += f" PPV and NPV hold at a prevalence of {_percent(block.get('prevalence'))} ({whose})."
+    said += f" PPV and NPV hold at a prevalence of {percent(block.get('prevalence'))} ({whose})."
     rows = [
         _row(block, "sensitivity", "Sensitivity",
              f"tumor images called tumor, n = {_n(block, 'n_tumor')}; target {target}"
@@ -106,7 +94,7 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
-    target = _percent(block.get("target"))
+    target = percent(block.get("target"))
     new, several = "a new image", "images"
     if patients.are_known_of_training:
         new, several = "an image of a new patient", "patients"
@@ -125,7 +113,7 @@ def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
              f"sets with the true class, n = {_n(block, 'n')}"),
         _row(block, "singletons", "One class", "share of images"),
         _row(block, "empty", "No class", "share of images"),
-        {"name": "Mean size", "value": _plain(block.get("mean_size")), "interval": "",
+        {"name": "Mean size", "value": _short(block.get("mean_size"), ".2f"), "interval": "",
          "hint": "classes in a set"},
     ]  # fmt: skip
     for name, row in (block.get("per_class") or {}).items():
@@ -136,7 +124,7 @@ def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     fitted, rows = block.get("fitted") or {}, []
-    target = _percent(fitted.get("target"))
+    target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
         said = "An image is answered where its highest probability is at least "
         said += f"{_short(fitted['confidence'])}; the others are left to a person. Chosen on "
@@ -170,14 +158,14 @@ def _foreign(block: Mapping[str, Any]) -> dict[str, Any]:
     return _flagged(block, "Foreign images", said)
 
 
-def _turned(block: Mapping[str, Any]) -> dict[str, Any]:
+def _upside_down(block: Mapping[str, Any]) -> dict[str, Any]:
     said = "Slices that look upside down, as some viewers export them. About half of such slices "
     said += "are found. A share far above the target means that many images may be turned."
     return _flagged(block, "Upside-down slices", said)
 
 
 def _flagged(block: Mapping[str, Any], title: str, said: str) -> dict[str, Any]:
-    hint = f"of images like those of validation about {_percent(block.get('target'))} at most, "
+    hint = f"of images like those of validation about {percent(block.get('target'))} at most, "
     hint += f"n = {_n(block, 'n')}"
     return {"title": title, "said": said, "rows": [_row(block, "share", "Flagged", hint)]}
 
@@ -186,36 +174,21 @@ def _missed(
     block: Mapping[str, Any], key: str, target: float | None, *, at_most: bool = False
 ) -> str:
     """What to add where the interval lies on the wrong side of the target."""
-    pair = block.get(f"{key}_ci")
-    if target is None or pair is None or not all(is_defined(end) for end in pair):
+    pair = defined_pair(block, key)
+    if target is None or pair is None:
         return ""
     return ": missed" if (pair[0] > target if at_most else pair[1] < target) else ""
 
 
 def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, str]:
-    pair = block.get(f"{key}_ci")
-    known = pair is not None and all(is_defined(end) for end in pair)
-    return {
-        "name": name,
-        "value": _percent(block.get(key)),
-        "interval": f"{_percent(pair[0]).removesuffix(_SIGN)}–{_percent(pair[1])}"
-        if pair and known
-        else "",
-        "hint": hint,
-    }
+    pair = defined_pair(block, key)
+    text = percents(pair) if pair else ""
+    return {"name": name, "value": percent(block.get(key)), "interval": text, "hint": hint}
 
 
-def _percent(share: float | None) -> str:
-    return verdict.percent(share) if share is not None and is_defined(share) else "–"
-
-
-def _short(value: float | None) -> str:
+def _short(value: float | None, digits: str = ".3g") -> str:
     """A threshold, as the pictures show it."""
-    return f"{value:.3g}" if value is not None and is_defined(value) else "–"
-
-
-def _plain(value: float | None) -> str:
-    return f"{value:.2f}" if value is not None and is_defined(value) else "–"
+    return format(value, digits) if value is not None and is_defined(value) else "–"
 
 
 def _n(block: Mapping[str, Any], key: str) -> str:

@@ -1,0 +1,125 @@
+"""A model and images in, an Evaluation out: predictions, what they are worth, and heat maps."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from braintumor.data.dataset import Dataset
+from braintumor.data.images import RIM_SHARE, occlude_centre, occlude_rim
+from braintumor.data.tensors import ImageSplit, load_split
+from braintumor.evaluation.heatmap_checks import check_explanations
+from braintumor.evaluation.heatmaps import cam_heatmaps, check_method, device_of
+from braintumor.evaluation.postprocessing import PostProcessing
+from braintumor.evaluation.predict import (
+    EvalSettings,
+    Inference,
+    predict,
+    predict_with_features,
+)
+from braintumor.evaluation.record import (
+    Evaluation,
+    Explanations,
+    Leakage,
+    Provenance,
+    choose_examples,
+    measure,
+)
+from braintumor.models.classifier import Classifier
+from braintumor.records import Predictions
+
+# N images of the data set, M images evaluated
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedImages:
+    """Which images of a data set are evaluated, and what is known of them.
+
+    labels: int (N,) of the whole data set.  rows: int (M,).  split: its name.
+    """
+
+    data: Dataset
+    labels: np.ndarray
+    rows: np.ndarray
+    split: str
+    leakage: Leakage
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How an evaluation is done. prevalence: for PPV and NPV; None: as in the images."""
+
+    inference: Inference
+    settings: EvalSettings
+    prevalence: float | None
+
+
+def evaluate(
+    model: Classifier,
+    classes: tuple[str, ...],
+    images: EvaluatedImages,
+    options: EvalOptions,
+    fitted: PostProcessing | None,
+    provenance: Provenance,
+) -> Evaluation:
+    """Evaluate the chosen images.
+
+    classes: of the model, in the order of its logits.
+    fitted: what the checkpoint carries; None for one without.
+    Raises ConfigError when the model has nothing that eval.cam could show.
+    """
+    settings, how = options.settings, options.inference
+    check_method(model, settings.cam)
+    device = device_of(model)
+    pixels, labels = images.data.pixels[images.rows], images.labels[images.rows]
+    paths = tuple(images.data.manifest["path"].iloc[images.rows])
+
+    def on_device(pixels: np.ndarray) -> ImageSplit:
+        return load_split(pixels, labels, paths, np.arange(len(paths)), device)
+
+    predictions, features = predict_with_features(
+        model, on_device(pixels), classes, how, settings.views
+    )
+    decisions = decided = None
+    if fitted:
+        decisions = fitted.decisions
+        predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+        decided = fitted.decide(predictions, features)
+    explanations = explain(model, predictions, images, settings)
+    occluded = {
+        name: predict(model, on_device(occlude(pixels, RIM_SHARE)), classes, how)
+        for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
+    }
+    return dataclasses.replace(
+        measure(
+            predictions, images.split, images.leakage, occluded, decisions, decided,
+            options.prevalence,
+        ),
+        explanations=explanations,
+        images=pixels,
+        examples=settings.examples,
+        provenance=provenance,
+    )  # fmt: skip
+
+
+def explain(
+    model: Classifier, predictions: Predictions, images: EvaluatedImages, settings: EvalSettings
+) -> Explanations:
+    """Heat maps of the images most worth a look, and numbers on how far to trust them."""
+    # of more images the right ones are others, and no example should lack its map
+    counts = (settings.heatmaps, settings.examples)
+    chosen = dict.fromkeys(i for count in counts for i in choose_examples(predictions, count))
+    if not chosen:
+        return Explanations(settings.cam)
+    shown = np.array(list(chosen), dtype=np.int64)
+    data, rows = images.data, images.rows[shown]
+    pixels, targets = data.pixels[rows], predictions.predicted[shown]
+    masks = None
+    if data.lesion_mask:
+        masks = np.stack([data.lesion_mask(path) for path in data.manifest["path"].iloc[rows]])
+    how = (settings.cam, settings.cam_layer)
+    heatmaps = cam_heatmaps(model, pixels, targets, *how)
+    checks = check_explanations(model, pixels, targets, heatmaps, *how, masks)
+    return Explanations(settings.cam, dict(zip(shown.tolist(), heatmaps, strict=True)), checks)

@@ -1,0 +1,127 @@
+"""What validation fits once training has ended, and how it is kept with the checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from braintumor.data.tensors import ImageSplit
+from braintumor.evaluation.predict import Inference, features_of, predict_with_features
+from braintumor.models.classifier import Classifier
+from braintumor.records import Predictions
+from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
+from braintumor.statistics.decisions import (
+    Decided,
+    Decisions,
+    DecisionSettings,
+    decide,
+    fit_decisions,
+)
+from braintumor.statistics.input_checks import (
+    Orientation,
+    Outliers,
+    fit_orientation,
+    fit_outliers,
+    orientation_scores,
+    outlier_scores,
+)
+
+# N images, F features
+
+MOST_COMMON = 1000  # training images, many times the 64 dimensions that are looked for in them
+
+
+@dataclass(frozen=True, eq=False)
+class PostProcessing:
+    """What a checkpoint carries beside its network; outliers, upside_down: of its own features."""
+
+    decisions: Decisions
+    outliers: Outliers
+    upside_down: Orientation | None
+
+    def scores(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """How strange images are, and how much they look upside down: float (N,) each.
+
+        features: float (N, 2, F), as predict_with_features gives them.
+        """
+        rule = self.upside_down
+        return (
+            outlier_scores(self.outliers, features.mean(axis=1)),
+            None if rule is None else orientation_scores(rule, features),
+        )
+
+    def decide(self, predictions: Predictions, features: np.ndarray) -> Decided:
+        """What the decisions say of each image."""
+        return decide(predictions, self.decisions, *self.scores(features))
+
+
+@dataclass(frozen=True, eq=False)
+class FitImages:
+    """Images to fit on. train: those that show what is common.  groups: int (N,), of val."""
+
+    train: ImageSplit
+    val: ImageSplit
+    groups: np.ndarray
+
+
+def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
+    """What was fitted for the checkpoint; None for one that carries nothing."""
+    arrays = load_outliers(path)
+    if card.decisions is None or arrays is None:
+        return None
+    decisions = Decisions(**card.decisions)
+    return PostProcessing(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
+
+
+def add_postprocessing(
+    paths: Sequence[Path], images: FitImages, settings: DecisionSettings, how: Inference, views: int
+) -> tuple[Classifier, Card, PostProcessing]:
+    """Fit temperature, thresholds and sets on validation, and add them to the checkpoints.
+
+    paths: the model that validation chose, then what was made of it. A refitted model has seen
+        validation, so it takes the decisions of the chosen one; common features are its own, and
+        scores of strangeness are relative.
+    views: as many as the images to be judged will have.
+    Returns the last checkpoint, as it is in its file.
+    """
+    decisions: Decisions | None = None
+    for path in paths:
+        model, card = load_classifier(path, images.val.device)
+        fitted = fit_postprocessing(model, card.classes, images, settings, how, views, decisions)
+        decisions = fitted.decisions
+        card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
+        weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+        rules = [rule for rule in (fitted.outliers, fitted.upside_down) if rule is not None]
+        save_best(path, weights, card, {k: v for r in rules for k, v in r.to_arrays().items()})
+    return model, card, fitted
+
+
+def fit_postprocessing(
+    model: Classifier,
+    classes: tuple[str, ...],
+    images: FitImages,
+    settings: DecisionSettings,
+    how: Inference,
+    views: int,
+    decisions: Decisions | None = None,
+) -> PostProcessing:
+    """What is common in training images and, unless they are given, the decisions on validation."""
+    # upside down in memory: there are few of them
+    flipped = dataclasses.replace(images.train, images=images.train.images[:].flip(-2))
+    upright, upside_down = (features_of(model, part, how) for part in (images.train, flipped))
+    outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
+    orientation = fit_orientation(upright, upside_down)
+    if decisions is None:
+        predictions, features = predict_with_features(model, images.val, classes, how, views)
+        decisions = fit_decisions(
+            predictions,
+            images.groups,
+            outlier_scores(outliers, features.mean(axis=1)),
+            settings,
+            orientation_scores(orientation, features),
+        )
+    return PostProcessing(decisions, outliers, orientation)

@@ -1,0 +1,368 @@
+"""One evaluation as a record: what the model said, what that is worth, and where it comes from.
+
+It is made without torch, and holds all that a report shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from braintumor.data.manifest import read_manifest
+from braintumor.evaluation.patients import KnownPatients, patients_unknown
+from braintumor.files import natural_key
+from braintumor.records import Predictions
+from braintumor.runs.folder import RunFolder
+from braintumor.statistics.calibration import calibration_summary
+from braintumor.statistics.decision_summary import decision_summary
+from braintumor.statistics.decisions import Decided, Decisions
+from braintumor.statistics.intervals import metric_intervals
+from braintumor.statistics.metrics import compute_metrics, with_intervals
+
+if TYPE_CHECKING:
+    from braintumor.runs.checkpoint import Card
+
+# M images evaluated, S image size px, K classes
+
+FEW = 20  # images of a class; below, one image moves its recall by more than 5 points
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """Where the figures come from. What is None or empty is not known, and a report leaves it out.
+
+    command: text, or the list of its words.  settings: resolved.  images: split -> count, of the
+    data set of the training.  best_epoch: a text names that of each fold.
+    history: metrics.csv of the training.  pictures: title -> PNG file, of the data set.
+    """
+
+    model_name: str = ""
+    data_name: str = ""
+    created: str = ""
+    command: str | Sequence[str] = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    run: str | None = None
+    best_epoch: int | str | None = None
+    trained_on: str | None = None
+    parameters: int | None = None
+    images: Mapping[str, int] | None = None
+    folds: int | None = None
+    seed: int | None = None
+    history: pd.DataFrame | None = None
+    pictures: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether the model was trained again, on validation images too."""
+        return bool((self.settings.get("train") or {}).get("refit"))
+
+
+def read_provenance(run: RunFolder, card: Card) -> Provenance:
+    """What a run and the card of its checkpoint tell; what is gone from the folder is left out."""
+    known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
+    command = known.pop("command", [])
+    counts: dict[str, int] = {}
+    if run.manifest.is_file():
+        found = read_manifest(run.manifest)["split"].value_counts()
+        counts = {str(split): int(count) for split, count in found.items()}
+    is_refit = bool(card.settings.get("train", {}).get("refit", False))
+    return Provenance(
+        model_name=card.model_name,
+        data_name=data_title(card.data_name, card.settings.get("data", {}).get("root")),
+        created=f"{datetime.now():%Y-%m-%d %H:%M}",
+        command=command,
+        settings=card.settings,
+        environment=known,
+        run=run.path.name,
+        best_epoch=card.epoch,
+        trained_on="train and val (refit)" if is_refit else "train",
+        parameters=card.parameters,
+        images=counts,
+        history=run.read_history() if run.history.is_file() else None,
+    )
+
+
+def data_title(data_name: str, root: str | None) -> str:
+    """What to call a data set, of its kind and where it lies.
+
+    >>> data_title("folder", "scans/nickparvar")
+    'folder-nickparvar'
+    """
+    return f"{data_name}-{Path(root).stem}".rstrip("-.") if root else data_name
+
+
+@dataclass(frozen=True, eq=False)
+class Leakage:
+    """What is known of M images beside the predictions; None is not known.
+
+    contaminated: bool (M,), the model saw a copy of the image (or its patient) in training.
+    baselines: as measure_baselines gives them.
+    groups: int (M,), images of one patient or copies of one picture share a number; intervals
+        count groups. None: each image stands alone.
+    """
+
+    contaminated: np.ndarray | None = None
+    baselines: pd.DataFrame | None = None
+    patients: KnownPatients | None = None
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What puts the figures over all images into their place.
+
+    contaminated: bool (M,), the model saw a copy (or the patient) in training; None: unknown.
+    clean: figures over the other images; None when unknown or no image is left.
+    clean_counts: class -> clean images; empty when unknown.
+    baselines: as measure_baselines gives them.  best_baseline: name, accuracy, clean_accuracy.
+    occlusion_tests: name -> accuracy, clean_accuracy (None without clean images) with a part of
+        each picture blanked.
+    patients: what is known of them; contaminated can tell of no others.
+    """
+
+    contaminated: np.ndarray | None
+    clean: Mapping[str, Any] | None
+    clean_counts: Mapping[str, int]
+    baselines: pd.DataFrame | None
+    best_baseline: Mapping[str, Any] | None
+    occlusion_tests: Mapping[str, Mapping[str, float | None]]
+    patients: KnownPatients
+
+    @property
+    def count(self) -> int | None:
+        """Contaminated images; None when unknown."""
+        return None if self.contaminated is None else int(self.contaminated.sum())
+
+    @property
+    def few(self) -> dict[str, int]:
+        """Classes with fewer than FEW clean images, when some image is clean: name -> count."""
+        if self.clean is None:
+            return {}
+        return {name: n for name, n in self.clean_counts.items() if n < FEW}
+
+
+@dataclass(frozen=True, eq=False)
+class Explanations:
+    """Heat maps, index of an image -> float (S, S) in [0, 1], and how far to trust them.
+
+    method: the setting eval.cam.  checks: as check_explanations gives them; None: not made.
+    """
+
+    method: str = ""
+    heatmaps: Mapping[int, np.ndarray] = field(default_factory=dict)
+    checks: Mapping[str, Mapping[str, Any]] | None = None
+
+    @property
+    def are_of_attention(self) -> bool:
+        """Whether the maps show what attention looked at, which explains no class."""
+        return bool(self.heatmaps) and self.method == "attention"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Predictions of one split, their figures, and all that a report says and shows of them.
+
+    metrics: figures over all images, each followed by its interval.
+    decisions: of the checkpoint, at the temperature of the predictions; None without.
+    decided: what they say of each image.
+    decision_summary, calibration: measured on `unseen`; None without decisions.
+    images: uint8 (M, S, S) or (M, S, S, 3); None: no picture is shown.
+    examples: how many pictures to show at first; None: those with a heat map.
+    """
+
+    split: str
+    predictions: Predictions
+    metrics: Mapping[str, Any]
+    assessment: Assessment
+    decisions: Decisions | None = None
+    decided: Decided | None = None
+    decision_summary: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    explanations: Explanations = field(default_factory=Explanations)
+    images: np.ndarray | None = None
+    examples: int | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def is_right(self) -> np.ndarray:
+        """bool (M,)."""
+        return self.predictions.predicted == self.predictions.labels
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """The images without a copy in training, or all where there are no such two kinds.
+
+        bool (M,). What is known from training says nothing of a decision on new images.
+        """
+        trust = self.assessment
+        if trust.contaminated is None or not trust.count or trust.clean is None:
+            return np.ones(len(self.predictions), dtype=bool)
+        return ~trust.contaminated
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of metrics.json; undefined figures are NaN here and null there."""
+        trust = self.assessment
+        return {
+            "split": self.split,
+            "n": len(self.predictions),
+            "all": self.metrics,
+            "clean": trust.clean,
+            "contaminated": trust.count,
+            "patients": {
+                **dataclasses.asdict(trust.patients.evaluated),
+                "compared_with_training": trust.patients.are_compared,
+            },
+            "floor": trust.best_baseline,
+            "shortcuts": dict(trust.occlusion_tests) or None,
+            "calibration": self.calibration,
+            "decisions": self.decision_summary,
+            "explanations": self.explanations.checks,
+        }
+
+
+def measure(
+    predictions: Predictions,
+    split: str,
+    leakage: Leakage | None = None,
+    occluded: Mapping[str, Predictions] | None = None,
+    decisions: Decisions | None = None,
+    decided: Decided | None = None,
+    prevalence: float | None = None,
+) -> Evaluation:
+    """The figures of predictions, with intervals, and what puts them into their place.
+
+    occluded: name -> predictions of the same images with a part of each blanked.
+    decisions, decided: of the checkpoint, and what they say of these images.
+    prevalence: for PPV and NPV; None: as in the images.
+    """
+    leakage = leakage or Leakage()
+    groups = leakage.groups
+    found = Evaluation(
+        split=split,
+        predictions=predictions,
+        metrics=figures_with_intervals(predictions, groups),
+        assessment=assess(predictions, leakage, occluded),
+        decisions=decisions,
+        decided=decided,
+    )
+    if decisions is None or decided is None:
+        return found
+    rows = found.unseen
+    unseen = subset(predictions, rows)
+    called: dict[str, Any] = {
+        name: None if values is None else values[rows] for name, values in vars(decided).items()
+    }
+    of_unseen = None if groups is None else groups[rows]
+    summary = decision_summary(unseen, decisions, Decided(**called), of_unseen, prevalence)
+    return dataclasses.replace(
+        found, decision_summary=summary, calibration=calibration_summary(unseen)
+    )
+
+
+def assess(
+    predictions: Predictions,
+    leakage: Leakage,
+    occluded: Mapping[str, Predictions] | None = None,
+) -> Assessment:
+    """What the figures are worth: without copies of training images, and beside baselines."""
+    contaminated, groups = leakage.contaminated, leakage.groups
+    is_clean = np.zeros(len(predictions), bool) if contaminated is None else ~contaminated
+    counts: dict[str, int] = {}
+    if contaminated is not None:
+        # a class that the split never had is not one that copies have emptied
+        counts = {
+            name: int(is_clean[predictions.labels == k].sum())
+            for k, name in enumerate(predictions.classes)
+            if (predictions.labels == k).any()
+        }
+    clean = None
+    if is_clean.any():
+        of_clean = None if groups is None else groups[is_clean]
+        clean = figures_with_intervals(subset(predictions, is_clean), of_clean)
+    return Assessment(
+        contaminated=contaminated,
+        clean=clean,
+        clean_counts=counts,
+        baselines=leakage.baselines,
+        best_baseline=_best(leakage.baselines),
+        occlusion_tests={
+            name: _accuracies(blanked, is_clean) for name, blanked in (occluded or {}).items()
+        },
+        patients=leakage.patients or patients_unknown(len(predictions)),
+    )
+
+
+def subset(predictions: Predictions, chosen: np.ndarray) -> Predictions:
+    """The predictions of the chosen images. chosen: bool (M,)."""
+    return dataclasses.replace(
+        predictions,
+        paths=tuple(predictions.paths[row] for row in np.flatnonzero(chosen)),
+        labels=predictions.labels[chosen],
+        logits=predictions.logits[chosen],
+    )
+
+
+def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
+    """What compute_metrics says, each figure followed by its interval, and how many groups."""
+    found = with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
+    return found | {"groups": len(predictions if groups is None else np.unique(groups))}
+
+
+def _best(baselines: pd.DataFrame | None) -> dict[str, Any] | None:
+    """The baseline with the highest accuracy over all images, the first of equals."""
+    if baselines is None or not len(baselines):
+        return None
+    best = baselines.iloc[int(np.argmax(baselines["accuracy"].to_numpy()))]
+    figures = {key: float(best[key]) for key in ("accuracy", "clean_accuracy")}
+    return {"name": str(best.name), **figures}
+
+
+def _accuracies(predictions: Predictions, is_clean: np.ndarray) -> dict[str, float | None]:
+    is_right = predictions.predicted == predictions.labels
+    return {
+        "accuracy": float(is_right.mean()),
+        "clean_accuracy": float(is_right[is_clean].mean()) if is_clean.any() else None,
+    }
+
+
+def choose_examples(predictions: Predictions, count: int) -> list[int]:
+    """Indices of at most `count` images worth a look: the wrong ones first, worst first.
+
+    Half are wrong, those with most probability on the wrong class; the rest are right, class
+    by class in turn and evenly over the confidence, so that they are typical and not the best.
+    Where one kind is short the other fills up. The choice does not depend on the order of rows.
+    """
+    confidence = predictions.probs.max(axis=1)
+    is_right = predictions.predicted == predictions.labels
+    order = sorted(
+        range(len(predictions)), key=lambda i: (-confidence[i], natural_key(predictions.paths[i]))
+    )
+    wrong, right = ([i for i in order if is_right[i] == kind] for kind in (False, True))
+    keep_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    classes = range(len(predictions.classes))
+    by_class = [[i for i in right if predictions.labels[i] == k] for k in classes]
+    return wrong[:keep_wrong] + _in_turn(by_class, min(count - keep_wrong, len(right)))
+
+
+def _in_turn(queues: list[list[int]], count: int) -> list[int]:
+    """`count` items, one of each queue in turn, evenly spread over the length of each queue."""
+    shares = [0] * len(queues)
+    while sum(shares) < count:
+        for k, queue in enumerate(queues):
+            if shares[k] < len(queue) and sum(shares) < count:
+                shares[k] += 1
+    taken = [
+        [queue[int((place + 0.5) * len(queue) / share)] for place in range(share)]
+        for queue, share in zip(queues, shares, strict=True)
+    ]
+    longest = max(shares, default=0)
+    return [queue[place] for place in range(longest) for queue in taken if place < len(queue)]
