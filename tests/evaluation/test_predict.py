@@ -35,7 +35,7 @@ def left_or_right() -> Classifier:
     """Logits are the brightness of the two halves in 0..1."""
     backbone = Pixels(
         channels=1, map_size_px=(8, 8), image_size=8, mean=(0, 0, 0), std=(1, 1, 1),
-        stages=[[]], pretrained=False, resolved={},
+        stages=[[]], resolved={},
     )  # fmt: skip
     return Classifier(backbone, nn.Identity(), nn.Sequential(Halves(), nn.Identity()), 2, {})
 
