@@ -31,7 +31,9 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.data.manifest import size_table, write_manifest
     from braintumor.runs.folder import DATA, run_name
     from braintumor.runs.ownership import remove_own
+    from braintumor.runtime import configure_process
 
+    configure_process()
     check_output(settings, job, DATA)
     named = settings["data"].get("image_size")
     size = 224 if named is None else named

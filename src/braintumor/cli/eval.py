@@ -23,9 +23,9 @@ def main() -> None:
 
 def run(settings: Settings, job: Job) -> None:
     """Evaluate one checkpoint on one split and write the evidence, or many as a matrix."""
-    from braintumor.runtime import keep_big_blocks
+    from braintumor.runtime import configure_process
 
-    keep_big_blocks()
+    configure_process()
     several = settings["ckpt"] if isinstance(settings["ckpt"], list) else [settings["ckpt"]]
     if settings["on"] or len(several) > 1:
         from braintumor.cli.matrix import run_matrix
@@ -40,7 +40,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.errors import ConfigError
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import EVALUATION, RunFolder
-    from braintumor.runtime import choose_device, choose_precision, configure
+    from braintumor.runtime import choose_device, choose_precision, configure_torch
 
     check_output(settings, job, EVALUATION)
 
@@ -67,7 +67,7 @@ def _run_one(settings: Settings, job: Job) -> None:
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
-    configure(device)
+    configure_torch(device)
     data, data_name = _data_for(card, settings, job, run)
     split, rows = rows_of(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)

@@ -24,7 +24,7 @@ from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
-from braintumor.runtime import choose_device, choose_precision, configure
+from braintumor.runtime import choose_device, choose_precision, configure_torch
 
 # N images of a data set, M of the chosen split
 
@@ -150,7 +150,7 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
     from braintumor.evaluation.predict import predict
 
     device = choose_device(settings["device"])
-    configure(device)
+    configure_torch(device)
     model, card = load_classifier(checkpoint.path, device)
     data, trained = images.data, card.settings
     nobody_knows = np.zeros(len(data.manifest), dtype=np.int64)

@@ -36,13 +36,18 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.runs.checkpoint import find_checkpoint, load_classifier, read_card
     from braintumor.runs.folder import PREDICTIONS
     from braintumor.runs.ownership import remove_own
-    from braintumor.runtime import choose_device, choose_precision, configure, keep_big_blocks
+    from braintumor.runtime import (
+        choose_device,
+        choose_precision,
+        configure_process,
+        configure_torch,
+    )
 
+    configure_process()
     check_output(settings, job, PREDICTIONS)
     path = find_checkpoint(settings["ckpt"])
     card = read_card(path)
     paths, images = _read_pictures(settings, card)
-    keep_big_blocks()
     import numpy as np
 
     from braintumor.cli.console import log
@@ -53,7 +58,7 @@ def run(settings: Settings, job: Job) -> None:
     from braintumor.statistics.decisions import columns_of, decide
 
     device = choose_device(settings["device"])
-    configure(device)
+    configure_torch(device)
     model, card = load_classifier(path, device)
     nobody_knows = np.zeros(len(paths), dtype=np.int64)  # labels are not read below
     split = load_split(images, nobody_knows, tuple(paths), np.arange(len(paths)), device)

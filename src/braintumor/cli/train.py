@@ -19,9 +19,9 @@ def main() -> None:
 
 def run(settings: Settings, job: Job) -> None:
     """Train one model and evaluate it, or all its folds and seeds; under -m one job of a sweep."""
-    from braintumor.runtime import keep_big_blocks
+    from braintumor.runtime import configure_process
 
-    keep_big_blocks()  # before torch allocates, so before what imports it
+    configure_process()  # before torch allocates, so before what imports it
     from braintumor.cli.parts import has_trials
 
     if has_trials(settings):

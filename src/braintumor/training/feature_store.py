@@ -165,7 +165,7 @@ def _as_numpy(features: Tensor) -> np.ndarray:
 
 
 def _noting(batches: Iterable[np.ndarray], checksums: list[int]) -> Iterator[np.ndarray]:
-    """The batches; as each goes by, its CRC-32 is appended to `checksums`."""
+    """The batches, of each of which the CRC-32 is appended to `checksums`."""
     for batch in batches:
         checksums.append(_checksum(batch))
         yield batch
