@@ -11,7 +11,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from braintumor.config import call, component_names, find_builder, pasteable, typed
+from braintumor.config import call, call_named, component_names, find_builder, pasteable, typed
 from braintumor.errors import ConfigError
 
 
@@ -85,6 +85,23 @@ def test_call_checks_options_against_the_signature() -> None:
         call(build, {"heads": 2, "dropout": 0.0, "channels": 3}, "a", channels=8)
     with pytest.raises(ConfigError, match=r"`a\.heads=2\.5` should be a whole number"):
         call(build, {"heads": 2.5, "dropout": 0.0}, "a", channels=8)
+
+
+def test_a_function_may_take_its_options_as_one_record() -> None:
+    def build(channels: int, options: Inner) -> tuple[int, Inner]:
+        return channels, options
+
+    good = {"patience": 3, "metric": "val_loss"}
+    assert call(build, good, "a", channels=8) == (8, Inner(3, "val_loss"))
+    with pytest.raises(ConfigError, match=r"`a\.patince`.*did you mean `patience`"):
+        call(build, {"patince": 2, "metric": "val_loss"}, "a", channels=8)
+
+
+def test_a_function_is_chosen_by_its_name() -> None:
+    known = {"halve": lambda x: x / 2, "double": lambda x: 2 * x}
+    assert call_named(known, {"name": "double"}, "a", x=3) == 6
+    with pytest.raises(ConfigError, match=r"a\.name='doubel' is not known; did you mean `double`"):
+        call_named(known, {"name": "doubel"}, "a", x=3)
 
 
 def test_builders_are_found_by_name_and_private_modules_are_not() -> None:

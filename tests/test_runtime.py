@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from braintumor.files import temporary_folder, write_atomic
-from braintumor.runtime import choose_device, configure, seeded
+from braintumor.runtime import choose_device, configure_torch, seeded
 
 
-def test_choosing_a_device_changes_nothing_and_configure_never_lets_cudnn_try(
+def test_choosing_a_device_changes_nothing_and_cudnn_is_not_left_to_try(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = torch.get_float32_matmul_precision()
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     choose_device("cpu")
-    configure(torch.device("cpu"))
+    configure_torch(torch.device("cpu"))
     assert torch.backends.cudnn.benchmark and torch.get_float32_matmul_precision() == before
     try:
-        configure(torch.device("cuda"))
+        configure_torch(torch.device("cuda"))
         assert torch.get_float32_matmul_precision() == "high"
         assert not torch.backends.cudnn.benchmark
     finally:

@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def configure_process() -> None:
+    """Change what holds for the whole process; a command calls it first, before torch allocates."""
+    keep_big_blocks()
+    # data/images.py has a lower cap of its own, and says so; no thread may change filters later
+    warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
 
 
 def keep_big_blocks() -> None:
@@ -107,10 +115,10 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def configure(device: torch.device) -> None:
-    """Set what torch keeps for the whole process; whoever begins work on the device calls it once.
+def configure_torch(device: torch.device) -> None:
+    """Change what torch keeps for the whole process; whoever begins work on a device calls it once.
 
-    On CUDA fp32 matrices are multiplied in TF32. On a CPU nothing changes.
+    On CUDA fp32 matrices are multiplied in TF32; elsewhere nothing changes.
     """
     import torch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,9 +27,6 @@ MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb
 RIM_SHARE = 0.08
 
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
-
-# For the whole process: the filters are not safe to change from one thread of many.
-warnings.simplefilter("error", pil.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +67,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
             pixels = _eight_bit(opened)
     except (DataError, MemoryError):
         raise
-    except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
+    except pil.DecompressionBombError as error:
         raise DataError(f"it has more pixels than the cap of {MAX_PIXELS:,}") from error
     except pil.UnidentifiedImageError as error:
         raise DataError(_what_it_is(raw)) from error

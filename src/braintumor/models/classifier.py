@@ -193,7 +193,11 @@ def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> 
 
 
 def model_name(model: Mapping[str, Any]) -> str:
-    """The user's name of a model, such as "mobilenet_mhsa" or "resnet18": fit for a folder."""
+    """The user's name of a model, fit for a folder.
+
+    >>> model_name({"backbone": {"name": "mobilenet"}, "attention": {"name": "mhsa"}})
+    'mobilenet_mhsa'
+    """
     backbone, attention = model["backbone"], model["attention"]["name"]
     label = backbone.get("label") or backbone.get("timm_name") or backbone["name"]
     return label if attention == "none" else f"{label}_{attention}"

@@ -54,7 +54,9 @@ def fit(
     steps = math.ceil(images / recipe.train.batch_size)
     if resume_from:
         state.load_state_dict(resume_from, recipe, steps, dtype)
-    loss_of = _build_loss(recipe, train, state.model.num_classes)
+    is_weighted = recipe.train.imbalance == "class_weights"
+    weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
+    loss_of = build_loss(recipe.loss, weights)
     with _progress_bar(recipe, state, steps, progress) as bar:
         job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, bar)
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
@@ -186,13 +188,6 @@ def _mark_best(record: EpochRecord, state: FitState, *, validated: bool) -> Epoc
     state.schedule.observe(cost)
     is_best = state.best.observe(cost, record.epoch, state.evaluated)
     return replace(record, is_best=is_best)
-
-
-def _build_loss(recipe: Recipe, train: ImageSplit, num_classes: int) -> Loss:
-    weighted = recipe.train.imbalance == "class_weights"
-    return build_loss(
-        recipe.loss, balanced_weights(train.labels, num_classes) if weighted else None
-    )
 
 
 def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> tqdm:

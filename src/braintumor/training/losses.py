@@ -74,6 +74,10 @@ def _mean_over_targets(cost_BK: Tensor, target: Tensor, class_weights: Tensor | 
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """float32 (K,): N / (K * n_k), so that every class weighs the same in sum; absent: 0."""
+    """float32 (K,): N / (K * n_k), so that every class weighs the same in sum; absent: 0.
+
+    >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+    tensor([0.6667, 2.0000])
+    """
     count_K = torch.bincount(labels, minlength=num_classes).float()
     return torch.where(count_K > 0, len(labels) / (num_classes * count_K.clamp(min=1)), 0.0)

@@ -114,7 +114,11 @@ def constant() -> Shape:
 
 
 def cosine(*, min_factor: float) -> Shape:
-    """From 1 to min_factor along half a cosine. Source: Loshchilov 2017, arXiv:1608.03983."""
+    """From 1 to min_factor along half a cosine. Source: Loshchilov 2017, arXiv:1608.03983.
+
+    >>> cosine(min_factor=0.0)(5, 10)
+    0.5
+    """
     return lambda done, epochs: _cosine(1.0, min_factor, done / epochs)
 
 

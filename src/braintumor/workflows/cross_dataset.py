@@ -26,7 +26,7 @@ from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
-from braintumor.runtime import choose_device, choose_precision, configure
+from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.model_names import options_of
@@ -169,7 +169,7 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     device = choose_device(settings["device"])
-    configure(device)
+    configure_torch(device)
     model, card = load_classifier(checkpoint.path, device)
     data, trained = images.data, card.settings
     nobody_knows = np.zeros(len(data.manifest), dtype=np.int64)

@@ -23,7 +23,7 @@ from braintumor.report.write import write
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
-from braintumor.runtime import choose_device, choose_precision, configure
+from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
@@ -68,7 +68,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
             f"evaluate the model that val chose: ckpt={run.selected}"
         )
     device = choose_device(asked.device)
-    configure(device)
+    configure_torch(device)
     data, data_name = _data_for(card, request, run)
     split, rows = rows_of(data.manifest, asked.split)
     labels = labels_of(data, card.classes)

@@ -22,7 +22,7 @@ from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
 from braintumor.runs.predictions_table import unlabelled_table
-from braintumor.runtime import choose_device, choose_precision, configure
+from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.statistics.decisions import columns_of
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 from braintumor.workflows.recording import how_evaluated
@@ -51,7 +51,7 @@ def load(path: str | Path, how: Use | None = None) -> LoadedModel:
     """
     how, path = how or Use(), find_checkpoint(path)
     device = choose_device(how.device)
-    configure(device)
+    configure_torch(device)
     model, card = load_classifier(path, device)
     precision: Any = how.precision or card.settings["train"]["precision"]
     return LoadedModel(

@@ -16,7 +16,7 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
-from braintumor.runtime import choose_device, choose_precision, configure, mix_seed
+from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.gpu import choose_batch_size
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
@@ -102,7 +102,7 @@ def setup(settings: Settings, data_name: str) -> Experiment:
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
-    configure(device)
+    configure_torch(device)
     if train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
     dtype = choose_precision(train.precision, device)

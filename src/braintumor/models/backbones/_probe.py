@@ -62,23 +62,18 @@ class Shape:
     unused: tuple[str, ...]  # modules that the features do not need
 
 
-def dry_run(name: str, image_size: int, kwargs: dict[str, Any]) -> Shape:
+@functools.cache
+def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
     """Run the net on the meta device, where tensors have shapes and no values: 0.3 s at most.
 
-    kwargs: of timm.create_model.
+    options: of timm.create_model, as items.
     The gradients tell which modules have no part in the features: classifier, its norm, its
     hidden layers. Before any download, so that a wrong size is not an hour's surprise.
     Remembered, for a sweep asks again and again.
     Raises ConfigError when the net does not take the size or an option.
     """
-    return _dry_run(name, image_size, tuple(kwargs.items()))
-
-
-@functools.cache
-def _dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
-    kwargs = dict(options)
     with torch.device("meta"):
-        net = create(name, kwargs, num_classes=1000).eval()
+        net = create(name, dict(options), num_classes=1000).eval()
         try:
             features = net.forward_features(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError, ValueError) as error:

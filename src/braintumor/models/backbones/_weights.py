@@ -132,13 +132,8 @@ def _about(path: Path) -> dict[str, Any]:
             raise WeightsError(
                 f"`{key}` in {path} should be a {kind.__name__}, not {value!r}; mend or remove it"
             )
-    return {
-        "arch": content.get("arch"),
-        "mean": _three(content.get("mean"), "mean", path),
-        "std": _three(content.get("std"), "std", path),
-        "pad_type": content.get("pad_type"),
-        "bn_eps": content.get("bn_eps"),
-    }
+    about = {key: content.get(key) for key in ("arch", "pad_type", "bn_eps")}
+    return about | {key: _three(content.get(key), key, path) for key in ("mean", "std")}
 
 
 def _three(value: Any, key: str, path: Path) -> tuple[float, ...] | None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
-from braintumor.models.backbones._probe import Layout, check_timm_name, create, cut_stages, dry_run
+from braintumor.models.backbones._probe import Shape, check_timm_name, create, cut_stages, dry_run
 from braintumor.models.backbones._weights import fetch_pretrained, load_into, read_weights
 
 # B batch, S side of the picture, C channels, h w height and width of the map, N tokens
@@ -27,9 +27,9 @@ from braintumor.models.backbones._weights import fetch_pretrained, load_into, re
 class TimmBackbone(Backbone):
     """`forward_features` of a timm net as a map: float (B, 3, S, S) -> (B, C, h, w)."""
 
-    def __init__(self, net: nn.Module, layout: Layout, num_prefix: int, **about: Any) -> None:
-        super().__init__(**about)
-        self.net, self.layout, self.num_prefix = net, layout, num_prefix
+    def __init__(self, net: nn.Module, shape: Shape, **about: Any) -> None:
+        super().__init__(channels=shape.channels, map_size_px=shape.map_size_px, **about)
+        self.net, self.layout, self.num_prefix = net, shape.layout, shape.num_prefix
 
     def forward(self, x_B3SS: torch.Tensor) -> torch.Tensor:
         features = self.net.forward_features(x_B3SS)  # type: ignore[operator]
@@ -68,7 +68,7 @@ def build(
     kwargs: dict[str, Any] = {"pad_type": pad_type, "bn_eps": bn_eps}
     if source is not None and source.fixed_input_size:
         kwargs["img_size"] = image_size  # position embeddings are made, or resampled, to this
-    shape = dry_run(name, image_size, kwargs)
+    shape = dry_run(name, image_size, tuple(kwargs.items()))
     if weights == "imagenet":
         net = _pretrained(name, source, kwargs, shape.unused)
     else:
@@ -76,26 +76,20 @@ def build(
     _drop(net, shape.unused)
     if file is not None:
         load_into(net, file, droppable=shape.unused)
-    resolved_mean = _three(mean, "mean") or (source.mean if source else IMAGENET_MEAN)
-    resolved_std = _three(std, "std") or (source.std if source else IMAGENET_STD)
+    mean = _three(mean, "mean") or (source.mean if source else IMAGENET_MEAN)
+    std = _three(std, "std") or (source.std if source else IMAGENET_STD)
     return TimmBackbone(
         net,
-        shape.layout,
-        shape.num_prefix,
-        channels=shape.channels,
-        map_size_px=shape.map_size_px,
+        shape,
         image_size=image_size,
-        mean=tuple(resolved_mean),
-        std=tuple(resolved_std),
+        mean=tuple(mean),
+        std=tuple(std),
         stages=cut_stages(net, _boundaries(net)),
         resolved={
-            "weights": "none",
-            "mean": list(resolved_mean),
-            "std": list(resolved_std),
-            "pad_type": pad_type,
-            "bn_eps": bn_eps,
+            "weights": "none", "mean": list(mean), "std": list(std),
+            "pad_type": pad_type, "bn_eps": bn_eps,
         },
-    )
+    )  # fmt: skip
 
 
 def _pretrained(
