@@ -10,8 +10,15 @@ import pytest
 from PIL import Image
 
 from braintumor.data import images
-from braintumor.data.images import decode, resize
-from braintumor.errors import DataError
+from braintumor.data.images import (
+    RIM_SHARE,
+    decode,
+    occlude_centre,
+    occlude_rim,
+    resize,
+    rim_px,
+)
+from braintumor.errors import ConfigError, DataError
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5  # (h, w) = (6, 8), values 0 to 235
 
@@ -214,3 +221,43 @@ def test_downscaling_averages_instead_of_picking() -> None:
     checkerboard = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     out = resize(checkerboard, 8, "stretch")
     assert abs(out.astype(int) - 127).max() <= 2  # without antialiasing: 0 or 255
+
+
+@pytest.fixture(params=[(), (3,)], ids=["grey", "colour"])
+def pictures(request: pytest.FixtureRequest) -> np.ndarray:
+    """uint8 (4, 25, 25[, 3]) without a black pixel."""
+    random = np.random.default_rng(0)
+    return random.integers(1, 256, (4, 25, 25, *request.param), dtype=np.uint8)
+
+
+def test_the_rim_goes_and_the_centre_stays(pictures: np.ndarray) -> None:
+    blanked = occlude_rim(pictures, 0.08)  # 2 px of 25
+    assert (blanked[:, 2:23, 2:23] == pictures[:, 2:23, 2:23]).all()
+    for frame in (blanked[:, :2], blanked[:, 23:], blanked[:, :, :2], blanked[:, :, 23:]):
+        assert not frame.any()
+
+
+def test_what_one_keeps_the_other_blanks(pictures: np.ndarray) -> None:
+    rim, centre = occlude_rim(pictures, 0.2), occlude_centre(pictures, 0.2)
+    assert ((rim == 0) != (centre == 0)).all()
+    assert (rim + centre == pictures).all()
+    assert rim.dtype == centre.dtype == np.uint8
+
+
+def test_the_images_themselves_are_left_alone(pictures: np.ndarray) -> None:
+    before = pictures.copy()
+    occlude_rim(pictures, 0.1)
+    occlude_centre(pictures, 0.1)
+    assert (pictures == before).all()
+
+
+def test_the_width_of_the_frame_by_hand() -> None:
+    assert rim_px(224, RIM_SHARE) == 18
+    assert rim_px(96, RIM_SHARE) == 8
+    assert rim_px(3, 0.01) == 1
+
+
+@pytest.mark.parametrize(("side", "share"), [(224, 0.5), (224, 0.0), (224, -0.1), (2, 0.1)])
+def test_a_frame_that_leaves_no_centre_is_refused(side: int, share: float) -> None:
+    with pytest.raises(ConfigError, match=rf"leaves no centre in a picture of {side} px; take"):
+        occlude_rim(np.zeros((1, side, side), np.uint8), share)

@@ -2,12 +2,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from braintumor.data.manifest import COLUMNS, class_table, read_manifest, size_table, write_manifest
+from braintumor.data.manifest import (
+    COLUMNS,
+    Patients,
+    class_table,
+    count_patients,
+    read_manifest,
+    size_table,
+    write_manifest,
+)
 from braintumor.errors import DataError
 
 HOSTILE = [
@@ -94,3 +103,24 @@ def test_size_table_puts_the_most_frequent_first() -> None:
         "mode": ["RGB", "L", "L"],
         "images": [2, 1, 1],
     }
+
+
+@pytest.mark.parametrize(
+    ("patients", "expected", "words"),
+    [
+        (["p", "q", "p"], (3, 3, 2), "all images name their patient (2 patients)"),
+        (["p", None, "p", ""], (4, 2, 1), "patients are known for 2 of 4 images only"),
+        ([None, np.nan, ""], (3, 0, 0), "patients are not known"),
+    ],
+)
+def test_missing_patients_are_not_counted(
+    patients: list[str | None], expected: tuple[int, int, int], words: str
+) -> None:
+    found = count_patients(pd.DataFrame({"patient": patients}))
+    assert found == Patients(*expected)
+    assert found.words == words
+    assert found.are_known == (expected[0] == expected[1])
+
+
+def test_a_table_without_the_column_knows_no_patient() -> None:
+    assert count_patients(pd.DataFrame({"path": ["a", "b"]})) == Patients(2, 0, 0)

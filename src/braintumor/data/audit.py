@@ -10,7 +10,6 @@ import csv
 import dataclasses
 import time
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -215,9 +214,9 @@ def _search(fingerprints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
 
 def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFrame) -> pd.DataFrame:
     """Near pairs extended to all images of the same pixels, and those images among themselves."""
-    alike = _alike(fingerprints.pixel_sha256)
+    alike = _same_pixels(fingerprints.pixel_sha256)
     blocks = [
-        _among(rows)
+        _pairs_among(rows)
         for first, rows in alike.items()
         if len(rows) > 1 and "blank" not in fingerprints.quality_flags[first]
     ]
@@ -239,17 +238,13 @@ def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFram
     return table.sort_values(["a", "b"]).reset_index(drop=True)
 
 
-def _alike(pixel_sha256: np.ndarray) -> dict[int, np.ndarray]:
+def _same_pixels(pixel_sha256: np.ndarray) -> dict[int, np.ndarray]:
     """Rows of images with the same pixels, by the first of them: all N rows, ascending."""
-    _, first, which = np.unique(pixel_sha256, return_index=True, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    sets = np.split(order, np.cumsum(np.bincount(which))[:-1])
-    return {
-        row: sets[number] for number, row in sorted(enumerate(first.tolist()), key=itemgetter(1))
-    }
+    same = pd.Series(pixel_sha256).groupby(pixel_sha256).indices.values()
+    return {int(rows[0]): rows for rows in map(np.asarray, same)}
 
 
-def _among(rows: np.ndarray) -> np.ndarray:
+def _pairs_among(rows: np.ndarray) -> np.ndarray:
     """Pairs of identical images: int (P, 2)."""
     if len(rows) > _ALL_PAIRS:
         return np.stack([np.full(len(rows) - 1, rows[0]), rows[1:]], axis=1)

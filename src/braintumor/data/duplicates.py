@@ -26,7 +26,7 @@ SAME_MOVED = 0.92  # the same after aligning, which brings neighbouring slices n
 # Correlation of local contrast at a quarter of the size, blurred. All 14,691 pairs of real copies
 # keep more, those cut by 5 % on one side the least (.733), and so do 1,950 copies cut by 2 %; of
 # phantoms of other patients with a near hash, 80 % keep less.
-_ALIKE_AFAR = 0.72
+_SAME_COARSE = 0.72
 _BLUR_PX, _COARSE_PX = 1.5, 4  # before pooling, and the side of a pooled cell
 
 _CANDIDATE_BITS = 60  # of 256; finds a copy cropped by 2 % on each side, and every re-encoding
@@ -55,10 +55,10 @@ def find_near_copies(
     """
     if len(thumbnails) < 2:
         return _no_pairs()
-    looks = _Looks.of(thumbnails)
+    pictures = _Pictures.of(thumbnails)
     found: list[pd.DataFrame] = []
     for is_mirrored, queries in ((False, hashes), (True, mirrored)):
-        confirm = functools.partial(_confirmed, looks, is_mirrored)
+        confirm = functools.partial(_confirmed, pictures, is_mirrored)
         found += in_threads(confirm, _candidates(hashes, queries))
     table = pd.concat([_no_pairs(), *found], ignore_index=True)
     table = table.sort_values(["a", "b", "correlation"], ascending=[True, True, False])
@@ -66,7 +66,7 @@ def find_near_copies(
 
 
 @dataclass(frozen=True, eq=False)
-class _Looks:
+class _Pictures:
     """What pictures are compared by.
 
     thumbnails: uint8 (N, T, T).  contrast: local contrast, float16 (N, T, T).  coarse: the same
@@ -78,7 +78,7 @@ class _Looks:
     coarse: np.ndarray
 
     @classmethod
-    def of(cls, thumbnails: np.ndarray) -> _Looks:
+    def of(cls, thumbnails: np.ndarray) -> _Pictures:
         count, side = thumbnails.shape[:2]
         contrast = np.empty(thumbnails.shape, np.float16)
         coarse = np.empty((count, side // _COARSE_PX, side // _COARSE_PX), np.float32)
@@ -167,11 +167,11 @@ def _unit(images: np.ndarray) -> np.ndarray:
     return images / np.maximum(length, 1e-6)
 
 
-def _confirmed(looks: _Looks, is_mirrored: bool, pairs: np.ndarray) -> pd.DataFrame:
+def _confirmed(pictures: _Pictures, is_mirrored: bool, pairs: np.ndarray) -> pd.DataFrame:
     """Those of the candidate pairs that are the same picture."""
-    thumbnails, step = looks.thumbnails, -1 if is_mirrored else 1
-    pairs = pairs[_correlations(looks.coarse, pairs, step) >= _ALIKE_AFAR]
-    correlation = _correlations(looks.contrast, pairs, step)
+    thumbnails, step = pictures.thumbnails, -1 if is_mirrored else 1
+    pairs = pairs[_correlations(pictures.coarse, pairs, step) >= _SAME_COARSE]
+    correlation = _correlations(pictures.contrast, pairs, step)
     doubtful = np.flatnonzero((correlation >= _ALIGN_FROM) & (correlation < SAME))
     for start in range(0, len(doubtful), _ALIGNED):
         rows = doubtful[start : start + _ALIGNED]
@@ -189,12 +189,12 @@ def _confirmed(looks: _Looks, is_mirrored: bool, pairs: np.ndarray) -> pd.DataFr
     )
 
 
-def _correlations(looks: np.ndarray, pairs: np.ndarray, step: int) -> np.ndarray:
+def _correlations(images: np.ndarray, pairs: np.ndarray, step: int) -> np.ndarray:
     """Of each pair, the second one mirrored where step is -1: float64 (P,)."""
     correlation = np.empty(len(pairs))
     for start in range(0, len(pairs), _BLOCK):
         a, b = pairs[start : start + _BLOCK].T
-        one, other = looks[a].astype(np.float32), looks[b][..., ::step].astype(np.float32)
+        one, other = images[a].astype(np.float32), images[b][..., ::step].astype(np.float32)
         correlation[start : start + _BLOCK] = np.einsum("nij,nij->n", one, other)
     return correlation
 

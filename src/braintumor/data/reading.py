@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -69,8 +70,17 @@ class Reading:
         return f"images read in {self.seconds:.1f} s, {part}"
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
+class _Facts(NamedTuple):
+    """What the cache holds of an image beside its thumbnail: as decoded.FINGERPRINTS says."""
+
+    width: int
+    height: int
+    mode: str
+    pixel_sha256: str
+    quality_flags: str  # with _SEPARATOR between them
+
+
+class _Read(NamedTuple):
     """One image after a worker thread had it. seconds: of decoding; 0 where that was known."""
 
     sha256: str
@@ -112,14 +122,20 @@ def read_images(
         hashes.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
-    is_worth_it = took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S
-    if is_worth_it and pixels.save():  # else there is no room for these, and one warning is enough
-        thumbnails.save()
-    facts = iter(thumbnails.facts)
+    if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
+        is_saved = pixels.save()
+        if is_saved:  # else there is no room for these either, and one warning is enough
+            thumbnails.save()
+    facts = [_Facts(*row) for row in thumbnails.facts]
+    rows = iter(facts)
     return Reading(
         pixels=pixels.gather(),
-        infos=[ImageInfo(sha256, *next(facts)[:3]) if sha256 else None for sha256 in hashes],
-        fingerprints=_fingerprints(thumbnails),
+        infos=[ImageInfo(sha256, *next(rows)[:3]) if sha256 else None for sha256 in hashes],
+        fingerprints=Fingerprints(
+            np.array([row.pixel_sha256 for row in facts], dtype="U64"),
+            thumbnails.gather(),
+            tuple(tuple(filter(None, row.quality_flags.split(_SEPARATOR))) for row in facts),
+        ),
         unreadable=unreadable,
         decoded=len(took_s),
         seconds=time.perf_counter() - started,
@@ -152,17 +168,10 @@ def _read_one(
     if known is None:
         found = fingerprint(image.pixels)
         flags = _SEPARATOR.join(found.quality_flags)
-        facts = (image.width, image.height, image.mode, found.pixel_sha256, flags)
+        facts = _Facts(image.width, image.height, image.mode, found.pixel_sha256, flags)
         known = Picture(found.thumbnail, facts)
     square = square or Picture(resize(image.pixels, size_px, fit), ())
     return _Read(sha256, square, known, time.perf_counter() - began)
-
-
-def _fingerprints(thumbnails: DecodedImages) -> Fingerprints:
-    """As columns what the cache holds of each image."""
-    flags = tuple(tuple(row[4].split(_SEPARATOR)) if row[4] else () for row in thumbnails.facts)
-    hashes = np.array([row[3] for row in thumbnails.facts], dtype="U64")
-    return Fingerprints(hashes, thumbnails.gather(), flags)
 
 
 def _content_hash(raw: bytes | np.ndarray) -> str:

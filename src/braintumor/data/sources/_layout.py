@@ -56,12 +56,7 @@ class Layout:
 
 
 def read_layout(
-    files: Collection[str],
-    folders: Collection[str],
-    where: str,
-    choice: Choice,
-    *,
-    is_folder: bool,
+    files: Collection[str], folders: Collection[str], where: str, choice: Choice, *, is_folder: bool
 ) -> Layout:
     """Classes and splits of the image files of a tree.
 

@@ -27,7 +27,7 @@ _LABEL_KEYS = ("y", "label", "labels")
 _BLOCK = 256  # images that become 8-bit at once: floats take eight times as much memory
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
-    *(ValueError, MemoryError),  # of numpy, when an array is shorter than its header says
+    ValueError,  # of numpy, when an array is shorter than its header says
 )
 
 
@@ -124,6 +124,11 @@ def _read(file: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
     """One array; never a pickle."""
     try:
         array: Any = file[key]
+    except MemoryError as error:
+        raise DataError(
+            f"{key} in {path} needs more memory than there is ({error}); save it again as uint8, "
+            "or fewer images"
+        ) from error
     except _DAMAGED as error:
         if "allow_pickle" in str(error):
             raise DataError(

@@ -14,7 +14,8 @@ from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
-# Names met in public data sets, in order of preference, as `_plain` makes them. `fold` is no split.
+# Names met in public data sets, in order of preference, in lower case and without signs between
+# words. `fold` is no split.
 _NAMES = {
     "path": (
         "path", "filename", "file", "filepath", "image", "imagepath", "imagefile", "imagename",
@@ -34,6 +35,9 @@ _NAMES = {
 }  # fmt: skip
 # These often mean something else, so every one of their values must be the name of a split.
 _PERHAPS_SPLIT = ("set", "datasplit", "partition", "phase", "usage", "use", "purpose", "dataset")
+_MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names}
+_MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
+_RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
 _NAMED = 5  # examples in a message
 _UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")  # a patient of no name
 
@@ -98,11 +102,12 @@ def _find_columns(
     and dots of a name do not matter; of two columns that could be the same, the better name counts.
     rows: as long as the header each.
     """
-    names = [_plain(name) for name in header]
+    # "Patient ID", "patient_id" and "PatientID" are one name
+    names = [re.sub(r"[\s_.-]+", "", name).casefold() for name in header]
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
-    for place in sorted(range(len(names)), key=lambda place: _rank(names[place])):
-        meaning, why = _meaning(names[place]), ""
+    for place in sorted(range(len(names)), key=lambda place: _RANK.get(names[place], len(_RANK))):
+        meaning, why = _MEANINGS.get(names[place]), ""
         if names[place] in _PERHAPS_SPLIT and not all(_split_named(row[place]) for row in rows):
             meaning, why = None, ", which are not all train, val or test"
         elif meaning in places:
@@ -125,23 +130,6 @@ def _find_columns(
 def _split_named(text: str) -> str | None:
     """train, val or test, however a table spells it; None for any other word."""
     return SPLIT_NAMES.get(text.strip().casefold())
-
-
-def _plain(name: str) -> str:
-    """ "Patient ID", "patient_id" and "PatientID" are one name."""
-    return re.sub(r"[\s_.-]+", "", name).casefold()
-
-
-def _meaning(name: str) -> str | None:
-    if name in _PERHAPS_SPLIT:
-        return "split"
-    return next((meaning for meaning, names in _NAMES.items() if name in names), None)
-
-
-def _rank(name: str) -> int:
-    """The lower the better, among names of one meaning."""
-    preferred = [*(name for names in _NAMES.values() for name in names), *_PERHAPS_SPLIT]
-    return preferred.index(name) if name in preferred else len(preferred)
 
 
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
