@@ -36,16 +36,15 @@ from braintumor.errors import DataError
 
 __all__ = ["Comparison", "compare", "compare_runs", "is_comparable", "run_names"]
 
-
 TESTED = (
     "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
     "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
     "interval of each difference comes from a paired bootstrap. All of them count groups "
     "(images of one patient where the data name patients, copies of one picture) and not single "
-    "images. With several seeds the mean over "
-    "the seeds is tested: the images may change, the trained models are taken as they are. p is "
-    "corrected for all pairs by Holm's method, and a difference counts below 0.05. A tie says "
-    "that these images cannot tell two apart, not that they are equal."
+    "images. With several seeds the mean over the seeds is tested: the images may change, the "
+    "trained models are taken as they are. p is corrected for all pairs by Holm's method, and a "
+    "difference counts below 0.05. A tie says that these images cannot tell two apart, not that "
+    "they are equal."
 )
 _log = logging.getLogger(__name__)
 
