@@ -43,7 +43,11 @@ class Competitor:
 
     @property
     def asked(self) -> frozenset[tuple[int, int]]:
-        """Equal for two that can be compared: the same sets, each as often where several."""
+        """What it was evaluated on; two that have the same can be compared.
+
+        Seeds of one set of images count once, however many they are. Where seeds have test images
+        of their own, each set must be there as often.
+        """
         counts = Counter(self.image_sets)
         return frozenset(counts.items() if len(counts) > 1 else [(self.image_sets[0], 1)])
 
