@@ -7,7 +7,7 @@ its luck as skill; the test figures stand beside, to be read and not to be chose
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,33 +19,28 @@ from braintumor.compare.leaderboard import (
     find_configurations,
     leaderboard,
     ranked,
-    repeated_seeds,
     runs_table,
 )
 from braintumor.compare.pairs import Competitor, against_first, compare_pairs, number_image_sets
 from braintumor.compare.read import (
-    Evaluated,
     Run,
     is_comparable,
-    read_evaluated,
     read_runs,
     run_names,
-    validation_images,
 )
 from braintumor.errors import DataError
 
 __all__ = ["Comparison", "compare", "compare_runs", "is_comparable", "run_names"]
-
 
 TESTED = (
     "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
     "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
     "interval of each difference comes from a paired bootstrap. All of them count groups "
     "(images of one patient where the data name patients, copies of one picture) and not single "
-    "images. With several seeds the mean over "
-    "the seeds is tested: the images may change, the trained models are taken as they are. p is "
-    "corrected for all pairs by Holm's method, and a difference counts below 0.05. A tie says "
-    "that these images cannot tell two apart, not that they are equal."
+    "images. With several seeds the mean over the seeds is tested: the images may change, the "
+    "trained models are taken as they are. p is corrected for all pairs by Holm's method, and a "
+    "difference counts below 0.05. A tie says that these images cannot tell two apart, not that "
+    "they are equal."
 )
 _log = logging.getLogger(__name__)
 
@@ -97,10 +92,13 @@ def compare(
     """
     runs = read_runs(folders, split)
     table = runs_table(runs)
-    evaluated = [read_evaluated(run) for run in runs]
-    image_sets = number_image_sets(evaluated)
-    configurations = find_configurations(runs, table["overrides"].tolist())
-    competitors = _competitors(configurations, evaluated, image_sets)
+    sets = number_image_sets(run.evaluated for run in runs if run.evaluated is not None)
+    configurations = find_configurations(runs, table)
+    competitors = [
+        Competitor(one.name, one.evaluated, tuple(sets[e] for e in one.evaluated))
+        for one in configurations
+        if one.evaluated
+    ]
     differ = _different_images(competitors, split)
     if differ and not different_images:
         raise DataError(
@@ -114,33 +112,15 @@ def compare(
     first = board["run"].iloc[0]
     for column, images in (("against_first", "all"), ("against_first_clean", "clean")):
         board[column] = [against_first(pairs, first, name, images) or None for name in board["run"]]
-    names = {n: one.name for one in configurations for n in one.members}
-    table["configuration"] = [names[n] for n in range(len(runs))]
-    numbers = [None if number is None else number + 1 for number in image_sets]
+    names = {run.name: one.name for one in configurations for run in one.runs}
+    table["configuration"] = [names[run.name] for run in runs]
+    numbers = [None if run.evaluated is None else sets[run.evaluated] for run in runs]
     table["image_set"] = pd.Series(numbers, dtype="Int64")
-    said = (
-        _ranking_note(by, split),
-        *([differ] if differ else []),
-        *_other_notes(runs, evaluated, configurations),
-    )
+    notes = [_ranking_note(by, split), differ, *_other_notes(runs, configurations)]
+    said = tuple(note for note in notes if note)
     for note in said[1:]:
         _log.warning(note)
     return Comparison(ranked(table, by), board, pairs, said, by, split)
-
-
-def _competitors(
-    configurations: Sequence[Configuration],
-    evaluated: Sequence[Evaluated | None],
-    image_sets: Sequence[int | None],
-) -> list[Competitor]:
-    """Configurations with predictions; runs of one that have none are left out."""
-    found = []
-    for one in configurations:
-        answered = tuple(e for n in one.members if (e := evaluated[n]) is not None)
-        asked = tuple(s for n in one.members if (s := image_sets[n]) is not None)
-        if answered:
-            found.append(Competitor(one.name, answered, asked))
-    return found
 
 
 def _ranking_note(by: By, split: str) -> str:
@@ -174,40 +154,43 @@ def _different_images(competitors: Sequence[Competitor], split: str) -> str:
     )
 
 
-def _other_notes(
-    runs: Sequence[Run],
-    evaluated: Sequence[Evaluated | None],
-    configurations: Sequence[Configuration],
-) -> list[str]:
-    """What else a reader should know: no predictions, copies, other validation, other machines."""
-    notes = (
-        _without_predictions(runs, evaluated),
-        _copies(evaluated, configurations),
-        _patients(evaluated, configurations),
-        _validated(runs, configurations),
-        _repeated(runs, configurations),
-        _machines(runs),
-    )
-    return [note for note in notes if note]
+def _other_notes(runs: Sequence[Run], configurations: Sequence[Configuration]) -> Iterator[str]:
+    """What else a reader should know, each unless it is empty."""
+    if missing := [run.name for run in runs if run.metrics and run.evaluated is None]:
+        yield (
+            f"{_list(missing)}: there is no predictions.csv, so it is not known whether the images "
+            "are the same, and nothing is tested; evaluate again with bt-eval."
+        )
+    yield _copies(configurations)
+    yield _patients(configurations)
+    validated = [{run.validation_images for run in one.runs} - {None} for one in configurations]
+    if len({frozenset(sets) for sets in validated if sets}) > 1:
+        yield (
+            "The configurations were validated on different images, so their validation figures, "
+            "and with them the ranking, are not quite alike: copies between training and "
+            "validation raise them."
+        )
+    repeated = [(one.name, seeds) for one in configurations if (seeds := one.repeated_seeds)]
+    if repeated:
+        parts = _list(f"{name}: {', '.join(seeds)}" for name, seeds in repeated)
+        yield (
+            f"The same seed of the same settings is there twice ({parts}), which makes the "
+            "spread too small; leave one of them out."
+        )
+    machine = ("platform", "gpu", "cpu_threads")
+    known = [run.environment for run in runs if run.environment]
+    if len({tuple(str(one.get(key)) for key in machine) for one in known}) > 1:
+        yield (
+            "The runs were trained on different machines, or with different numbers of threads, so "
+            "their seconds and images/s cannot be compared."
+        )
 
 
-def _without_predictions(runs: Sequence[Run], evaluated: Sequence[Evaluated | None]) -> str:
-    missing = [
-        run.name for run, one in zip(runs, evaluated, strict=True) if run.metrics and one is None
-    ]
-    if not missing:
-        return ""
-    return (
-        f"{_list(missing)}: there is no predictions.csv, so it is not known whether the images "
-        "are the same, and nothing is tested; evaluate again with bt-eval."
-    )
-
-
-def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]) -> str:
+def _copies(configurations: Sequence[Configuration]) -> str:
     parts = []
     for one in configurations:
-        found = [e.table.in_training for n in one.members if (e := evaluated[n]) is not None]
-        share = max((float(seen.mean()) for seen in found if seen is not None), default=0)
+        seen = [e.table.in_training for e in one.evaluated if e.table.in_training is not None]
+        share = max((float(known.mean()) for known in seen), default=0)
         parts += [f"{one.name} {share:.1%}"] if share else []
     if not parts:
         return ""
@@ -217,14 +200,12 @@ def _copies(evaluated: Sequence[Evaluated | None], configurations: Sequence[Conf
     )
 
 
-def _patients(
-    evaluated: Sequence[Evaluated | None], configurations: Sequence[Configuration]
-) -> str:
+def _patients(configurations: Sequence[Configuration]) -> str:
     """Where the tests count images for want of patients."""
     unknown: dict[str, list[str]] = {}
     for one in configurations:
-        found = [e.patients for n in one.members if (e := evaluated[n]) is not None]
-        for words in dict.fromkeys(p.words for p in found if not p.are_known):
+        patients = [e.patients for e in one.evaluated if not e.patients.are_known]
+        for words in dict.fromkeys(found.words for found in patients):
             unknown.setdefault(words, []).append(one.name)
     if not unknown:
         return ""
@@ -232,45 +213,6 @@ def _patients(
     return (
         f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
         "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
-    )
-
-
-def _validated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
-    images = [validation_images(run) for run in runs]
-    sets = {
-        frozenset(v for n in one.members if (v := images[n]) is not None) for one in configurations
-    }
-    if len(sets - {frozenset()}) < 2:
-        return ""
-    return (
-        "The configurations were validated on different images, so their validation figures, and "
-        "with them the ranking, are not quite alike: copies between training and validation "
-        "raise them."
-    )
-
-
-def _repeated(runs: Sequence[Run], configurations: Sequence[Configuration]) -> str:
-    found = [(one.name, repeated_seeds(runs, one)) for one in configurations]
-    parts = [f"{name}: {', '.join(seeds)}" for name, seeds in found if seeds]
-    if not parts:
-        return ""
-    return (
-        f"The same seed of the same settings is there twice ({_list(parts)}), which makes the "
-        "spread too small; leave one of them out."
-    )
-
-
-def _machines(runs: Sequence[Run]) -> str:
-    machines = {
-        tuple(str(run.environment.get(key)) for key in ("platform", "gpu", "cpu_threads"))
-        for run in runs
-        if run.environment
-    }
-    if len(machines) < 2:
-        return ""
-    return (
-        "The runs were trained on different machines, or with different numbers of threads, so "
-        "their seconds and images/s cannot be compared."
     )
 
 

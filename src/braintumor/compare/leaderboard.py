@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from braintumor.compare.read import Run, damaged
+from braintumor.compare.read import Evaluated, Run, damaged
 
 By = Literal["validation", "test"]
 WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")
@@ -43,10 +43,26 @@ _NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume")
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs of one set of settings. members: their positions in the list of runs."""
+    """Runs of one set of settings."""
 
     name: str
-    members: tuple[int, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def evaluated(self) -> tuple[Evaluated, ...]:
+        """What the runs answered that have predictions."""
+        return tuple(run.evaluated for run in self.runs if run.evaluated is not None)
+
+    @property
+    def repeated_seeds(self) -> list[str]:
+        """Seeds (and folds) that are there twice: copies that would fake a small spread."""
+        seen = Counter(
+            f"seed {run.seed}"
+            + (f" fold {run.config['fold']}" if run.config.get("fold") is not None else "")
+            for run in self.runs
+            if run.seed is not None
+        )
+        return [name for name, count in seen.items() if count > 1]
 
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -74,36 +90,31 @@ def ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
     return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
 
 
-def find_configurations(
-    runs: Sequence[Run], overrides: Sequence[str | None]
-) -> list[Configuration]:
+def find_configurations(runs: Sequence[Run], table: pd.DataFrame) -> list[Configuration]:
     """The configurations in the order in which they first appear.
 
-    overrides: of each run, what not all runs share; with the model it names a configuration
-    whose runs do not fill a folder of their own. A run without config.yaml is its own.
+    table: by runs_table. What its runs have in common of the overrides that not all runs share
+    names a configuration, with the model, where they do not fill a folder of their own.
+    A run without config.yaml is its own configuration.
     """
-    members: dict[str, list[int]] = {}
-    for number, run in enumerate(runs):
-        members.setdefault(_settings(run), []).append(number)
-    parents = [
-        {runs[number].folder.path.resolve().parent for number in numbers}
-        for numbers in members.values()
-    ]
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(_settings(run), []).append(run)
+    overrides = dict(zip(table["run"], table["overrides"], strict=True))
+    parents = [{run.folder.path.resolve().parent for run in own} for own in members.values()]
     shared = Counter(parent for found in parents for parent in found)
     names: Counter[str] = Counter()
     found = []
-    for numbers, above in zip(members.values(), parents, strict=True):
-        first = runs[numbers[0]]
-        if len(numbers) == 1:
-            name = first.name
-        elif len(above) == 1 and shared[next(iter(above))] == 1:
+    for own, above in zip(members.values(), parents, strict=True):
+        name = own[0].name
+        if len(own) > 1 and len(above) == 1 and shared[next(iter(above))] == 1:
             name = next(iter(above)).name
-        else:
-            common = _common([overrides[number] for number in numbers])
-            name = f"{first.status.get('model_name') or ''} {common}".strip() or first.name
+        elif len(own) > 1:
+            common = _common([overrides[run.name] for run in own])
+            name = f"{own[0].status.get('model_name') or ''} {common}".strip() or name
         names[name] += 1
         number = names[name]
-        found.append(Configuration(f"{name} ({number})" if number > 1 else name, tuple(numbers)))
+        found.append(Configuration(f"{name} ({number})" if number > 1 else name, tuple(own)))
     return found
 
 
@@ -112,27 +123,19 @@ def leaderboard(
 ) -> pd.DataFrame:
     """BOARD_COLUMNS, a row a configuration, the best mean macro F1 first.
 
-    table: a row a run, in the order that `members` counts.
+    table: by runs_table.
     A figure is the mean over the completed runs that have it, `_std` their sample standard
     deviation (NaN for one), `_low` and `_high` the mean ends of their intervals: the spread
     speaks of the training, the interval of the images.
     """
-    rows = [_board_row(table.iloc[list(one.members)], one) for one in configurations]
+    rows = [
+        {"run": one.name, **_board_row(table[table["run"].isin([run.name for run in one.runs])])}
+        for one in configurations
+    ]
     board = pd.DataFrame(rows, columns=list(BOARD_COLUMNS))
     for name in ("n", "clean_n", "parameters", "runs", "completed"):
         board[name] = pd.to_numeric(board[name]).round().astype("Int64")
     return ranked(board, by)
-
-
-def repeated_seeds(runs: Sequence[Run], one: Configuration) -> list[str]:
-    """Seeds (and folds) that a configuration holds twice: copies that would fake a small spread."""
-    seen = Counter(
-        f"seed {runs[n].seed}"
-        + (f" fold {runs[n].config['fold']}" if runs[n].config.get("fold") is not None else "")
-        for n in one.members
-        if runs[n].seed is not None
-    )
-    return [name for name, count in seen.items() if count > 1]
 
 
 def _run_row(run: Run) -> dict[str, Any]:
@@ -201,10 +204,9 @@ def _common(overrides: Sequence[str | None]) -> str:
     return " ".join(w for w in words if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
 
 
-def _board_row(runs: pd.DataFrame, one: Configuration) -> dict[str, object]:
+def _board_row(runs: pd.DataFrame) -> dict[str, object]:
     done = runs[runs["accuracy"].notna()]
     row: dict[str, object] = {
-        "run": one.name,
         "model": runs["model"].iloc[0],
         "data": runs["data"].iloc[0],
         "overrides": _common(runs["overrides"].tolist()) or None,

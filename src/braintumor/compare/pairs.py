@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,25 +43,24 @@ class Competitor:
 
     @property
     def asked(self) -> frozenset[tuple[int, int]]:
-        """Equal for two that can be compared: the same sets, each as often where several."""
+        """What it was evaluated on; two that have the same can be compared.
+
+        Seeds of one set of images count once, however many they are. Where seeds have test images
+        of their own, each set must be there as often.
+        """
         counts = Counter(self.image_sets)
         return frozenset(counts.items() if len(counts) > 1 else [(self.image_sets[0], 1)])
 
 
-def number_image_sets(evaluated: Sequence[Evaluated | None]) -> list[int | None]:
-    """A number for each: equal where images, true classes and classes are equal.
+def number_image_sets(evaluated: Iterable[Evaluated]) -> dict[Evaluated, int]:
+    """A number for each, from 1: equal where images, true classes and classes are equal.
 
     Names alone may deceive (two phantom sets share them), so content decides where both know it.
     """
-    known: list[Evaluated] = []
-    numbers: list[int | None] = []
+    numbers: dict[Evaluated, int] = {}
     for one in evaluated:
-        if one is None:
-            numbers.append(None)
-            continue
-        number = next((i for i, other in enumerate(known) if _is_same(one, other)), len(known))
-        known += [one] if number == len(known) else []
-        numbers.append(number)
+        same = (number for other, number in numbers.items() if _is_same(one, other))
+        numbers[one] = next(same, max(numbers.values(), default=0) + 1)
     return numbers
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,22 @@ from braintumor.runs.folder import EvaluationFile, RunFolder
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 
 # N images of an evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What a run answered, with what its manifest knows of the images.
+
+    table: classes sorted.
+    contents: SHA-256 (N,), groups: str (N,), "" for an image of its own; None when the manifest
+        does not know every image.
+    patients: what the manifest knows of them; nothing where it does not know every image.
+    """
+
+    table: PredictionsTable
+    contents: np.ndarray | None
+    groups: np.ndarray | None
+    patients: Patients
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +56,53 @@ class Run:
     def seed(self) -> int | None:
         return self.status.get("seed", self.config.get("seed"))
 
+    @cached_property
+    def evaluated(self) -> Evaluated | None:
+        """What the run answered; None when it has no predictions.csv.
 
-@dataclass(frozen=True, eq=False)
-class Evaluated:
-    """What a run answered, with what its manifest knows of the images.
+        Raises CheckpointError when a file is damaged.
+        """
+        folder, manifest = self.folder.evaluation(self.split), self._manifest
+        try:
+            table = read_predictions(folder, sort_classes=True)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError) as error:
+            raise damaged(folder / EvaluationFile.PREDICTIONS, error) from error
+        if manifest is None or not pd.Index(table.paths).isin(manifest.index).all():
+            return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
+        found = manifest.loc[table.paths]
+        contents = found["sha256"].to_numpy(dtype=object)
+        groups = found["group"].to_numpy(dtype=object) if "group" in found else None
+        return Evaluated(table, contents, groups, count_patients(found))
 
-    table: classes sorted.
-    contents: SHA-256 (N,), groups: str (N,), "" for an image of its own; None when the manifest
-        does not know every image.
-    patients: what the manifest knows of them; nothing where it does not know every image.
-    """
+    @property
+    def validation_images(self) -> frozenset[str] | None:
+        """SHA-256 of the images that the run was validated on; None when they are not known."""
+        manifest = self._manifest
+        if manifest is None or "split" not in manifest:
+            return None
+        return frozenset(manifest["sha256"][manifest["split"] == "val"])
 
-    table: PredictionsTable
-    contents: np.ndarray | None
-    groups: np.ndarray | None
-    patients: Patients
+    @cached_property
+    def _manifest(self) -> pd.DataFrame | None:
+        """manifest.csv by path, as texts; None when there is none.
+
+        A run of folds has none of its own; that of its first part lists the same images.
+        """
+        parts = [self.folder.path / str(name) for name in self.status.get("parts", [])]
+        paths = [RunFolder(folder).manifest for folder in (self.folder.path, *parts)]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            return None
+        try:
+            table = read_texts(path)
+            # predictions.csv spells bytes that are no UTF-8 in this way
+            table["path"] = [p.encode("utf-8", "backslashreplace").decode() for p in table["path"]]
+            wanted = [name for name in ("group", "patient", "split") if name in table.columns]
+            return table.drop_duplicates("path").set_index("path")[["sha256", *wanted]]
+        except (ValueError, KeyError) as error:
+            raise damaged(path, error) from error
 
 
 def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
@@ -89,35 +138,6 @@ def run_names(runs: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names) and not any(name.isdigit() for name in names):
             return names
     return [str(run) for run in runs]
-
-
-def read_evaluated(run: Run) -> Evaluated | None:
-    """What the run answered; None when it has no predictions.csv.
-
-    Raises CheckpointError when a file is damaged.
-    """
-    folder = run.folder.evaluation(run.split)
-    try:
-        table = read_predictions(folder, sort_classes=True)
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError) as error:
-        raise damaged(folder / EvaluationFile.PREDICTIONS, error) from error
-    manifest = _read_manifest(run)
-    if manifest is None or not pd.Index(table.paths).isin(manifest.index).all():
-        return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
-    found = manifest.loc[table.paths]
-    contents = found["sha256"].to_numpy(dtype=object)
-    groups = found["group"].to_numpy(dtype=object) if "group" in found else None
-    return Evaluated(table, contents, groups, count_patients(found))
-
-
-def validation_images(run: Run) -> frozenset[str] | None:
-    """SHA-256 of the images that the run was validated on; None when its manifest is missing."""
-    manifest = _read_manifest(run)
-    if manifest is None or "split" not in manifest:
-        return None
-    return frozenset(manifest["sha256"][manifest["split"] == "val"])
 
 
 def damaged(path: Path, reason: object) -> CheckpointError:
@@ -191,23 +211,3 @@ def _read_mapping(path: Path, load: Callable[[str], Any]) -> dict[str, Any]:
 def _yaml_mapping(text: str) -> dict[str, Any]:
     content = yaml.safe_load(text)
     return content if isinstance(content, dict) else {}
-
-
-def _read_manifest(run: Run) -> pd.DataFrame | None:
-    """manifest.csv by path, as texts; None when there is none.
-
-    A run of folds has none of its own; that of its first part lists the same images.
-    """
-    parts = [run.folder.path / str(name) for name in run.status.get("parts", [])]
-    paths = [RunFolder(folder).manifest for folder in (run.folder.path, *parts)]
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
-        return None
-    try:
-        table = read_texts(path)
-        # predictions.csv spells bytes that are no UTF-8 in this way
-        table["path"] = [p.encode("utf-8", "backslashreplace").decode() for p in table["path"]]
-        wanted = [name for name in ("group", "patient", "split") if name in table.columns]
-        return table.drop_duplicates("path").set_index("path")[["sha256", *wanted]]
-    except (ValueError, KeyError) as error:
-        raise damaged(path, error) from error

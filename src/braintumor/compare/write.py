@@ -31,8 +31,7 @@ from braintumor.compare.lines import (
 from braintumor.compare.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
 from braintumor.report.figures import percent
-from braintumor.report.plots.comparison import draw_comparison
-from braintumor.report.plots.pareto import draw_pareto
+from braintumor.report.plots.comparison import draw_comparison, draw_pareto
 from braintumor.report.plots.style import DARK, LIGHT, Theme, elide, to_png
 from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
 

@@ -71,13 +71,12 @@ def weighted_figures(
     groups: int (N,), 0 to G - 1.  weights: int32 (G, R), how often each group is there.
     accuracy, balanced_accuracy, macro_f1, mcc, auroc, auprc, loss, brier, ece: float (R,);
     per_class: {name: auroc, auprc}. NaN exactly where compute_metrics has none.
-    And ece_noise: what ece would be, had all bins lain on the diagonal before the draw.
+    And ece_noise: the ECE that the draw alone makes, of the gaps in each bin less those of the
+    images themselves; of a perfectly calibrated model it is all there is.
     """
-    sums_of_group = np.stack(
-        [np.bincount(groups, weights=row, minlength=len(weights)) for row in _summands(predictions)]
-    )
+    summands, count = _summands(predictions), len(predictions.classes)
+    sums_of_group = np.stack([np.bincount(groups, row, len(weights)) for row in summands])
     sums = sums_of_group @ weights.astype(np.float64)
-    count = len(predictions.classes)
     images, loss, brier_score = sums[count**2 : -BINS]
     gaps, observed = sums[-BINS:], sums_of_group[-BINS:].sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -263,9 +263,9 @@ def _score_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -
     """The score that a new image of any class exceeds with a probability of `reject` at most.
 
     The (n + 1) (1 - reject)-th of the n scores of a class, as in a conformal test; the largest
-    where n is too small for that (below 49 for 0.02), and then more exceed it. Of every class and
-    not of all images: those of the class of many looks would pay for the others, and the share
-    would depend on how many of it there are.
+    where n is too small for that (below 49 for 0.02), and then more exceed it. The limit of the
+    class that has the largest: one over all images together would turn away more of a class of
+    many looks, and depend on how many of it there are.
     """
     if scores is None:
         return None

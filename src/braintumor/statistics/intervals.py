@@ -28,8 +28,8 @@ from braintumor.statistics.proportions import (
     Share,
     auroc_interval,
     correlations,
+    kish_size,
     mean_interval,
-    size_of_agreeing,
     wilson,
 )
 
@@ -126,8 +126,7 @@ def _class_mean(
 ) -> Interval:
     """Interval of the mean of the values that are defined.
 
-    Groups that stand above their share in two classes at once, or in one and below in the other,
-    correlate the two.
+    Two classes are correlated where the groups that do well in one do well, or badly, in the other.
     """
     known = [k for k, value in enumerate(values) if not np.isnan(value)]
     residuals = np.array([shares[k].residuals for k in known]).reshape(len(known), -1)
@@ -175,7 +174,7 @@ def _class_ranking(
     interval = spread_interval(value, drawn, (0.0, 1.0), degrees, confidence)
     if not np.isnan(interval[0]):
         return interval
-    positives, negatives = map(size_of_agreeing, sizes)
+    positives, negatives = map(kish_size, sizes)
     if figure == "auroc":
         return auroc_interval(value, positives, negatives, confidence)
     # Boyd, Eng & Page 2013, ECML PKDD, LNCS 8190:451-466: an average precision is as sure as a
@@ -184,10 +183,11 @@ def _class_ranking(
 
 
 def _ece_interval(value: float, drawn: Mapping[str, Any], confidence: float) -> Interval:
-    """ECE is never below its noise, so resamples of it lie too high by what noise adds.
+    """Interval of the ECE, which is above 0 even of a perfectly calibrated model.
 
-    The gaps of the resamples about those observed say how far from the truth an ECE can be; it
-    is at least the difference. The upper limit is the percentile less the excess of the mean.
+    Each resample adds noise of its own, so plain percentiles lie too high. The lower limit is the
+    ECE less what the noise alone reaches, the upper one the percentile less the amount by which
+    the mean of the resamples exceeds the ECE.
     """
     tail = 0.5 + confidence / 2
     low = max(0.0, value - float(np.quantile(drawn["ece_noise"], tail)))

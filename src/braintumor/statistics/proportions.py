@@ -112,10 +112,13 @@ class Share:
         return wilson(self.value * n, n, confidence) if n else NONE
 
 
-def size_of_agreeing(sizes: np.ndarray) -> float:
-    """How many independent images groups are worth whose images all agree.
+def kish_size(sizes: np.ndarray) -> float:
+    """Effective number of images where those of one group all say the same.
 
-    sizes: images of each group.  Source: Kish 1965, Survey Sampling, on unequal weights.
+    sizes: images of each group.  Source: Kish 1965, Survey Sampling.
+
+    >>> kish_size(np.array([2, 2, 2])), kish_size(np.array([4, 1, 1]))
+    (3.0, 2.0)
     """
     sizes = sizes.astype(float)
     return float(sizes.sum() ** 2 / (sizes**2).sum())
@@ -160,7 +163,7 @@ def _effective_size(share: Share, confidence: float) -> float:
 
     Their number over the design effect, at least 1, of the ratio estimator over groups, with
     Student's tail for few groups. When none or all are right, groups show no difference that
-    could be measured, and images of one group count as one that was looked at again.
+    could be measured, and images of one group are taken to say all the same.
     Source: Korn & Graubard 1998, Survey Methodology 24:193-201, for effective size and degrees
     of freedom; Franco et al. 2019, J. Surv. Stat. Methodol. 7:334-364, for Wilson with it.
     """
@@ -168,7 +171,7 @@ def _effective_size(share: Share, confidence: float) -> float:
     if n == groups:
         return n
     if share.value in (0.0, 1.0) or groups == 1:
-        return size_of_agreeing(share.whole)
+        return kish_size(share.whole)
     variance = groups / (groups - 1) * float((share.residuals**2).sum()) / n**2
     design = max(1.0, variance / (share.value * (1 - share.value) / (n - 1)))
     tail = 0.5 + confidence / 2

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from braintumor.report.plots import style
-from braintumor.report.plots.pareto import draw_pareto, on_front
+from braintumor.report.plots.comparison import draw_pareto, on_front
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語\u202egnp.exe")
 
