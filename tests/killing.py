@@ -83,8 +83,8 @@ def serve() -> None:
 
 def _import_all() -> None:
     for name in (
-        "cli.train", "cli.training", "cli.evaluate", "cli.repeats", "evaluation.plots.curves",
-        "evaluation.report.render", "training.loop", "models.attention.se", "models.backbones.cnn",
+        "cli.train", "cli.training", "cli.evaluate", "cli.repeats", "report.plots.training_curves",
+        "report.render", "training.loop", "models.attention.se", "models.backbones.cnn",
         "data.sources.phantom", "data.sources.folder",
     ):  # fmt: skip
         importlib.import_module(f"braintumor.{name}")
