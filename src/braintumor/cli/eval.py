@@ -63,13 +63,13 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.cli.recording import about_run, how_evaluated
     from braintumor.cli.work import keeps_summaries
     from braintumor.config import typed
-    from braintumor.data.manifest import rows_of
+    from braintumor.data.manifest import choose_rows
     from braintumor.evaluation.predict import EvalSettings
 
     run = RunFolder(path.parent)
     device = choose_device(settings["device"])
     data, data_name = _data_for(card, settings, job, run)
-    split, rows = rows_of(data.manifest, settings["split"])
+    split, rows = choose_rows(data.manifest, settings["split"])
     labels = labels_of(data, card.classes)
     if is_own:
         truth = leakage_by_groups(data, split, refit=is_refit)

@@ -17,7 +17,7 @@ from braintumor.compare.compare import run_names
 from braintumor.compare.cross_dataset import empty, matrix_table, score, short_table, write_matrix
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
-from braintumor.data.manifest import rows_of
+from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.contamination import find_contaminated
 from braintumor.records import Predictions
@@ -117,7 +117,7 @@ def _read(named: Named, size_px: int, fit: str, split: str | None) -> _Images:
     options = named.options | {"fit": fit, "binary": False}
     # one class only is enough to evaluate on, which naming classes says
     data = read_dataset(options, size_px, progress=True, classes=("any",))
-    found, rows = rows_of(data.manifest, split)
+    found, rows = choose_rows(data.manifest, split)
     log.info("%s: %d images, split %s, at %d px", named.name, len(rows), found, size_px)
     return _Images(data, found, rows, phashes(data.thumbnails[rows][:, :, ::-1]))
 
