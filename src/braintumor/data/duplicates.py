@@ -55,7 +55,7 @@ def find_near_copies(
     """
     if len(thumbnails) < 2:
         return _no_pairs()
-    pictures = _Pictures.of(thumbnails)
+    pictures = _Pictures.prepare(thumbnails)
     found: list[pd.DataFrame] = []
     for is_mirrored, queries in ((False, hashes), (True, mirrored)):
         confirm = functools.partial(_confirmed, pictures, is_mirrored)
@@ -78,13 +78,13 @@ class _Pictures:
     coarse: np.ndarray
 
     @classmethod
-    def of(cls, thumbnails: np.ndarray) -> _Pictures:
+    def prepare(cls, thumbnails: np.ndarray) -> _Pictures:
         count, side = thumbnails.shape[:2]
         contrast = np.empty(thumbnails.shape, np.float16)
         coarse = np.empty((count, side // _COARSE_PX, side // _COARSE_PX), np.float32)
         for start in range(0, count, _BLOCK):
             block = slice(start, start + _BLOCK)
-            sharp = contrast_of(thumbnails[block].astype(np.float32))
+            sharp = _local_contrast(thumbnails[block].astype(np.float32))
             contrast[block] = sharp
             soft = ndimage.gaussian_filter(sharp, (0, _BLUR_PX, _BLUR_PX))
             cells = soft.reshape(-1, side // _COARSE_PX, _COARSE_PX, side // _COARSE_PX, _COARSE_PX)
@@ -148,7 +148,7 @@ def _bits(hashes: np.ndarray) -> np.ndarray:
     return np.unpackbits(hash_words(hashes).view(np.uint8), axis=1).astype(np.float32)
 
 
-def contrast_of(images: np.ndarray) -> np.ndarray:
+def _local_contrast(images: np.ndarray) -> np.ndarray:
     """Local contrast normalisation of float32 (N, T, T), then mean 0 and length 1 a picture.
 
     Source: Jarrett et al. 2009, What is the best multi-stage architecture for object
@@ -205,8 +205,8 @@ def _aligned(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     Where the moved picture has no pixels, both are left out.
     """
     moved, inside = _align(one.astype(np.float32), other.astype(np.float32))
-    a = contrast_of(np.where(inside, moved, 0)) * inside
-    b = contrast_of(np.where(inside, other, 0).astype(np.float32)) * inside
+    a = _local_contrast(np.where(inside, moved, 0)) * inside
+    b = _local_contrast(np.where(inside, other, 0).astype(np.float32)) * inside
     return np.einsum("nij,nij->n", _unit(a), _unit(b))
 
 

@@ -103,8 +103,11 @@ def size_table(manifest: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def rows_of(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
-    """The split's name and its row numbers."""
+def choose_rows(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
+    """A split's name and its row numbers; unless one is wanted, that is test, else all.
+
+    Raises ConfigError on another name, DataError when the split has no images.
+    """
     splits = manifest["split"]
     split = wanted or ("test" if (splits == "test").any() else "all")
     if split not in ("train", "val", "test", "all"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.manifest import class_table, rows_of
+from braintumor.data.manifest import choose_rows, class_table
 from braintumor.errors import ConfigError
 from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
 from braintumor.evaluation.evaluate import evaluate as evaluate_images
@@ -70,7 +70,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     device = choose_device(asked.device)
     configure_torch(device)
     data, data_name = _data_for(card, request, run)
-    split, rows = rows_of(data.manifest, asked.split)
+    split, rows = choose_rows(data.manifest, asked.split)
     labels = labels_of(data, card.classes)
     if is_own:
         leakage = leakage_by_groups(data, split, refit=is_refit)

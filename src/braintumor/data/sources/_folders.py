@@ -1,4 +1,8 @@
-"""The folders of a tree of images: which of them are its classes, and which leave a doubt."""
+"""The folders of a tree of images: which of them are its classes, and which leave a doubt.
+
+A tree is grown from paths alone (`grow_tree`); its classes lie on top or in folders of splits
+(`depth_of`); `find_doubts` names those that may be something else.
+"""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ MAX_MEMBERS = 1_000_000
 MAX_FILE_BYTES = 256 << 20
 MAX_TOTAL_BYTES = 64 << 30
 
+_UNPACK = "unpack it yourself and give the folder as data.root, if you trust it"
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
@@ -114,9 +115,6 @@ def _tar_source(root: Path, choice: Choice) -> TarSource:
                 (Path(folder.name) / str(number)).write_bytes(content.read())
     layout = read_layout(found.files, found.folders, str(root), choice, is_folder=False)
     return TarSource(folder, found.files, layout.items, layout.ignored)
-
-
-_UNPACK = "unpack it yourself and give the folder as data.root, if you trust it"
 
 
 class _Members:
