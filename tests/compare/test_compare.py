@@ -238,6 +238,16 @@ def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
     assert row["images_per_s"] == pytest.approx(3 / (1 / 10 + 1 / 20 + 1 / 20))
 
 
+def test_a_seed_without_predictions_has_no_set_of_images(tmp_path):
+    runs = [_run(tmp_path / "m" / name, seed=n, settings="m") for n, name in enumerate("xy")]
+    (runs[0] / "eval" / "test" / "predictions.csv").unlink()
+    found = _compare([*runs, _run(tmp_path / "n", paths=("c", "d"))], different_images=True)
+    sets = dict(zip(found.runs["run"], found.runs["image_set"], strict=True))
+    assert pd.isna(sets["x"])
+    assert (sets["y"], sets["n"]) == (1, 2)
+    assert any(note.startswith("x: there is no predictions.csv") for note in found.notes)
+
+
 def test_a_seed_that_is_there_twice_is_told(tmp_path):
     runs = [_run(tmp_path / name, settings="one") for name in ("a", "b")]
     assert any("seed 7" in note for note in _compare(runs).notes)

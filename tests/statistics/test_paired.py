@@ -194,6 +194,17 @@ def test_all_competitors_see_the_same_resamples():
     assert np.array_equal(first["macro_f1"], second["macro_f1"])
 
 
+def test_resamples_are_those_of_the_seed_whatever_fits_into_memory(monkeypatch):
+    """Intervals are stored: who draws in another order changes them."""
+    right = np.arange(40) % 3 > 0
+    drawn = np.random.default_rng(5).integers(0, 40, (30, 40))
+    expected = right[drawn].mean(axis=1)
+    for most in (2**20, 40 * 7):
+        monkeypatch.setattr("braintumor.statistics.bootstrap._MOST", most)
+        (found,) = paired_bootstrap([_of_rights(right)], 30, seed=5)
+        assert found["accuracy"] == pytest.approx(expected, abs=1e-12)
+
+
 def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
     """300 sets of 60 groups of 3 images that are easy or hard together."""
     random, covered = np.random.default_rng(0), 0

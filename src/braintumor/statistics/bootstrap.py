@@ -165,7 +165,8 @@ def _draws(
 ) -> Iterator[np.ndarray]:
     """Weights of all resamples, `width` of them at once: int32 (G, width) each.
 
-    The random numbers go to the resamples in turn, or to all groups of a resample at once.
+    Random numbers fill the row of a group, across resamples, before the next; or, resample by
+    resample, a whole column. Intervals on disk came from one and from the other, so both stay.
     """
     random = np.random.default_rng(seed)
     for start in range(0, resamples, max(1, width)):
