@@ -15,8 +15,6 @@ from sklearn.linear_model import LogisticRegression
 
 from braintumor.config import config_dir
 from braintumor.data.sources import build_source
-from braintumor.data.sources._phantom_anatomy import cavity_distance
-from braintumor.data.sources._phantom_canvas import Canvas
 from braintumor.data.sources.phantom import CLASSES, build
 from braintumor.errors import DataError
 from braintumor.files import natural_key
@@ -121,7 +119,7 @@ def test_another_seed_is_another_population(small):
     source, pictures, _ = small
     other = build(**SMALL | {"seed": 1})
     assert [i.label for i in other.items] != [i.label for i in source.items]
-    widths = [{o._slice(i)[1].half_width for i in o.items} for o in (source, other)]
+    widths = [{o._slice(i)[0].patient.half_width for i in o.items} for o in (source, other)]
     assert len(widths[0] | widths[1]) == 2 * 16
     both = [*pictures, *(other.read(i) for i in other.items)]
     assert len({hashlib.sha256(picture).digest() for picture in both}) == 2 * 32
@@ -179,12 +177,10 @@ def test_meningioma_touches_the_inside_of_the_skull_and_glioma_does_not():
     for item in source.items:
         if item.label not in ("glioma", "meningioma"):
             continue
-        _, anatomy, _, z = source._slice(item)
-        canvas = Canvas(224, anatomy.pose, anatomy.half_width)
-        cavity = cavity_distance(anatomy, canvas.x0, canvas.y0, z)
-        nearest = cavity[source.mask(item)[canvas.window]].max()
+        head, _ = source._slice(item)
+        nearest = head.cavity[source.mask(item)[head.window]].max()
         assert nearest < 0, item
-        assert (nearest > -2 * canvas.edge) == (item.label == "meningioma"), item
+        assert (nearest > -2 * head.pixel) == (item.label == "meningioma"), item
 
 
 def test_pituitary_lies_on_the_midline_low_in_the_head(small):
@@ -194,7 +190,7 @@ def test_pituitary_lies_on_the_midline_low_in_the_head(small):
         if item.label in off:
             off[item.label].append(off_axis(picture, mask))
         if item.label == "pituitary":
-            assert source._slice(item)[-1] < 0.3, item
+            assert source._slice(item)[0].z < 0.3, item
     assert max(off["pituitary"]) < 0.15
     assert max(off["meningioma"]) > 0.3  # so the measure can tell
 
@@ -203,7 +199,7 @@ def test_every_class_has_slices_at_the_height_of_the_sella():
     source = build(**defaults())
     heights = {label: [] for label in CLASSES}
     for item in source.items[::2]:
-        heights[item.label].append(source._slice(item)[-1])
+        heights[item.label].append(source._slice(item)[0].z)
     for label in CLASSES:
         assert np.mean(np.array(heights[label]) < 0.2) > 0.3, label
 

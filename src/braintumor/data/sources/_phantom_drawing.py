@@ -1,0 +1,210 @@
+"""What is drawn of a head: tissues, the parts of a table, tumours.
+
+A cover is 1 inside a shape and 0 outside, soft at its edge.
+Proportions were read off axial slices by eye: a picture book, not a simulation of tissue.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from braintumor.data.sources._phantom_head import HUB, Lesion, Line, Slice, blend, ramp, soft, span
+
+
+class _Part(NamedTuple):
+    """Something round: a line in the right half of the head, thickest at z, gone at z ± half."""
+
+    tissue: str
+    z: float
+    half: float
+    line: Line  # drawn on both sides unless it lies across the midline
+    group: str = ""  # of parts that share a size
+    edge: float = 0.016  # how soft
+    opacity: float = 1.0
+
+
+_BRAIN = (
+    _Part("nucleus", 0.30, 0.17, (0.325, -0.195, 0.255, 0.035, 0.07, 0.07), "", 0.045),
+    _Part("nucleus", 0.30, 0.15, (0.10, 0.074, 0.14, 0.166, 0.10, 0.10), "", 0.045),  # thalamus
+    _Part("nucleus", 0.33, 0.16, (0.15, -0.307, 0.19, -0.173, 0.05, 0.05), "", 0.035),  # caudate
+    # Sylvian fissure and insula
+    _Part("fluid", 0.22, 0.19, (0.66, -0.13, 0.46, -0.09, 0.022, 0.015), "sulci", 0.03, 0.8),
+    _Part("fluid", 0.22, 0.19, (0.46, -0.09, 0.45, 0.13, 0.013, 0.007), "sulci", 0.03, 0.8),
+    # Ventricles: frontal horn, body, atrium, occipital and temporal horn, plexus; third
+    _Part("fluid", 0.33, 0.16, (0.15, -0.37, 0.045, -0.13, 0.04, 0.022), "ventricle"),
+    _Part("fluid", 0.47, 0.13, (0.09, -0.33, 0.075, 0.0, 0.035, 0.04), "ventricle"),
+    _Part("fluid", 0.47, 0.13, (0.075, 0.0, 0.16, 0.32, 0.04, 0.05), "ventricle"),
+    _Part("fluid", 0.32, 0.16, (0.18, 0.25, 0.26, 0.38, 0.03, 0.05), "ventricle"),
+    _Part("fluid", 0.32, 0.16, (0.26, 0.38, 0.21, 0.52, 0.042, 0.008), "ventricle"),
+    _Part("fluid", 0.06, 0.10, (0.41, 0.02, 0.36, 0.2, 0.01, 0.02), "ventricle"),
+    _Part("vessel", 0.32, 0.16, (0.20, 0.28, 0.245, 0.36, 0.016, 0.024), "", 0.022, 0.6),
+    _Part("fluid", 0.24, 0.12, (0, -0.1, 0, 0.16, 0.02, 0.016), "ventricle"),
+    # Cerebellum; cisterns, in them pons, midbrain and its peduncles; fourth ventricle
+    _Part("vessel", -0.2, 0.42, (-0.085, 0.52, 0.085, 0.52, 0.43, 0.43), "", 0.03, 0.3),
+    _Part("leaves", -0.2, 0.42, (-0.085, 0.52, 0.085, 0.52, 0.405, 0.405), "", 0.022),
+    _Part("fluid", -0.14, 0.22, (-0.04, 0.07, 0.04, 0.07, 0.15, 0.15), "", 0.03),
+    _Part("fluid", 0.13, 0.12, (-0.05, 0.12, 0.05, 0.12, 0.1, 0.1), "", 0.03),
+    _Part("fluid", 0.13, 0.12, (0.104, 0, 0.066, 0.07, 0.09, 0.09), "", 0.03),
+    _Part("white", -0.14, 0.22, (-0.04, 0.07, 0.04, 0.07, 0.13, 0.13), "", 0.03),
+    _Part("white", 0.13, 0.12, (-0.05, 0.12, 0.05, 0.12, 0.08, 0.08), "", 0.03),
+    _Part("white", 0.13, 0.12, (0.104, 0, 0.066, 0.07, 0.07, 0.07), "", 0.03),
+    _Part("fluid", -0.1, 0.17, (-0.035, 0.225, 0.035, 0.225, 0.03, 0.03), "ventricle", 0.022),
+)
+_FACE = (
+    # Orbit: bone, fat, eyeball
+    _Part("bone", 0, 0.19, (0.36, -0.68, 0.15, -0.33, 0.19, 0.03), "", 0.022),
+    _Part("fat", 0, 0.18, (0.36, -0.68, 0.15, -0.33, 0.165, 0.022), "", 0.022, 0.8),
+    _Part("grey", 0, 0.14, (0.36, -0.74, 0.36, -0.74, 0.125, 0.125)),
+    _Part("fluid", 0, 0.137, (0.36, -0.74, 0.36, -0.74, 0.103, 0.103)),
+    # Nose and ethmoid cells with the septum; sphenoid and frontal sinus
+    _Part("cells", -0.14, 0.23, (0, -0.80, 0, -0.52, 0.077, 0.11), "sinus", 0.03),
+    _Part("white", -0.14, 0.23, (0, -0.86, 0, -0.45, 0.014, 0.008)),
+    _Part("bone", -0.13, 0.13, (-0.04, -0.37, 0.04, -0.37, 0.09, 0.09), "sinus"),
+    _Part("bone", 0.24, 0.12, (0.04, -0.85, 0.18, -0.83, 0.04, 0.03), "frontal"),
+    _Part("cells", -0.12, 0.2, (0.49, 0.15, 0.61, 0.15, 0.07, 0.07), "", 0.06, 0.8),  # petrous bone
+    _Part("fat", -0.12, 0.2, (0.75, 0.14, 0.81, 0.31, 0.035, 0.025), "", 0.022, 0.6),  # ear
+    # Cistern over the sella; basilar and carotid arteries, pituitary gland, transverse sinus
+    _Part("fluid", 0.12, 0.09, (-0.03, -0.16, 0.03, -0.16, 0.1, 0.1), "", 0.045, 0.9),
+    _Part("fluid", 0.12, 0.09, (0.07, -0.17, 0.33, -0.22, 0.04, 0.012), "sulci", 0.035, 0.8),
+    _Part("vessel", -0.05, 0.26, (0, -0.1, 0, -0.1, 0.018, 0.018)),
+    _Part("bone", -0.02, 0.09, (0.13, -0.25, 0.13, -0.25, 0.028, 0.028), "", 0.022),
+    _Part("vessel", 0, 0.075, (-0.027, -0.22, 0.027, -0.22, 0.041, 0.041), "", 0.03, 0.7),
+    _Part("vessel", -0.02, 0.14, (0.55, 0.40, 0.28, 0.76, 0.03, 0.027), "drain", 0.035, 0.75),
+)
+
+
+def draw_slice(cut: Slice, rng: np.random.Generator) -> np.ndarray:
+    """Draw all there is; where the tumour is, without its oedema: bool (h, w)."""
+    p, lesion = cut.patient, cut.patient.lesion
+    # Small random shifts of all soft tissue, so that nothing is a perfect ellipse.
+    dx, dy = (0.016 * cut.texture(waves) for waves in blend(p.warp, 9 * cut.z))
+    outline = np.ones_like(cut.x)
+    if lesion:
+        outline, x, y = _outline(cut, lesion)
+        # Mass effect: what is now at a pixel used to be nearer to the middle of the tumour.
+        pull = lesion.push * np.exp((x * x + y * y) / (-4.5 * lesion.radius**2))
+        dx, dy = dx - pull * x, dy - pull * y
+    loose = ramp(-cut.cavity, 0.0, 0.1)  # nothing moves where it touches the skull
+    cut.bend(loose * dx, loose * dy)
+    row = np.sqrt(0.5 * cut.bent_x**2 + (cut.bent_y + 0.15) ** 2)
+    leaves = p.grey * (1 + 0.08 * np.sin(row * (2 * math.pi / 0.05) + 0.8 * cut.coarse))
+    cells = 0.04 + 0.5 * ramp(cut.grain, 0.6, 1.6)  # of air
+    tissues = {**vars(p), "leaves": leaves, "cells": cells}  # by the names of parts
+    _draw_cortex(cut)
+    _draw_parts(cut, _BRAIN, cut.z, tissues)
+    _draw_vessels(cut, rng)
+    _draw_outside(cut)
+    _draw_parts(cut, _FACE, cut.z - p.orbit, tissues)
+    if lesion:
+        _draw_lesion(cut, lesion, outline)
+    return outline < 0
+
+
+def _draw_cortex(cut: Slice) -> None:
+    """Fluid under the skull, cortex with its folds, white matter."""
+    p, x, y, z = cut.patient, np.abs(cut.bent_x), cut.bent_y, cut.z
+    # Sulci run from the surface of each half towards its middle: the zeros of a wave round
+    # that middle, bent and forked by the coarse texture.
+    hub_x, hub_y = x - 0.33 * p.half_width, (y - 0.03) * 0.72
+    wave = np.cos(12 * np.arctan2(hub_y, hub_x) + 1.5 * cut.twist) + 0.45 * cut.coarse
+    folds = np.abs(wave) + 0.01 / (hub_x * hub_x + hub_y * hub_y + 1e-6)
+    # The halves part in front and behind where the slice meets the corpus callosum, all along
+    # above it, and only in front below it.
+    half = 0.42 * max(0.0, 1 - (max(0.0, z - 0.3) / 0.3) ** 2) ** 0.5
+    joined = np.maximum(half - np.abs(y) if z > 0.17 else y + 0.4, 0)
+    depth = np.minimum(-cut.cavity, x + 1.5 * joined) - 0.012 * p.sulci
+    # Some folds reach deep, some are dimples; all die out towards the middle.
+    uneven, edge = depth + 0.045 * cut.coarse, 2 * cut.pixel
+    ribbon = soft(folds - 0.62 * (1 - ramp(uneven, 0.07, 0.32)), 0.3)
+    cut.image[:] = p.white + np.maximum(ribbon, soft(depth - 0.04, edge)) * (p.grey - p.white)
+    narrow = 0.13 * p.sulci * (1 - ramp(uneven, 0.01, 0.23))
+    sulci = soft(folds - narrow, 0.25) * (narrow > 0.004)
+    cut.paint(0.85 * np.maximum(sulci, soft(depth, edge)), p.fluid)
+    cut.image *= 1 + 0.025 * cut.grain
+
+
+def _draw_parts(cut: Slice, parts: tuple[_Part, ...], z: float, tissues: dict[str, Any]) -> None:
+    """Every part that is in the slice."""
+    wider = cut.patient.half_width / 0.79
+    for tissue, middle, half, (x0, y0, x1, y1, *radii), group, edge, opacity in parts:
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        size = span(z + cut.patient.pitch * y, middle, half)
+        dx, dy = (x1 - x0) / 2 * size**0.25, (y1 - y0) / 2 * size**0.25
+        for side, own in zip((-1, 1), cut.patient.sizes.get(group, (1, 1)), strict=True):
+            if size > 0.2 and (x != 0 or side > 0):  # no slivers, and what is midline once
+                ends = side * wider * (x - dx), y - dy, side * wider * (x + dx), y + dy
+                thick = size * own * radii[0], size * own * radii[1]
+                cut.line((*ends, *thick), tissues[tissue], edge, opacity)
+
+
+def _draw_vessels(cut: Slice, rng: np.random.Generator) -> None:
+    """Falx, sagittal sinus, and a few veins anywhere in the brain, others in every slice."""
+    p, core = cut.patient, 0.42 * span(cut.z, 0.28, 0.3)  # where the halves are joined
+    back, front = (HUB + side * cut.to_skull(side * math.pi / 2) for side in (1, -1))
+    if cut.z > 0.15:
+        cut.line((0, back, 0, core + 0.02, 0.01, 0.006), p.vessel, opacity=0.5)
+        cut.line((0, front, 0, -core - 0.04, 0.009, 0.006), p.vessel, opacity=0.4)
+        cut.line((0, front + 0.015, 0, front + 0.05, 0.024, 0.006), p.vessel, 0.022)
+    cut.line((0, back - 0.01, 0, back - 0.08, 0.035, 0.008), p.vessel, 0.022)
+    for _ in range(int(rng.integers(3, 11))):
+        x, y, dx, dy = (rng.normal(0, 1, 4) * (0.35 * p.half_width, 0.4, 0.03, 0.03)).tolist()
+        cut.line((x, y, x + dx, y + dy, 0.009, 0.005), p.vessel * rng.uniform(0.6, 1), 0.016, 0.8)
+
+
+def _draw_outside(cut: Slice) -> None:
+    """Skin, fat, flesh where the face is in the slice, skull with its marrow, dura."""
+    p, pixel, cavity, grain, brain = cut.patient, cut.pixel, cut.cavity, cut.grain, cut.image
+    skin, fat = cut.skin - 0.2 * p.scalp * cut.texture(p.padding), p.fat
+    rim = ramp(-skin, 0.0, 0.025)  # the skin is darker than the fat under it
+    cut.image = soft(skin, pixel) * fat * (0.95 + 0.05 * grain) * (0.5 + 0.5 * rim)
+    muscle = 0.85 * p.grey * (1 + 0.1 * grain) + 0.5 * fat * ramp(grain, 0.6, 1.8)
+    cut.paint(soft(np.maximum(skin + 0.8 * p.scalp, p.skull - cavity), 2.5 * pixel), muscle)
+    bone = np.maximum(cavity - p.skull, skin + 0.3 * p.scalp)
+    cut.paint(soft(bone, 1.5 * pixel), p.bone)
+    marrow = np.abs(cavity - 0.55 * p.skull) - 0.17 * p.skull
+    cut.paint(soft(marrow, 2 * pixel), p.marrow * (1 + 0.2 * grain))
+    cut.paint(soft(cavity, 1.5 * pixel), brain)
+    cut.paint(0.5 * soft(np.abs(cavity + 0.004) - 0.005, 2 * pixel), p.vessel)
+
+
+def _outline(cut: Slice, lesion: Lesion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signed distance from the edge of a tumour, negative inside; x and y from its middle."""
+    radius, skull = lesion.radius * span(cut.z, lesion.z, lesion.half), cut.to_skull(lesion.turn)
+    far = skull - 0.55 * radius  # a meningioma sits on the dura
+    if lesion.kind == "glioma":
+        far = max(0.0, min(lesion.reach * skull, skull - 0.04 - 0.85 * radius))
+    x, y = cut.x - far * math.cos(lesion.turn), cut.y - HUB - far * math.sin(lesion.turn)
+    if lesion.kind == "pituitary":
+        x, y = cut.x - 0.02 * math.cos(lesion.turn), cut.y + 0.20
+    lobes = cut.texture(blend(lesion.outline, 2 * (cut.z - lesion.z) / lesion.radius)[0])
+    outline = np.sqrt(x * x + y * y) - radius * (1 + lesion.ragged * lobes)
+    return np.maximum(outline, cut.cavity + lesion.clear), x, y
+
+
+def _draw_lesion(cut: Slice, lesion: Lesion, outline: np.ndarray) -> None:
+    """Oedema that follows the folds; in it a ring with a dark middle, or an even, bright mass."""
+    p, pixel, coarse, grain = cut.patient, cut.pixel, cut.coarse, cut.grain
+    inside, bright = soft(cut.cavity + lesion.clear, 2 * pixel), lesion.bright * p.white
+    if lesion.oedema > 0:
+        swollen = outline - 0.08 * np.minimum(np.abs(cut.twist), 1.3)
+        swollen = 1 - ramp(swollen, 0.2 * lesion.oedema, lesion.oedema + 0.03)
+        cut.paint(0.7 * swollen * inside, 0.5 * (p.fluid + p.grey))
+    if lesion.kind == "glioma":
+        frayed = outline + 0.006 * grain + 0.012 * coarse
+        dead = (1.3 * p.fluid + lesion.core * p.white) * (1 + 0.12 * grain + 0.15 * coarse)
+        cut.paint(soft(frayed, 2.5 * pixel), dead)
+        rim = lesion.rim * np.maximum(1 + 0.55 * coarse, 0.2)
+        uptake = (0.45 + 0.55 * ramp(coarse, -1.5, 0.5)) * (1 + 0.1 * grain)
+        ring = soft(np.abs(frayed + rim) - rim, 3.5 * pixel)
+        cut.paint(ring * np.minimum(uptake, 1), bright)
+        return
+    cut.paint(0.55 * soft(outline - 0.016, 2.5 * pixel) * inside, p.fluid)  # a cleft round it
+    if lesion.kind == "meningioma":  # its tail along the dura
+        tail = np.maximum(-cut.cavity - 0.02, outline - 0.11)
+        cut.paint(0.7 * soft(tail, 2 * pixel) * inside, bright)
+    deep = ramp(-outline, 0.25 * lesion.radius, 0.75 * lesion.radius)
+    filling = (1 + 0.03 * grain + 0.04 * coarse) * (1 - (1 - lesion.core) * deep)
+    cut.paint(soft(outline, 1.5 * pixel), bright * filling)
