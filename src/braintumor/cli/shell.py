@@ -24,7 +24,7 @@ from braintumor.cli.help import help_text
 from braintumor.cli.sweeps import held_sweep
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
-from braintumor.runtime import keep_big_blocks
+from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.console import log, log_to_console
 from braintumor.workflows.explain import explain
@@ -52,7 +52,7 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     def checked(request: Request) -> None:
         refuse_removals(request.overrides)
         check_settings(config_name, request.settings)
-        keep_big_blocks()  # before torch allocates, so before what imports it
+        configure_process()  # before torch allocates, so before what imports it
         run(request)
 
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.runtime import keep_big_blocks
+from braintumor.runtime import configure_process
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log_to_console
 
@@ -106,7 +106,7 @@ def load(
     batch_size: pictures at once.
     Raises CheckpointError when there is none or it is damaged.
     """
-    keep_big_blocks()
+    configure_process()
     from braintumor.workflows.load import Use  # see above
     from braintumor.workflows.load import load as workflow
 
@@ -116,5 +116,5 @@ def load(
 
 def _request(command: str, words: tuple[str, ...], settings: dict[str, Any]) -> Request:
     log_to_console()
-    keep_big_blocks()  # before torch allocates
+    configure_process()  # before torch allocates
     return compose(command, words, settings)
