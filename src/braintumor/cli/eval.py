@@ -67,7 +67,7 @@ def _run_one(settings: Settings, job: Job) -> None:
     from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
     from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import EvalSettings, Inference
-    from braintumor.evaluation.record import read_provenance
+    from braintumor.evaluation.provenance import read_provenance
     from braintumor.report.write import write
     from braintumor.runs.kinds import EvaluationFile
 
@@ -147,7 +147,7 @@ def _data_for(card: Card, settings: Settings, job: Job, run: RunFolder) -> tuple
     from braintumor.data.dataset import read_dataset
     from braintumor.data.manifest import class_table
     from braintumor.errors import ConfigError
-    from braintumor.evaluation.record import data_title
+    from braintumor.evaluation.provenance import data_title
 
     options: dict[str, Any] | None = settings.get("data")
     if not options:

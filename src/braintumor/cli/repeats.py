@@ -32,7 +32,8 @@ from braintumor.data.patients import count_patients
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
 from braintumor.evaluation.leakage import Leakage
 from braintumor.evaluation.patients import KnownPatients, about_training
-from braintumor.evaluation.record import measure, read_provenance
+from braintumor.evaluation.provenance import read_provenance
+from braintumor.evaluation.record import measure
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name
 from braintumor.runs.checkpoint import read_card

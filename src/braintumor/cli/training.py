@@ -124,7 +124,7 @@ def _evaluate_best(
     # imported here, or the first step would wait for matplotlib
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
     from braintumor.evaluation.leakage import leakage_by_groups
-    from braintumor.evaluation.record import read_provenance
+    from braintumor.evaluation.provenance import read_provenance
     from braintumor.report.write import write
 
     rows = work.rows("test")

@@ -20,10 +20,10 @@ from braintumor.evaluation.predict import (
     predict,
     predict_with_features,
 )
+from braintumor.evaluation.provenance import Provenance
 from braintumor.evaluation.record import (
     Evaluation,
     Explanations,
-    Provenance,
     choose_examples,
     measure,
 )

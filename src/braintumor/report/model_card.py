@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 
 from braintumor.evaluation.patients import about_intervals, about_patients, about_training
-from braintumor.evaluation.record import Evaluation, Provenance
+from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.record import Evaluation
 from braintumor.report.figures import with_interval
 from braintumor.report.plots.style import elide
 from braintumor.report.template import FOLDER

@@ -9,27 +9,41 @@ they are.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import yaml
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from braintumor.evaluation.patients import about_intervals
-from braintumor.evaluation.record import Evaluation
+from braintumor.evaluation.record import Evaluation, subset
 from braintumor.report import figures, verdict
-from braintumor.report.charts import draw_charts
 from braintumor.report.decisions import decisions_section, only_clean
 from braintumor.report.gallery import MOST, browser_data, examples_section
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
+from braintumor.report.plots.decisions import draw_calibration, draw_decisions
+from braintumor.report.plots.performance import draw_baselines, draw_precision_recall, draw_roc
+from braintumor.report.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.report.plots.training_curves import draw_curves
 from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
+from braintumor.runs.kinds import EvaluationFile
 from braintumor.statistics.metrics import classification_report
 
 _STYLES = ("report.css", "pictures.css")
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
 _CHARTS = ("performance", "floors", "decisions", "training", "data")
+_ALT = {
+    "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
+    "tumor call by its threshold; figures in the table.",
+    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
+    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
+    "Precision and recall": "Precision against recall, a curve a class.",
+    "Calibration": "Share of right answers against the probability that the model gave.",
+    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
+}
 
 
 def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
@@ -98,6 +112,54 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         facts=_yaml(_shown_facts(evaluation)),
         environment=_yaml(about.environment),
     )  # fmt: skip
+
+
+def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
+    """Section of the page -> its charts."""
+    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    charts: dict[str, list[Chart]] = {
+        "performance": [
+            _chart("ROC", lambda t: draw_roc(predictions, theme=t), EvaluationFile.ROC),
+            _chart(
+                "Precision and recall",
+                lambda t: draw_precision_recall(predictions, theme=t),
+                EvaluationFile.PRECISION_RECALL,
+            ),
+            _chart(
+                "Calibration",
+                lambda t: draw_calibration(predictions, theme=t),
+                EvaluationFile.CALIBRATION,
+            ),
+        ],
+        "data": [Chart(title, title, path.read_bytes()) for title, path in about.pictures.items()],
+    }
+    if (baselines := trust.baselines) is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        charts["floors"] = [
+            _chart(
+                "Floors",
+                lambda t: draw_baselines(baselines, evaluation.metrics["accuracy"], clean, theme=t),
+                EvaluationFile.BASELINES_PICTURE,
+            )
+        ]
+    if decisions := evaluation.decisions:
+        unseen = subset(predictions, evaluation.unseen)
+        charts["decisions"] = [
+            _chart(
+                "Decisions",
+                lambda t: draw_decisions(unseen, decisions, theme=t),
+                EvaluationFile.DECISIONS,
+            )
+        ]
+    if (history := about.history) is not None and not history.empty:
+        title = "Loss and accuracy over the epochs"
+        charts["training"] = [_chart(title, lambda t: draw_curves(history, theme=t))]
+    return charts
+
+
+def _chart(title: str, draw: Callable[[Theme], Figure], file: str | None = None) -> Chart:
+    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
+    return Chart(title, _ALT[title], light, dark, file)
 
 
 def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
