@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from braintumor.report.gallery import MOST, browser_data, examples_section
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import draw_baselines, draw_precision_recall, draw_roc
-from braintumor.report.plots.style import DARK, LIGHT, Theme, to_png
+from braintumor.report.plots.style import DARK, LIGHT, to_png
 from braintumor.report.plots.training_curves import draw_curves
 from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
 from braintumor.runs.kinds import EvaluationFile
@@ -117,49 +118,31 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
 def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     """Section of the page -> its charts."""
     predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
-    charts: dict[str, list[Chart]] = {
-        "performance": [
-            _chart("ROC", lambda t: draw_roc(predictions, theme=t), EvaluationFile.ROC),
-            _chart(
-                "Precision and recall",
-                lambda t: draw_precision_recall(predictions, theme=t),
-                EvaluationFile.PRECISION_RECALL,
-            ),
-            _chart(
-                "Calibration",
-                lambda t: draw_calibration(predictions, theme=t),
-                EvaluationFile.CALIBRATION,
-            ),
-        ],
-        "data": [Chart(title, title, path.read_bytes()) for title, path in about.pictures.items()],
-    }
-    if (baselines := trust.baselines) is not None:
+    charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
+
+    def add(section: str, title: str, file: str | None, draw: Callable[..., Figure]) -> None:
+        light, dark = (to_png(draw(theme=theme), theme) for theme in (LIGHT, DARK))
+        charts[section].append(Chart(title, _ALT[title], light, dark, file))
+
+    roc, calibration = partial(draw_roc, predictions), partial(draw_calibration, predictions)
+    curve = partial(draw_precision_recall, predictions)
+    add("performance", "ROC", EvaluationFile.ROC, roc)
+    add("performance", "Precision and recall", EvaluationFile.PRECISION_RECALL, curve)
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, calibration)
+    if trust.baselines is not None:
         clean = trust.clean["accuracy"] if trust.clean else None
-        charts["floors"] = [
-            _chart(
-                "Floors",
-                lambda t: draw_baselines(baselines, evaluation.metrics["accuracy"], clean, theme=t),
-                EvaluationFile.BASELINES_PICTURE,
-            )
-        ]
-    if decisions := evaluation.decisions:
+        bars = partial(draw_baselines, trust.baselines, evaluation.metrics["accuracy"], clean)
+        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, bars)
+    if evaluation.decisions:
         unseen = subset(predictions, evaluation.unseen)
-        charts["decisions"] = [
-            _chart(
-                "Decisions",
-                lambda t: draw_decisions(unseen, decisions, theme=t),
-                EvaluationFile.DECISIONS,
-            )
-        ]
-    if (history := about.history) is not None and not history.empty:
-        title = "Loss and accuracy over the epochs"
-        charts["training"] = [_chart(title, lambda t: draw_curves(history, theme=t))]
+        figure = partial(draw_decisions, unseen, evaluation.decisions)
+        add("decisions", "Decisions", EvaluationFile.DECISIONS, figure)
+    if about.history is not None and not about.history.empty:
+        curves = partial(draw_curves, about.history)
+        add("training", "Loss and accuracy over the epochs", None, curves)
+    for title, path in about.pictures.items():
+        charts["data"].append(Chart(title, title, path.read_bytes()))
     return charts
-
-
-def _chart(title: str, draw: Callable[[Theme], Figure], file: str | None = None) -> Chart:
-    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
-    return Chart(title, _ALT[title], light, dark, file)
 
 
 def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:

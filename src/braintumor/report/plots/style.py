@@ -159,7 +159,11 @@ def width_of(names: Iterable[str]) -> float:
 
 
 def elide(name: str, longest: int = 40) -> str:
-    """The name with its middle left out when it has more than `longest` characters."""
+    """The name with its middle left out when it has more than `longest` characters.
+
+    >>> elide("Tr-glioma_0123456789.jpg", 12)
+    'Tr-glio….jpg'
+    """
     if len(name) <= longest:
         return name
     head = (longest - 1) * 2 // 3
