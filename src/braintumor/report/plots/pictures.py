@@ -113,13 +113,10 @@ def draw_examples(
 
 
 def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, longest: int) -> None:
-    truth = int(predictions.labels[index])
-    guess = int(predictions.predicted[index])
+    truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = [style.label(name, longest) for name in predictions.classes]
-    probability = float(predictions.probs[index, guess])
-    colour = theme.right if truth == guess else theme.wrong
-    mark = "✓" if truth == guess else "✗"
+    mark, colour = ("✓", theme.right) if truth == guess else ("✗", theme.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-    said = f"{mark} {names[guess]} {probability:.2f}"
+    said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
     axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)
