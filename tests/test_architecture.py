@@ -37,7 +37,7 @@ TORCH_FREE = [
     "data/split.py", "data/audit.py", "data/duplicates.py", "data/audit_report.py",
     "data/occlude.py", "data/folds.py", "data/decoded.py", "data/shelf.py", "data/kept.py",
     "data/reading.py", "data/sources", "evaluation/record.py", "evaluation/leakage.py",
-    "evaluation/baselines.py",
+    "evaluation/provenance.py", "evaluation/baselines.py",
 ]  # fmt: skip
 
 
