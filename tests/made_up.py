@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from braintumor.evaluation.provenance import Provenance
 from braintumor.evaluation.record import (
     Evaluation,
     Explanations,
     Leakage,
-    Provenance,
     measure,
 )
 from braintumor.records import Predictions

@@ -36,7 +36,7 @@ TORCH_FREE = [
     "report", "compare", "data/images.py", "data/labels.py", "data/manifest.py", "data/dataset.py",
     "data/split.py", "data/audit.py", "data/duplicates.py", "data/fingerprints.py",
     "data/decoded.py", "data/reading.py", "data/sources", "evaluation/record.py",
-    "evaluation/leakage.py", "evaluation/baselines.py",
+    "evaluation/leakage.py", "evaluation/provenance.py", "evaluation/baselines.py",
 ]  # fmt: skip
 
 

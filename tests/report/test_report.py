@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import itertools
+import pickle
 import re
 from html.parser import HTMLParser
 
@@ -245,3 +246,14 @@ def test_page_without_knowledge_of_copies_shows_dashes(make_predictions):
 @pytest.mark.parametrize(("share", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99")])
 def test_percent_never_rounds_up_to_perfection(share, text):
     assert percent(share) == f"{text}\u00a0%"
+
+
+def test_page_can_be_made_again_from_the_record_alone(make_predictions, floors, history):
+    p = make_predictions(n=40)
+    evaluation = evaluation_of(
+        p, np.arange(40) < 9, floors, {"rim blanked": p}, images=np.zeros((40, 16, 16), np.uint8),
+        heatmaps={3: np.ones((16, 16))}, about={"model_name": "m", "history": history},
+    )  # fmt: skip
+    page = render(evaluation)
+    assert page == render(pickle.loads(pickle.dumps(evaluation)))
+    assert "Loss and accuracy over the epochs" in page

@@ -7,7 +7,8 @@ import yaml
 
 from braintumor.data.manifest import Patients
 from braintumor.evaluation.patients import KnownPatients, patients_unknown
-from braintumor.evaluation.record import Assessment, Evaluation, Provenance
+from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.record import Assessment, Evaluation
 from braintumor.report import figures
 from braintumor.report.decisions import decisions_section
 from braintumor.report.model_card import checklists, known_facts

@@ -15,7 +15,7 @@ from PIL import Image
 
 from braintumor.evaluation.record import subset
 from braintumor.records import Predictions
-from braintumor.report import charts as _charts
+from braintumor.report import page
 from braintumor.report import write as evidence
 from braintumor.report.write import write
 from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions
@@ -33,7 +33,8 @@ def blank_pictures(monkeypatch):
     """A white dot for every chart, where a test is about everything else."""
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
-    monkeypatch.setattr(_charts, "to_png", lambda *_: buffer.getvalue())
+    for module in (page, evidence):
+        monkeypatch.setattr(module, "to_png", lambda *_: buffer.getvalue())
 
 
 def _write(folder, p, images=None, heatmaps=None, history=None, pictures=None, **more):

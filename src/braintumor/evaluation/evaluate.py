@@ -19,11 +19,11 @@ from braintumor.evaluation.predict import (
     predict,
     predict_with_features,
 )
+from braintumor.evaluation.provenance import Provenance
 from braintumor.evaluation.record import (
     Evaluation,
     Explanations,
     Leakage,
-    Provenance,
     choose_examples,
     measure,
 )

@@ -21,9 +21,9 @@ from braintumor.evaluation.heatmap_scores import (
 from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps, left_as_found
 from braintumor.models.classifier import Classifier
 
-# N images, M <= N of them that the dear checks look at, S side of the picture
+# N images, M <= N of them that the expensive checks look at, S side of the picture
 
-_MOST = 16  # images that the dear checks look at: the curves take 32 forward passes of each
+_MOST = 16  # images that the expensive checks look at: the curves take 32 forward passes of each
 _SEED = 0  # of the random weights
 
 Checks = dict[str, dict[str, Any]]

@@ -59,6 +59,7 @@ def cam_heatmaps(
     """
     if method == "attention":
         return attention_maps(model, images, batch_size)
+    # slow to import, and needed by few commands
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -92,7 +93,7 @@ def _opened(model: Classifier, method: Method, layer: Layer) -> Iterator[Any]:
 
     Its own `with` is not used: that swallows every IndexError raised inside.
     """
-    import pytorch_grad_cam  # slow to import, and needed by few commands
+    import pytorch_grad_cam  # slow to import
 
     if method not in get_args(Method):
         known = did_you_mean(str(method), get_args(Method))

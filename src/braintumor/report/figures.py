@@ -85,7 +85,11 @@ def interval(figures: Mapping[str, Any], name: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """98.3 %, and never 100 % of what is not whole; a dash for what is not defined."""
+    """98.3 %, and never 100 % of what is not whole; a dash for what is not defined.
+
+    >>> percent(0.99996)
+    '99.99\xa0%'
+    """
     if share is None or not is_defined(share):
         return "–"
     text = f"{share:.1%}"

@@ -77,9 +77,9 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
     shown: indices whose slice the page already holds among its examples.
     budget: characters that all pictures may take.
     """
-    predictions, decided = evaluation.predictions, evaluation.decided
-    images, is_foreign = evaluation.images, decided.is_foreign if decided else None
-    order = order_by_interest(predictions, is_foreign)
+    predictions, images = evaluation.predictions, evaluation.images
+    decided = vars(evaluation.decided) if evaluation.decided else {}
+    order = order_by_interest(predictions, decided.get("is_foreign"))
     large = _large(evaluation, order, set(shown))
     taken = sum(len(text) for entry in large.values() for text in entry.values())
     by_name = sorted(range(len(predictions)), key=lambda i: natural_key(predictions.paths[i]))
@@ -92,12 +92,12 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         # four digits: a page is read, predictions.csv is for computing
         "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
         "known": _bits(evaluation.assessment.contaminated),
-        "foreign": _bits(is_foreign),
-        "turned": _bits(decided.is_turned if decided else None),
-        "answered": _bits(decided.is_answered if decided else None),
-        "tumor": _bits(decided.is_tumor if decided else None),
-        "sets": _sets(decided.sets if decided else None),
-        "outlier": _rounded(decided.outlier_score if decided else None),
+        "foreign": _bits(decided.get("is_foreign")),
+        "turned": _bits(decided.get("is_turned")),
+        "answered": _bits(decided.get("is_answered")),
+        "tumor": _bits(decided.get("is_tumor")),
+        "sets": _sets(decided.get("sets")),
+        "outlier": _rounded(decided.get("outlier_score")),
         "thumbs": None
         if images is None
         else make_thumbnails(images, order, max(budget - taken, 0)),

@@ -9,7 +9,8 @@ import numpy as np
 import yaml
 
 from braintumor.evaluation.patients import about_intervals, about_patients, about_training
-from braintumor.evaluation.record import Evaluation, Provenance
+from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.record import Evaluation
 from braintumor.report.figures import with_interval
 from braintumor.report.plots.style import elide
 from braintumor.report.template import FOLDER
@@ -26,6 +27,16 @@ _LIMITS = (
 )
 
 
+_TRAINING = {
+    "optimizer.name": "optimizer {}", "optimizer.lr": "learning rate {}",
+    "scheduler.name": "schedule {}", "loss.name": "loss {}", "train.batch_size": "batches of {}",
+    "train.epochs": "{} epochs",
+    "train.max_epochs": "{} epochs at most", "seed": "seed {}",
+}  # fmt: skip
+_DIVISION = {
+    "split": "split {}", "folds": "{} folds",
+    "data.val_fraction": "share of training cut for validation {}",
+}  # fmt: skip
 CARD = {
     "model": "Model",
     "intended": "Intended use",
@@ -43,10 +54,9 @@ CARD = {
 
 def known_facts(evaluation: Evaluation) -> dict[str, str]:
     """Name -> sentence; what is not known is left out."""
-    settings = _Settings(evaluation.provenance.settings)
     known = {
-        **_of_training(settings, evaluation.provenance),
-        **_of_data(settings, evaluation),
+        **_of_training(evaluation.provenance),
+        **_of_data(evaluation),
         **_of_result(evaluation),
         "intended": _INTENDED,
         "limits": " ".join(limits(evaluation)),
@@ -100,48 +110,37 @@ def checklists(facts: Mapping[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _of_training(settings: _Settings, about: Provenance) -> dict[str, str]:
-    name, views = about.model_name, settings.get("eval.views")
+def _of_training(about: Provenance) -> dict[str, str]:
+    name, views = about.model_name, _setting(about, "eval.views")
     size = f", {about.parameters:,} parameters" if about.parameters is not None else ""
     versions = about.environment.get("versions") or {}
-    metric = settings.get("train.early_stopping.metric") or "validation"
+    metric = _setting(about, "train.early_stopping.metric") or "validation"
     choice = f"Epoch {about.best_epoch}, by {metric}, never by test images."
     averaged = "None: one model, one view of each picture."
     if views is not None and views > 1:
         averaged = f"Probabilities are averaged over {views} views of each picture (eval.views)."
     return {
         "kind": f"Deep learning: {name} classifies slices." if name else "",
-        "model": f"{name}{size}{_architecture(settings)}." if name else "",
-        "weights": settings.said({"model.backbone.weights": "first weights: {}"}),
+        "model": f"{name}{size}{_architecture(about)}." if name else "",
+        "weights": _said(about, {"model.backbone.weights": "first weights: {}"}),
         "software": ", ".join(f"{key} {value}" for key, value in versions.items()),
-        "training": settings.said(
-            {
-                "optimizer.name": "optimizer {}",
-                "optimizer.lr": "learning rate {}",
-                "scheduler.name": "schedule {}",
-                "loss.name": "loss {}",
-                "train.batch_size": "batches of {}",
-                "train.epochs": "{} epochs",
-                "train.max_epochs": "{} epochs at most",
-                "seed": "seed {}",
-            }
-        ),
+        "training": _said(about, _TRAINING),
         "choice": "" if about.best_epoch is None else choice,
-        "imbalance": settings.said({"train.imbalance": "imbalance of classes: {}"}),
+        "imbalance": _said(about, {"train.imbalance": "imbalance of classes: {}"}),
         "views": "" if views is None else averaged,
         "repeat": "Command, settings, versions and seed are under Repeat it."
         if about.settings else "",
     }  # fmt: skip
 
 
-def _of_data(settings: _Settings, evaluation: Evaluation) -> dict[str, str]:
-    predictions, trust = evaluation.predictions, evaluation.assessment
-    data = evaluation.provenance.data_name
-    size_px, fit = settings.get("data.image_size"), settings.get("data.fit")
+def _of_data(evaluation: Evaluation) -> dict[str, str]:
+    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    data = about.data_name
+    size_px, fit = _setting(about, "data.image_size"), _setting(about, "data.fit")
     names = [elide(name) for name in predictions.classes]
     counts = np.bincount(predictions.labels, minlength=len(names))
     listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
-    skip = settings.get("data.skip_unreadable")
+    skip = _setting(about, "data.skip_unreadable")
     disjoint, together = "", trust.patients.together
     if trust.count is not None:
         shared = "a picture, or a patient," if together and together.known else "a picture"
@@ -153,13 +152,7 @@ def _of_data(settings: _Settings, evaluation: Evaluation) -> dict[str, str]:
         f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
         "missing": "" if skip is None else
         f"Unreadable files are {'left out and named' if skip else 'refused'}.",
-        "split": settings.said(
-            {
-                "split": "split {}",
-                "folds": "{} folds",
-                "data.val_fraction": "share of training cut for validation {}",
-            }
-        ),
+        "split": _said(about, _DIVISION),
         "disjoint": disjoint,
         "evaluated": f"{len(predictions):,} images of the {evaluation.split} split; "
         f"{trust.patients.evaluated.words}.",
@@ -206,36 +199,28 @@ def _of_result(evaluation: Evaluation) -> dict[str, str]:
     }
 
 
-class _Settings:
-    """The resolved settings, asked by dotted keys; what is not there is None."""
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
-
-    def get(self, key: str) -> Any:
-        value: Any = self._settings
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
-
-    def said(self, words: Mapping[str, str]) -> str:
-        """ "Learning rate 0.001, seed 0." of those keys that have a value.
-
-        words: dotted key -> what to say of it, with {} for its value.
-        """
-        values = {key: self.get(key) for key in words}
-        parts = [
-            words[key].format(elide(str(value), 80))
-            for key, value in values.items()
-            if value is not None
-        ]
-        text = ", ".join(parts)
-        return f"{text[0].upper()}{text[1:]}." if text else ""
+def _setting(about: Provenance, key: str) -> Any:
+    """The value of a dotted key; None where it is not there."""
+    value: Any = about.settings
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
-def _architecture(settings: _Settings) -> str:
+def _said(about: Provenance, words: Mapping[str, str]) -> str:
+    """ "Learning rate 0.001, seed 0." of those settings that have a value.
+
+    words: dotted key -> what to say of it, with {} for its value.
+    """
+    values = {key: _setting(about, key) for key in words}
+    parts = [words[k].format(elide(str(v), 80)) for k, v in values.items() if v is not None]
+    text = ", ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _architecture(about: Provenance) -> str:
     """ "; backbone resnet50, attention mhsa" of what the settings name."""
-    backbone = settings.get("model.backbone.timm_name") or settings.get("model.backbone.name")
-    named = {"backbone": backbone, "attention": settings.get("model.attention.name")}
+    backbone = _setting(about, "model.backbone.timm_name") or _setting(about, "model.backbone.name")
+    named = {"backbone": backbone, "attention": _setting(about, "model.attention.name")}
     parts = [f"{what} {elide(str(name))}" for what, name in named.items() if name]
     return f"; {', '.join(parts)}" if parts else ""

@@ -9,27 +9,42 @@ they are.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import yaml
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from braintumor.evaluation.patients import about_intervals
-from braintumor.evaluation.record import Evaluation
+from braintumor.evaluation.record import Evaluation, subset
 from braintumor.report import figures, verdict
-from braintumor.report.charts import draw_charts
 from braintumor.report.decisions import decisions_section, only_clean
 from braintumor.report.gallery import MOST, browser_data, examples_section
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
+from braintumor.report.plots.decisions import draw_calibration, draw_decisions
+from braintumor.report.plots.performance import draw_baselines, draw_precision_recall, draw_roc
+from braintumor.report.plots.style import DARK, LIGHT, to_png
+from braintumor.report.plots.training_curves import draw_curves
 from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
+from braintumor.runs.folder import EvaluationFile
 from braintumor.statistics.metrics import classification_report
 
 _STYLES = ("report.css", "pictures.css")
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
 _CHARTS = ("performance", "floors", "decisions", "training", "data")
+_ALT = {
+    "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
+    "tumor call by its threshold; figures in the table.",
+    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
+    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
+    "Precision and recall": "Precision against recall, a curve a class.",
+    "Calibration": "Share of right answers against the probability that the model gave.",
+    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
+}
 
 
 def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
@@ -98,6 +113,36 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         facts=_yaml(_shown_facts(evaluation)),
         environment=_yaml(about.environment),
     )  # fmt: skip
+
+
+def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
+    """Section of the page -> its charts."""
+    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
+
+    def add(section: str, title: str, file: str | None, draw: Callable[..., Figure]) -> None:
+        light, dark = (to_png(draw(theme=theme), theme) for theme in (LIGHT, DARK))
+        charts[section].append(Chart(title, _ALT[title], light, dark, file))
+
+    roc, calibration = partial(draw_roc, predictions), partial(draw_calibration, predictions)
+    curve = partial(draw_precision_recall, predictions)
+    add("performance", "ROC", EvaluationFile.ROC, roc)
+    add("performance", "Precision and recall", EvaluationFile.PRECISION_RECALL, curve)
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, calibration)
+    if trust.baselines is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        bars = partial(draw_baselines, trust.baselines, evaluation.metrics["accuracy"], clean)
+        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, bars)
+    if evaluation.decisions:
+        unseen = subset(predictions, evaluation.unseen)
+        figure = partial(draw_decisions, unseen, evaluation.decisions)
+        add("decisions", "Decisions", EvaluationFile.DECISIONS, figure)
+    if about.history is not None and not about.history.empty:
+        curves = partial(draw_curves, about.history)
+        add("training", "Loss and accuracy over the epochs", None, curves)
+    for title, path in about.pictures.items():
+        charts["data"].append(Chart(title, title, path.read_bytes()))
+    return charts
 
 
 def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:

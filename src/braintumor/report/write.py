@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
-from braintumor.report.charts import draw_charts, write_pictures
-from braintumor.report.page import render
-from braintumor.runs.folder import EVALUATION, EvaluationFile
+from braintumor.report.gallery import shown_examples
+from braintumor.report.page import draw_charts, render
+from braintumor.report.plots.performance import draw_confusion_matrix
+from braintumor.report.plots.pictures import draw_examples, overlay
+from braintumor.report.plots.style import PNG_EFFORT, to_png
+from braintumor.report.template import Chart
+from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.decisions import columns_of
@@ -31,7 +37,7 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         write_json(new / EvaluationFile.METRICS, evaluation.to_dict())
         _write_tables(new, evaluation)
         charts = draw_charts(evaluation)
-        write_pictures(new, evaluation, charts)
+        _write_pictures(new, evaluation, charts)
         _write_text(new / EvaluationFile.REPORT, render(evaluation, charts))
         _swap(new, folder)
     finally:
@@ -54,6 +60,26 @@ def _write_tables(new: Path, evaluation: Evaluation) -> None:
 def _write_text(path: Path, text: str) -> None:
     # A file name that is no valid UTF-8 comes here with surrogates, which cannot be encoded.
     write_atomic(path, text.encode("utf-8", "backslashreplace"))
+
+
+def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
+    """The charts, the confusion matrix, the examples and cam/."""
+    for chart in (chart for group in charts.values() for chart in group):
+        if chart.file:
+            write_atomic(folder / chart.file, chart.light)
+    predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
+    figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
+    write_atomic(folder / EvaluationFile.CONFUSION_MATRIX_PICTURE, to_png(figure))
+    images = evaluation.images
+    if images is None:
+        return
+    figure = draw_examples(predictions, images, shown_examples(evaluation), heatmaps)
+    write_atomic(folder / EvaluationFile.EXAMPLES, to_png(figure))
+    for i, heatmap in heatmaps.items():
+        buffer = io.BytesIO()
+        picture = Image.fromarray(overlay(images[i], heatmap))
+        picture.save(buffer, "PNG", compress_level=PNG_EFFORT)
+        write_atomic(folder / overlay_file(i), buffer.getvalue())
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from braintumor.evaluation.evaluate import evaluate as evaluate_images
 from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
 from braintumor.evaluation.postprocessing import load_postprocessing
 from braintumor.evaluation.predict import EvalSettings, Inference
-from braintumor.evaluation.record import data_title, read_provenance
+from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.report.write import write
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder

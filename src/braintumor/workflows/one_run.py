@@ -22,7 +22,7 @@ from braintumor.evaluation.postprocessing import (
     add_postprocessing,
 )
 from braintumor.evaluation.predict import EvalSettings, Inference
-from braintumor.evaluation.record import read_provenance
+from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.runs.checkpoint import Card

@@ -13,7 +13,11 @@ from braintumor.report.plots import style
 from braintumor.report.plots.pictures import as_rgb
 from braintumor.report.plots.style import LIGHT, Theme
 
+# N images, S image size px, P pairs
+
 _ORDER = ("train", "val", "test")
+_MOST = 9  # bars of one panel; the rest is summed up
+_COLUMNS, _COUNT = 4, 24  # of pairs
 
 
 def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
@@ -34,13 +38,7 @@ def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figur
             text = f"{style.label(split)} ({counts[split].sum():,})"
             colour = theme.series[number % len(theme.series)]
             bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
-            axes.bar_label(
-                bars,
-                [f"{amount:,}" for amount in counts[split]],
-                padding=3,
-                size=8.5,
-                color=theme.ink,
-            )
+            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=theme.ink)
         axes.set_yticks(rows, names)
         axes.invert_yaxis()
         style.only_grid(axes, "x")
@@ -50,9 +48,6 @@ def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figur
         axes.set_title(f"Classes and splits ({len(manifest):,} images)")
         style.legend_below(figure)
     return figure
-
-
-_MOST = 9  # bars of one panel; the rest is summed up
 
 
 def draw_image_sizes(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
@@ -99,12 +94,6 @@ def _stack(axes: Axes, counts: pd.DataFrame, theme: Theme) -> None:
     axes.set_xlabel("images")
 
 
-# N images, S image size px, P pairs
-
-_COLUMNS = 4
-_COUNT = 24
-
-
 def choose_pairs(table: pd.DataFrame, count: int = _COUNT) -> pd.DataFrame:
     """At most `count` pairs worth a look, in the order shown.
 
@@ -116,9 +105,8 @@ def choose_pairs(table: pd.DataFrame, count: int = _COUNT) -> pd.DataFrame:
     near = near.drop_duplicates("path_a").sort_values("correlation", kind="stable")
     conflicts = table[~table["same_label"]].head(count // 3)
     crossing = near[near["crosses_test"]]
-    crossing = crossing.iloc[
-        np.linspace(0, len(crossing) - 1, min(count // 3, len(crossing))).astype(int)
-    ]
+    some = np.linspace(0, len(crossing) - 1, min(count // 3, len(crossing))).astype(int)
+    crossing = crossing.iloc[some]
     chosen = pd.concat([conflicts, crossing, near, table])
     return chosen[~chosen.index.duplicated()].head(count)
 
@@ -142,14 +130,13 @@ def draw_copies(
             colour = theme.ink if pair.same_label else theme.wrong
             said = f"{pair.kind}, {pair.correlation:.3f}"
             axes.text(0, 1.13, said, weight="bold", color=colour, **place)
-            both = [
-                f"{style.label(str(label), 14)} ({split})"
-                for label, split in ((pair.label_a, pair.split_a), (pair.label_b, pair.split_b))
-            ]
-            axes.text(0, 1.01, both[0], color=theme.muted, **place)
-            axes.text(0.5, 1.01, both[1], color=theme.muted, **place)
+            sides: tuple[Any, ...] = (
+                (0, pair.label_a, pair.split_a),
+                (0.5, pair.label_b, pair.split_b),
+            )
+            for x, label, split in sides:
+                said = f"{style.label(str(label), 14)} ({split})"
+                axes.text(x, 1.01, said, color=theme.muted, **place)
         title = "Pairs of copies: contradicting labels, test against training, and the least alike"
-        figure.text(
-            0.01, 0.995, title if len(table) else "No copies", weight="bold", size=11, va="top"
-        )
+        style.write_title(figure, title if len(table) else "No copies")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ from braintumor.statistics.decision_summary import KEPT
 from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
 from braintumor.statistics.selective_prediction import aurc, risk_coverage
 
+_EDGE = 1e-4  # thresholds are drawn from here to 1 - here
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 BINS = 10  # of 15, many are empty in a picture of a few hundred images
 
 
@@ -34,42 +37,27 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
         upper.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
         upper.bar(centre, accuracy, 0.9 / BINS, color=theme.right, alpha=0.28)
         if predictions.temperature != 1:
-            _draw_before(upper, predictions, theme)
+            raw = replace(predictions, temperature=1.0)
+            n, x, y = reliability(raw.probs, raw.labels, BINS)
+            text = f"before temperature {predictions.temperature:.2f}"
+            thin = {"color": theme.muted, "linewidth": 1, "markersize": 3}
+            upper.plot(x[n > 0], y[n > 0], "o-", label=text, **thin)
+            upper.legend(loc="upper left", bbox_to_anchor=(0.005, 0.86), borderaxespad=0)
         dots = {"color": theme.right, "marker": "o", "markersize": 6, "zorder": 3}
         upper.plot(mean[is_filled], accuracy[is_filled], **dots)
-        upper.text(
-            0.03, 0.95, "above the line: underconfident", color=theme.muted, size=8.5, va="top"
-        )
-        upper.text(
-            0.97, 0.05, "below the line: overconfident", color=theme.muted, size=8.5, ha="right"
-        )
+        look: dict[str, Any] = {"color": theme.muted, "size": 8.5}
+        upper.text(0.03, 0.95, "above the line: underconfident", va="top", **look)
+        upper.text(0.97, 0.05, "below the line: overconfident", ha="right", **look)
         upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
         upper.set_title("Calibration of the top probability")
         lower.bar(centre, count, 0.9 / BINS, color=theme.muted, alpha=0.75)
         style.only_grid(lower, "y")
+        above = {"textcoords": "offset points", "ha": "center", "size": 8}
         for x, amount in zip(centre[is_filled], count[is_filled], strict=True):
-            lower.annotate(
-                f"{amount:,}", (x, amount), (0, 2), textcoords="offset points", ha="center", size=8
-            )
+            lower.annotate(f"{amount:,}", (x, amount), (0, 2), **above)
         lower.set_ylim(0, count.max() * 1.25)
         lower.set(xlabel="probability of the predicted class", ylabel="images")
     return figure
-
-
-def _draw_before(axes: Axes, predictions: Predictions, theme: Theme) -> None:
-    raw = replace(predictions, temperature=1.0)
-    count, mean, accuracy = reliability(raw.probs, raw.labels, BINS)
-    name = f"before temperature {predictions.temperature:.2f}"
-    is_filled = count > 0
-    x, y = mean[is_filled], accuracy[is_filled]
-    axes.plot(x, y, "o-", color=theme.muted, linewidth=1, markersize=3, label=name)
-    axes.legend(loc="upper left", bbox_to_anchor=(0.005, 0.86), borderaxespad=0)
-
-
-# N images
-
-_EDGE = 1e-4  # thresholds are drawn from here to 1 - here
-_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 def draw_decisions(

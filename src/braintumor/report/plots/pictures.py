@@ -73,7 +73,7 @@ def draw_samples(
                 axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
             title = f"{style.label(name)} ({len(own):,} images)"
             row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
-        figure.text(0.01, 0.995, "Samples of each class", weight="bold", size=11, va="top")
+        style.write_title(figure, "Samples of each class")
     return figure
 
 
@@ -107,19 +107,16 @@ def draw_examples(
             axes.set_anchor("W")  # a slice alone fills half of its frame
             _caption(axes, predictions, index, theme, 13 * wide)
         wrong = sum(not is_right[i] for i in cells)
-        title = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
-        figure.text(0.01, 0.995, title, weight="bold", size=11, va="top")
+        said = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
+        style.write_title(figure, said)
     return figure
 
 
 def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, longest: int) -> None:
-    truth = int(predictions.labels[index])
-    guess = int(predictions.predicted[index])
+    truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = [style.label(name, longest) for name in predictions.classes]
-    probability = float(predictions.probs[index, guess])
-    colour = theme.right if truth == guess else theme.wrong
-    mark = "✓" if truth == guess else "✗"
+    mark, colour = ("✓", theme.right) if truth == guess else ("✗", theme.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-    said = f"{mark} {names[guess]} {probability:.2f}"
+    said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
     axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)

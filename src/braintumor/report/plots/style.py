@@ -44,25 +44,15 @@ class Theme:
 
 
 LIGHT = Theme(
-    name="light",
-    paper="#ffffff",
-    ink="#1b2430",
-    muted="#5d6878",
-    grid="#e4e8ee",
-    right="#0072b2",
-    wrong="#d55e00",
+    name="light", paper="#ffffff", ink="#1b2430", muted="#5d6878", grid="#e4e8ee",
+    right="#0072b2", wrong="#d55e00",
     series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
-)
+)  # fmt: skip
 DARK = Theme(
-    name="dark",
-    paper="#151c26",
-    ink="#e6ebf2",
-    muted="#9aa7b8",
-    grid="#2a3442",
-    right="#56b4e9",
-    wrong="#f08a4b",
+    name="dark", paper="#151c26", ink="#e6ebf2", muted="#9aa7b8", grid="#2a3442",
+    right="#56b4e9", wrong="#f08a4b",
     series=("#56b4e9", "#f08a4b", "#2fc89b", "#e3a1c6", "#f0c04a", "#8fa8ff"),
-)
+)  # fmt: skip
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _LINES = ("-", "--", ":", "-.")
 # Wanted beside DejaVu Sans, which is always there and knows no Chinese, Japanese or Korean.
@@ -73,39 +63,18 @@ _FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen 
 def using(theme: Theme) -> Iterator[None]:
     """Draw inside this: colours, sizes and fonts of the theme, and no mathematics in texts."""
     settings: dict[Any, Any] = {
-        "text.parse_math": False,
-        "text.usetex": False,
-        "axes.formatter.use_mathtext": False,
-        "font.family": _families(),
-        "font.size": 9.5,
-        "figure.facecolor": theme.paper,
-        "savefig.facecolor": theme.paper,
-        "savefig.dpi": "figure",
-        "axes.facecolor": theme.paper,
-        "axes.edgecolor": theme.muted,
-        "axes.labelcolor": theme.ink,
-        "axes.titlecolor": theme.ink,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 11,
-        "axes.titleweight": "bold",
-        "axes.titlepad": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": theme.grid,
-        "grid.linewidth": 0.8,
-        "text.color": theme.ink,
-        "xtick.color": theme.muted,
-        "ytick.color": theme.muted,
-        "xtick.labelcolor": theme.ink,
-        "ytick.labelcolor": theme.ink,
-        "xtick.major.size": 0,
-        "ytick.major.size": 0,
-        "lines.linewidth": 1.8,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-    }
+        "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
+        "font.family": _families(), "font.size": 9.5, "text.color": theme.ink,
+        "figure.facecolor": theme.paper, "savefig.facecolor": theme.paper, "savefig.dpi": "figure",
+        "axes.facecolor": theme.paper, "axes.edgecolor": theme.muted, "axes.labelcolor": theme.ink,
+        "axes.titlecolor": theme.ink, "axes.titlelocation": "left", "axes.titlesize": 11,
+        "axes.titleweight": "bold", "axes.titlepad": 9, "axes.spines.top": False,
+        "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "grid.color": theme.grid, "grid.linewidth": 0.8, "lines.linewidth": 1.8,
+        "xtick.color": theme.muted, "xtick.labelcolor": theme.ink, "xtick.major.size": 0,
+        "ytick.color": theme.muted, "ytick.labelcolor": theme.ink, "ytick.major.size": 0,
+        "legend.frameon": False, "legend.fontsize": 9,
+    }  # fmt: skip
     with matplotlib.rc_context(settings):
         yield
 
@@ -137,6 +106,11 @@ def picture_grid(
             frames.append(figure.add_axes(box))
             frames[-1].set_axis_off()
     return figure, frames
+
+
+def write_title(figure: Figure, text: str) -> None:
+    """Above a grid of pictures."""
+    figure.text(0.01, 0.995, text, weight="bold", size=11, va="top")
 
 
 def to_png(figure: Figure, theme: Theme = LIGHT) -> bytes:
@@ -176,18 +150,20 @@ def width_of(names: Iterable[str]) -> float:
     """Inches that the longest of the names takes in the size of tick labels."""
     font = _fonts()[0]
     font.set_size(9.5, 72)
-    # A wide letter stands for what only another font has.
-    texts = ["".join(c if font.get_char_index(ord(c)) else "W" for c in name) for name in names]
-    return max((_measured(font, text) for text in texts), default=0.0)
-
-
-def _measured(font: FT2Font, text: str) -> float:
-    font.set_text(text)
-    return float(font.get_width_height()[0]) / 64 / 72
+    longest = 0.0
+    for name in names:
+        # A wide letter stands for what only another font has.
+        font.set_text("".join(c if font.get_char_index(ord(c)) else "W" for c in name))
+        longest = max(longest, float(font.get_width_height()[0]) / 64 / 72)
+    return longest
 
 
 def elide(name: str, longest: int = 40) -> str:
-    """The name with its middle left out when it has more than `longest` characters."""
+    """The name with its middle left out when it has more than `longest` characters.
+
+    >>> elide("Tr-glioma_0123456789.jpg", 12)
+    'Tr-glio….jpg'
+    """
     if len(name) <= longest:
         return name
     head = (longest - 1) * 2 // 3
