@@ -44,7 +44,7 @@ def write_array(
     parts: arrays of `dtype` that make one of `shape` when joined along the first axis.
     Raises MachineError when the disk is full.
     """
-    from numpy.lib import format as npy
+    from numpy.lib import format as npy  # numpy, which --help does not need
 
     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with _atomic_file(path) as file:
@@ -59,7 +59,7 @@ def array_on_disk(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.n
     The system keeps as much of it in memory as there is room for.
     Raises OSError when the disk has no place for all of it.
     """
-    import numpy as np
+    import numpy as np  # as above
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -93,7 +93,7 @@ def choose_device(name: str) -> torch.device:
 
     Raises ConfigError when CUDA is asked for and absent: never a silent fall-back.
     """
-    import torch
+    import torch  # errors of settings come without torch
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -120,7 +120,7 @@ def configure_torch(device: torch.device) -> None:
 
     On CUDA fp32 matrices are multiplied in TF32; elsewhere nothing changes.
     """
-    import torch
+    import torch  # as above
 
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
@@ -132,7 +132,7 @@ def configure_torch(device: torch.device) -> None:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within, torch's global generators start from `seed`; afterwards they stand as before."""
-    import torch
+    import torch  # as above
 
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -144,7 +144,7 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
 
     On CPUs without bf16 units autocast is 2 to 22 times slower than fp32, so `auto` there is fp32.
     """
-    import torch
+    import torch  # as above
 
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name != "auto":
@@ -168,7 +168,7 @@ def mix_seed(*parts: int | str) -> int:
 
 def environment() -> dict[str, Any]:
     """What a reader needs to repeat the run: versions, device, git commit, command line."""
-    import torch
+    import torch  # as above
 
     packages = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "hydra-core")
     cuda = torch.cuda.is_available()

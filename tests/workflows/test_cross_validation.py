@@ -16,7 +16,7 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.compare.compare import compare_runs
+from braintumor.comparison.compare import compare_runs
 from braintumor.data.manifest import COLUMNS, Patients, write_manifest
 from braintumor.errors import (
     BraintumorError,

@@ -81,7 +81,7 @@ def save_best(
 
     outliers: arrays of statistics.input_checks.Outliers, kept beside the weights.
     """
-    import torch
+    import torch  # a card is read without torch
     from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
@@ -196,7 +196,7 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     Raises CheckpointError when weights and card do not belong together.
     """
-    import torch
+    import torch  # as above
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -223,7 +223,7 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
 def load_outliers(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays that `save_best` was given beside the weights; None when there were none."""
-    from safetensors import safe_open
+    from safetensors import safe_open  # as above
 
     with safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118

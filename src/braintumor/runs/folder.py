@@ -162,7 +162,7 @@ class RunFolder:
 
     def read_history(self) -> pd.DataFrame:
         """metrics.csv, a row per epoch; columns are the fields of EpochRecord."""
-        import pandas as pd
+        import pandas as pd  # --help lists no tables
 
         return pd.read_csv(self.history)
 
@@ -178,7 +178,7 @@ def open_tensorboard(
     if not wanted:
         yield lambda record: None
         return
-    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard import SummaryWriter  # torch, and only where it is wanted
 
     writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch)
 
@@ -217,7 +217,7 @@ def read_config(run: RunFolder) -> dict[str, Any]:
 
     Raises CheckpointError when config.yaml is damaged.
     """
-    import yaml
+    import yaml  # which most readers of a run do not need
 
     try:
         content = yaml.safe_load(run.config.read_text())

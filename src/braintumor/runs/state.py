@@ -31,7 +31,7 @@ _UNREADABLE = (
 
 def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
     """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
-    import torch
+    import torch  # whether there is a state is known without torch
 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
@@ -81,7 +81,7 @@ def _files(run: RunFolder) -> tuple[Path, Path, Path]:
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    import torch
+    import torch  # as above
 
     content = path.read_bytes()
     if content[-64:] != _digest(content[:-64]):

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from braintumor.compare.compare import compare as compare_runs
-from braintumor.compare.lines import board_lines
-from braintumor.compare.read import is_comparable
-from braintumor.compare.write import write_comparison
+from braintumor.comparison.compare import compare as compare_runs
+from braintumor.comparison.lines import board_lines
+from braintumor.comparison.read import is_comparable
+from braintumor.comparison.write import write_comparison
 from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError
 from braintumor.report.plots.style import elide

@@ -12,8 +12,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from braintumor.compare.cross_dataset import empty, matrix_table, score, short_table, write_matrix
-from braintumor.compare.read import run_names
+from braintumor.comparison.cross_dataset import (
+    empty,
+    matrix_table,
+    score,
+    short_table,
+    write_matrix,
+)
+from braintumor.comparison.read import run_names
 from braintumor.config import config_dir, did_you_mean
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes

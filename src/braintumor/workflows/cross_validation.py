@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from braintumor.compare.aggregate import (
+from braintumor.comparison.aggregate import (
     pool_folds,
     read_metrics,
     summarise,

@@ -78,7 +78,7 @@ class Experiment:
 
 
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
-    """Whether other runs can use what the backbone gives of evaluated images (see Readout).
+    """Whether other runs can use what the backbone gives of evaluated images (see FeatureExtractor).
 
     So it is when no phase trained the backbone and the run keeps features. Not on a GPU, where
     nobody has measured whether a disk gives them faster than the backbone.

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from braintumor.compare.cross_dataset import empty, matrix_table, score
+from braintumor.comparison.cross_dataset import empty, matrix_table, score
 from braintumor.report.plots.comparison import draw_matrix, rate
 from braintumor.report.plots.style import DARK, LIGHT, Theme, to_png
 

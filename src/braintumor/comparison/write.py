@@ -14,8 +14,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from braintumor.compare.compare import TESTED, Comparison
-from braintumor.compare.lines import (
+from braintumor.comparison.compare import TESTED, Comparison
+from braintumor.comparison.lines import (
     DIFFERENCES,
     NAMES,
     as_markdown,
@@ -28,7 +28,7 @@ from braintumor.compare.lines import (
     seeds_of,
     text,
 )
-from braintumor.compare.pairs import LEVEL, TESTS
+from braintumor.comparison.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
 from braintumor.report.figures import percent
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto

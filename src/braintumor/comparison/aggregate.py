@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.compare.lines import as_markdown
+from braintumor.comparison.lines import as_markdown
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from braintumor.compare.leaderboard import (
+from braintumor.comparison.leaderboard import (
     By,
     Configuration,
     find_configurations,
@@ -21,8 +21,8 @@ from braintumor.compare.leaderboard import (
     ranked,
     runs_table,
 )
-from braintumor.compare.pairs import Competitor, against_first, compare_pairs, number_image_sets
-from braintumor.compare.read import (
+from braintumor.comparison.pairs import Competitor, against_first, compare_pairs, number_image_sets
+from braintumor.comparison.read import (
     Run,
     is_comparable,
     read_runs,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.compare.aggregate import (
+from braintumor.comparison.aggregate import (
     pool_folds,
     read_metrics,
     summarise,

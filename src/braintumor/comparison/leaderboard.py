@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from braintumor.compare.read import Evaluated, Run, damaged
+from braintumor.comparison.read import Evaluated, Run, damaged
 
 By = Literal["validation", "test"]
 WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from braintumor.compare.read import Evaluated
+from braintumor.comparison.read import Evaluated
 from braintumor.statistics.bootstrap import (
     FIGURES,
     mean_figures,

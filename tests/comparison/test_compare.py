@@ -16,9 +16,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from braintumor.compare import write as writing
-from braintumor.compare.compare import Comparison, compare, compare_runs
-from braintumor.compare.write import write_comparison
+from braintumor.comparison import write as writing
+from braintumor.comparison.compare import Comparison, compare, compare_runs
+from braintumor.comparison.write import write_comparison
 from braintumor.errors import CheckpointError, DataError
 from chromium import CHROMIUM
 
@@ -409,7 +409,7 @@ def test_all_jobs_failed_is_still_a_table(tmp_path):
 @pytest.mark.slow
 def test_comparing_and_reporting_never_import_torch():
     code = (
-        "import sys, braintumor.compare.write, braintumor.report.write; "
+        "import sys, braintumor.comparison.write, braintumor.report.write; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from braintumor.compare.compare import Comparison
+from braintumor.comparison.compare import Comparison
 from braintumor.report.figures import escaped
 
 NAMES = {

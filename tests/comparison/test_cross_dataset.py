@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import sklearn.metrics as sk
 
-from braintumor.compare.cross_dataset import (
+from braintumor.comparison.cross_dataset import (
     COLUMNS,
     as_markdown,
     empty,
