@@ -136,7 +136,7 @@ def differences(old: Path, new: Path) -> Iterator[str]:
     yield from (f"- {name}: no longer written" for name in sorted(names[0] - names[1]))
     yield from (f"+ {name}: was not written" for name in sorted(names[1] - names[0]))
     for name in sorted(names[0] & names[1]):
-        one, other = (content_of(tree / name) for tree in (old, new))
+        one, other = (content_of(tree, tree / name) for tree in (old, new))
         if not equal(one, other):
             yield f"! {name}: {first_difference(one, other)}"
 
@@ -145,8 +145,8 @@ def is_kept(path: Path) -> bool:
     return path.is_file() and "cache" not in path.parts and "mri" not in path.parts
 
 
-def content_of(path: Path) -> Any:
-    """What of a file must stay the same."""
+def content_of(tree: Path, path: Path) -> Any:
+    """What of a file in the tree must stay the same."""
     if path.suffix == ".safetensors":
         return load_file(path)
     if path.suffix == ".ckpt":
@@ -161,7 +161,7 @@ def content_of(path: Path) -> Any:
         table = pd.read_csv(path)
         return table.drop(columns=[c for c in table if c in TIMES]).to_csv()
     if path.suffix in (".txt", ".log", ".md"):
-        text = re.sub(r"/\S*/(old|new)\b", "", path.read_text())  # where the trees were run
+        text = path.read_text().replace(str(tree.resolve()), "")
         return [" ".join(VOLATILE.sub("", line).split()) for line in text.splitlines()]
     return None
 

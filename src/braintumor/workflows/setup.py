@@ -16,7 +16,7 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Classifier, build_model, model_name
-from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed
+from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.gpu import choose_batch_size
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
@@ -78,7 +78,7 @@ class Experiment:
 
 
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
-    """Whether other runs can use what the backbone gives of evaluated images (see FeatureExtractor).
+    """Whether other runs can use what the backbone gives of evaluated images.
 
     So it is when no phase trained the backbone and the run keeps features. Not on a GPU, where
     nobody has measured whether a disk gives them faster than the backbone.
@@ -158,8 +158,8 @@ def _with_batch_size(settings: Settings, size: int) -> Settings:
 def _build(
     settings: Settings, num_classes: int, size: int, train: TrainSettings, device: torch.device
 ) -> Classifier:
-    torch.manual_seed(mix_seed(settings["seed"], "weights"))
-    model = build_model(settings["model"], num_classes, size).to(device)
+    with seeded(mix_seed(settings["seed"], "weights"), torch.device("cpu")):
+        model = build_model(settings["model"], num_classes, size).to(device)
     if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if train.compile:
