@@ -32,7 +32,7 @@ from braintumor.runs.folder import EVALUATION, RUN, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows import cross_validation as repeats
 from braintumor.workflows.arguments import Request
-from braintumor.workflows.cross_validation import has_trials, list_trials
+from braintumor.workflows.trials import has_trials, list_trials
 from support import TINY, train
 
 SETTINGS: dict[str, Any] = {

@@ -15,7 +15,6 @@ from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, size_table, write_manifest
 from braintumor.data.split import assign_splits
 from braintumor.errors import ConfigError, DataError
-from braintumor.evaluation.baseline_cache import cached_baselines
 from braintumor.files import write_atomic
 from braintumor.runs.folder import DATA, run_name
 from braintumor.runs.ownership import remove_own
@@ -166,7 +165,8 @@ def _cache(what: str) -> None:
 
 def _probe(data: Dataset, folder: Path) -> None:
     """floors.csv and plots/floors.png: what a model has to beat on the test split."""
-    # matplotlib, as above
+    # matplotlib and scikit-learn, as above
+    from braintumor.evaluation.baseline_cache import cached_baselines
     from braintumor.report.plots.performance import draw_baselines
     from braintumor.report.plots.style import to_png
 

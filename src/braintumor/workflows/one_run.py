@@ -13,8 +13,6 @@ import yaml
 
 from braintumor.config import typed
 from braintumor.data.manifest import group_numbers, write_manifest
-from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
-from braintumor.evaluation.leakage import leakage_by_groups
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
     FitImages,
@@ -137,7 +135,9 @@ def _evaluate_best(
     experiment: Experiment, run: RunFolder, model: Classifier, card: Card, fitted: PostProcessing
 ) -> None:
     """The best checkpoint, once on the test split."""
-    # matplotlib, for which the first step would wait
+    # scikit-learn and matplotlib, for which the first step would wait
+    from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
+    from braintumor.evaluation.leakage import leakage_by_groups
     from braintumor.report.write import write
 
     rows, data, settings = experiment.rows("test"), experiment.data, experiment.settings

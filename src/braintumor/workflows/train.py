@@ -7,11 +7,10 @@ from pathlib import Path
 from braintumor.errors import TrainingError
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.arguments import Request
-from braintumor.workflows.compare import compare_sweep
-from braintumor.workflows.cross_validation import cross_validate, has_trials
 from braintumor.workflows.one_run import train_one
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import downloads
+from braintumor.workflows.trials import has_trials
 
 
 def train(request: Request) -> Run:
@@ -21,9 +20,13 @@ def train(request: Request) -> Run:
         one folder, with resume they are those of the interrupted run.
     Raises ConfigError, DataError, CheckpointError, TrainingError, MachineError.
     """
-    run = cross_validate if has_trials(request.settings) else train_one
     with downloads(request):
-        return run(request)
+        if not has_trials(request.settings):
+            return train_one(request)
+        # scipy and more, for which the first step of a single run would wait
+        from braintumor.workflows.cross_validation import cross_validate
+
+        return cross_validate(request)
 
 
 def finish_sweep(folder: Path) -> None:
@@ -31,6 +34,9 @@ def finish_sweep(folder: Path) -> None:
 
     Raises TrainingError when some jobs failed.
     """
+    # matplotlib, for which the first step of each job would wait
+    from braintumor.workflows.compare import compare_sweep
+
     jobs = [RunFolder(path.parent) for path in sorted(folder.glob("*/status.json"))]
     trials = [sorted(path.parent for path in job.path.glob("*/status.json")) for job in jobs]
     compare_sweep(
