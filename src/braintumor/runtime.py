@@ -11,7 +11,7 @@ import subprocess
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,7 +166,7 @@ def mix_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def environment() -> dict[str, Any]:
+def environment(command: Sequence[str] = ()) -> dict[str, Any]:
     """What a reader needs to repeat the run: versions, device, git commit, command line."""
     import torch  # as above
 
@@ -181,7 +181,7 @@ def environment() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(0) if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
         "git": _git_commit(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [*command] or [Path(sys.argv[0]).name, *sys.argv[1:]],
         "working_directory": str(Path.cwd()),
     }
 

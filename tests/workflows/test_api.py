@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import braintumor as bt
@@ -20,6 +23,7 @@ from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.workflows.compose import compose
 from braintumor.workflows.load import LoadedModel, _at_own_size
 from braintumor.workflows.pictures import from_array
+from braintumor.workflows.results import EvaluationResult, Run
 from support import Command
 
 SECTIONS = {
@@ -114,6 +118,8 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
          ("train.phases=[{epochs: 2, trainable: head}]",)),
         ((), {"run_dir": "007"}, ("run_dir='007'",)),
+        ((), {"seeds": np.arange(2)}, ("seeds=[0,1]",)),
+        ((), {"seeds": range(2)}, ("seeds=[0,1]",)),
     ],
 )  # fmt: skip
 def test_values_of_python_become_words_that_hydra_reads(
@@ -129,6 +135,7 @@ def test_values_of_python_become_words_that_hydra_reads(
         while isinstance(value, dict):
             ((key, value),) = value.items()
             found = found[key]
+        value = list(value) if isinstance(value, np.ndarray | range) else value
         assert section == "model" or found == (str(value) if isinstance(value, Path) else value)
 
 
@@ -140,7 +147,8 @@ def test_values_of_python_become_words_that_hydra_reads(
         ((), {"trian": {"epochs": 3}}, "`trian.epochs` is not a setting"),
         ((), {"train": {"batch_size": "many"}}, "train.batch_size"),
         (("~seed",), {}, "takes away"),
-        (("seed=0,1",), {}, "Ambiguous"),
+        (("seed=0,1",), {}, "several values make a sweep"),
+        (("-m", "seed=0,1"), {}, "-m is for the command line"),
         (("runs/a",), {}, "did you mean data=folder"),
     ],
 )
@@ -187,7 +195,7 @@ def test_every_kind_of_the_same_picture_has_the_same_answer(
     kinds = [
         tmp_path / "folder/a.png", str(tmp_path / "folder"), Image.fromarray(grey), grey,
         grey[..., None], np.repeat(grey[..., None], 3, axis=2), grey.astype(np.float32),
-        grey / 255,
+        grey / 255, Image.fromarray(grey).convert("RGBA"), Image.fromarray(grey).convert("P"),
     ]  # fmt: skip
     table = classifier.predict(kinds)
     assert len(table) == len(kinds)
@@ -196,9 +204,25 @@ def test_every_kind_of_the_same_picture_has_the_same_answer(
     assert table["path"].tolist()[:3] == ["a.png", "a.png", "picture 2"]
 
 
+def test_a_picture_that_pillow_has_opened_is_read_as_its_file(
+    classifier: LoadedModel, slice_of_head: np.ndarray, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(slice_of_head).save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray(slice_of_head.astype(np.int32) * 100).save(tmp_path / "deep.tif")
+    Image.fromarray(slice_of_head).convert("CMYK").save(tmp_path / "ink.jpg", quality=95)
+    for path in tmp_path.iterdir():
+        with Image.open(path) as opened:
+            both = classifier.predict([path, opened])
+        np.testing.assert_array_equal(*both.filter(like="prob_").to_numpy())
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        (b"no picture", "bytes is no picture"),
+        (np.zeros((8, 4, 4), np.uint8), r"list\(array\)"),
         (np.zeros((4, 4), np.int16), "no known white"),
         (np.full((4, 4), -0.5), "neither"),
         (np.full((4, 4), 1.5), "neither"),
@@ -258,6 +282,47 @@ def test_evaluation_and_comparison_give_their_figures(trained: Path, bt_in_noteb
 def test_a_missing_run_is_an_error_and_no_exit() -> None:
     with pytest.raises(CheckpointError, match="there is no run folder"):
         bt.load("no/such/run")
+
+
+def test_what_load_is_told_is_checked(trained: Path) -> None:
+    with pytest.raises(ConfigError, match="precision=half"):
+        bt.load(trained, precision="half")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="views=0 should be 1 or more"):
+        bt.load(trained, views=0)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"run_dir": "x"}, {"probe": True}, {"cache": "clear"}, {"overwrite": True}]
+)
+def test_reading_data_writes_nothing_that_could_be_named(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="is for bt-data"):
+        bt.read_data(**settings)
+
+
+def test_a_run_that_did_not_end_says_so(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"status": "interrupted"}')
+    run = Run(tmp_path)
+    for name in ("metrics", "predictions", "report"):
+        with pytest.raises(DataError, match="no evaluation; it is interrupted"):
+            getattr(run, name)
+    with pytest.raises(DataError, match="no summary"):
+        _ = run.summary
+    assert "interrupted" in run._repr_html_()
+
+
+def test_a_class_may_be_called_0_or_na(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text('"path","true","pred"\n"1","0","NA"\n')
+    table = EvaluationResult(tmp_path).predictions
+    assert table.to_numpy().tolist() == [["1", "0", "NA"]]
+
+
+def test_the_process_is_as_before_after_a_training(bt_in_notebook: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM), torch.random.get_rng_state()
+    run = bt.train("debug=tiny", **SECTIONS, run_dir="run")
+    assert signal.getsignal(signal.SIGTERM) == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+    command = json.loads((run.folder / "environment.json").read_text())["command"]
+    assert command[:2] == ["bt-train", "debug=tiny"]
 
 
 def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: np.ndarray) -> None:

@@ -72,3 +72,13 @@ def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) 
     settings = {"ckpt": [str(tmp_path / "none")], "on": ["phantom"], "run_dir": None}
     with pytest.raises(CheckpointError, match="none"):
         evaluate_across(Request(settings))
+
+
+def test_checkpoints_may_have_numbers_for_names(trained: Path, bt: Command, tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).symlink_to(trained)
+    done = bt("eval", "ckpt=[1,2]", "on=[phantom]", "run_dir=m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    alone = bt("eval", "ckpt=[3]", cwd=tmp_path)
+    assert alone.returncode == 2
+    assert "there is no run folder 3" in alone.stderr

@@ -17,7 +17,7 @@ from braintumor.data.dataset import Dataset
 from braintumor.data.sources.phantom import build
 from braintumor.evaluation.leakage import leakage_by_groups
 from braintumor.evaluation.patients import about_training
-from braintumor.workflows.console import describe_truth
+from braintumor.workflows.console import describe_accuracy
 from support import Command
 
 
@@ -30,7 +30,7 @@ def _figures(clean: dict | None, contaminated: int | None, floor: dict | None) -
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What `describe_truth` prints."""
+    """What `describe_accuracy` prints."""
     monkeypatch.setattr(logging.getLogger("braintumor"), "propagate", True)
     caplog.set_level(logging.INFO, "braintumor")
     return caplog.messages
@@ -39,7 +39,7 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
 def test_three_figures_stand_in_one_line(lines: list[str], caplog) -> None:
     floor = {"name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697}
     clean = {"accuracy": 0.95, "accuracy_ci": [0.9203, 0.9690], "n": 319}
-    describe_truth(_figures(clean, 992, floor))
+    describe_accuracy(_figures(clean, 992, floor))
     assert caplog.messages[0] == (
         "accuracy: all 0.975 (n=1311) | "
         "without copies in training 0.950 [0.920, 0.969] (n=319) | "
@@ -49,7 +49,7 @@ def test_three_figures_stand_in_one_line(lines: list[str], caplog) -> None:
 
 
 def test_what_is_unknown_is_not_said(lines: list[str], caplog) -> None:
-    describe_truth(_figures(None, None, None))
+    describe_accuracy(_figures(None, None, None))
     assert caplog.messages == ["accuracy: all 0.975 (n=1311)"]
 
 

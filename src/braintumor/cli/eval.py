@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from braintumor.cli.shell import command
-from braintumor.runs.checkpoint import find_checkpoint
-from braintumor.workflows.arguments import EvalArguments, Request
+from braintumor.workflows.arguments import Request
 
 
 def main() -> None:
@@ -14,10 +13,7 @@ def main() -> None:
 
 def run(request: Request) -> None:
     """Evaluate what the settings say."""
-    ckpt = request.arguments(EvalArguments).ckpt
-    for path in ckpt if isinstance(ckpt, list) else [ckpt]:
-        find_checkpoint(path)
-    from braintumor.workflows.evaluate import evaluate  # torch, once there is a checkpoint
+    from braintumor.workflows.evaluate import evaluate  # pandas, which --help does not need
 
     evaluate(request)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from braintumor.cli.shell import command
-from braintumor.runs.checkpoint import find_checkpoint
-from braintumor.workflows.arguments import PredictArguments, Request
+from braintumor.workflows.arguments import Request
 
 
 def main() -> None:
@@ -14,8 +13,7 @@ def main() -> None:
 
 def run(request: Request) -> None:
     """Classify the pictures that the settings name."""
-    find_checkpoint(request.arguments(PredictArguments).ckpt)
-    from braintumor.workflows.predict import predict  # torch, once there is a checkpoint
+    from braintumor.workflows.predict import predict  # pandas, which --help does not need
 
     predict(request)
 

@@ -57,12 +57,13 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
 
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
     def app(cfg: Any) -> None:
-        request = _request(cfg)
-        if request.sweep_folder is not None:
-            _run_job_of_sweep(checked, request, request.sweep_folder)
+        known = HydraConfig.get()
+        if known.mode == RunMode.MULTIRUN:
+            folder = Path(known.runtime.output_dir)
+            _run_job_of_sweep(checked, _request(cfg, folder), folder)
             return
         try:
-            checked(request)
+            checked(_request(cfg, None))
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
@@ -84,16 +85,15 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     sys.exit(_exit_code_of(whole, config_name))
 
 
-def _request(cfg: Any) -> Request:
+def _request(cfg: Any, sweep_folder: Path | None) -> Request:
     known = HydraConfig.get()
-    sweeping = known.mode == RunMode.MULTIRUN
     choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
     return Request(
         settings=dict(OmegaConf.to_container(cfg, resolve=True)),  # type: ignore[arg-type]
         choices={k: v for k, v in choices.items() if not k.startswith("hydra/")},
         # as typed: what stands in ${…} may be wrong, and is resolved where that is answered
         overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
-        sweep_folder=Path(known.runtime.output_dir) if sweeping else None,
+        sweep_folder=sweep_folder,
     )
 
 

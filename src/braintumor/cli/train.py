@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 from braintumor.cli.shell import command
-from braintumor.workflows.arguments import Request
+from braintumor.runs.folder import open_run
+from braintumor.workflows.arguments import Request, resumable
 
 
 def main() -> None:
     """Entry point of `bt-train`."""
-    if any(word.startswith("resume=") for word in sys.argv[1:]):
-        # the data set is named in the run folder; the one that Hydra knows may have no such key
-        sys.argv = [re.sub(r"^data\.download=", "++data.download=", word) for word in sys.argv]
+    sys.argv[1:] = resumable(sys.argv[1:])
     command("train", run, after_sweep=after_sweep)
 
 
 def run(request: Request) -> None:
     """Train what the settings say; under -m one job of a sweep."""
-    from braintumor.workflows.train import train  # torch, after the settings have been accepted
+    if resume := request.settings["resume"]:
+        open_run(resume)
+    from braintumor.workflows.train import train  # torch, once the settings have been accepted
 
     train(request)
 

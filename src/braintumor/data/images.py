@@ -63,8 +63,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
             if width * height > MAX_PIXELS:
                 raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
             opened.load()
-            ImageOps.exif_transpose(opened, in_place=True)
-            pixels = _eight_bit(opened)
+            pixels = _eight_bit(ImageOps.exif_transpose(opened))
     except (DataError, MemoryError):
         raise
     except pil.DecompressionBombError as error:
@@ -74,6 +73,17 @@ def decode(raw: bytes | np.ndarray) -> Image:
     except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
         raise DataError(f"damaged or cut short ({error or type(error).__name__})") from error
     return Image(pixels, width=pixels.shape[1], height=pixels.shape[0], mode=mode)
+
+
+def from_pillow(picture: pil.Image) -> np.ndarray:
+    """uint8 (h, w[, 3]) of a picture that Pillow has opened, as `decode` gives its file.
+
+    Raises DataError when it is too large.
+    """
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
+    return _eight_bit(ImageOps.exif_transpose(picture))
 
 
 def resize(pixels: np.ndarray, size_px: int, fit: Fit) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.runtime import configure_process
+from braintumor.runtime import Precision, configure_process
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log_to_console
 
@@ -66,7 +66,8 @@ def predict(*words: str, **settings: Any) -> pd.DataFrame:
 
 
 def read_data(*words: str, **settings: Any) -> Dataset:
-    """Read, audit and divide a data set, with the settings of bt-data; nothing is written.
+    """Read, audit and divide a data set, with the settings of bt-data; nothing is written
+    but the cache.
 
     data = bt.read_data("data.root=mri", data="folder")
     data.manifest, data.pixels, data.classes
@@ -92,7 +93,7 @@ def load(
     path: str | Path | Run,
     *,
     device: str = "auto",
-    precision: str | None = None,
+    precision: Precision | None = None,
     batch_size: int = 64,
     views: int | None = None,
 ) -> LoadedModel:

@@ -28,6 +28,7 @@ class Request:
     settings: as Hydra composed them, plain dicts and lists: what config.yaml and the card keep.
     choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
     overrides: as typed, such as ("data.root=mri",).
+    command: that does the same, where it is not that of the process.
     sweep_folder: of this job, under -m.
     """
 
@@ -35,6 +36,7 @@ class Request:
     choices: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     sweep_folder: Path | None = None
+    command: tuple[str, ...] = ()
 
     def arguments(self, kind: type[A]) -> A:
         """The settings as one of the classes below. Raises ConfigError."""
@@ -47,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Of bt-train; folds and seeds have sentences of their own in trials.py."""
+    """Of bt-train; folds and seeds are checked in trials.py."""
 
     data: Mapping
     model: Mapping
@@ -171,6 +173,16 @@ def check_stored(settings: Mapping[str, Any]) -> None:
     """As check_settings for the settings of a run; what only another version knows is let be."""
     names = {field.name for field in dataclasses.fields(TrainArguments)}
     check_settings("train", {key: value for key, value in settings.items() if key in names})
+
+
+def resumable(words: Sequence[str]) -> list[str]:
+    """The words of a training; with resume= they may allow a download whatever data= is composed.
+
+    The data set is named in the run folder; the one that Hydra knows may have no such key.
+    """
+    if not any(word.startswith("resume=") for word in words):
+        return list(words)
+    return [re.sub(r"^data\.download=", "++data.download=", word) for word in words]
 
 
 def refuse_removals(overrides: Sequence[str]) -> None:

@@ -32,8 +32,13 @@ class ComparisonResult:
 
     @property
     def leaderboard(self) -> pd.DataFrame:
-        """leaderboard.csv: a row a run, the best first."""
-        return pd.read_csv(self.folder / "comparison.csv")
+        """leaderboard.csv: a row a configuration, its seeds taken together, the best first."""
+        return pd.read_csv(self.folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """comparison.csv: a row a run."""
+        return pd.read_csv(self.folder / "comparison.csv", keep_default_na=False, na_values=[""])
 
     @property
     def page(self) -> Path:

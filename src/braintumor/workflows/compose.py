@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from omegaconf import OmegaConf, open_dict
 
 from braintumor.config import config_dir, hydra_value
 from braintumor.errors import ConfigError
-from braintumor.workflows.arguments import Request, check_settings, refuse_removals
+from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
 from braintumor.workflows.explain import explain
 from braintumor.workflows.model_names import register_models
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> Request:
@@ -31,34 +34,42 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
     """
     overrides = (*words, *_words_of(settings))
     refuse_removals(overrides)
-    try:
-        with _own_hydra():
+    if flags := [word for word in overrides if word.startswith("-")]:
+        raise ConfigError(f"{flags[0]} is for the command line; call the function in a loop")
+    if command == "train":
+        overrides = tuple(resumable(overrides))
+    with _own_hydra():
+        try:
             cfg = hydra.compose(command, [*overrides], return_hydra_config=True)
             chosen = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
             with open_dict(cfg):
                 del cfg["hydra"]
             composed: Any = OmegaConf.to_container(cfg, resolve=True)
-    except Exception as error:
-        answer = explain(error, command, overrides)
-        if answer is None:
-            raise
-        raise ConfigError(answer) from error
+        except Exception as error:
+            answer = explain(error, command, overrides)
+            if answer is None:
+                raise
+            if "--multirun" in answer:
+                answer = "several values make a sweep, which is for the command line (-m); "
+                answer += "call the function in a loop, or give a list, such as seeds=[0,1,2]"
+            raise ConfigError(answer) from error
     check_settings(command, composed)
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
-    return Request(composed, choices, overrides)
+    return Request(composed, choices, overrides, command=(f"bt-{command}", *overrides))
 
 
 @contextlib.contextmanager
 def _own_hydra() -> Iterator[None]:
     """Hydra is one for a process: a notebook's own is there again afterwards."""
-    theirs = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    register_models()
-    try:
-        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = theirs
+    with _ONE_AT_A_TIME:
+        theirs = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        register_models()
+        try:
+            with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = theirs
 
 
 def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:
@@ -70,8 +81,10 @@ def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Paths, and what has a folder, as text; also inside lists."""
+    """Paths, and what has a folder, as text, arrays as lists; also inside lists."""
     value = getattr(value, "folder", value)
-    if isinstance(value, list | tuple):
+    if hasattr(value, "tolist"):
+        value = value.tolist()  # arrays and numbers of numpy
+    if isinstance(value, list | tuple | range):
         return [_plain(item) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -82,7 +82,7 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
 
     metrics = evaluation.to_dict()
     describe_scores(metrics, evaluation.predictions.classes)
-    describe_truth(metrics)
+    describe_accuracy(metrics)
     if said := about_patients(evaluation.assessment.patients):
         log.info("  %s", said)
     log.info("report: %s", report)
@@ -103,7 +103,7 @@ def describe_scores(metrics: Mapping, classes: Sequence[str]) -> None:
         log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
 
 
-def describe_truth(metrics: Mapping[str, Any]) -> None:
+def describe_accuracy(metrics: Mapping[str, Any]) -> None:
     """Three figures in one line: all images, those without a copy in training, best floor."""
     parts = [f"all {_with_interval(metrics['all'])} (n={metrics['n']})"]
     clean, known = metrics["clean"], metrics["contaminated"]

@@ -24,10 +24,8 @@ from braintumor.config import config_dir, did_you_mean
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import choose_rows
-from braintumor.data.tensors import load_split
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import find_contaminated
-from braintumor.evaluation.predict import Inference, predict
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import MATRIX
@@ -67,7 +65,7 @@ class CrossDatasetResult:
     @property
     def table(self) -> pd.DataFrame:
         """matrix.csv: a row a pair of checkpoint and data set."""
-        return pd.read_csv(self.folder / "matrix.csv")
+        return pd.read_csv(self.folder / "matrix.csv", keep_default_na=False, na_values=[""])
 
 
 def evaluate_across(request: Request) -> CrossDatasetResult:
@@ -174,6 +172,10 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
+    # torch, once what was asked has been accepted
+    from braintumor.data.tensors import load_split
+    from braintumor.evaluation.predict import Inference, predict
+
     device = choose_device(settings["device"])
     configure_torch(device)
     model, card = load_classifier(checkpoint.path, device)

@@ -57,12 +57,11 @@ def cross_validate(request: Request) -> Run:
     """
     started = time.perf_counter()
     begin = _resumed if request.settings["resume"] else _begun
-    with begin(request) as (parent, settings, first), recorded(parent, started):
+    with begin(request) as (parent, settings, prepared), recorded(parent, started):
         trials = list_trials(settings)
         for number, trial in enumerate(trials, start=1):
             log.info("%s, part %d of %d", trial.name, number, len(trials))
-            _run_trial(parent, trial, dataclasses.replace(request, settings=settings), first)
-            first = None
+            _run_trial(parent, trial, dataclasses.replace(request, settings=settings), prepared)
         _summarise(parent, trials, settings)
     return Run(parent.path)
 
@@ -73,10 +72,10 @@ def _settings_of(trial: Trial, settings: Settings) -> Settings:
 
 
 @contextmanager
-def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, Experiment | None]]:
+def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
     """The parent folder, held within the block; made once the first trial's input is accepted.
 
-    With the settings and what was read for the first trial.
+    With the settings, and in a list, which the caller empties, what was read for the first trial.
     """
     check_output(request, RUN)
     settings, data_name = request.settings, request.choices["data"]
@@ -84,23 +83,23 @@ def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, Experiment |
     if settings["seeds"] is not None and any(o.startswith("seed=") for o in request.overrides):
         raise ConfigError(f"seeds={settings['seeds']} leaves seed=… without use; leave it out")
     log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
-    first = setup(_settings_of(trials[0], settings), data_name)
+    prepared = [setup(_settings_of(trials[0], settings), data_name)]
     name = model_name(settings["model"])
     default = Path("runs") / run_name(data_name, f"{name}{trials_suffix(settings)}")
     with held_output(request, RUN, default) as folder:
         remove_own(folder, RUN)
         parent = RunFolder(folder)
         write_atomic(parent.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-        write_json(parent.environment, environment())
+        write_json(parent.environment, environment(request.command))
         parent.set_status(
             "running", model_name=name, data_name=data_name, overrides=list(request.overrides),
             parts=[trial.name for trial in trials],
         )  # fmt: skip
-        yield parent, settings, first
+        yield parent, settings, prepared
 
 
 @contextmanager
-def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, None]]:
+def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
     """The parent that `resume=` names, held within the block, and its settings."""
     parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
@@ -112,7 +111,7 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, None]]:
                 )
             parent.set_status("interrupted", why="a part has been removed since")
         settings, _ = take_over(parent, request)
-        yield parent, settings, None
+        yield parent, settings, []
 
 
 def _folder(parent: RunFolder, trial: Trial) -> RunFolder:
@@ -124,11 +123,11 @@ def _is_complete(parent: RunFolder, trial: Trial) -> bool:
 
 
 def _run_trial(
-    parent: RunFolder, trial: Trial, request: Request, prepared: Experiment | None
+    parent: RunFolder, trial: Trial, request: Request, prepared: list[Experiment]
 ) -> None:
     """Train and evaluate one trial, go on with it, or leave it when it is complete.
 
-    prepared: what has been read for it.
+    prepared: holds what has been read for it, or nothing.
     """
     settings = request.settings
     is_resumed = bool(settings["resume"])  # else what may lie here is no part of this work
@@ -145,7 +144,11 @@ def _run_trial(
         choices = {**choices, "data": begun["data_name"]}
         overrides = tuple(begun["overrides"])
     try:
-        train_one(Request(own, choices, overrides), prepared)
+        # popped, so that only the trial itself holds data and model
+        train_one(
+            Request(own, choices, overrides, command=request.command),
+            prepared.pop() if prepared else None,
+        )
     except Exception as error:
         record_failure(run, error)
         log.error("%s failed: %s", trial.name, error)

@@ -112,7 +112,13 @@ _SIZE_PX = 224  # where neither the data nor a model says one
 
 
 def read_only(request: Request) -> Dataset:
-    """The data set of the settings, audited and divided; nothing is written."""
+    """The data set of the settings, audited and divided; only the cache is written.
+
+    Raises ConfigError for what bt-data does beside it.
+    """
+    for name in ("cache", "probe", "run_dir", "overwrite"):
+        if request.settings[name]:
+            raise ConfigError(f"{name}= is for bt-data; read_data writes nothing: leave it out")
     size = request.settings["data"].get("image_size")
     settings, name = request.settings, request.choices["data"]
     return read_data(settings, _SIZE_PX if size is None else size, name)

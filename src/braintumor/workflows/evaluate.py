@@ -13,13 +13,7 @@ from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows, class_table
 from braintumor.errors import ConfigError
-from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
-from braintumor.evaluation.evaluate import evaluate as evaluate_images
-from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
-from braintumor.evaluation.postprocessing import load_postprocessing
-from braintumor.evaluation.predict import EvalSettings, Inference
 from braintumor.evaluation.provenance import data_title, read_provenance
-from braintumor.report.write import write
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
@@ -32,7 +26,6 @@ from braintumor.workflows.outputs import check_output, existing, held_output, na
 from braintumor.workflows.recording import how_evaluated
 from braintumor.workflows.results import EvaluationResult
 from braintumor.workflows.resume import check_same_images
-from braintumor.workflows.setup import keeps_summaries
 
 
 def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
@@ -45,7 +38,8 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
     several = asked.ckpt if isinstance(asked.ckpt, list) else [asked.ckpt]
     if asked.on or len(several) > 1:
         return evaluate_across(request)
-    return evaluate_checkpoint(request.changed(ckpt=several[0] if several else None))
+    ckpt = several[0] if several else None
+    return evaluate_checkpoint(request.changed(ckpt=None if ckpt is None else str(ckpt)))
 
 
 def evaluate_checkpoint(request: Request) -> EvaluationResult:
@@ -67,6 +61,15 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
             f"evaluate the model that val chose: ckpt={run.selected}"
         )
+    # torch and matplotlib, once what was asked has been accepted
+    from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
+    from braintumor.evaluation.evaluate import evaluate as evaluate_images
+    from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
+    from braintumor.evaluation.postprocessing import load_postprocessing
+    from braintumor.evaluation.predict import EvalSettings, Inference
+    from braintumor.report.write import write
+    from braintumor.workflows.setup import keeps_summaries
+
     device = choose_device(asked.device)
     configure_torch(device)
     data, data_name = _data_for(card, request, run)
@@ -87,12 +90,13 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
         choose_precision(precision, device),
         keeps_summaries(card.settings, device),
     )
+    settings = typed(EvalSettings, _eval_section(asked, card), "eval")
     with _held(request, run.evaluation(own_name)) as folder:
         evaluation = evaluate_images(
             model,
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage),
-            EvalOptions(inference, _eval_settings(asked, card), prevalence),
+            EvalOptions(inference, settings, prevalence),
             load_postprocessing(path, card),
             dataclasses.replace(
                 read_provenance(run, card),
@@ -105,7 +109,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     return EvaluationResult(folder)
 
 
-def _eval_settings(asked: EvalArguments, card: Card) -> EvalSettings:
+def _eval_section(asked: EvalArguments, card: Card) -> dict[str, Any]:
     """What the run itself was evaluated with, unless the user says otherwise."""
     own = {k: v for k, v in how_evaluated(card).items() if k in asked.eval}
     here = {k: v for k, v in asked.eval.items() if v is not None}
@@ -116,7 +120,7 @@ def _eval_settings(asked: EvalArguments, card: Card) -> EvalSettings:
             views,
             own["views"],
         )
-    return typed(EvalSettings, own | here, "eval")
+    return own | here
 
 
 @contextmanager

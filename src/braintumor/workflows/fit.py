@@ -32,12 +32,21 @@ def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> Non
     """
     state = FitState(experiment.model, BestCheckpoint(experiment.recipe.train.early_stopping))
 
-    def keep(record: EpochRecord) -> None:
+    def save_if_best(record: EpochRecord) -> None:
         if record.is_best:
             save_best(run.best, state.best.weights, _card(experiment, dataclasses.asdict(record)))
 
     saved = _state_to_resume(run, experiment.device) if resume else None
-    _fit(experiment, run, state, experiment.images("train"), experiment.images("val"), keep, saved)
+    train, val = experiment.images("train"), experiment.images("val")
+    _fit(
+        experiment,
+        run,
+        state,
+        train,
+        val,
+        save_if_best,
+        saved,
+    )
     run.set_status("running", best_epoch=state.best.epoch)
     _draw_curves(run)
     chosen = _card(experiment, dataclasses.asdict(run.read_record(state.best.epoch)))
@@ -113,7 +122,7 @@ def _fit(
         except torch._dynamo.exc.TorchDynamoException as error:
             first = str(error).strip().splitlines()[0]
             raise MachineError(
-                f"train.compile=true does not experiment here ({first}); leave it out"
+                f"train.compile=true does not work here ({first}); leave it out"
             ) from error
         except torch.OutOfMemoryError as error:
             size = recipe.train.batch_size

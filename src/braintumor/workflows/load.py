@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from braintumor.config import typed
 from braintumor.data.tensors import load_split
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.heatmaps import cam_heatmaps
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
@@ -22,7 +23,7 @@ from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
 from braintumor.runs.predictions_table import unlabelled_table
-from braintumor.runtime import choose_device, choose_precision, configure_torch
+from braintumor.runtime import Precision, choose_device, choose_precision, configure_torch
 from braintumor.statistics.decisions import columns_of
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 from braintumor.workflows.recording import how_evaluated
@@ -39,9 +40,15 @@ class Use:
     """
 
     device: str = "auto"
-    precision: str | None = None
+    precision: Precision | None = None
     batch_size: int = 64
     views: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "views"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value} should be 1 or more")
 
 
 def load(path: str | Path, how: Use | None = None) -> LoadedModel:
@@ -49,11 +56,11 @@ def load(path: str | Path, how: Use | None = None) -> LoadedModel:
 
     Raises CheckpointError when there is none or it is damaged.
     """
-    how, path = how or Use(), find_checkpoint(path)
+    how, path = typed(Use, vars(how or Use()), ""), find_checkpoint(path)
     device = choose_device(how.device)
     configure_torch(device)
     model, card = load_classifier(path, device)
-    precision: Any = how.precision or card.settings["train"]["precision"]
+    precision = how.precision or card.settings["train"]["precision"]
     return LoadedModel(
         model, card, load_postprocessing(path, card), how, choose_precision(precision, device)
     )

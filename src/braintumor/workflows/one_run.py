@@ -74,7 +74,7 @@ def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Expe
         run = RunFolder(folder)
         settings = yaml.safe_dump(experiment.settings, sort_keys=False, allow_unicode=True)
         write_atomic(run.config, settings)
-        write_json(run.environment, environment())
+        write_json(run.environment, environment(request.command))
         write_manifest(run.manifest, experiment.data.manifest)
         run.set_status(
             "running", model_name=name, data_name=experiment.data_name,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
+from PIL import Image
 
-from braintumor.data.images import decode, is_image_name, resize
+from braintumor.data.images import decode, from_pillow, is_image_name, resize
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from braintumor.runs.checkpoint import Card
 
 # h, w height and width of a picture, S side of the square that the model sees
@@ -62,7 +60,7 @@ def read_pictures(
         takes it.  A file is named by its path below its folder.
     Raises DataError that names all that cannot be read.
     """
-    several = [pictures] if isinstance(pictures, (str, Path, np.ndarray)) else pictures
+    several = [pictures] if isinstance(pictures, (str, bytes, Path, np.ndarray)) else pictures
     if not isinstance(several, Iterable):
         several = [several]  # one Pillow image
     names, squares, sizes, bad, count = [], [], [], [], 0
@@ -105,14 +103,11 @@ def _decoded(picture: Path | np.ndarray | Image.Image) -> np.ndarray:
         return decode(picture.read_bytes()).pixels
     if isinstance(picture, np.ndarray):
         return decode(from_array(picture)).pixels
-    content = io.BytesIO()
-    try:
-        picture.save(content, "TIFF" if picture.mode == "F" else "PNG")
-    except (AttributeError, OSError, ValueError) as error:
-        raise DataError(
-            f"{type(picture).__name__} is no picture; give a path, an array or a Pillow image"
-        ) from error
-    return decode(content.getvalue()).pixels
+    if isinstance(picture, Image.Image):
+        return from_pillow(picture)
+    raise DataError(
+        f"{type(picture).__name__} is no picture; give a path, an array or a Pillow image"
+    )
 
 
 def from_array(values: np.ndarray) -> np.ndarray:
@@ -125,6 +120,11 @@ def from_array(values: np.ndarray) -> np.ndarray:
 
     Raises DataError on other types and on floats of which it is not clear what white is.
     """
+    if values.ndim == 3 and values.shape[2] not in (1, 3):
+        raise DataError(
+            f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
+            "3); several are a list: list(array)"
+        )
     if values.dtype == np.uint8:
         return values
     if not np.issubdtype(values.dtype, np.floating):

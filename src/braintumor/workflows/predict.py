@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from PIL import Image
@@ -18,9 +18,11 @@ from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import NO_TUMOR
 from braintumor.workflows.arguments import PredictArguments, Request
 from braintumor.workflows.console import log
-from braintumor.workflows.load import LoadedModel, Use, load
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.pictures import read_pictures
+
+if TYPE_CHECKING:
+    from braintumor.workflows.load import LoadedModel
 
 _NOTES = (  # column of predictions.csv, its value, what is said of such a picture
     ("foreign", "true", "  foreign: not like the training images"),
@@ -42,9 +44,9 @@ def predict(request: Request) -> pd.DataFrame:
     path = find_checkpoint(asked.ckpt)
     if not asked.input:
         raise DataError("no pictures given; name a file or a folder with input=PATH")
-    pictures = read_pictures(
-        asked.input, read_card(path), skip_unreadable=asked.skip_unreadable
-    )  # before the network is built
+    pictures = read_pictures(asked.input, read_card(path), skip_unreadable=asked.skip_unreadable)
+    from braintumor.workflows.load import Use, load  # torch, once there are pictures
+
     how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
     classifier = load(path, how)
     predictions, decided = classifier.classify(pictures)

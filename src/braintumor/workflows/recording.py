@@ -1,4 +1,4 @@
-"""What a run tells of itself: how it ended, and where its numbers come from."""
+"""How a run ended, in status.json and train.log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
-        if previous:
+        if previous is not None:  # SIG_DFL is 0
             signal.signal(signal.SIGTERM, previous)
         log.removeHandler(handler)
         handler.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
-from braintumor.runs.folder import RunFolder, open_run
+from braintumor.runs.folder import EvaluationFile, RunFolder
 
 if TYPE_CHECKING:
     from braintumor.models.classifier import Classifier
@@ -29,17 +29,19 @@ class EvaluationResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json: "all" (every image), "clean" (without copies in training), and more."""
-        return dict(json.loads((self.folder / "metrics.json").read_text(encoding="utf-8")))
+        return dict(json.loads((self.folder / EvaluationFile.METRICS).read_text(encoding="utf-8")))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv: a row an image with path, true, pred, prob_<class> and decisions."""
-        return pd.read_csv(self.folder / "predictions.csv", keep_default_na=False)
+        texts = dict.fromkeys(("path", "true", "pred"), str)  # a class may be called 0, or NA
+        path = self.folder / EvaluationFile.PREDICTIONS
+        return pd.read_csv(path, dtype=texts, keep_default_na=False)
 
     @property
     def report(self) -> Path:
         """The page for people, one file."""
-        return self.folder / "report.html"
+        return self.folder / EvaluationFile.REPORT
 
     def __repr__(self) -> str:
         figures = self.metrics["all"]
@@ -56,7 +58,7 @@ class EvaluationResult:
                 if figures
             }
         ).T.astype({"n": int})
-        text = table.to_html(float_format="{:.3f}".format)
+        text = table.to_html(float_format="{:.3f}".format, na_rep="–")
         return f"{text}<p>report: <code>{html.escape(str(self.report))}</code></p>"
 
 
@@ -64,7 +66,7 @@ class EvaluationResult:
 class Run:
     """One training on disk, or several of them: the folds and seeds of one command.
 
-    folder: the run folder.  name: of its evaluation, "test" or "pooled".
+    folder: the run folder.
     """
 
     folder: Path
@@ -85,8 +87,14 @@ class Run:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Of several trials: each figure of each trial, their mean and standard deviation."""
-        return pd.read_csv(self.folder / "summary.csv")
+        """Of several trials: each figure of each trial, their mean and standard deviation.
+
+        Raises DataError where there is one run, or not all of them have ended.
+        """
+        path = self.folder / "summary.csv"
+        if not path.is_file():
+            raise DataError(f"{self.folder} has no summary; figures of one run are in .metrics")
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
     @property
     def evaluation(self) -> EvaluationResult:
@@ -95,9 +103,13 @@ class Run:
         Raises DataError where there is none.
         """
         names = ("test", "pooled")
-        found = [path for name in names if (path := self._paths.evaluation(name)).is_dir()]
+        paths = [self._paths.evaluation(name) for name in names]
+        found = [path for path in paths if (path / EvaluationFile.METRICS).is_file()]
         if found:
             return EvaluationResult(found[0])
+        status = self.status.get("status", "unknown")
+        if status != "completed":
+            raise DataError(f"{self.folder} has no evaluation; it is {status}")
         if self.trials:
             raise DataError(
                 f"{self.folder} holds {len(self.trials)} trials, each with figures of its own; "
@@ -146,8 +158,3 @@ class Run:
         except DataError as error:
             shown = f"<p>{html.escape(str(error))}</p>"
         return f"<p>{html.escape(repr(self))}</p>{shown}"
-
-
-def open_result(folder: str | Path) -> Run:
-    """A run that exists. Raises CheckpointError when the folder does not hold one."""
-    return Run(open_run(folder).path)

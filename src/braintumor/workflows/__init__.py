@@ -1,0 +1,1 @@
+"""What a command does, as functions that return results; the Python API."""
