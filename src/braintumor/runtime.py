@@ -32,6 +32,8 @@ def configure_process() -> None:
     keep_big_blocks()
     # data/images.py has a lower cap of its own, and says so; no thread may change filters later
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
+    # libraries of ours look for widgets in a notebook; bars of text do
+    warnings.filterwarnings("ignore", "IProgress not found")
 
 
 def keep_big_blocks() -> None:

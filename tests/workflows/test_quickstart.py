@@ -19,7 +19,7 @@ def test_the_quickstart_runs(tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=300, resources=resources).execute()
     said = {
         kind: [o for cell in notebook.cells for o in cell.get("outputs", []) if kind in str(o)]
-        for kind in ("image/png", "text/html", "epoch 4/4", "report: runs/first")
+        for kind in ("image/png", "text/html", "epoch 12/12", "report: runs/first")
     }
     assert all(said.values()), said.keys()
     errors = [o for cell in notebook.cells for o in cell.get("outputs", [])]

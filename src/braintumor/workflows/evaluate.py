@@ -52,7 +52,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     check_output(request, EVALUATION)
     prevalence = asked.prevalence
     if prevalence is not None and not 0 < prevalence < 1:
-        raise ConfigError(f"prevalence={prevalence} should be between 0 and 1, such as 0.01")
+        raise ConfigError(f"prevalence={prevalence:g} should be between 0 and 1, such as 0.01")
     path = find_checkpoint(request.settings["ckpt"])
     card, run = read_card(path), RunFolder(path.parent)
     is_own, is_refit = not asked.data, card.settings["train"].get("refit", False)
