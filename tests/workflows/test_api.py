@@ -317,10 +317,10 @@ def test_a_class_may_be_called_0_or_na(tmp_path: Path) -> None:
 
 
 def test_the_process_is_as_before_after_a_training(bt_in_notebook: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM), torch.random.get_rng_state()
+    before = signal.getsignal(signal.SIGTERM), torch.initial_seed()
     run = bt.train("debug=tiny", **SECTIONS, run_dir="run")
     assert signal.getsignal(signal.SIGTERM) == before[0]
-    assert torch.equal(torch.random.get_rng_state(), before[1])
+    assert torch.initial_seed() == before[1]
     command = json.loads((run.folder / "environment.json").read_text())["command"]
     assert command[:2] == ["bt-train", "debug=tiny"]
 

@@ -81,4 +81,4 @@ def test_checkpoints_may_have_numbers_for_names(trained: Path, bt: Command, tmp_
     assert done.returncode == 0, done.stderr
     alone = bt("eval", "ckpt=[3]", cwd=tmp_path)
     assert alone.returncode == 2
-    assert "there is no run folder 3" in alone.stderr
+    assert "there is no run folder or checkpoint 3;" in alone.stderr

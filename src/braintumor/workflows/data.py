@@ -119,6 +119,10 @@ def read_only(request: Request) -> Dataset:
     for name in ("cache", "probe", "run_dir", "overwrite"):
         if request.settings[name]:
             raise ConfigError(f"{name}= is for bt-data; read_data writes nothing: leave it out")
+    return _read(request)
+
+
+def _read(request: Request) -> Dataset:
     size = request.settings["data"].get("image_size")
     settings, name = request.settings, request.choices["data"]
     return read_data(settings, _SIZE_PX if size is None else size, name)
@@ -136,7 +140,7 @@ def explore(request: Request) -> Dataset | None:
         _cache(asked.cache)
         return None
     check_output(request, DATA)
-    data = read_only(request)
+    data = _read(request)
     default = Path("runs") / run_name(request.choices["data"], "data")
     with held_output(request, DATA, default) as folder:
         remove_own(folder, DATA)
