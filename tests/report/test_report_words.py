@@ -171,8 +171,6 @@ def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
     part = _decisions({"abstention": unfit})["parts"][0]
     assert "Every image is answered" in part["said"]
     assert [row["name"] for row in part["rows"]] == ["90 % answered", "AURC"]
-    older = _decisions({"abstention": {"kept": kept, "fitted": None}})["parts"][0]
-    assert "left to a person" not in older["said"] and "threshold" not in older["said"]
 
 
 def test_checks_of_heat_maps_are_rows():

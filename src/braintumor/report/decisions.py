@@ -123,7 +123,7 @@ def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
-    fitted, rows = block.get("fitted") or {}, []
+    fitted, rows = block["fitted"], []
     target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
         said = "An image is answered where its highest probability is at least "
@@ -136,12 +136,10 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
             _row(fitted, "share", "Answered", "share of images"),
             _row(fitted, "risk", "Wrong answers", among),
         ]
-    elif fitted:
+    else:
         said = "No threshold was fitted: at no confidence could validation show that at most "
         said += f"{target} of the answers are wrong. Every image is answered. The rows show what "
         said += "leaving the least confident images to a person would give."
-    else:
-        said = "What leaving the least confident images to a person would give."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the {_n(row, 'n')} most confident images")

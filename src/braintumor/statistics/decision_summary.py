@@ -36,9 +36,9 @@ def decision_summary(
         promises), groups, coverage (of the images), n, mean_size, singletons, empty (shares), and
         per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
         the image is one to abstain from.
-    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted (None in
-        older checkpoints): target (of the risk), confidence, and unless that is None, share and n
-        of the images answered, risk (the share of wrong answers).
+    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted: target
+        (of the risk), confidence, and unless that is None, share and n of the images answered,
+        risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
     groups: int (N,), images of one patient share a number; None: each image stands alone.
@@ -78,9 +78,7 @@ def _kept(predictions: Predictions, groups: np.ndarray) -> list[dict[str, Any]]:
 
 def _answered(
     predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
-) -> dict[str, Any] | None:
-    if decisions.risk is None:
-        return None
+) -> dict[str, Any]:
     found = {"target": decisions.risk, "confidence": decisions.confidence}
     given = decided.is_answered
     if given is None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
-from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import RUN, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.console import log, log_to_file
@@ -23,9 +22,8 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
     # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed
-    previous = (
-        signal.signal(signal.SIGTERM, signal.default_int_handler) if _is_main_thread() else None
-    )
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
     log.info("run folder: %s", run.path)
     try:
         run.set_status("running")
@@ -63,12 +61,3 @@ def _tell_failure(run: RunFolder, error: BaseException, **facts: Any) -> None:
     run.set_status("failed", why=f"{type(error).__name__}: {error}", **facts)
     if not isinstance(error, BraintumorError):
         write_atomic(run.path / "traceback.txt", "".join(traceback.format_exception(error)))
-
-
-def _is_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
-def how_evaluated(card: Card) -> dict[str, Any]:
-    """The eval section of the run; of an older version's too, which has no keys for its maps."""
-    return {"cam": "gradcam", "cam_layer": "after_attention"} | card.settings["eval"]
