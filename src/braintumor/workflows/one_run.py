@@ -32,8 +32,7 @@ from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
-from braintumor.workflows.outputs import check_output, held_output, named_folder
-from braintumor.workflows.recording import recorded
+from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import check_same_images, take_over
 from braintumor.workflows.setup import Experiment, setup
