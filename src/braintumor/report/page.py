@@ -165,7 +165,6 @@ def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
 
 
 def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:
-    """What is known of the run beside its command, settings and environment."""
     about, explained = evaluation.provenance, evaluation.explanations
     facts = {
         "run": about.run,

@@ -16,7 +16,6 @@ from braintumor.statistics.selective_prediction import aurc, by_confidence
 # N images, K classes, G groups
 
 KEPT = (1.0, 0.95, 0.9, 0.8)  # shares of images answered, for the table of abstention
-_CONFIDENCE = 0.95
 _UNDEFINED = float("nan")
 
 
@@ -182,5 +181,5 @@ def _share(name: str, values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     """The mean of shares in [0, 1] and its Wilson interval: {name, name_ci}."""
     if not len(values):
         return {name: _UNDEFINED, f"{name}_ci": None}
-    interval = share_interval(values.astype(float), groups, _CONFIDENCE)
+    interval = share_interval(values.astype(float), groups)
     return {name: float(values.mean()), f"{name}_ci": list(interval)}

@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor.config import typed
 from braintumor.data.tensors import load_split
 from braintumor.errors import ConfigError, DataError
-from braintumor.evaluation.heatmaps import cam_heatmaps
+from braintumor.evaluation.heatmaps import cam_heatmaps, device_of
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.models.classifier import Classifier
@@ -80,10 +80,6 @@ class LoadedModel:
         """In the order of the probabilities."""
         return self.card.classes
 
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
-
     def predict(
         self, pictures: Picture | Sequence[Picture], *, skip_unreadable: bool = False
     ) -> pd.DataFrame:
@@ -101,7 +97,7 @@ class LoadedModel:
         count = len(pictures.names)
         nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
         split = load_split(
-            pictures.pixels, nobody_knows, pictures.names, np.arange(count), self._device
+            pictures.pixels, nobody_knows, pictures.names, np.arange(count), device_of(self.network)
         )
         predictions, features = predict_with_features(
             self.network,
