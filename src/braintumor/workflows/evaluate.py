@@ -81,7 +81,8 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
-    own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
+    slug = re.sub(r"[^A-Za-z0-9-]+", "-", data_name).strip("-")[:60] or "data"
+    own_name = which + (split if is_own else f"{slug}_{split}")
     precision = asked.precision or card.settings["train"]["precision"]
     if prevalence is None:
         prevalence = card.settings["decision"]["prevalence"]
@@ -155,8 +156,3 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name
-
-
-def _slug(name: str) -> str:
-    """A folder name of plain letters, digits and dashes."""
-    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"
