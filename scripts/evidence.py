@@ -1,10 +1,9 @@
 """Do the promises hold: coverage, sensitivity and strangers, on the test images of finished runs.
 
-    python scripts/evidence.py RUN [RUN …] [--fit] [--out FILE]
+    python scripts/evidence.py RUN [RUN …] [--out FILE]
 
-RUN: run folders of bt-train; a run of an older version is fitted first, on its validation, and
-with --fit every run is. Several runs, such as the folds of one data set, are read together: every
-image counts once. Foreign pictures are made by code (tests/foreign.py): 60 of each kind.
+RUN: run folders of bt-train. Several runs, such as the folds of one data set, are read together:
+every image counts once. Foreign pictures are made by code (tests/foreign.py): 60 of each kind.
 """
 
 from __future__ import annotations
@@ -51,12 +50,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     found = []
     for run in asked.runs:
-        found.append(_read(run, fit=asked.fit))
+        found.append(_read(run))
         print(_promises([found[-1]]), flush=True)
     text = "\n".join((_promises(found), _strangers(found), _turned(found)))
     print(text)
@@ -64,15 +62,12 @@ def main() -> None:
         asked.out.write_text(text, encoding="utf-8")
 
 
-def _read(path: Path, *, fit: bool) -> Found:
-    import yaml
-
-    from braintumor.config import config_dir
+def _read(path: Path) -> Found:
     from braintumor.data.manifest import group_numbers
     from braintumor.data.tensors import load_split
-    from braintumor.evaluation.postprocessing import fit_postprocessing, load_postprocessing
+    from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import Inference, features_of, predict_with_features
-    from braintumor.runs.checkpoint import load_classifier, read_card
+    from braintumor.runs.checkpoint import load_classifier
     from braintumor.runs.folder import RunFolder, read_config
     from braintumor.workflows.resume import check_same_images
     from braintumor.workflows.setup import setup
@@ -82,17 +77,10 @@ def _read(path: Path, *, fit: bool) -> Found:
 
     run = RunFolder(path)
     settings = read_config(run)
-    for section, folder in (("decision", "decision"), ("eval", "evaluation")):
-        defaults = yaml.safe_load((config_dir() / folder / "default.yaml").read_text())
-        settings[section] = defaults | settings.get(section, {})
     work = setup(settings, "data")
     check_same_images(run, work.data.manifest)
-    if fit or "confidence" not in (read_card(run.best).decisions or {}):
-        fit_postprocessing(work, run)
     model, card = load_classifier(run.best, work.device)
     fitted = load_postprocessing(run.best, card)
-    if fitted is None:
-        raise SystemExit(f"{run.best} carries no decisions")
     rows = work.rows("test")
     how = Inference(2 * work.recipe.train.batch_size, work.dtype)
     test = load_split(

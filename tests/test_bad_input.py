@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from support import Command
+from braintumor.runs.checkpoint import read_card
+from braintumor.workflows.compose import compose
+from support import Command, write_checkpoint
 
 CLASSES = ("glioma", "no_tumor")
 
@@ -119,16 +123,11 @@ def test_a_checkpoint_of_another_model_and_of_other_classes(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:
     """Weights of one run under the card of another; then classes that it never learned."""
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
-
-    with safe_open(trained / "best.safetensors", framework="np") as file:
-        card = file.metadata()
+    card = dataclasses.asdict(read_card(trained / "best.safetensors"))
     weights = load_file(trained / "best.safetensors")
-    card.pop("braintumor_sha256")  # or the file would be called damaged, which it is
     weights.pop(next(name for name in weights if name.endswith(".weight")))
     torn = tmp_path / "best.safetensors"
-    save_file(weights, torn, metadata=card)
+    write_checkpoint(torn, weights, card)
     done = bt("eval", f"ckpt={torn}", cwd=tmp_path)
     assert done.returncode == 2
     assert "not of the model on its card" in done.stderr
@@ -303,15 +302,19 @@ def test_the_settings_of_a_run_are_no_settings_of_a_command(
     [
         ("a: [1", "is not YAML"),
         ("- a", "holds no settings"),
-        ("train: 3", "train in the config.yaml of the run is no section"),
-        ("model: {_target_: os.system}", "components are chosen by name"),
-        ("model: {backbone: 3}", "`model.backbone=3` should be a section"),
-        ("seed: abc", "`seed=abc` should be a whole number"),
+        ("train: {}", "config.yaml is not that of a run: bt-train needs the setting or section"),
+        ({"train": 3}, "`train=3` should be a mapping"),
+        ({"model": {"_target_": "os.system"}}, "components are chosen by name"),
+        ({"model": {"backbone": 3}}, "`model.backbone=3` should be a section"),
+        ({"seed": "abc"}, "`seed=abc` should be a whole number"),
     ],
 )
 def test_a_damaged_config_of_a_run_is_answered(
-    bt: Command, tmp_path: Path, text: str, answer: str
+    bt: Command, tmp_path: Path, text: str | dict, answer: str
 ) -> None:
+    """text: of the file, or settings that are not as they were written."""
+    if isinstance(text, dict):
+        text = yaml.safe_dump(compose("train", [], {}).settings | text)
     (tmp_path / "config.yaml").write_text(text)
     (tmp_path / "status.json").write_text('{"status": "interrupted", "data_name": "phantom"}')
     done = bt("train", f"resume={tmp_path}", cwd=tmp_path)

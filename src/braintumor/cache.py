@@ -132,9 +132,9 @@ class Entry:
         except OSError:  # a cache that is only read is somebody else's to keep small
             log.debug("%s cannot be touched", self.path)
 
-    def discard(self, why: object = "a checksum is not that of its content") -> None:
+    def discard(self) -> None:
         """Say that it is damaged, and take it off the disk; who has it mapped keeps it."""
-        _discard(self.path, why)
+        _discard(self.path, "a checksum is not that of its content")
 
 
 def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> Entry | None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from braintumor import __version__
 from braintumor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
     packages = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "hydra-core")
     cuda = torch.cuda.is_available()
     return {
-        "braintumor": _own_version(),
+        "braintumor": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
@@ -186,13 +187,6 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
         "command": [*command] or [Path(sys.argv[0]).name, *sys.argv[1:]],
         "working_directory": str(Path.cwd()),
     }
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("braintumor")
-    except importlib.metadata.PackageNotFoundError:
-        return "source"
 
 
 def _git_commit() -> str | None:

@@ -16,7 +16,7 @@ from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
 from braintumor.training.recipe import TrainSettings
-from braintumor.workflows.arguments import ARGUMENTS, check_settings, check_stored
+from braintumor.workflows.arguments import ARGUMENTS, check_settings
 from braintumor.workflows.model_names import model_names, options_of, register_models
 
 BACKBONES = [
@@ -98,7 +98,6 @@ def test_every_choice_passes_the_checks(command: str, choice: str) -> None:
     check_settings(command, compose(command, choice))
 
 
-def test_what_only_another_version_knows_does_not_stop_a_run_from_resuming() -> None:
-    check_stored(compose("train") | {"of_old": 1})
+def test_a_setting_that_no_command_has_is_refused() -> None:
     with pytest.raises(ConfigError, match="`of_old` is not an option"):
         check_settings("train", compose("train") | {"of_old": 1})

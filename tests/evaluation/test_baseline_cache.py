@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from braintumor.cache import list_files
-from braintumor.evaluation import baseline_cache as room
-from braintumor.evaluation.baseline_cache import cached_baselines
+from braintumor.evaluation import baselines as room
+from braintumor.evaluation.baselines import cached_baselines
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 32, 32), dtype=np.uint8)
 MANIFEST = pd.DataFrame(

@@ -41,7 +41,7 @@ KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
 # of what the real page has, something in every section
 SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
-    "decision_summary": {"abstention": {"aurc": 0.01, "kept": [KEPT]}},
+    "decision_summary": {"abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": {}}},
     "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
 }
 

@@ -184,13 +184,6 @@ def test_one_image_is_enough_to_be_asked():
     assert metric_intervals(p, np.array([7]))["accuracy_ci"] == wilson(1, 1)
 
 
-def test_a_wider_confidence_gives_wider_intervals(make_predictions):
-    p = make_predictions(skill=1.0)
-    narrow, wide = (metric_intervals(p, None, confidence=c) for c in (0.8, 0.99))
-    for name in set(wide) - {"per_class"}:
-        assert wide[name][0] <= narrow[name][0] < narrow[name][1] <= wide[name][1], name
-
-
 def test_ece_of_a_calibrated_model_may_be_nothing():
     random = np.random.default_rng(0)
     logits = random.normal(scale=2, size=(300, 2)).astype(np.float32)

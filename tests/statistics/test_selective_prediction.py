@@ -150,5 +150,5 @@ def test_what_is_not_answered_is_a_column_and_refers_to_calibrated_probabilities
     expected = np.where(probs.max(axis=1) >= decisions.confidence, "true", "false").tolist()
     assert columns_of(predictions.classes, decided)["answered"] == expected
     assert {"true", "false"} == set(expected)
-    older = dataclasses.replace(decisions, risk=None, confidence=None)
-    assert "answered" not in columns_of(predictions.classes, decide(predictions, older, None))
+    unsure = dataclasses.replace(decisions, confidence=None)
+    assert "answered" not in columns_of(predictions.classes, decide(predictions, unsure, None))

@@ -16,7 +16,8 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.comparison.compare import compare_runs
+from braintumor.comparison.leaderboard import runs_table
+from braintumor.comparison.read import read_runs
 from braintumor.data.manifest import COLUMNS, Patients, write_manifest
 from braintumor.errors import (
     BraintumorError,
@@ -379,6 +380,7 @@ def test_two_folds_from_data_to_summary(tmp_path: Path, monkeypatch: pytest.Monk
     train("resume=parent")
     table = pd.read_csv(parent / "eval/pooled/predictions.csv")
     pd.testing.assert_frame_equal(table, pooled)
-    table = compare_runs([parent], split="pooled")
+    table = runs_table(read_runs([parent], "pooled"))
     assert table["accuracy"].tolist() == pytest.approx([expected])
-    assert compare_runs([parent / "fold_0", parent / "fold_1"])["n"].tolist() == counts
+    runs = read_runs([parent / "fold_0", parent / "fold_1"], "test")
+    assert runs_table(runs)["n"].tolist() == counts

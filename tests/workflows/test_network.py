@@ -16,10 +16,10 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from counting_server import Network, counting_server
-from support import Command
+from support import Command, write_checkpoint
 from test_bad_input import assert_one_sentence
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,7 @@ def work(made: Path, tmp_path: Path) -> Path:
         card = json.loads(file.metadata()["braintumor_card"])
     card["model"]["backbone"]["weights"] = "imagenet"
     card["settings"]["data"]["download"] = True
-    save_file(load_file(checkpoint), checkpoint, {"braintumor_card": json.dumps(card)})
+    write_checkpoint(checkpoint, load_file(checkpoint), card)
     status = json.loads((run / "status.json").read_text())
     (run / "status.json").write_text(json.dumps(status | {"status": "interrupted"}))
     return tmp_path / "work"

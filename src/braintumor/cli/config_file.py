@@ -48,7 +48,6 @@ def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path)
 
 
 def _defaults(content: Any) -> list[str]:
-    """The names of files that a file of settings builds on."""
     entries = content.get("defaults") if isinstance(content, dict) else None
     return [str(e).lstrip("/") for e in entries] if isinstance(entries, list) else []
 

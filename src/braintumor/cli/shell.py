@@ -24,11 +24,13 @@ from braintumor.cli.help import help_text
 from braintumor.cli.sweeps import held_sweep
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
+from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.console import log, log_to_console
 from braintumor.workflows.explain import explain
 from braintumor.workflows.model_names import register_models
+from braintumor.workflows.outputs import record_failure
 
 Run = Callable[[Request], None]
 
@@ -108,10 +110,6 @@ def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
             )
         run(request)
     except Exception as error:
-        # pandas and more, which no other path of this file needs
-        from braintumor.runs.folder import RunFolder
-        from braintumor.workflows.recording import record_failure
-
         record_failure(RunFolder(path), error, overrides=list(request.overrides))
         log.error("job %s failed: %s", path.name, error)
 

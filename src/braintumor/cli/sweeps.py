@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
+from braintumor.config import hydra_value
 from braintumor.files import MARKER
 from braintumor.runs.folder import SWEEP
 from braintumor.runs.ownership import hold, hold_new, remove_own
@@ -40,7 +41,7 @@ def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
             _clear_unbegun(folder)
         return
     folder = Path(_resolved(arguments[places[-1]]))
-    arguments[places[-1]] = f"{_KEY}='{_escaped(str(folder))}'"
+    arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
     with hold(folder, SWEEP):
         yield folder
         _clear_unbegun(folder)
@@ -57,7 +58,3 @@ def _resolved(override: str) -> str:
     setup_globals()
     value = OverridesParser.create().parse_override(override).value()
     return str(OmegaConf.create({"dir": value})["dir"])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -27,7 +27,7 @@ def run(request: Request) -> None:
 
 def after_sweep(folder: Path) -> None:
     """The table over the jobs of a sweep."""
-    from braintumor.workflows.train import finish_sweep  # as above
+    from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
 
     finish_sweep(folder)
 

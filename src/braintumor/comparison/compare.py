@@ -22,15 +22,8 @@ from braintumor.comparison.leaderboard import (
     runs_table,
 )
 from braintumor.comparison.pairs import Competitor, against_first, compare_pairs, number_image_sets
-from braintumor.comparison.read import (
-    Run,
-    is_comparable,
-    read_runs,
-    run_names,
-)
+from braintumor.comparison.read import Run, read_runs
 from braintumor.errors import DataError
-
-__all__ = ["Comparison", "compare", "compare_runs", "is_comparable", "run_names"]
 
 TESTED = (
     "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
@@ -42,6 +35,7 @@ TESTED = (
     "difference counts below 0.05. A tie says that these images cannot tell two apart, not that "
     "they are equal."
 )
+_NAMED = 8  # runs that a note names; the count covers all
 _log = logging.getLogger(__name__)
 
 
@@ -63,16 +57,6 @@ class Comparison:
     split: str
 
 
-def compare_runs(folders: Sequence[Path], split: str = "test") -> pd.DataFrame:
-    """A row a run, best validation macro F1 first; what a run does not know is missing (NaN).
-
-    folders: run folders, or folders of a sweep, which stand for all jobs in them. A job that
-    did not complete keeps its row, with its status and why.
-    Raises CheckpointError when there is no folder, or a completed run without this evaluation.
-    """
-    return ranked(runs_table(read_runs(folders, split)), "validation")
-
-
 def compare(
     folders: Sequence[Path],
     *,
@@ -88,7 +72,7 @@ def compare(
     different_images: show configurations beside each other that were not evaluated on the same
         images, which a note then says; else DataError.
     resamples, seed: of the bootstrap.
-    Raises CheckpointError as compare_runs does, and when predictions.csv is damaged.
+    Raises CheckpointError as read_runs does, and when predictions.csv is damaged.
     """
     runs = read_runs(folders, split)
     table = runs_table(runs)
@@ -216,7 +200,7 @@ def _patients(configurations: Sequence[Configuration]) -> str:
     )
 
 
-def _list(names: Iterable[str], longest: int = 8) -> str:
+def _list(names: Iterable[str]) -> str:
     names = list(names)
-    more = f" and {len(names) - longest} more" if len(names) > longest else ""
-    return ", ".join(names[:longest]) + more
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -181,7 +181,7 @@ def _training_figures(run: Run) -> dict[str, Any]:
             best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None
         row = history[history["epoch"] == best_epoch]
         values = {f"val_{name}": row[f"val_{name}"].iloc[-1] for name in _OF_VALIDATION if len(row)}
-        if "images_per_s" in history and len(history):
+        if len(history):
             values["images_per_s"] = 1 / (1 / history["images_per_s"].astype(float)).mean()
     except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
         raise damaged(run.folder.history, error) from error

@@ -197,7 +197,6 @@ def _test_pairs(
 
 
 def _verdict(row: pd.Series) -> str:
-    """Who is better in what, or "tie"."""
     words = {"accuracy": "is more accurate", "auroc": "has the higher AUROC"}
     said = [
         f"{row['first' if row[figure] > 0 else 'second']} {words[figure]}"

@@ -54,9 +54,9 @@ class Augment:
         x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
         y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
         """
-        settings = self.settings
+        s = settings = self.settings
         x = x.float()
-        if _moves(settings):
+        if any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom)):
             x = _resample(x, _draw_affine(settings, len(x), generator))
         if settings.brightness or settings.contrast:
             x = _change_intensity(x, settings, generator)
@@ -79,10 +79,6 @@ def move_alike(x: Tensor, settings: AugmentSettings, generator: torch.Generator)
     """
     theta_123 = _draw_affine(settings, 1, generator).to(x.device)
     return _resample(x.float(), theta_123.expand(len(x), -1, -1))
-
-
-def _moves(s: AugmentSettings) -> bool:
-    return any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom))
 
 
 def _uniform(count: int, generator: torch.Generator, low: float, high: float) -> Tensor:

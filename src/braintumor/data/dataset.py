@@ -121,7 +121,6 @@ def read_dataset(
 
 
 def _open(data: Mapping[str, Any]) -> tuple[DataSettings, Source]:
-    """The `data` section as typed settings and an opened source."""
     common = {field.name for field in dataclasses.fields(DataSettings)}
     name = str(data.get("name"))
     build = find_builder("braintumor.data.sources", name, "data.name")

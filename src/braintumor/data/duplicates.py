@@ -126,21 +126,14 @@ def _cells(bits: np.ndarray, query_bits: np.ndarray) -> Iterator[tuple[np.ndarra
     count = round(len(bits) / _CELL)
     index = MiniBatchKMeans(count, n_init=1, batch_size=4096, max_iter=20, random_state=0).fit(bits)
     home = index.predict(bits)
+    blocks = (query_bits[start : start + _BLOCK] for start in range(0, len(bits), _BLOCK))
     visits = np.concatenate(
-        [
-            _nearest_cells(index.transform(query_bits[start : start + _BLOCK]))
-            for start in range(0, len(bits), _BLOCK)
-        ]
+        [np.argpartition(index.transform(b), _PROBES, axis=1)[:, :_PROBES].copy() for b in blocks]
     )
     for cell in range(count):
         members = np.flatnonzero(home == cell)
         if len(members):
             yield members, np.flatnonzero((visits == cell).any(axis=1))
-
-
-def _nearest_cells(distance: np.ndarray) -> np.ndarray:
-    """Distances (P, cells) -> numbers of the few nearest: int (P, _PROBES)."""
-    return np.argpartition(distance, _PROBES, axis=1)[:, :_PROBES].copy()
 
 
 def _bits(hashes: np.ndarray) -> np.ndarray:
@@ -168,7 +161,6 @@ def _unit(images: np.ndarray) -> np.ndarray:
 
 
 def _confirmed(pictures: _Pictures, is_mirrored: bool, pairs: np.ndarray) -> pd.DataFrame:
-    """Those of the candidate pairs that are the same picture."""
     thumbnails, step = pictures.thumbnails, -1 if is_mirrored else 1
     pairs = pairs[_correlations(pictures.coarse, pairs, step) >= _SAME_COARSE]
     correlation = _correlations(pictures.contrast, pairs, step)

@@ -107,7 +107,7 @@ def _opened(model: Classifier, method: Method, layer: Layer) -> Iterator[Any]:
         "layercam": pytorch_grad_cam.LayerCAM,
     }
     rest = _FromFeatures(model)
-    where = rest.features if layer == "backbone" else model.cam_layer
+    where = rest.features if layer == "backbone" else model.attention
     cam = classes[method](rest, [where])
     try:
         yield cam

@@ -18,7 +18,7 @@ from braintumor.data.fingerprints import phashes as hash_thumbnails
 from braintumor.data.manifest import group_numbers
 from braintumor.data.split import seen_in_training
 from braintumor.errors import CheckpointError
-from braintumor.evaluation.baseline_cache import cached_baselines
+from braintumor.evaluation.baselines import cached_baselines
 from braintumor.evaluation.patients import patients_elsewhere, patients_within
 from braintumor.evaluation.record import Leakage
 

@@ -18,12 +18,12 @@ class KnownPatients:
     """What is known of the patients behind an evaluation.
 
     evaluated: of the images evaluated.
-    trained: of the training and validation images; None when the checkpoint does not say.
+    trained: of the training and validation images.
     together: of both, where they are of one data set; None where they are of two.
     """
 
     evaluated: Patients
-    trained: Patients | None
+    trained: Patients
     together: Patients | None
 
     @property
@@ -34,7 +34,7 @@ class KnownPatients:
     @property
     def are_known_of_training(self) -> bool:
         """Of every training and validation image."""
-        return self.trained is not None and self.trained.are_known
+        return self.trained.are_known
 
     @property
     def unit(self) -> str:
@@ -58,9 +58,9 @@ def patients_within(manifest: pd.DataFrame, is_evaluated: pd.Series) -> KnownPat
     return KnownPatients(*(count_patients(manifest[chosen]) for chosen in rows))
 
 
-def patients_elsewhere(rows: pd.DataFrame, trained: Mapping[str, int] | None) -> KnownPatients:
+def patients_elsewhere(rows: pd.DataFrame, trained: Mapping[str, int]) -> KnownPatients:
     """Of rows of another data set. trained: what the card says of the patients of training."""
-    return KnownPatients(count_patients(rows), Patients(**trained) if trained else None, None)
+    return KnownPatients(count_patients(rows), Patients(**trained), None)
 
 
 def patients_unknown(images: int) -> KnownPatients:
@@ -78,9 +78,10 @@ def about_training(known: KnownPatients) -> str:
             "Whether patients evaluated here were in training too is not known: "
             f"{_of_card(known.trained)}, and patients of two data sets cannot be compared."
         )
+    words, others = known.together.words, known.together.others
     return (
-        f"{_capital(known.together.words)}: {known.together.others}images of one patient may be "
-        "both in training and among those evaluated."
+        f"{words[0].upper()}{words[1:]}: {others}images of one patient may be both in training and "
+        "among those evaluated."
     )
 
 
@@ -99,16 +100,10 @@ def about_fit(known: KnownPatients) -> str:
     """What thresholds fitted on validation counted; empty where all patients are known."""
     if known.are_known_of_training:
         return ""
-    said, each = (
-        "The checkpoint does not say whether patients were known there",
-        f"else each {_LONE}",
-    )
-    if known.trained:
-        said = f"In training and validation {known.trained.words}"
-        each = "each of the others" if known.trained.known else f"each {_LONE}"
+    each = "each of the others" if known.trained.known else f"each {_LONE}"
     return (
-        f"{said}: {each} counted as a patient of its own, so for new patients the targets are less "
-        "sure than stated."
+        f"In training and validation {known.trained.words}: {each} counted as a patient of its "
+        "own, so for new patients the targets are less sure than stated."
     )
 
 
@@ -117,14 +112,8 @@ def about_patients(known: KnownPatients) -> str:
     return " ".join(filter(None, (about_training(known), about_intervals(known))))
 
 
-def _of_card(trained: Patients | None) -> str:
-    if trained is None:
-        return "the checkpoint does not say whether its training data name any"
+def _of_card(trained: Patients) -> str:
     if not trained.known:
         return "the training data name none"
     some = "" if trained.are_known else f" for {trained.known:,} of {trained.images:,} images"
     return f"the training data name {trained.patients:,} patients{some}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

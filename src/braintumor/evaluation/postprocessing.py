@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from braintumor.data.tensors import ImageSplit
+from braintumor.errors import CheckpointError
 from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
@@ -41,18 +42,15 @@ class PostProcessing:
 
     decisions: Decisions
     outliers: Outliers
-    upside_down: Orientation | None
+    upside_down: Orientation
 
-    def scores(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def scores(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How strange images are, and how much they look upside down: float (N,) each.
 
         features: float (N, 2, F), as predict_with_features gives them.
         """
-        rule = self.upside_down
-        return (
-            outlier_scores(self.outliers, features.mean(axis=1)),
-            None if rule is None else orientation_scores(rule, features),
-        )
+        outliers = outlier_scores(self.outliers, features.mean(axis=1))
+        return outliers, orientation_scores(self.upside_down, features)
 
     def decide(self, predictions: Predictions, features: np.ndarray) -> Decided:
         """What the decisions say of each image."""
@@ -68,12 +66,14 @@ class FitImages:
     groups: np.ndarray
 
 
-def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
-    """What was fitted for the checkpoint; None for one that carries nothing."""
-    arrays = load_outliers(path)
-    if card.decisions is None or arrays is None:
-        return None
-    decisions = Decisions(**card.decisions)
+def load_postprocessing(path: Path, card: Card) -> PostProcessing:
+    """What was fitted for the checkpoint. Raises CheckpointError before it was."""
+    if card.decisions is None:
+        raise CheckpointError(
+            f"{path} has no temperature and thresholds yet, since its training did not end; go on "
+            f"with `bt-train resume={path.parent}`"
+        )
+    arrays, decisions = load_outliers(path), Decisions(**card.decisions)
     return PostProcessing(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
 
 
@@ -95,8 +95,8 @@ def add_postprocessing(
         decisions = fitted.decisions
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-        rules = [rule for rule in (fitted.outliers, fitted.upside_down) if rule is not None]
-        save_best(path, weights, card, {k: v for r in rules for k, v in r.to_arrays().items()})
+        arrays = fitted.outliers.to_arrays() | fitted.upside_down.to_arrays()
+        save_best(path, weights, card, arrays)
     return model, card, fitted
 
 

@@ -57,17 +57,16 @@ def read_provenance(run: RunFolder, card: Card) -> Provenance:
     if run.manifest.is_file():
         found = read_manifest(run.manifest)["split"].value_counts()
         counts = {str(split): int(count) for split, count in found.items()}
-    is_refit = bool(card.settings.get("train", {}).get("refit", False))
     return Provenance(
         model_name=card.model_name,
-        data_name=data_title(card.data_name, card.settings.get("data", {}).get("root")),
+        data_name=data_title(card.data_name, card.settings["data"].get("root")),
         created=f"{datetime.now():%Y-%m-%d %H:%M}",
         command=command,
         settings=card.settings,
         environment=known,
         run=run.path.name,
         best_epoch=card.epoch,
-        trained_on="train and val (refit)" if is_refit else "train",
+        trained_on="train and val (refit)" if card.settings["train"]["refit"] else "train",
         parameters=card.parameters,
         images=counts,
         history=run.read_history() if run.history.is_file() else None,

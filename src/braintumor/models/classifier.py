@@ -54,11 +54,6 @@ class Classifier(nn.Module):
         )
         self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
-    @property
-    def cam_layer(self) -> nn.Module:
-        """The module whose output is the (B, C, h, w) map after attention."""
-        return self.attention
-
     def forward(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         return self.forward_head(self.forward_features(x_BcSS))
 

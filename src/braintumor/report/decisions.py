@@ -45,14 +45,12 @@ def only_clean(evaluation: Evaluation) -> str:
 
 
 def _fitted(summary: Mapping[str, Any], evaluation: Evaluation) -> list[str]:
-    on, known = summary.get("fitted_on") or {}, evaluation.assessment.count
-    counted = (
-        f" ({on['n']:,} images, {on['groups']:,} groups)" if {"n", "groups"} <= set(on) else ""
-    )
+    on, known = summary["fitted_on"], evaluation.assessment.count
+    counted = f"({on['n']:,} images, {on['groups']:,} groups)"
     said = [
-        f"Fitted on validation images alone{counted}, on which the kept epoch was chosen too. Each "
-        "threshold was chosen to reach its target there; on new images it may miss it. Compare "
-        "the figures below with the targets."
+        f"Fitted on validation images alone {counted}, on which the kept epoch was chosen too. "
+        "Each threshold was chosen to reach its target there; on new images it may miss it. "
+        "Compare the figures below with the targets."
     ]
     if evaluation.provenance.is_refit:
         said.append(
@@ -102,13 +100,11 @@ def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
     said += f"{target}, if new {several} are like those of validation. One class: a "
     said += "definite answer. Several: the model cannot decide between them. None: no class is "
     said += "probable enough; a person should look."
-    rows = []
-    if "coverage_groups" in block:
-        hint = f"sets with the true class, every {patients.unit} counted once, n = "
-        hint += f"{_n(block, 'groups')}; target {target}"
-        hint += _missed(block, "coverage_groups", block.get("target"))
-        rows.append(_row(block, "coverage_groups", "Coverage", hint))
-    rows += [
+    hint = f"sets with the true class, every {patients.unit} counted once, n = "
+    hint += f"{_n(block, 'groups')}; target {target}"
+    hint += _missed(block, "coverage_groups", block.get("target"))
+    rows = [
+        _row(block, "coverage_groups", "Coverage", hint),
         _row(block, "coverage", "Coverage of images",
              f"sets with the true class, n = {_n(block, 'n')}"),
         _row(block, "singletons", "One class", "share of images"),
@@ -123,7 +119,7 @@ def _sets(patients: KnownPatients, block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
-    fitted, rows = block.get("fitted") or {}, []
+    fitted, rows = block["fitted"], []
     target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
         said = "An image is answered where its highest probability is at least "
@@ -136,12 +132,10 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
             _row(fitted, "share", "Answered", "share of images"),
             _row(fitted, "risk", "Wrong answers", among),
         ]
-    elif fitted:
+    else:
         said = "No threshold was fitted: at no confidence could validation show that at most "
         said += f"{target} of the answers are wrong. Every image is answered. The rows show what "
         said += "leaving the least confident images to a person would give."
-    else:
-        said = "What leaving the least confident images to a person would give."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the {_n(row, 'n')} most confident images")

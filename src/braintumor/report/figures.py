@@ -25,14 +25,14 @@ _TILES = (
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
     ("ece", "ECE", f"calibration error, {BINS} bins; 0 is best"),
 )
-_COLUMNS = {
+CLASS_COLUMNS = {
     "precision": "Precision",
     "recall": "Recall",
     "specificity": "Specificity",
     "npv": "NPV",
     "f1": "F1",
     "auroc": "AUROC",
-}
+}  # figure of a class -> its heading
 _CALIBRATION = (
     ("ece", "ECE", f"mean difference of confidence and accuracy, {BINS} bins of equal width"),
     ("ece_mass", "ECE, equal mass", f"the same, {BINS} bins of as many images each"),
@@ -127,19 +127,12 @@ def tiles(metrics: Mapping[str, Any], errors: int) -> list[dict[str, str]]:
     return [*shown, {"name": "Errors", "value": f"{errors:,}", "interval": "", "hint": hint}]
 
 
-def class_columns(per_class: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Key and heading of the figures that the classes have."""
-    first: Mapping[str, Any] = next(iter(per_class.values()), {})
-    return {key: heading for key, heading in _COLUMNS.items() if key in first}
-
-
 def class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows of cells: value, interval and the length of a bar in percent."""
-    keys = class_columns(per_class)
     return [
         {"name": name, "n": row["n"], "cells": [
             {"value": number(row[key]), "interval": interval(row, key), "width": width(row[key])}
-            for key in keys
+            for key in CLASS_COLUMNS
         ]}
         for name, row in per_class.items()
     ]  # fmt: skip
@@ -170,36 +163,25 @@ def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | Non
     """Rows before and after, and a sentence on the temperature. summary: calibration_summary."""
     if not summary:
         return None
-    before, after = summary["before"], summary["after"]
-    temperature = summary.get("temperature")
-    said = "The temperature divides the logits; it was fitted on validation images only."
-    if temperature is not None and is_defined(temperature):
-        was = {1: "overconfident", -1: "underconfident"}.get(
-            int(np.sign(temperature - 1)), "as confident as right"
-        )
-        said = (
-            f"Temperature {temperature:.3f}, fitted on validation only, where the model was {was}."
-        )
+    before, after, temperature = (summary[key] for key in ("before", "after", "temperature"))
+    kinds = ("as confident as right", "overconfident", "underconfident")
+    was = kinds[int(np.sign(temperature - 1))]
+    said = f"Temperature {temperature:.3f}, fitted on validation only, where the model was {was}."
     rows = [
         {"name": name, "before": number(before[key]), "after": number(after[key]), "hint": hint}
         for key, name, hint in _CALIBRATION
-        if key in before and key in after
     ]
     return {"said": f"{said} It changes no answer; 0 is best in every row.", "rows": rows}
 
 
 def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:
     """Name, value, interval and hint of the checks of the heat maps."""
-    rows = []
-    for name, check in (checks or {}).items():
-        meaning = str(check.get("meaning", "")).rstrip(".")
-        counted = f"; mean of {check['n']:,} images" if check.get("n") is not None else ""
-        rows.append(
-            {
-                "name": _CHECKS.get(name, name.replace("_", " ")),
-                "value": number(check.get("value")),
-                "interval": interval(check, "value"),
-                "hint": f"{meaning}{counted}.",
-            }
-        )
-    return rows
+    return [
+        {
+            "name": _CHECKS[name],
+            "value": number(check["value"]),
+            "interval": "",
+            "hint": f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images.",
+        }
+        for name, check in (checks or {}).items()
+    ]

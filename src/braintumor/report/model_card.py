@@ -169,10 +169,10 @@ def _divided(evaluation: Evaluation) -> str:
         return ""
     parts = [f"{split} {images[split]:,}" for split in ("train", "val", "test") if split in images]
     if images.get("excluded"):
-        what = "copies or patients" if trained and trained.known else "copies"
+        what = "copies or patients" if trained.known else "copies"
         parts.append(f"excluded {images['excluded']:,}, {what} of images held out")
-    of_whom = f" In training and validation {trained.words}." if trained else ""
-    return f" The data set of its training: {', '.join(parts)}.{of_whom}"
+    of_whom = f"In training and validation {trained.words}."
+    return f" The data set of its training: {', '.join(parts)}. {of_whom}"
 
 
 def _of_result(evaluation: Evaluation) -> dict[str, str]:

@@ -83,7 +83,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         units=trust.patients.units,
         narrow=about_intervals(trust.patients),
         tiles=figures.tiles(metrics, errors),
-        columns=[*figures.class_columns(metrics["per_class"]).values()],
+        columns=[*figures.CLASS_COLUMNS.values()],
         class_rows=figures.class_rows(metrics["per_class"]),
         confusion=figures.confusion(evaluation),
         classes=evaluation.predictions.classes,
@@ -165,7 +165,6 @@ def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
 
 
 def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:
-    """What is known of the run beside its command, settings and environment."""
     about, explained = evaluation.provenance, evaluation.explanations
     facts = {
         "run": about.run,

@@ -155,7 +155,6 @@ def truth_section(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]]:
-    """Name, value and hint of the three figures."""
     said = f"accuracy, n = {metrics['n']:,}{_interval(metrics)}"
     tiles: list[tuple[str, float | None, str]] = [("All images", metrics["accuracy"], said)]
     if trust.count is None:
@@ -248,7 +247,6 @@ def _sides(metrics: Mapping[str, Any], trust: Assessment) -> dict[str, list[dict
 
 
 def _baseline_rows(baselines: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Rows of the table, best first."""
     if baselines is None:
         return []
     ordered = baselines.sort_values("accuracy", ascending=False, kind="stable")

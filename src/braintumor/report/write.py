@@ -38,7 +38,7 @@ def write(evaluation: Evaluation, folder: Path) -> None:
         _write_tables(new, evaluation)
         charts = draw_charts(evaluation)
         _write_pictures(new, evaluation, charts)
-        _write_text(new / EvaluationFile.REPORT, render(evaluation, charts))
+        write_atomic(new / EvaluationFile.REPORT, render(evaluation, charts))
         _swap(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -46,20 +46,15 @@ def write(evaluation: Evaluation, folder: Path) -> None:
 
 def _write_tables(new: Path, evaluation: Evaluation) -> None:
     predictions, baselines = evaluation.predictions, evaluation.assessment.baselines
-    _write_text(new / EvaluationFile.CLASSIFICATION_REPORT, classification_report(predictions))
+    write_atomic(new / EvaluationFile.CLASSIFICATION_REPORT, classification_report(predictions))
     names = list(predictions.classes)
     matrix = pd.DataFrame(confusion_matrix(predictions), index=names, columns=names)
-    _write_text(new / EvaluationFile.CONFUSION_MATRIX, str(matrix.to_csv(index_label="true")))
+    write_atomic(new / EvaluationFile.CONFUSION_MATRIX, str(matrix.to_csv(index_label="true")))
     decided = evaluation.decided
     more = columns_of(predictions.classes, decided) if decided else {}
     write_predictions(new, predictions, evaluation.assessment.contaminated, more)
     if baselines is not None:
-        _write_text(new / EvaluationFile.BASELINES, str(baselines.to_csv(index_label="floor")))
-
-
-def _write_text(path: Path, text: str) -> None:
-    # A file name that is no valid UTF-8 comes here with surrogates, which cannot be encoded.
-    write_atomic(path, text.encode("utf-8", "backslashreplace"))
+        write_atomic(new / EvaluationFile.BASELINES, str(baselines.to_csv(index_label="floor")))
 
 
 def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:

@@ -45,10 +45,9 @@ class Card:
     training_hashes, training_phashes: sha256 and perceptual hashes (256 bits, 64 hex characters)
         of the training and validation images; no picture can be made from them again.
     validation: figures of its epoch, as in metrics.csv.
+    patients: the fields of data.manifest.Patients, of the training and validation images.
     decisions: temperature, thresholds and more, fitted on validation once training has ended: the
-        fields of statistics.decisions.Decisions. None before, and where there is no validation.
-    patients: the fields of data.manifest.Patients, of the training and validation images; None
-        in checkpoints of older versions.
+        fields of statistics.decisions.Decisions. None before.
     """
 
     version: str
@@ -67,8 +66,8 @@ class Card:
     parameters: int
     training_hashes: tuple[str, ...]
     training_phashes: tuple[str, ...]
+    patients: dict[str, int]
     decisions: dict[str, Any] | None = None
-    patients: dict[str, int] | None = None
 
 
 def save_best(
@@ -102,24 +101,22 @@ def read_card(path: Path) -> Card:
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
     metadata = _read_metadata(path)
-    _check_digest(path, metadata)
-    if _CARD_KEY not in metadata:
+    if set(metadata) <= {"format"}:
         raise CheckpointError(
             f"{path} holds weights but no braintumor card; bare backbone weights go in with "
             f"`bt-train model.backbone.weights={path}`"
         )
+    _check_digest(path, metadata)
     values = _without_downloads(json.loads(metadata[_CARD_KEY]))
-    fields = dataclasses.fields(Card)
-    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-    if not needed <= set(values):
-        missing = ", ".join(sorted(needed - set(values)))
+    fields = [field.name for field in dataclasses.fields(Card)]
+    if missing := sorted(set(fields) - set(values)):
         raise CheckpointError(
-            f"the card of {path} lacks {missing}: it is of another version; train again, or use "
-            f"the version that wrote it ({values.get('version', 'unknown')})"
+            f"the card of {path} lacks {', '.join(missing)}: it is of another version; train "
+            f"again, or use the version that wrote it ({values.get('version', 'unknown')})"
         )
     for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
         values[name] = tuple(values[name])
-    return Card(**{field.name: values[field.name] for field in fields if field.name in values})
+    return Card(**{name: values[name] for name in fields})
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
@@ -138,12 +135,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
 
 
 def _check_digest(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Raises CheckpointError when a byte of the file is not the one that was written.
-
-    A file without a checksum passes, as long as it has no key that was one before a bit flipped.
-    """
-    if _DIGEST_KEY not in metadata and set(metadata) <= {_CARD_KEY, "format"}:
-        return
+    """Raises CheckpointError when a byte of the file is not the one that was written."""
     content, said = path.read_bytes(), str(metadata.get(_DIGEST_KEY)).encode()
     if said.decode() != sha256_of(content.replace(said, _BLANK.encode(), 1)):
         raise CheckpointError(
@@ -197,7 +189,6 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     Raises CheckpointError when weights and card do not belong together.
     """
     import torch  # as above
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from braintumor.models.classifier import build_model
@@ -205,26 +196,23 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     card = read_card(path)
     model = build_model(card.model, len(card.classes), card.image_size)
     try:
-        tensors = load_file(path)
-        weights = {k: v for k, v in tensors.items() if not k.startswith(_OUTLIERS)}
-        model.load_state_dict(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is cut short ({error}); copy it again") from error
+        tensors = load_file(path).items()
+        model.load_state_dict({k: v for k, v in tensors if not k.startswith(_OUTLIERS)})
     except RuntimeError as error:
         first = str(error).splitlines()[1:2]
         raise CheckpointError(
             f"the weights in {path} are not of the model on its card ({card.model_name}):"
             f"{' '.join(first)}; use the file that the run wrote"
         ) from error
-    if card.settings.get("train", {}).get("channels_last", False):  # as it was trained
+    if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device).eval(), card
 
 
-def load_outliers(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays that `save_best` was given beside the weights; None when there were none."""
+def load_outliers(path: Path) -> dict[str, np.ndarray]:
+    """The arrays that `save_best` was given beside the weights."""
     from safetensors import safe_open  # as above
 
     with safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118
-        return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names} or None
+        return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names}

@@ -17,8 +17,8 @@ from scipy.special import expit, logit, stdtrit
 
 from braintumor.records import Predictions
 from braintumor.statistics.calibration import BINS, bin_of, image_briers, image_losses
-from braintumor.statistics.paired import LEVEL, Answers
-from braintumor.statistics.proportions import EQUAL, NONE, Interval
+from braintumor.statistics.paired import Answers
+from braintumor.statistics.proportions import EQUAL, LEVEL, NONE, Interval
 
 # N images, G groups, R resamples, K classes, M models of a competitor, Q sums over images
 
@@ -123,7 +123,7 @@ def confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def spread_interval(
-    value: float, drawn: np.ndarray, limits: tuple[float, float], degrees: int, confidence: float
+    value: float, drawn: np.ndarray, limits: tuple[float, float], degrees: int
 ) -> Interval:
     """value ± t standard deviations of its resamples, on a scale that keeps it within limits.
 
@@ -133,13 +133,13 @@ def spread_interval(
     limits: of the figure, (low, high).
     degrees: of freedom of Student's t, groups - 1.
     (NaN, NaN) where resamples cannot tell: the figure is undefined or at a limit, all resamples
-    agree, or more than 1 - confidence of them do not have it.
+    agree, or more than 5 % of them do not have it.
     """
     is_there = ~np.isnan(drawn)
     missing = (~is_there).mean()
-    if np.isnan(value) or missing > 1 - confidence or drawn[is_there].std() < EQUAL:
+    if np.isnan(value) or missing > 1 - LEVEL or drawn[is_there].std() < EQUAL:
         return NONE
-    arm = float(stdtrit(max(1, degrees), 0.5 + confidence / 2)) * float(drawn[is_there].std())
+    arm = float(stdtrit(max(1, degrees), 0.5 + LEVEL / 2)) * float(drawn[is_there].std())
     low, high = limits
     if np.isinf(high):
         factor = float(np.exp(arm / (value - low)))

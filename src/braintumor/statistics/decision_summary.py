@@ -16,7 +16,6 @@ from braintumor.statistics.selective_prediction import aurc, by_confidence
 # N images, K classes, G groups
 
 KEPT = (1.0, 0.95, 0.9, 0.8)  # shares of images answered, for the table of abstention
-_CONFIDENCE = 0.95
 _UNDEFINED = float("nan")
 
 
@@ -36,9 +35,9 @@ def decision_summary(
         promises), groups, coverage (of the images), n, mean_size, singletons, empty (shares), and
         per_class: {name: coverage, n}. An empty set is no fault: no class was likely enough, and
         the image is one to abstain from.
-    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted (None in
-        older checkpoints): target (of the risk), confidence, and unless that is None, share and n
-        of the images answered, risk (the share of wrong answers).
+    abstention: aurc; kept: [{share, n, accuracy}], the most confident first; and fitted: target
+        (of the risk), confidence, and unless that is None, share and n of the images answered,
+        risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
     groups: int (N,), images of one patient share a number; None: each image stands alone.
@@ -78,9 +77,7 @@ def _kept(predictions: Predictions, groups: np.ndarray) -> list[dict[str, Any]]:
 
 def _answered(
     predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
-) -> dict[str, Any] | None:
-    if decisions.risk is None:
-        return None
+) -> dict[str, Any]:
     found = {"target": decisions.risk, "confidence": decisions.confidence}
     given = decided.is_answered
     if given is None:
@@ -184,5 +181,5 @@ def _share(name: str, values: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
     """The mean of shares in [0, 1] and its Wilson interval: {name, name_ci}."""
     if not len(values):
         return {name: _UNDEFINED, f"{name}_ci": None}
-    interval = share_interval(values.astype(float), groups, _CONFIDENCE)
+    interval = share_interval(values.astype(float), groups)
     return {name: float(values.mean()), f"{name}_ci": list(interval)}

@@ -73,9 +73,9 @@ class Decisions:
     conformal: float | None
     reject: float
     outlier_threshold: float | None
-    turned_threshold: float | None = None
-    risk: float | None = None
-    confidence: float | None = None
+    turned_threshold: float | None
+    risk: float
+    confidence: float | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,10 +113,8 @@ class Orientation:
         return {"turned_weight": self.weight, "turned_offset": self.offset}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Orientation | None:
-        """What `to_arrays` gave; None where none was stored."""
-        if "turned_weight" not in arrays:
-            return None
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Orientation:
+        """What `to_arrays` gave."""
         return cls(np.asarray(arrays["turned_weight"]), np.asarray(arrays["turned_offset"]))
 
 

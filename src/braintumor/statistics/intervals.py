@@ -23,6 +23,7 @@ from braintumor.records import Predictions
 from braintumor.statistics.bootstrap import bootstrap_figures, spread_interval, weighted_figures
 from braintumor.statistics.proportions import (
     EQUAL,
+    LEVEL,
     NONE,
     Interval,
     Share,
@@ -43,7 +44,6 @@ def metric_intervals(
     groups: np.ndarray | None,
     *,
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
     """An interval for every figure of compute_metrics: {"accuracy_ci": (low, high), …,
@@ -69,26 +69,22 @@ def metric_intervals(
     once = np.ones((groups.max() + 1, 1), np.int32)
     figures = weighted_figures(predictions, groups, once)
     drawn = bootstrap_figures(predictions, groups, resamples=resamples, seed=seed)
-    found = _proportion_intervals(predictions, groups, confidence)
+    found = _proportion_intervals(predictions, groups)
     for name, limits in _LIMITS.items():
         found[f"{name}_ci"] = spread_interval(
-            figures[name].item(), drawn[name], limits, groups.max(), confidence
+            figures[name].item(), drawn[name], limits, groups.max()
         )
     for name in ("auroc", "auprc"):
         per_class, found[f"{name}_ci"] = _ranking_intervals(
-            name, predictions, groups, (figures, drawn), confidence
+            name, predictions, groups, (figures, drawn)
         )
         for c, interval in per_class.items():
             found["per_class"][c][f"{name}_ci"] = interval
-    found["ece_ci"] = _ece_interval(figures["ece"].item(), drawn, confidence)
+    found["ece_ci"] = _ece_interval(figures["ece"].item(), drawn)
     return found
 
 
-def _proportion_intervals(
-    predictions: Predictions, groups: np.ndarray, confidence: float
-) -> dict[str, Any]:
-    """The intervals that need no resamples."""
-
+def _proportion_intervals(predictions: Predictions, groups: np.ndarray) -> dict[str, Any]:
     def share(part: np.ndarray, whole: np.ndarray) -> Share:
         return Share(*(np.bincount(groups, weights=rows) for rows in (part & whole, whole)))
 
@@ -99,17 +95,17 @@ def _proportion_intervals(
         recalls.append(share(is_called, is_class))
         overlaps.append(share(is_class & is_called, is_class | is_called))
         rows[name] = {
-            "precision_ci": share(is_class, is_called).interval(confidence),
-            "recall_ci": recalls[-1].interval(confidence),
-            "specificity_ci": share(~is_called, ~is_class).interval(confidence),
-            "npv_ci": share(~is_class, ~is_called).interval(confidence),
-            "f1_ci": tuple(map(_f1_from_overlap, overlaps[-1].interval(confidence))),
+            "precision_ci": share(is_class, is_called).interval(),
+            "recall_ci": recalls[-1].interval(),
+            "specificity_ci": share(~is_called, ~is_class).interval(),
+            "npv_ci": share(~is_class, ~is_called).interval(),
+            "f1_ci": tuple(map(_f1_from_overlap, overlaps[-1].interval())),
         }
     recall_limits = [row["recall_ci"] for row in rows.values()]
     f1_limits = [row["f1_ci"] for row in rows.values()]
     f1s = [_f1_from_overlap(overlap.value) for overlap in overlaps]
     return {
-        "accuracy_ci": share(labels == predicted, labels >= 0).interval(confidence),
+        "accuracy_ci": share(labels == predicted, labels >= 0).interval(),
         "balanced_accuracy_ci": _class_mean(recalls, [r.value for r in recalls], recall_limits),
         "macro_f1_ci": _class_mean(overlaps, f1s, f1_limits),
         "per_class": rows,
@@ -138,7 +134,6 @@ def _ranking_intervals(
     predictions: Predictions,
     groups: np.ndarray,
     found: tuple[Mapping[str, Any], Mapping[str, Any]],
-    confidence: float,
 ) -> tuple[dict[str, Interval], Interval]:
     """Intervals of AUROC or average precision: of each class, and of the mean over the classes.
 
@@ -153,7 +148,7 @@ def _ranking_intervals(
             per_class[name] = NONE
             continue
         sides = [groups[predictions.labels == k], groups[predictions.labels != k]]
-        per_class[name] = _class_ranking(figure, value, drawn[figure], sides, confidence)
+        per_class[name] = _class_ranking(figure, value, drawn[figure], sides)
         values.append(value)
         limits.append(per_class[name])
         rows.append(np.where(np.isnan(drawn[figure]), value, drawn[figure]))
@@ -162,7 +157,7 @@ def _ranking_intervals(
 
 
 def _class_ranking(
-    figure: str, value: float, drawn: np.ndarray, sides: list[np.ndarray], confidence: float
+    figure: str, value: float, drawn: np.ndarray, sides: list[np.ndarray]
 ) -> Interval:
     """Interval of one class. sides: groups of the images of the class, and of the others.
 
@@ -171,25 +166,25 @@ def _class_ranking(
     """
     sizes = [np.unique(side, return_counts=True)[1] for side in sides]
     degrees = min(map(len, sizes)) - 1
-    interval = spread_interval(value, drawn, (0.0, 1.0), degrees, confidence)
+    interval = spread_interval(value, drawn, (0.0, 1.0), degrees)
     if not np.isnan(interval[0]):
         return interval
     positives, negatives = map(kish_size, sizes)
     if figure == "auroc":
-        return auroc_interval(value, positives, negatives, confidence)
+        return auroc_interval(value, positives, negatives)
     # Boyd, Eng & Page 2013, ECML PKDD, LNCS 8190:451-466: an average precision is as sure as a
     # proportion of the images of the class
-    return wilson(value * positives, positives, confidence)
+    return wilson(value * positives, positives)
 
 
-def _ece_interval(value: float, drawn: Mapping[str, Any], confidence: float) -> Interval:
+def _ece_interval(value: float, drawn: Mapping[str, Any]) -> Interval:
     """Interval of the ECE, which is above 0 even of a perfectly calibrated model.
 
     Each resample adds noise of its own, so plain percentiles lie too high. The lower limit is the
     ECE less what the noise alone reaches, the upper one the percentile less the amount by which
     the mean of the resamples exceeds the ECE.
     """
-    tail = 0.5 + confidence / 2
+    tail = 0.5 + LEVEL / 2
     low = max(0.0, value - float(np.quantile(drawn["ece_noise"], tail)))
     high = float(np.quantile(drawn["ece"], tail) - (drawn["ece"].mean() - value))
     return NONE if drawn["ece_noise"].max() < EQUAL else (low, max(value, high))

@@ -18,9 +18,9 @@ import numpy as np
 from scipy.fft import ifft, next_fast_len
 from scipy.stats import norm, rankdata
 
-# N images, K classes, G groups of all competitors together, M models of a competitor
+from braintumor.statistics.proportions import LEVEL
 
-LEVEL = 0.95  # of every interval here
+# N images, K classes, G groups of all competitors together, M models of a competitor
 
 
 @dataclass(frozen=True, eq=False)

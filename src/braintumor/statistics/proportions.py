@@ -12,11 +12,12 @@ from scipy.special import betaincinv, ndtri, stdtrit
 
 Interval = tuple[float, float]
 NONE: Interval = (float("nan"), float("nan"))
+LEVEL = 0.95  # of every interval
 EQUAL = 1e-12  # spread below is rounding
 _NEAR = 1e-9  # how near to 0 or 1 a limit of an AUROC is looked for
 
 
-def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
+def wilson(right: float, n: float) -> Interval:
     """Wilson's score interval of the proportion right / n; (NaN, NaN) when n is 0.
 
     n may be an effective number of images, which need not be whole.
@@ -28,7 +29,7 @@ def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
     """
     if not n:
         return NONE
-    z = float(ndtri(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + LEVEL / 2))
     centre = (right + z * z / 2) / (n + z * z)
     reach = z / (n + z * z) * float(np.sqrt(max(0.0, right * (n - right) / n) + z * z / 4))
     # rounding would leave 1e-17 where the limit is 0 or 1
@@ -36,7 +37,7 @@ def wilson(right: float, n: float, confidence: float = 0.95) -> Interval:
     return float(low), 1.0 if right >= n else float(min(1.0, centre + reach))
 
 
-def share_interval(values: np.ndarray, groups: np.ndarray, confidence: float = 0.95) -> Interval:
+def share_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
     """Wilson's interval of the mean of images' values in [0, 1], with their effective number.
 
     values: float (N,).  groups: int (N,).  (NaN, NaN) when N is 0.
@@ -45,7 +46,7 @@ def share_interval(values: np.ndarray, groups: np.ndarray, confidence: float = 0
     >>> [round(limit, 4) for limit in share_interval(np.ones(10), np.repeat(np.arange(5), 2))]
     [0.5655, 1.0]
     """
-    return _share(values, groups).interval(confidence) if len(values) else NONE
+    return _share(values, groups).interval() if len(values) else NONE
 
 
 def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> float:
@@ -67,9 +68,7 @@ def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> fl
     return float(betaincinv(share.value * n + 1, n - share.value * n, confidence))
 
 
-def auroc_interval(
-    value: float, positives: float, negatives: float, confidence: float = 0.95
-) -> Interval:
+def auroc_interval(value: float, positives: float, negatives: float) -> Interval:
     """Interval of an AUROC from its value and the numbers of images on both sides.
 
     A limit is where the value is as far away as the variance of an AUROC at that limit allows,
@@ -77,7 +76,7 @@ def auroc_interval(
     Source: Newcombe 2006, Stat. Med. 25:559-573, method 5; variance: Hanley & McNeil 1982,
     Radiology 143:29-36.
     """
-    z = float(ndtri(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + LEVEL / 2))
     others = (positives + negatives) / 2 - 1
 
     def excess(limit: float) -> float:
@@ -107,9 +106,9 @@ class Share:
         """What each group has above its share: (G,), sums to 0."""
         return np.asarray(self.part - self.value * self.whole)
 
-    def interval(self, confidence: float) -> Interval:
-        n = _effective_size(self, confidence)
-        return wilson(self.value * n, n, confidence) if n else NONE
+    def interval(self) -> Interval:
+        n = _effective_size(self, LEVEL)
+        return wilson(self.value * n, n) if n else NONE
 
 
 def kish_size(sizes: np.ndarray) -> float:

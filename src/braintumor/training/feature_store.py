@@ -108,13 +108,9 @@ def digest_of(images: Tensor | HostImages) -> str:
     """SHA-256 of the pixels, by batches and of those."""
     whole = hashlib.sha256()
     # hashlib releases the GIL
-    for part in in_threads(_digest_of_batch, images.split(_BATCH)):
-        whole.update(part)
+    for part in in_threads(lambda batch: hashlib.sha256(_bytes_of(batch)), images.split(_BATCH)):
+        whole.update(part.digest())
     return whole.hexdigest()
-
-
-def _digest_of_batch(batch: Tensor) -> bytes:
-    return hashlib.sha256(_bytes_of(batch)).digest()
 
 
 def _as_rows(features: Tensor) -> Tensor:

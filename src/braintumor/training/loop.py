@@ -57,7 +57,14 @@ def fit(
     is_weighted = recipe.train.imbalance == "class_weights"
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
-    with _progress_bar(recipe, state, steps, progress) as bar:
+    # to the last epoch of the last phase; early stopping may come before
+    with tqdm(
+        total=recipe.total_epochs * steps,
+        initial=state.epoch * steps,
+        unit="batch",
+        leave=False,
+        disable=None if progress else True,  # None: only where standard error is a terminal
+    ) as bar:
         job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, bar)
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
@@ -188,17 +195,6 @@ def _mark_best(record: EpochRecord, state: FitState, *, validated: bool) -> Epoc
     state.schedule.observe(cost)
     is_best = state.best.observe(cost, record.epoch, state.evaluated)
     return replace(record, is_best=is_best)
-
-
-def _progress_bar(recipe: Recipe, state: FitState, steps: int, wanted: bool) -> tqdm:
-    """Counts batches to the last epoch of the last phase; early stopping may come before."""
-    return tqdm(
-        total=recipe.total_epochs * steps,
-        initial=state.epoch * steps,
-        unit="batch",
-        leave=False,
-        disable=None if wanted else True,  # None: only where standard error is a terminal
-    )
 
 
 def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:

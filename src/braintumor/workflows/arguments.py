@@ -169,12 +169,6 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
             typed(_Named, {"name": settings[section].get("name")}, section)
 
 
-def check_stored(settings: Mapping[str, Any]) -> None:
-    """As check_settings for the settings of a run; what only another version knows is let be."""
-    names = {field.name for field in dataclasses.fields(TrainArguments)}
-    check_settings("train", {key: value for key, value in settings.items() if key in names})
-
-
 def resumable(words: Sequence[str]) -> list[str]:
     """The words of a training; with resume= they may allow a download whatever data= is composed.
 

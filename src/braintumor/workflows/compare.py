@@ -13,9 +13,9 @@ from braintumor.comparison.lines import board_lines
 from braintumor.comparison.read import is_comparable
 from braintumor.comparison.write import write_comparison
 from braintumor.config import config_dir, typed
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, TrainingError
 from braintumor.report.plots.style import elide
-from braintumor.runs.folder import COMPARISON
+from braintumor.runs.folder import COMPARISON, RunFolder
 from braintumor.workflows.arguments import CompareArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
@@ -67,12 +67,24 @@ def compare(request: Request) -> ComparisonResult:
     return ComparisonResult(folder)
 
 
-def compare_sweep(runs: list[Path], folder: Path) -> None:
-    """Print and write the comparison of a sweep, whose jobs may have read different images."""
+def finish_sweep(folder: Path) -> None:
+    """The table over the jobs of a sweep, a row a fold or seed where they have such trials.
+
+    Jobs may have read different images. Raises TrainingError when some jobs failed.
+    """
+    jobs = [RunFolder(path.parent) for path in sorted(folder.glob("*/status.json"))]
+    trials = [sorted(path.parent for path in job.path.glob("*/status.json")) for job in jobs]
+    runs = [run for job, own in zip(jobs, trials, strict=True) for run in own or [job.path]]
     values = yaml.safe_load((config_dir() / "compare.yaml").read_text(encoding="utf-8"))
     del values["defaults"]
     asked = typed(CompareArguments, values | {"split": "test", "different_images": True}, "")
     _compare(runs, folder, asked)
+    failed = [job.path.name for job in jobs if job.read_status()["status"] != "completed"]
+    if failed:
+        raise TrainingError(
+            f"{len(failed)} of {len(jobs)} jobs failed ({', '.join(failed)}); "
+            f"why stands in {folder}/<job>/status.json"
+        )
 
 
 def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
@@ -86,17 +98,14 @@ def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
     )
     write_comparison(folder, comparison)
     lines = board_lines(comparison)
-    lines = lines[[name for name in lines if name not in _WIDE and not _is_dull(lines[name])]]
+    # what tells no row from another, such as the same model everywhere
+    dull = [name for name in _ABOUT if name in lines and len(lines) > 1 == lines[name].nunique()]
+    lines = lines[[name for name in lines if name not in (*_WIDE, *dull)]]
     lines = lines.map(lambda text: elide(text, 44))
     for line in lines.to_string(index=False).splitlines():
         log.info("%s", line)
     log.info("%s", comparison.notes[0])
     log.info("comparison: %s", folder / "comparison.html")
-
-
-def _is_dull(column: pd.Series) -> bool:
-    """Whether a column tells no row from another, such as the same model everywhere."""
-    return column.name in _ABOUT and len(column) > 1 and len(set(column)) == 1
 
 
 def _expand(patterns: list[str]) -> list[Path]:

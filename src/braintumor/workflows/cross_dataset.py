@@ -174,6 +174,7 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.data.tensors import load_split
+    from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import Inference, predict
 
     device = choose_device(settings["device"])
@@ -194,7 +195,7 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
         ),
         settings["eval"]["views"] or trained["eval"]["views"],
     )
-    temperature = (card.decisions or {}).get("temperature", 1.0)
+    temperature = load_postprocessing(checkpoint.path, card).decisions.temperature
     return dataclasses.replace(predictions, temperature=temperature)
 
 

@@ -41,8 +41,7 @@ from braintumor.runtime import environment
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.one_run import train_one
-from braintumor.workflows.outputs import check_output, held_output
-from braintumor.workflows.recording import record_failure, recorded
+from braintumor.workflows.outputs import check_output, held_output, record_failure, recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import take_over
 from braintumor.workflows.setup import Experiment, setup

@@ -176,7 +176,7 @@ def _cache(what: str) -> None:
 def _probe(data: Dataset, folder: Path) -> None:
     """floors.csv and plots/floors.png: what a model has to beat on the test split."""
     # matplotlib and scikit-learn, as above
-    from braintumor.evaluation.baseline_cache import cached_baselines
+    from braintumor.evaluation.baselines import cached_baselines
     from braintumor.report.plots.performance import draw_baselines
     from braintumor.report.plots.style import to_png
 

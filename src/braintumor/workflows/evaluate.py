@@ -23,7 +23,6 @@ from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
 from braintumor.workflows.data import drawn, labels_of, read_data
 from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
-from braintumor.workflows.recording import how_evaluated
 from braintumor.workflows.results import EvaluationResult
 from braintumor.workflows.resume import check_same_images
 
@@ -55,7 +54,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
         raise ConfigError(f"prevalence={prevalence:g} should be between 0 and 1, such as 0.01")
     path = find_checkpoint(request.settings["ckpt"])
     card, run = read_card(path), RunFolder(path.parent)
-    is_own, is_refit = not asked.data, card.settings["train"].get("refit", False)
+    is_own, is_refit = not asked.data, card.settings["train"]["refit"]
     if is_own and is_refit and asked.split == "val":
         raise ConfigError(
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
@@ -70,6 +69,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     from braintumor.report.write import write
     from braintumor.workflows.setup import keeps_summaries
 
+    fitted = load_postprocessing(path, card)
     device = choose_device(asked.device)
     configure_torch(device)
     data, data_name = _data_for(card, request, run)
@@ -81,10 +81,11 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
-    own_name = which + (split if is_own else f"{_slug(data_name)}_{split}")
+    slug = re.sub(r"[^A-Za-z0-9-]+", "-", data_name).strip("-")[:60] or "data"
+    own_name = which + (split if is_own else f"{slug}_{split}")
     precision = asked.precision or card.settings["train"]["precision"]
     if prevalence is None:
-        prevalence = card.settings.get("decision", {}).get("prevalence")
+        prevalence = card.settings["decision"]["prevalence"]
     inference = Inference(
         asked.batch_size,
         choose_precision(precision, device),
@@ -97,7 +98,7 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage),
             EvalOptions(inference, settings, prevalence),
-            load_postprocessing(path, card),
+            fitted,
             dataclasses.replace(
                 read_provenance(run, card),
                 data_name=data_name,
@@ -111,15 +112,12 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
 
 def _eval_section(asked: EvalArguments, card: Card) -> dict[str, Any]:
     """What the run itself was evaluated with, unless the user says otherwise."""
-    own = {k: v for k, v in how_evaluated(card).items() if k in asked.eval}
+    own = {k: v for k, v in card.settings["eval"].items() if k in asked.eval}
     here = {k: v for k, v in asked.eval.items() if v is not None}
     views = here.get("views", own["views"])
-    if card.decisions and views != own["views"]:
-        log.warning(
-            "eval.views=%s, but temperature and thresholds were fitted with %s",
-            views,
-            own["views"],
-        )
+    if views != own["views"]:
+        said = "eval.views=%s, but temperature and thresholds were fitted with %s"
+        log.warning(said, views, own["views"])
     return own | here
 
 
@@ -158,8 +156,3 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name
-
-
-def _slug(name: str) -> str:
-    """A folder name of plain letters, digits and dashes."""
-    return re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-")[:60] or "data"

@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor.config import typed
 from braintumor.data.tensors import load_split
 from braintumor.errors import ConfigError, DataError
-from braintumor.evaluation.heatmaps import cam_heatmaps
+from braintumor.evaluation.heatmaps import cam_heatmaps, device_of
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.models.classifier import Classifier
@@ -26,7 +26,6 @@ from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import Precision, choose_device, choose_precision, configure_torch
 from braintumor.statistics.decisions import columns_of
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
-from braintumor.workflows.recording import how_evaluated
 
 # N pictures, S side of the square that the model sees, h w a picture's own size
 
@@ -72,7 +71,7 @@ class LoadedModel:
 
     network: Classifier
     card: Card
-    postprocessing: PostProcessing | None
+    postprocessing: PostProcessing
     how: Use
     dtype: torch.dtype
 
@@ -80,10 +79,6 @@ class LoadedModel:
     def classes(self) -> tuple[str, ...]:
         """In the order of the probabilities."""
         return self.card.classes
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.parameters()).device
 
     def predict(
         self, pictures: Picture | Sequence[Picture], *, skip_unreadable: bool = False
@@ -102,7 +97,7 @@ class LoadedModel:
         count = len(pictures.names)
         nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
         split = load_split(
-            pictures.pixels, nobody_knows, pictures.names, np.arange(count), self._device
+            pictures.pixels, nobody_knows, pictures.names, np.arange(count), device_of(self.network)
         )
         predictions, features = predict_with_features(
             self.network,
@@ -111,12 +106,10 @@ class LoadedModel:
             Inference(self.how.batch_size, self.dtype),
             self.how.views or self.card.settings["eval"]["views"],
         )
-        more: dict[str, Any] = {}
-        if fitted := self.postprocessing:
-            temperature = fitted.decisions.temperature
-            predictions = dataclasses.replace(predictions, temperature=temperature)
-            more = columns_of(self.classes, fitted.decide(predictions, features))
-        return predictions, more
+        fitted = self.postprocessing
+        temperature = fitted.decisions.temperature
+        predictions = dataclasses.replace(predictions, temperature=temperature)
+        return predictions, dict(columns_of(self.classes, fitted.decide(predictions, features)))
 
     def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
         """Where the answer comes from: float32 (h, w) in [0, 1], at the picture's own size.
@@ -138,7 +131,7 @@ class LoadedModel:
 
     def heatmaps_at_input_size(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """float32 (N, S, S) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
-        how = how_evaluated(self.card)
+        how = self.card.settings["eval"]
         return cam_heatmaps(self.network, pixels, targets, how["cam"], how["cam_layer"])
 
 

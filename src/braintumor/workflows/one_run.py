@@ -28,12 +28,11 @@ from braintumor.runs.folder import EVALUATION, RUN, EvaluationFile, RunFolder, o
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment, mix_seed
 from braintumor.statistics.decisions import DecisionSettings
-from braintumor.workflows.arguments import Request, check_stored
+from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
-from braintumor.workflows.outputs import check_output, held_output, named_folder
-from braintumor.workflows.recording import recorded
+from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import check_same_images, take_over
 from braintumor.workflows.setup import Experiment, setup
@@ -96,7 +95,6 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     with hold(run.path, RUN, "continue"):
         _check_inside(run)
         settings, data_name = take_over(run, request)
-        check_stored(settings)
         experiment = setup(settings, data_name)
         check_same_images(run, experiment.data.manifest)
         yield experiment, run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import pandas as pd
 
@@ -11,18 +10,15 @@ from braintumor.data.manifest import read_manifest
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.models.backbones import no_downloads
 from braintumor.runs.folder import RunFolder, read_config
-from braintumor.workflows.arguments import Request, Settings
-from braintumor.workflows.console import log
+from braintumor.workflows.arguments import Request, Settings, check_settings
 
 _WEIGHTS = "model.backbone.weights"
 _ALLOWED = ("resume", "device", "data.download", _WEIGHTS)
-_WITHOUT_VARIANTS = ("train", "features", "eval", "decision")  # same keys in every run
 
 
 def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     """The settings of an interrupted run with this machine's device, and its data's name.
 
-    request: of today. Settings that the run lacks are taken from it.
     A run folder may be a stranger's: it asks the network for images only where this command says
     data.download=true.
     """
@@ -39,8 +35,11 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
             f"{run.path} is complete, there is nothing to resume; its report is "
             f"{run.evaluation('test') / 'report.html'}"
         )
-    stored = _completed(read_config(run), settings)
-    stored["resume"] = str(run.path)
+    stored = read_config(run) | {"resume": str(run.path)}
+    try:
+        check_settings("train", stored)
+    except ConfigError as error:
+        raise CheckpointError(f"{run.config} is not that of a run: {error}") from error
     if "device" in named:
         stored["device"] = settings["device"]
     _check_weights(stored, settings, named)
@@ -68,10 +67,7 @@ def _key(override: str) -> str:
 def _check_weights(stored: Settings, settings: Settings, named: set[str]) -> None:
     if _WEIGHTS not in named:
         return
-    own: Any = stored
-    here = settings["model"]["backbone"]["weights"]
-    for key in _WEIGHTS.split("."):
-        own = own.get(key) if isinstance(own, dict) else None
+    own, here = (each["model"]["backbone"].get("weights") for each in (stored, settings))
     if own != here:
         raise ConfigError(
             f"{_WEIGHTS}={here}, but the run began with {own}; leave it out, or start a new run"
@@ -80,28 +76,13 @@ def _check_weights(stored: Settings, settings: Settings, named: set[str]) -> Non
 
 def _with_download(stored: Settings, settings: Settings, named: set[str]) -> Settings:
     """The settings with data.download as typed here, else false."""
-    data, is_named = stored.get("data"), "data.download" in named
-    if isinstance(data, dict) and "download" in data:
+    data, is_named = stored["data"], "data.download" in named
+    if "download" in data:
         wanted = is_named and settings["data"]["download"]
         return stored | {"data": data | {"download": wanted}}
     if is_named:
         raise ConfigError("the data set of the run is not one to download; leave data.download out")
     return stored
-
-
-def _completed(stored: Settings, today: Settings) -> Settings:
-    """The stored settings and, from today's, the keys that there were not when they were."""
-    new = {name: value for name, value in today.items() if name not in stored}
-    for name in _WITHOUT_VARIANTS:
-        known = stored.get(name, {})
-        if not isinstance(known, dict):
-            raise CheckpointError(f"{name} in the config.yaml of the run is no section: {known}")
-        missing = {key: value for key, value in today[name].items() if key not in known}
-        if missing:
-            new[name] = {**known, **missing}
-            names = ", ".join(f"{name}.{key}={value}" for key, value in missing.items())
-            log.info("settings that are newer than the run: %s", names)
-    return stored | new
 
 
 def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:

@@ -85,8 +85,7 @@ def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     """
     phases = [typed(Phase, phase, "train.phases") for phase in settings["train"]["phases"]]
     is_untrained = all(phase.trainable in ("head", 0) for phase in phases)
-    views = settings.get("features", {}).get("views", 0)
-    return device.type == "cpu" and is_untrained and views > 0
+    return device.type == "cpu" and is_untrained and settings["features"]["views"] > 0
 
 
 def setup(settings: Settings, data_name: str) -> Experiment:

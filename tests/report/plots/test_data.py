@@ -35,9 +35,9 @@ def test_contradictions_come_first_then_leaks_then_the_least_alike() -> None:
     assert choose_pairs(table)["path_a"].tolist() == ["6.png", "4.png", "2.png", "0.png"]
 
 
-def test_at_most_count_pairs_and_none_twice() -> None:
+def test_at_most_24_pairs_and_none_twice() -> None:
     table = pd.DataFrame([pair(i, 100 + i, crosses_test=i % 2 == 0) for i in range(40)])
-    chosen = choose_pairs(table, 24)
+    chosen = choose_pairs(table)
     assert len(chosen) == 24
     assert chosen["path_a"].is_unique
 

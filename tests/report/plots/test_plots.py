@@ -67,15 +67,15 @@ def test_every_picture_shows_hostile_names_whole_and_without_a_warning(
     p = make_predictions(classes=HOSTILE)
     heat = {0: np.ones((24, 24), np.float32)}
     for figure in (
-        draw_confusion_matrix(confusion_matrix(p), p.classes, theme=theme),
+        draw_confusion_matrix(confusion_matrix(p), p.classes),
         draw_roc(p, theme=theme),
         draw_precision_recall(p, theme=theme),
         draw_calibration(p, theme=theme),
         draw_curves(history, theme=theme),
-        draw_class_balance(_manifest(HOSTILE), theme=theme),
-        draw_image_sizes(_manifest(HOSTILE), theme=theme),
-        draw_samples(images, p.labels, p.classes, theme=theme),
-        draw_examples(p, images, [0, 1, 2], heat, theme=theme),
+        draw_class_balance(_manifest(HOSTILE)),
+        draw_image_sizes(_manifest(HOSTILE)),
+        draw_samples(images, p.labels, p.classes),
+        draw_examples(p, images, [0, 1, 2], heat),
         draw_comparison(_table(HOSTILE[1]), theme=theme),
     ):
         with Image.open(io.BytesIO(style.to_png(figure, theme))) as picture:

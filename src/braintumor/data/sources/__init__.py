@@ -58,11 +58,11 @@ class KnowsLesions(Protocol):
         """Where the lesion is: bool (h, w) of the picture as decoded, all False without one."""
 
 
-def build_source(name: str, options: Mapping[str, Any], where: str = "data") -> Source:
+def build_source(name: str, options: Mapping[str, Any]) -> Source:
     """The source called `name`, listed and ready to read.
 
     options: what its `build` takes, checked against the signature.
     Raises ConfigError on a wrong name or option, DataError when the files are not as needed.
     """
-    source: Source = call(find_builder(__name__, name, f"{where}.name"), options, where)
+    source: Source = call(find_builder(__name__, name, "data.name"), options, "data")
     return source

@@ -127,7 +127,6 @@ def _draw_cortex(cut: Slice) -> None:
 
 
 def _draw_parts(cut: Slice, parts: tuple[_Part, ...], z: float, tissues: dict[str, Any]) -> None:
-    """Every part that is in the slice."""
     wider = cut.patient.half_width / 0.79
     for tissue, middle, half, (x0, y0, x1, y1, *radii), group, edge, opacity in parts:
         x, y = (x0 + x1) / 2, (y0 + y1) / 2

@@ -54,9 +54,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def build_backbone(
-    options: Mapping[str, Any], image_size: int, where: str = "model.backbone"
-) -> Backbone:
+def build_backbone(options: Mapping[str, Any], image_size: int) -> Backbone:
     """The net of `options["name"]` for pictures of `image_size` px, with its weights loaded.
 
     The other options go to `build(image_size=..., **options)` of backbones/<name>.py, save
@@ -65,7 +63,7 @@ def build_backbone(
     WeightsError when weights cannot be had or do not fit.
     """
     options = {key: value for key, value in options.items() if key not in NOT_OPTIONS}
-    name = options.pop("name", None)
+    where, name = "model.backbone", options.pop("name", None)
     build = settings.find_builder(__name__, name, f"{where}.name")
     return cast(Backbone, settings.call(build, options, where, image_size=image_size))
 

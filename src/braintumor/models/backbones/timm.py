@@ -72,7 +72,10 @@ def build(
     if weights == "imagenet":
         net = _pretrained(name, source, kwargs, shape.unused)
     else:
-        net = create(name, kwargs | _small_unused(name), num_classes=0)
+        # VGG's fully connected layers hold 120 of its 138 million values and are dropped: where no
+        # file must fit them, they need not be made
+        small = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
+        net = create(name, kwargs | small, num_classes=0)
     _drop(net, shape.unused)
     if file is not None:
         load_into(net, file, droppable=shape.unused)
@@ -142,12 +145,6 @@ def _missing_keys() -> Iterator[list[str]]:
     finally:
         logger.removeFilter(note)
         logger.setLevel(level)
-
-
-def _small_unused(name: str) -> dict[str, Any]:
-    # VGG's fully connected layers hold 120 of its 138 million values and are dropped: where no
-    # file must fit them, they need not be made
-    return {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
 
 
 def _drop(net: nn.Module, unused: tuple[str, ...]) -> None:

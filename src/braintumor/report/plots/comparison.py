@@ -35,7 +35,8 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme
     texts[0 if by == "validation" else 1] += " (sorted by this)"
     colours = (theme.muted, theme.right, theme.series[2])
     with style.using(theme):
-        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in _names(board)]
+        models = zip(board["model"].fillna(""), board["run"], strict=True)
+        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in models]
         figure = style.new_figure(
             6.6 + style.width_of("\n".join(names).split("\n")), 1.7 + 0.5 * max(len(board), 2)
         )
@@ -97,10 +98,6 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
 def _split(board: pd.DataFrame) -> str:
     splits = [str(s) for s in board["split"].dropna()]
     return style.label(splits[0]) if splits else "test"
-
-
-def _names(board: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(board["model"].fillna("").astype(str), board["run"].astype(str), strict=True))
 
 
 def draw_pareto(board: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
@@ -203,7 +200,7 @@ def _short(number: float) -> str:
     return f"{number:g}"
 
 
-def draw_matrix(table: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+def draw_matrix(table: pd.DataFrame) -> Figure:
     """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
 
     table: by compare.cross_dataset.matrix_table. Small below: the figure of all images, where it
@@ -213,26 +210,26 @@ def draw_matrix(table: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     rows = {name: i for i, name in enumerate(checkpoints)}
     columns = {name: i for i, name in enumerate(data)}
     names = [style.label(name, 36) for name in checkpoints]
-    with style.using(theme):
+    with style.using(LIGHT):
         width, height = _CELL[0] * len(data), _CELL[1] * len(checkpoints)
         figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
         axes = figure.subplots()
-        colours = np.tile(to_rgb(theme.grid), (len(checkpoints), len(data), 1))
-        ramp = style.ramp(theme, theme.right)
+        colours = np.tile(to_rgb(LIGHT.grid), (len(checkpoints), len(data), 1))
+        ramp = style.ramp(LIGHT, LIGHT.right)
         for _, row in table.iterrows():
             value = row["clean_balanced_accuracy"]
-            place, ink = (rows[row["ckpt"]], columns[row["data"]]), theme.ink
+            place, ink = (rows[row["ckpt"]], columns[row["data"]]), LIGHT.ink
             if value == value:
                 share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
                 colours[place] = ramp(share)[:3]
-                ink = theme.paper if share > _STRONG else theme.ink
+                ink = LIGHT.paper if share > _STRONG else LIGHT.ink
             _write_cell(axes, row, *place, ink)
         axes.imshow(colours, interpolation="nearest", aspect="auto")
         style.only_grid(axes, "none")
         axes.spines[:].set_visible(False)
         axes.set_xticks(np.arange(len(data) + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(len(checkpoints) + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color=theme.paper, linewidth=3)
+        axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
         axes.tick_params(which="minor", length=0)
         axes.set_xticks(range(len(data)), [style.label(name, 22) for name in data])
         axes.set_yticks(range(len(checkpoints)), names)

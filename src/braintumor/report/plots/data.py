@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from braintumor.report.plots import style
 from braintumor.report.plots.pictures import as_rgb
-from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.report.plots.style import LIGHT
 
 # N images, S image size px, P pairs
 
@@ -20,7 +20,7 @@ _MOST = 9  # bars of one panel; the rest is summed up
 _COLUMNS, _COUNT = 4, 24  # of pairs
 
 
-def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     """Bars of counts, a group a class and a bar a split.
 
     manifest: columns label and split (others are not read).
@@ -28,7 +28,7 @@ def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figur
     counts = pd.crosstab(manifest["label"].astype(str), manifest["split"].fillna("no split"))
     splits = sorted(counts.columns, key=lambda s: (_ORDER.index(s) if s in _ORDER else 9, s))
     height = 0.8 / len(splits)
-    with style.using(theme):
+    with style.using(LIGHT):
         names = [style.label(name) for name in counts.index]
         figure = style.new_figure(6.4 + style.width_of(names), 1.5 + max(0.85 * len(counts), 1.2))
         axes = figure.subplots()
@@ -36,9 +36,9 @@ def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figur
         for number, split in enumerate(splits):
             place = rows - 0.4 + (number + 0.5) * height
             text = f"{style.label(split)} ({counts[split].sum():,})"
-            colour = theme.series[number % len(theme.series)]
+            colour = LIGHT.series[number % len(LIGHT.series)]
             bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
-            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=theme.ink)
+            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=LIGHT.ink)
         axes.set_yticks(rows, names)
         axes.invert_yaxis()
         style.only_grid(axes, "x")
@@ -50,7 +50,7 @@ def draw_class_balance(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figur
     return figure
 
 
-def draw_image_sizes(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+def draw_image_sizes(manifest: pd.DataFrame) -> Figure:
     """How many files of each class have which size, and which colour mode.
 
     manifest: columns label, width, height (px) and mode. A class that has its own size or mode
@@ -61,18 +61,18 @@ def draw_image_sizes(manifest: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     by_size = pd.crosstab(sizes, labels)
     by_mode = pd.crosstab(manifest["mode"].astype(str), labels)
     bars = max(min(len(by_size), _MOST + 1), len(by_mode), 3)
-    with style.using(theme):
+    with style.using(LIGHT):
         figure = style.new_figure(9.6, 1.7 + 0.36 * bars)
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        _stack(left, by_size, theme)
+        _stack(left, by_size)
         left.set_title(f"Width × height in px ({len(by_size):,} different)")
-        _stack(right, by_mode, theme)
+        _stack(right, by_mode)
         right.set_title("Colour mode as stored")
         style.legend_below(figure)
     return figure
 
 
-def _stack(axes: Axes, counts: pd.DataFrame, theme: Theme) -> None:
+def _stack(axes: Axes, counts: pd.DataFrame) -> None:
     """Bars of the commonest rows, a colour a class; counts: kind x class."""
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     shown = counts.iloc[:_MOST]
@@ -82,7 +82,7 @@ def _stack(axes: Axes, counts: pd.DataFrame, theme: Theme) -> None:
     names = [style.label(str(name), 20) for name in shown.index]
     start = pd.Series(0, index=shown.index)
     for k, label in enumerate(shown.columns):
-        colour = theme.series[k % len(theme.series)]
+        colour = LIGHT.series[k % len(LIGHT.series)]
         axes.barh(names, shown[label], 0.72, left=start, color=colour, label=style.label(label))
         start = start + shown[label]
     for row, total in enumerate(start):
@@ -94,8 +94,8 @@ def _stack(axes: Axes, counts: pd.DataFrame, theme: Theme) -> None:
     axes.set_xlabel("images")
 
 
-def choose_pairs(table: pd.DataFrame, count: int = _COUNT) -> pd.DataFrame:
-    """At most `count` pairs worth a look, in the order shown.
+def choose_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """At most 24 pairs worth a look, in the order shown.
 
     table: as `data.audit.describe_pairs` gives it.  A third contradict each other in label, a
     third lead into the test split, and the rest are those that are least alike, where a mistake
@@ -103,17 +103,15 @@ def choose_pairs(table: pd.DataFrame, count: int = _COUNT) -> pd.DataFrame:
     """
     near = table[table["kind"].isin(("same picture", "mirror image"))]
     near = near.drop_duplicates("path_a").sort_values("correlation", kind="stable")
-    conflicts = table[~table["same_label"]].head(count // 3)
+    conflicts = table[~table["same_label"]].head(_COUNT // 3)
     crossing = near[near["crosses_test"]]
-    some = np.linspace(0, len(crossing) - 1, min(count // 3, len(crossing))).astype(int)
+    some = np.linspace(0, len(crossing) - 1, min(_COUNT // 3, len(crossing))).astype(int)
     crossing = crossing.iloc[some]
     chosen = pd.concat([conflicts, crossing, near, table])
-    return chosen[~chosen.index.duplicated()].head(count)
+    return chosen[~chosen.index.duplicated()].head(_COUNT)
 
 
-def draw_copies(
-    images: np.ndarray, paths: pd.Series, table: pd.DataFrame, *, theme: Theme = LIGHT
-) -> Figure:
+def draw_copies(images: np.ndarray, paths: pd.Series, table: pd.DataFrame) -> Figure:
     """A cell a pair: both images as they are, what kind of copy, how alike, labels and splits.
 
     images: uint8 (N, S, S) or (N, S, S, 3).  paths: of the images, in their order.
@@ -121,13 +119,13 @@ def draw_copies(
     """
     row_of = {path: row for row, path in enumerate(paths)}
     rows = max(1, -(-len(table) // _COLUMNS))
-    with style.using(theme):
+    with style.using(LIGHT):
         figure, frames = style.picture_grid(rows, _COLUMNS, 2.7, 1.35, caption=0.5)
         for axes, pair in zip(frames, table.itertuples(), strict=False):
             one, other = (as_rgb(images[row_of[p]]) for p in (pair.path_a, pair.path_b))
             axes.imshow(np.hstack([one, other]), interpolation="bilinear", aspect="auto")
             place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-            colour = theme.ink if pair.same_label else theme.wrong
+            colour = LIGHT.ink if pair.same_label else LIGHT.wrong
             said = f"{pair.kind}, {pair.correlation:.3f}"
             axes.text(0, 1.13, said, weight="bold", color=colour, **place)
             sides: tuple[Any, ...] = (
@@ -136,7 +134,7 @@ def draw_copies(
             )
             for x, label, split in sides:
                 said = f"{style.label(str(label), 14)} ({split})"
-                axes.text(x, 1.01, said, color=theme.muted, **place)
+                axes.text(x, 1.01, said, color=LIGHT.muted, **place)
         title = "Pairs of copies: contradicting labels, test against training, and the least alike"
         style.write_title(figure, title if len(table) else "No copies")
     return figure

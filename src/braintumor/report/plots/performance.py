@@ -21,9 +21,7 @@ Curve = tuple[str, np.ndarray, np.ndarray, float]  # name, x, y, area
 _PALE = 0.42  # of the colour over the paper: the bar of the clean images
 
 
-def draw_confusion_matrix(
-    matrix: np.ndarray, classes: Sequence[str], *, theme: Theme = LIGHT
-) -> Figure:
+def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """Rows are true classes. A cell shows the count and its share of the row.
 
     matrix: int (K, K). Right ones are blue, wrong ones orange; the wrong are shaded by the
@@ -31,14 +29,14 @@ def draw_confusion_matrix(
     """
     count = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    right, wrong = style.ramp(theme, theme.right), style.ramp(theme, theme.wrong)
+    right, wrong = style.ramp(LIGHT, LIGHT.right), style.ramp(LIGHT, LIGHT.wrong)
     # The fixed part lets a single error among hundreds be seen.
     strength = np.where(matrix > 0, 0.12 + 0.78 * np.sqrt(share), 0)
     is_right = np.eye(count, dtype=bool)[..., None]
     colours = np.where(is_right, right(0.85 * share), wrong(strength))[..., :3]
     names = [style.label(name, 40 if count <= 12 else 20) for name in classes]
     side = max(2.4, 0.95 * count if count <= 12 else 0.45 * count)
-    with style.using(theme):
+    with style.using(LIGHT):
         long = style.width_of(names)
         is_tilted = long > 0.9 * side / count
         below = 0.6 * long if is_tilted else 0.2  # sine of 35 degrees
@@ -50,7 +48,7 @@ def draw_confusion_matrix(
         # White lines between the cells: a grid of the minor ticks.
         axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color=theme.paper, linewidth=3)
+        axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
         axes.tick_params(which="minor", length=0)
         tilt: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(count), names, **tilt if is_tilted else {})

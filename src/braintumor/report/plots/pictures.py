@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.report.plots.style import LIGHT
 
 # N images, S image size px, K classes
 
 STRONGEST = 0.72  # share of colour where the heat is 1: the anatomy still shows through
+_PER_CLASS, _COLUMNS = 6, 4  # samples of a class, examples in a row
 _COLOURS = np.asarray(matplotlib.colormaps["plasma"](np.linspace(0.15, 1.0, 256)))[:, :3]
 
 
@@ -51,24 +52,17 @@ def heat_layer(heatmap: np.ndarray, strongest: float = STRONGEST) -> np.ndarray:
     return (layer * 255).round().astype(np.uint8)
 
 
-def draw_samples(
-    images: np.ndarray,
-    labels: np.ndarray,
-    classes: Sequence[str],
-    *,
-    per_class: int = 6,
-    theme: Theme = LIGHT,
-) -> Figure:
+def draw_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """A row a class, with images taken evenly from first to last.
 
     images: uint8 (N, S, S) or (N, S, S, 3).  labels: int (N,) in [0, K).
     """
-    with style.using(theme):
-        figure, frames = style.picture_grid(len(classes), per_class, 1.3, 1.3, caption=0.34)
+    with style.using(LIGHT):
+        figure, frames = style.picture_grid(len(classes), _PER_CLASS, 1.3, 1.3, caption=0.34)
         for k, name in enumerate(classes):
             own = np.flatnonzero(labels == k)
-            taken = own[np.linspace(0, len(own) - 1, min(per_class, len(own))).round().astype(int)]
-            row = frames[k * per_class : (k + 1) * per_class]
+            taken = own[np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)]
+            row = frames[k * _PER_CLASS : (k + 1) * _PER_CLASS]
             for axes, index in zip(row, taken, strict=False):
                 axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
             title = f"{style.label(name)} ({len(own):,} images)"
@@ -81,23 +75,19 @@ def draw_examples(
     predictions: Predictions,
     images: np.ndarray,
     indices: Sequence[int],
-    heatmaps: Mapping[int, np.ndarray] | None = None,
-    *,
-    columns: int = 4,
-    theme: Theme = LIGHT,
+    heatmaps: Mapping[int, np.ndarray],
 ) -> Figure:
     """A grid of slices with truth, prediction and probability; wrong ones first, framed orange.
 
     images: uint8 (N, S, S) or (N, S, S, 3).  heatmaps: index -> float (S, S) in [0, 1]; a slice
     that has one is shown twice, plain and with the heat over it.
     """
-    heatmaps = heatmaps or {}
     is_right = predictions.predicted == predictions.labels
     cells = sorted(indices, key=lambda i: bool(is_right[i]))
     wide = 2 if heatmaps else 1
-    rows = max(1, -(-len(cells) // columns))
-    with style.using(theme):
-        figure, frames = style.picture_grid(rows, columns, 1.55 * wide, 1.55, caption=0.42)
+    rows = max(1, -(-len(cells) // _COLUMNS))
+    with style.using(LIGHT):
+        figure, frames = style.picture_grid(rows, _COLUMNS, 1.55 * wide, 1.55, caption=0.42)
         for axes, index in zip(frames, cells, strict=False):
             picture = as_rgb(images[index])
             if index in heatmaps:
@@ -105,18 +95,18 @@ def draw_examples(
             is_alone = wide == 2 and index not in heatmaps
             axes.imshow(picture, interpolation="bilinear", aspect="equal" if is_alone else "auto")
             axes.set_anchor("W")  # a slice alone fills half of its frame
-            _caption(axes, predictions, index, theme, 13 * wide)
+            _caption(axes, predictions, index, 13 * wide)
         wrong = sum(not is_right[i] for i in cells)
         said = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
         style.write_title(figure, said)
     return figure
 
 
-def _caption(axes: Axes, predictions: Predictions, index: int, theme: Theme, longest: int) -> None:
+def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> None:
     truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = [style.label(name, longest) for name in predictions.classes]
-    mark, colour = ("✓", theme.right) if truth == guess else ("✗", theme.wrong)
+    mark, colour = ("✓", LIGHT.right) if truth == guess else ("✗", LIGHT.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
     said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
-    axes.text(0, 1.01, f"true: {names[truth]}", color=theme.muted, **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=LIGHT.muted, **place)
