@@ -33,7 +33,7 @@ def test_rows_say_what_the_predictions_say(make_predictions):
     p = make_predictions()
     decided = SimpleNamespace(
         is_foreign=np.arange(120) == 7, outlier_score=np.linspace(0, 1, 120),
-        is_tumor=p.labels != 2, sets=p.probs > 0.3, is_turned=np.arange(120) == 9,
+        is_tumor=p.labels != 2, sets=p.probs > 0.3, is_upside_down=np.arange(120) == 9,
         is_answered=np.arange(120) != 11,
     )  # fmt: skip
     data = _data(p, np.arange(120) < 3, decided=decided)
@@ -43,7 +43,7 @@ def test_rows_say_what_the_predictions_say(make_predictions):
     assert np.allclose(np.array(data["probs"]) / 1e4, p.probs, atol=5.1e-5)
     assert sum(data["known"]) == 3
     assert [i for i, is_foreign in enumerate(data["foreign"]) if is_foreign] == [7]
-    assert [i for i, is_turned in enumerate(data["turned"]) if is_turned] == [9]
+    assert [i for i, is_upside_down in enumerate(data["turned"]) if is_upside_down] == [9]
     assert [i for i, is_answered in enumerate(data["answered"]) if not is_answered] == [11]
     assert data["sets"] == [[k for k in range(4) if row[k] > 0.3] for row in p.probs]
     json.dumps(data, allow_nan=False)

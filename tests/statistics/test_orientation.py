@@ -77,8 +77,8 @@ def test_few_of_validation_and_most_of_the_turned_are_called_upside_down(make_pr
     orientation = fit_orientation(*halves(500, 6))
     upright, turned = (orientation_scores(orientation, part) for part in halves(1000, 7))
     decisions = fit_decisions(predictions, None, None, SETTINGS, upright)
-    own = decide(predictions, decisions, None, upright).is_turned
-    others = decide(predictions, decisions, None, turned).is_turned
+    own = decide(predictions, decisions, None, upright).is_upside_down
+    others = decide(predictions, decisions, None, turned).is_upside_down
     assert own is not None
     assert others is not None
     assert all(own[predictions.labels == k].mean() <= 0.02 for k in range(4))

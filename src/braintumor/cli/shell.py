@@ -28,7 +28,7 @@ from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.console import log, log_to_console
-from braintumor.workflows.explain import explain
+from braintumor.workflows.hydra_errors import answer_mistake
 from braintumor.workflows.model_names import register_models
 from braintumor.workflows.outputs import record_failure
 
@@ -131,7 +131,7 @@ def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
             return _report(f"{what}; free space, or name another run_dir", 3)
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
-        answer = explain(error, config_name, sys.argv[1:])
+        answer = answer_mistake(error, config_name, sys.argv[1:])
         return _report(answer, 2) if answer else _report_bug()
 
 

@@ -23,7 +23,7 @@ Fit = Literal["stretch", "pad"]
 MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb thousands
 
 # Of the side, on each of the four: 18 px of 224. Skull, neck and lettering reach into that frame,
-# a tumour hardly ever does. The floor "outer rim only" reads this very frame.
+# a tumour hardly ever does. The baseline "outer rim only" reads this very frame.
 RIM_SHARE = 0.08
 
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel

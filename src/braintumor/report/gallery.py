@@ -93,7 +93,7 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
         "known": _bits(evaluation.assessment.contaminated),
         "foreign": _bits(decided.get("is_foreign")),
-        "turned": _bits(decided.get("is_turned")),
+        "turned": _bits(decided.get("is_upside_down")),
         "answered": _bits(decided.get("is_answered")),
         "tumor": _bits(decided.get("is_tumor")),
         "sets": _sets(decided.get("sets")),

@@ -61,7 +61,7 @@ def decision_summary(
             "fitted": _answered(predictions, decisions, decided, groups),
         },
         "foreign": _flagged(decided.is_foreign, decisions, groups),
-        "turned": _flagged(decided.is_turned, decisions, groups),
+        "turned": _flagged(decided.is_upside_down, decisions, groups),
     }
 
 

@@ -84,7 +84,7 @@ class Decided:
 
     tumor_prob: float (N,), of all tumor classes together; 1 where no class is no_tumor.
     is_tumor: bool (N,).  sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
-    is_turned: bool (N,), looks upside down.
+    is_upside_down: bool (N,), looks upside down.
     is_answered: bool (N,), sure enough, foreign or not; the others are for a person.
     """
 
@@ -93,7 +93,7 @@ class Decided:
     sets: np.ndarray | None
     outlier_score: np.ndarray | None
     is_foreign: np.ndarray | None
-    is_turned: np.ndarray | None = None
+    is_upside_down: np.ndarray | None = None
     is_answered: np.ndarray | None = None
 
 
@@ -102,14 +102,14 @@ def fit_decisions(
     groups: np.ndarray | None,
     outlier_scores: np.ndarray | None,
     settings: DecisionSettings,
-    turned_scores: np.ndarray | None = None,
+    upside_down_scores: np.ndarray | None = None,
 ) -> Decisions:
     """All decisions, fitted on validation images.
 
     predictions: of validation; its own temperature is not read, the fitted one is used.
     groups: int (N,), or None when every image stands alone.
     outlier_scores: float (N,), by input_checks.outlier_scores.
-    turned_scores: float (N,), by input_checks.orientation_scores.
+    upside_down_scores: float (N,), by input_checks.orientation_scores.
     Raises DataError when there is no image.
     """
     if not len(predictions):
@@ -128,7 +128,7 @@ def fit_decisions(
         conformal=_conformal(probs, predictions.labels, groups, settings.coverage),
         reject=settings.reject,
         outlier_threshold=_score_limit(outlier_scores, predictions.labels, settings.reject),
-        turned_threshold=_score_limit(turned_scores, predictions.labels, settings.reject),
+        turned_threshold=_score_limit(upside_down_scores, predictions.labels, settings.reject),
         risk=settings.risk,
         confidence=fit_confidence(calibrated, groups, settings.risk),
     )
@@ -138,12 +138,12 @@ def decide(
     predictions: Predictions,
     decisions: Decisions,
     outlier_scores: np.ndarray | None,
-    turned_scores: np.ndarray | None = None,
+    upside_down_scores: np.ndarray | None = None,
 ) -> Decided:
     """Apply the decisions to any images of the same model.
 
     predictions: its temperature is not read, that of the decisions is used.
-    outlier_scores, turned_scores: float (N,), by what the decisions were fitted with.
+    outlier_scores, upside_down_scores: float (N,), by what the decisions were fitted with.
     """
     probs = replace(predictions, temperature=decisions.temperature).probs
     tumor = tumor_probability(probs, predictions.classes)
@@ -154,7 +154,7 @@ def decide(
         sets=None if decisions.conformal is None else 1 - probs <= decisions.conformal,
         outlier_score=outlier_scores,
         is_foreign=_above(outlier_scores, decisions.outlier_threshold),
-        is_turned=_above(turned_scores, decisions.turned_threshold),
+        is_upside_down=_above(upside_down_scores, decisions.turned_threshold),
         is_answered=(
             None if decisions.confidence is None else probs.max(axis=1) >= decisions.confidence
         ),
@@ -183,8 +183,8 @@ def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence
     if decided.is_foreign is not None and decided.outlier_score is not None:
         columns["outlier_score"] = [float(f"{score:.4g}") for score in decided.outlier_score]
         columns["foreign"] = words(decided.is_foreign)
-    if decided.is_turned is not None:
-        columns["upside_down"] = words(decided.is_turned)
+    if decided.is_upside_down is not None:
+        columns["upside_down"] = words(decided.is_upside_down)
     return columns
 
 

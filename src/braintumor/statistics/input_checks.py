@@ -131,8 +131,8 @@ def fit_orientation(upright: np.ndarray, turned: np.ndarray) -> Orientation:
 
     x = np.concatenate([_difference(upright), _difference(turned)])
     mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), _LEAST_SPREAD)
-    is_turned = np.repeat([0, 1], [len(upright), len(turned)])
-    rule = LogisticRegression(C=_C, max_iter=1000).fit((x - mean) / scale, is_turned)
+    is_upside_down = np.repeat([0, 1], [len(upright), len(turned)])
+    rule = LogisticRegression(C=_C, max_iter=1000).fit((x - mean) / scale, is_upside_down)
     log_odds = rule.decision_function((x[: len(upright)] - mean) / scale)
     spread = max(float(log_odds.std()), _LEAST_SPREAD)
     weight = rule.coef_[0] / scale

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf, open_dict
 from braintumor.config import config_dir, hydra_value
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
-from braintumor.workflows.explain import explain
+from braintumor.workflows.hydra_errors import answer_mistake
 from braintumor.workflows.model_names import register_models
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -46,7 +46,7 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
                 del cfg["hydra"]
             composed: Any = OmegaConf.to_container(cfg, resolve=True)
         except Exception as error:
-            answer = explain(error, command, overrides)
+            answer = answer_mistake(error, command, overrides)
             if answer is None:
                 raise
             if "--multirun" in answer:

@@ -42,7 +42,7 @@ _MAIN_KEY = {
 }
 
 
-def explain(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
+def answer_mistake(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
     """One sentence on a mistake in the words typed; None when the error is something else."""
     if isinstance(error, OverrideParseException):
         return _explain_syntax(error.override, config_name)
