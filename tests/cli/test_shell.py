@@ -114,3 +114,28 @@ def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert done.returncode == 2
     assert "Traceback" in done.stderr
     assert "there is no run folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("train resume=nowhere", "there is no run folder nowhere"),
+        ("eval ckpt=nowhere", "there is no run folder or checkpoint nowhere"),
+        ("eval ckpt=[1,2] on=[phantom]", "there is no run folder or checkpoint 1"),
+        ("eval prevalence=2", "prevalence=2 should be between 0 and 1"),
+        ("predict ckpt=nowhere", "there is no run folder or checkpoint nowhere"),
+        ("predict ckpt=nowhere run_dir=full", "carries no mark of braintumor"),
+        ("data data=folder data.root=nowhere", "data.root=nowhere does not exist"),
+        ("compare runs=[nowhere]", "there is no run folder nowhere"),
+        ("compare run_dir=${nowhere}", "'nowhere' not found"),
+    ],
+)
+def test_what_is_not_there_is_said_without_torch(command: str, answer: str, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.pdf").touch()
+    name, *words = command.split()
+    done, _ = run_without_torch(name, *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert answer in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]

@@ -24,7 +24,6 @@ from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_acro
 from braintumor.workflows.data import drawn, labels_of, read_data
 from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
 from braintumor.workflows.results import EvaluationResult
-from braintumor.workflows.resume import check_same_images
 
 
 def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
@@ -136,6 +135,8 @@ def _held(request: Request, default: Path) -> Iterator[Path]:
 
 def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
+    from braintumor.workflows.resume import check_same_images  # torch, as above
+
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
         data = read_data(card.settings, card.image_size, card.data_name)
