@@ -76,7 +76,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),
-        truth=verdict.truth_section(evaluation),
+        leakage=verdict.leakage_section(evaluation),
         accuracy=figures.percent(metrics["accuracy"]),
         accuracy_width=figures.width(metrics["accuracy"]),
         groups=metrics.get("groups"),

@@ -140,8 +140,8 @@ def _against(accuracy: float, baselines: pd.Series) -> tuple[str, bool]:
     return f"{distance} the best floor, {name} ({percent(best)})", points > 0
 
 
-def truth_section(evaluation: Evaluation) -> dict[str, Any]:
-    """What truth.html.j2 needs: tiles, sentences and tables."""
+def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
+    """What leakage.html.j2 needs: tiles, sentences and tables."""
     metrics, trust = evaluation.metrics, evaluation.assessment
     return {
         "tiles": _tiles(metrics, trust),
