@@ -20,7 +20,7 @@ from braintumor.comparison.cross_dataset import (
     write_matrix,
 )
 from braintumor.comparison.read import run_names
-from braintumor.config import config_dir, did_you_mean
+from braintumor.config import config_dir, did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import choose_rows
@@ -33,7 +33,6 @@ from braintumor.runs.ownership import remove_own
 from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.model_names import options_of
 from braintumor.workflows.outputs import check_output, held_output, of_now
 
 # N images of a data set, M of the chosen split
