@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor.workflows.model_names import options_of
+from braintumor.config import options_of
 from support import train
 
 

@@ -30,6 +30,11 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
 
 
+def options_of(group: str) -> list[str]:
+    """What a config group offers, such as "model/attention"; the stems of its YAML files."""
+    return sorted(path.stem for path in (config_dir() / group).glob("[!_]*.yaml"))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence that names the nearest known word, if there is one, and the others.
 

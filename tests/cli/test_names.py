@@ -10,14 +10,14 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from braintumor.config import config_dir, typed
+from braintumor.config import config_dir, options_of, typed
 from braintumor.data.augment import AugmentSettings
 from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule
 from braintumor.training.recipe import TrainSettings
 from braintumor.workflows.arguments import ARGUMENTS, check_settings
-from braintumor.workflows.model_names import model_names, options_of, register_models
+from braintumor.workflows.words import model_names, register_models
 
 BACKBONES = [
     "cnn", "vgg16", "vgg19", "mobilenet", "mobilenetv2", "xception", "inceptionv3", "resnet50",

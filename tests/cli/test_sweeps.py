@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from braintumor.cli.sweeps import held_sweep
+from braintumor.cli.flags import held_sweep
 from braintumor.errors import ConfigError
 from support import TINY, Command
 

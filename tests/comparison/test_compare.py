@@ -52,7 +52,7 @@ def _run(
     if status == "completed":
         pd.DataFrame(history).to_csv(folder / "metrics.csv", index=False)
     if shas:
-        table = {"path": paths, "sha256": shas}
+        table = {"path": paths, "sha256": shas, "group": "", "patient": "", "split": "test"}
         pd.DataFrame(table).to_csv(folder / "manifest.csv", index=False)
     if accuracy is not None:
         figures = {"accuracy": accuracy, "macro_f1": accuracy, "auroc": None, "n": len(paths)}

@@ -120,7 +120,3 @@ def test_missing_patients_are_not_counted(
     assert found == Patients(*expected)
     assert found.words == words
     assert found.are_known == (expected[0] == expected[1])
-
-
-def test_a_table_without_the_column_knows_no_patient() -> None:
-    assert count_patients(pd.DataFrame({"path": ["a", "b"]})) == Patients(2, 0, 0)

@@ -5,8 +5,7 @@ Hydra's own help page (`--hydra-help` for its flags) would take seconds: it read
 
 from __future__ import annotations
 
-from braintumor.config import config_dir
-from braintumor.workflows.model_names import options_of
+from braintumor.config import config_dir, options_of
 
 _USAGE = {
     "train": """bt-train: scan, audit, split, train, evaluate the best checkpoint once on test.

@@ -19,18 +19,16 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from braintumor.cli.config_file import refuse_foreign_config
+from braintumor.cli.flags import held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
-from braintumor.cli.sweeps import held_sweep
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.console import log, log_to_console
-from braintumor.workflows.hydra_errors import answer_mistake
-from braintumor.workflows.model_names import register_models
 from braintumor.workflows.outputs import record_failure
+from braintumor.workflows.words import answer_mistake, register_models
 
 Run = Callable[[Request], None]
 

@@ -73,14 +73,14 @@ class Run:
             return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
         found = manifest.loc[table.paths]
         contents = found["sha256"].to_numpy(dtype=object)
-        groups = found["group"].to_numpy(dtype=object) if "group" in found else None
+        groups = found["group"].to_numpy(dtype=object)
         return Evaluated(table, contents, groups, count_patients(found))
 
     @property
     def validation_images(self) -> frozenset[str] | None:
         """SHA-256 of the images that the run was validated on; None when they are not known."""
         manifest = self._manifest
-        if manifest is None or "split" not in manifest:
+        if manifest is None:
             return None
         return frozenset(manifest["sha256"][manifest["split"] == "val"])
 
@@ -99,8 +99,8 @@ class Run:
             table = read_texts(path)
             # predictions.csv spells bytes that are no UTF-8 in this way
             table["path"] = [p.encode("utf-8", "backslashreplace").decode() for p in table["path"]]
-            wanted = [name for name in ("group", "patient", "split") if name in table.columns]
-            return table.drop_duplicates("path").set_index("path")[["sha256", *wanted]]
+            wanted = ["sha256", "group", "patient", "split"]
+            return table.drop_duplicates("path").set_index("path")[wanted]
         except (ValueError, KeyError) as error:
             raise damaged(path, error) from error
 

@@ -30,9 +30,6 @@ class GaussianNoise(nn.Module):
             return x
         return x + self.std * torch.randn_like(x)
 
-    def extra_repr(self) -> str:
-        return f"std={self.std}"
-
 
 class Pool(nn.Module):
     """Map to vector: (B, C, h, w) -> (B, C), (B, 2C) for avgmax, (B, C*h*w) for flatten.

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,10 +27,8 @@ _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are 
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
 
-class ViewOf(Protocol):
-    """Changes the pictures (B, C, S, S) of batch `step`; its `str` says how, for the key."""
-
-    def __call__(self, x: Tensor, step: int, /) -> Tensor: ...
+# changes the pictures (B, C, S, S) of a batch, by its number; its `str` says how, for the key
+ViewOf = Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from omegaconf import OmegaConf, open_dict
 from braintumor.config import config_dir, hydra_value
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
-from braintumor.workflows.hydra_errors import answer_mistake
-from braintumor.workflows.model_names import register_models
+from braintumor.workflows.words import answer_mistake, register_models
 
 _ONE_AT_A_TIME = threading.RLock()
 

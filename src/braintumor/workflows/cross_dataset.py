@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from braintumor.comparison.cross_dataset import (
     empty,
@@ -20,20 +19,19 @@ from braintumor.comparison.cross_dataset import (
     write_matrix,
 )
 from braintumor.comparison.read import run_names
-from braintumor.config import config_dir, did_you_mean
+from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import find_contaminated
 from braintumor.records import Predictions
-from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
+from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
-from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
-from braintumor.workflows.model_names import options_of
 from braintumor.workflows.outputs import check_output, held_output, of_now
 
 # N images of a data set, M of the chosen split
@@ -173,30 +171,13 @@ def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[
 def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
-    from braintumor.data.tensors import load_split
-    from braintumor.evaluation.postprocessing import load_postprocessing
-    from braintumor.evaluation.predict import Inference, predict
+    from braintumor.workflows.load import Use, load
+    from braintumor.workflows.pictures import Pictures
 
-    device = choose_device(settings["device"])
-    configure_torch(device)
-    model, card = load_classifier(checkpoint.path, device)
-    data, trained = images.data, card.settings
-    nobody_knows = np.zeros(len(data.manifest), dtype=np.int64)
-    chosen = load_split(
-        data.pixels, nobody_knows, tuple(data.manifest["path"]), images.rows, device
-    )
-    predictions = predict(
-        model,
-        chosen,
-        card.classes,
-        Inference(
-            settings["batch_size"],
-            choose_precision(settings["precision"] or trained["train"]["precision"], device),
-        ),
-        settings["eval"]["views"] or trained["eval"]["views"],
-    )
-    temperature = load_postprocessing(checkpoint.path, card).decisions.temperature
-    return dataclasses.replace(predictions, temperature=temperature)
+    how = (settings["device"], settings["precision"], settings["batch_size"])
+    paths = images.data.manifest["path"].iloc[images.rows]
+    chosen = Pictures(tuple(paths), images.data.pixels[images.rows], sizes=())
+    return load(checkpoint.path, Use(*how, settings["eval"]["views"])).classify(chosen)[0]
 
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
@@ -232,7 +213,7 @@ def data_sets(items: Sequence[str]) -> list[Named]:
 def _named(item: str) -> Named:
     preset, colon, root = item.partition(":")
     if preset in options_of("data"):
-        options = _preset(preset)
+        options = compose("data", [f"data={preset}"], {}).settings["data"]
         if not colon:
             return Named(preset, options)
         key = "table" if preset == "table" else "root"
@@ -245,7 +226,8 @@ def _named(item: str) -> Named:
         )
     kind = _kind(path)
     key = "table" if kind == "table" else "root"
-    return Named(path.resolve().name, _preset(kind) | {key: str(path)})
+    options = compose("data", [f"data={kind}"], {}).settings["data"]
+    return Named(path.resolve().name, options | {key: str(path)})
 
 
 def _kind(path: Path) -> str:
@@ -260,14 +242,3 @@ def _kind(path: Path) -> str:
             "a .csv table of path and label"
         )
     return kind[suffix]
-
-
-def _preset(name: str) -> dict[str, Any]:
-    """configs/data/<name>.yaml with what it builds on."""
-    content = yaml.safe_load((config_dir() / "data" / f"{name}.yaml").read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise DataError(f"configs/data/{name}.yaml is not a mapping; reinstall braintumor")
-    options: dict[str, Any] = {}
-    for parent in content.pop("defaults", []):
-        options |= _preset(str(parent))
-    return options | content

@@ -1,4 +1,8 @@
-"""Hydra's complaints about what was typed, said again with the nearest right word."""
+"""The words of a command line: the names of models, and answers to words that are wrong."""
+
+model=<backbone>[_<attention>] exists for every file in configs/model/backbone and every file
+in configs/model/attention: a new backbone is one YAML, and all its names appear.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,13 @@ from typing import Any
 
 import hydra
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from braintumor.config import config_dir, did_you_mean, pasteable
-from braintumor.workflows.model_names import model_names, options_of
+from braintumor.config import config_dir, did_you_mean, options_of, pasteable
 
 # what other toolkits call it
 _SYNONYMS = {
@@ -40,6 +44,24 @@ _MAIN_KEY = {
     "data": "data=folder data.root={}",
     "compare": "'runs=[{}]'",
 }
+
+
+def model_names() -> dict[str, tuple[str, str]]:
+    """Name on the command line -> (backbone, attention)."""
+    backbones, attentions = options_of("model/backbone"), options_of("model/attention")
+    return {
+        backbone if attention == "none" else f"{backbone}_{attention}": (backbone, attention)
+        for backbone in backbones
+        for attention in attentions
+    }
+
+
+def register_models() -> None:
+    """Tell Hydra of every model name."""
+    store = ConfigStore.instance()
+    for name, (backbone, attention) in model_names().items():
+        parts = [{"backbone": backbone}, {"attention": attention}, {"head": "default"}]
+        store.store(group="model", name=name, node={"defaults": parts})
 
 
 def answer_mistake(error: Exception, config_name: str, words: Sequence[str]) -> str | None:

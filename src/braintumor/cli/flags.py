@@ -1,15 +1,31 @@
-"""Files of settings that Hydra is told to take in the place of the command's own."""
+"""Of the words of a command what is for Hydra: other files of settings, and sweeps.
+
+The folder of a sweep is made by one command, used once, and held until its jobs have ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import setup_globals
+from omegaconf import OmegaConf
 
+from braintumor.config import hydra_value
 from braintumor.errors import ConfigError
+from braintumor.files import MARKER
+from braintumor.runs.folder import SWEEP
+from braintumor.runs.ownership import hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
+
+_FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
+_KEY = "hydra.sweep.dir"
 
 
 def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path) -> None:
@@ -32,7 +48,10 @@ def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path)
     if not files:
         looked = " and ".join(map(str, (own, *folders)))
         raise ConfigError(f"--config-name={name}: there is no {name}.yaml in {looked}")
-    content = _read_yaml(files[0])
+    try:
+        content = yaml.safe_load(files[0].read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{files[0]} is not YAML ({' '.join(str(error).split())})") from error
     if config_name not in _defaults(content):
         resume = f"to go on with that run, use bt-train resume={files[0].parent}; "
         is_run = (files[0].parent / "status.json").is_file()
@@ -65,8 +84,40 @@ def _config_flags(arguments: Sequence[str]) -> dict[str, str]:
     return {kind: value for kind, value in found.items() if value}
 
 
-def _read_yaml(file: Path) -> Any:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())})") from error
+@contextmanager
+def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
+    """The folder of the sweep that the arguments ask for, new and held; None without a sweep.
+
+    arguments: of the process; where hydra.sweep.dir stands for something that changes, such as the
+    time, it is set to what it is now.
+    Raises ConfigError when the folder that is named has been used.
+    """
+    if not _FLAGS & set(arguments):
+        yield None
+        return
+    places = [i for i, a in enumerate(arguments) if a.lstrip("+").startswith(f"{_KEY}=")]
+    if not places:
+        default = Path("multirun") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        with hold_new(default, SWEEP) as folder:
+            os.environ["BT_SWEEP"] = folder.name  # configs/_hydra.yaml takes it from there
+            yield folder
+            _clear_unbegun(folder)
+        return
+    folder = Path(_resolved(arguments[places[-1]]))
+    arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
+    with hold(folder, SWEEP):
+        yield folder
+        _clear_unbegun(folder)
+
+
+def _clear_unbegun(folder: Path) -> None:
+    """Remove what Hydra writes before it looks at the settings of the first job."""
+    if {path.name for path in folder.iterdir()} <= {MARKER, *SWEEP.files}:
+        remove_own(folder, SWEEP)
+
+
+def _resolved(override: str) -> str:
+    """The value of an override as Hydra reads it, with quotes and ${now:…} resolved."""
+    setup_globals()
+    value = OverridesParser.create().parse_override(override).value()
+    return str(OmegaConf.create({"dir": value})["dir"])
