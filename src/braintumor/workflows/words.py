@@ -1,4 +1,4 @@
-"""The words of a command line: the names of models, and answers to words that are wrong."""
+"""The words of a command line: the names of models, and answers to words that are wrong.
 
 model=<backbone>[_<attention>] exists for every file in configs/model/backbone and every file
 in configs/model/attention: a new backbone is one YAML, and all its names appear.
