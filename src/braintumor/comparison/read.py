@@ -156,7 +156,7 @@ def _read_run(path: Path, name: str, split: str) -> Run:
         name,
         split,
         status=_read_mapping(folder.status, json.loads),
-        config=_read_mapping(folder.config, _yaml_mapping),
+        config=_read_mapping(folder.config, yaml.safe_load),
         metrics=_read_mapping(metrics, json.loads),
         environment=_read_mapping(folder.environment, json.loads),
     )
@@ -206,8 +206,3 @@ def _read_mapping(path: Path, load: Callable[[str], Any]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged(path, "it is not a mapping")
     return content
-
-
-def _yaml_mapping(text: str) -> dict[str, Any]:
-    content = yaml.safe_load(text)
-    return content if isinstance(content, dict) else {}
