@@ -16,7 +16,3 @@ def run(request: Request) -> None:
     from braintumor.workflows.compare import compare  # matplotlib, which --help does not need
 
     compare(request)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,3 @@ def run(request: Request) -> None:
     from braintumor.workflows.data import explore  # scikit-learn, which --help does not need
 
     explore(request)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,3 @@ def run(request: Request) -> None:
     from braintumor.workflows.evaluate import evaluate  # pandas, which --help does not need
 
     evaluate(request)
-
-
-if __name__ == "__main__":
-    main()

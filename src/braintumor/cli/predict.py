@@ -16,7 +16,3 @@ def run(request: Request) -> None:
     from braintumor.workflows.predict import predict  # pandas, which --help does not need
 
     predict(request)
-
-
-if __name__ == "__main__":
-    main()

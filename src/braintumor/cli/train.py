@@ -30,7 +30,3 @@ def after_sweep(folder: Path) -> None:
     from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
 
     finish_sweep(folder)
-
-
-if __name__ == "__main__":
-    main()
