@@ -236,7 +236,7 @@ def intensities(grey: np.ndarray) -> np.ndarray:
 def rim(grey: np.ndarray) -> np.ndarray:
     """Means along the four strips of the outer frame, 16 a strip: float32 (B, 64).
 
-    The frame is the one of data.occlude at RIM_SHARE; no pixel inside it is read.
+    The frame is that of data.images.occlude_rim at RIM_SHARE; no pixel inside it is read.
     """
     side = grey.shape[1]
     width = rim_px(side, RIM_SHARE)

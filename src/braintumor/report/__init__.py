@@ -1,1 +1,1 @@
-"""The page that is shown to people: `render.render_report`."""
+"""The page that is shown to people: `page.render`."""

@@ -25,7 +25,7 @@ _CELL = (1.7, 0.85)  # inches
 def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme = LIGHT) -> Figure:
     """A line a configuration in the order of the board: figures on validation and on test.
 
-    board: as compare.Comparison.board, of which model, run, status, split and the three figures
+    board: as Comparison.board, of which model, run, status, split and the three figures
     are needed; where it has accuracy_low and accuracy_high a line behind the dot is the interval,
     where a figure has a spread (`_std`) the thicker one is one standard deviation either way.
     A configuration without figures keeps its line, and its status stands in the place of the dots.
@@ -203,7 +203,7 @@ def _short(number: float) -> str:
 def draw_matrix(table: pd.DataFrame) -> Figure:
     """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
 
-    table: by compare.cross_dataset.matrix_table. Small below: the figure of all images, where it
+    table: by cross_dataset.matrix_table. Small below: the figure of all images, where it
     differs, and when it is about tumor or not only. A pair without figures stays a dash.
     """
     checkpoints, data = table["ckpt"].unique(), table["data"].unique()
