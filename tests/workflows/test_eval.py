@@ -115,7 +115,7 @@ def data() -> Dataset:
     manifest = pd.DataFrame(rows, columns=["split", "group"])
     manifest["label"] = ["a", "b"] * 6
     manifest["path"] = [f"{i}.png" for i in range(12)]
-    manifest[["width", "height", "mode"]] = 8, 8, "L"
+    manifest[["width", "height", "mode", "patient"]] = 8, 8, "L", None
     pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
     return SimpleNamespace(manifest=manifest, pixels=pixels, classes=("a", "b"))  # type: ignore
 

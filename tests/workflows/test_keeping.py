@@ -28,7 +28,3 @@ def test_only_a_backbone_that_no_phase_trained_is_of_use_to_others(
 ) -> None:
     settings = {"train": {"phases": phases}, "features": {"views": views}}
     assert keeps_summaries(settings, torch.device(device)) is kept
-
-
-def test_a_run_of_before_kept_nothing() -> None:
-    assert not keeps_summaries({"train": {"phases": [HEAD]}}, torch.device("cpu"))
