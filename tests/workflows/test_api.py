@@ -120,6 +120,7 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         ((), {"run_dir": "007"}, ("run_dir='007'",)),
         ((), {"seeds": np.arange(2)}, ("seeds=[0,1]",)),
         ((), {"seeds": range(2)}, ("seeds=[0,1]",)),
+        ((), {"optimizer": {"name": "sgd"}}, ("optimizer=sgd",)),
     ],
 )  # fmt: skip
 def test_values_of_python_become_words_that_hydra_reads(
@@ -150,6 +151,8 @@ def test_values_of_python_become_words_that_hydra_reads(
         (("seed=0,1",), {}, "several values make a sweep"),
         (("-m", "seed=0,1"), {}, "-m is for the command line"),
         (("runs/a",), {}, "did you mean data=folder"),
+        ((["data=folder"],), {}, "is no word"),
+        ((), {"seed": object()}, "object is no setting"),
     ],
 )
 def test_mistakes_are_answered_in_the_sentences_of_the_commands(
@@ -184,6 +187,8 @@ def test_predict_gives_the_table_of_bt_predict(
     probabilities = [f"prob_{name}" for name in classifier.classes]
     np.testing.assert_allclose(ours[probabilities], theirs[probabilities], rtol=1e-6)
     assert ours["pred"].tolist() == theirs["pred"].tolist()
+    assert ours["is_tumor"].dtype == bool
+    assert ours["is_tumor"].tolist() == theirs["is_tumor"].eq("true").tolist()
 
 
 def test_every_kind_of_the_same_picture_has_the_same_answer(
@@ -201,7 +206,8 @@ def test_every_kind_of_the_same_picture_has_the_same_answer(
     assert len(table) == len(kinds)
     probabilities = table[[f"prob_{name}" for name in classifier.classes]].to_numpy()
     np.testing.assert_allclose(probabilities, probabilities[:1].repeat(len(kinds), 0), atol=1e-6)
-    assert table["path"].tolist()[:3] == ["a.png", "a.png", "picture 2"]
+    path = str(tmp_path / "folder/a.png")
+    assert table["path"].tolist()[:3] == [path, path, "picture 2"]
 
 
 def test_a_picture_that_pillow_has_opened_is_read_as_its_file(

@@ -174,6 +174,10 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     if path.is_dir():
         run = RunFolder(path)
         if not run.best.is_file():
+            if parts := run.read_status().get("parts"):
+                raise CheckpointError(
+                    f"{path} holds {len(parts)} trials; give one of them: {path / parts[0]}"
+                )
             why = run.read_status().get("status")
             state = f" (its status is {why!r})" if why else ""
             raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")

@@ -83,7 +83,7 @@ def write_predictions(
     columns = _columns(predictions, rounded)
     columns = {"path": columns.pop("path"), "true": names[predictions.labels], **columns}
     if in_training is not None:
-        columns["in_training"] = np.where(in_training, "true", "false")
+        columns["in_training"] = in_training
     write_table(folder, pd.DataFrame({**columns, **more}))
 
 
@@ -104,7 +104,10 @@ def _columns(predictions: Predictions, probs: np.ndarray) -> dict[str, Any]:
 
 
 def write_table(folder: Path, table: pd.DataFrame) -> None:
-    """Write predictions.csv, whole or not at all."""
+    """Write predictions.csv, whole or not at all; flags as "true" and "false"."""
+    table = table.copy()
+    for name in table.select_dtypes("bool"):
+        table[name] = np.where(table[name], "true", "false")
     # texts are quoted, or a line break in a file name would end the row
     text = str(table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC))
     write_atomic(folder / EvaluationFile.PREDICTIONS, text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,30 +160,26 @@ def decide(
     )
 
 
-def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Sequence[Any]]:
+def columns_of(classes: tuple[str, ...], decided: Decided) -> dict[str, Any]:
     """What predictions.csv says beside the probabilities; no column where nothing was decided.
 
     tumor_prob, is_tumor, set (names, "; " between them, "" when empty), answered,
-    outlier_score, foreign, upside_down; what is true or false is "true" or "false".
+    outlier_score, foreign, upside_down.
     """
-
-    def words(flags: np.ndarray) -> list[str]:
-        return ["true" if flag else "false" for flag in flags]
-
-    columns: dict[str, Sequence[Any]] = {}
+    columns: dict[str, Any] = {}
     if decided.is_tumor is not None:
         columns["tumor_prob"] = [float(f"{p:.9g}") for p in decided.tumor_prob]
-        columns["is_tumor"] = words(decided.is_tumor)
+        columns["is_tumor"] = decided.is_tumor
     if decided.sets is not None:
         members = [np.flatnonzero(row) for row in decided.sets]
         columns["set"] = ["; ".join(classes[k] for k in row) for row in members]
     if decided.is_answered is not None:
-        columns["answered"] = words(decided.is_answered)
+        columns["answered"] = decided.is_answered
     if decided.is_foreign is not None and decided.outlier_score is not None:
         columns["outlier_score"] = [float(f"{score:.4g}") for score in decided.outlier_score]
-        columns["foreign"] = words(decided.is_foreign)
+        columns["foreign"] = decided.is_foreign
     if decided.is_upside_down is not None:
-        columns["upside_down"] = words(decided.is_upside_down)
+        columns["upside_down"] = decided.is_upside_down
     return columns
 
 

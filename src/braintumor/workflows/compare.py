@@ -41,6 +41,11 @@ class ComparisonResult:
         return pd.read_csv(self.folder / "comparison.csv", keep_default_na=False, na_values=[""])
 
     @property
+    def pairs(self) -> pd.DataFrame:
+        """pairs.csv: a row a pair of configurations, with differences and p values."""
+        return pd.read_csv(self.folder / "pairs.csv", keep_default_na=False, na_values=[""])
+
+    @property
     def page(self) -> Path:
         """The page for people, one file."""
         return self.folder / "comparison.html"

@@ -12,7 +12,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from braintumor.config import config_dir, hydra_value
+from braintumor.config import config_dir, hydra_value, options_of
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
 from braintumor.workflows.words import answer_mistake, register_models
@@ -31,6 +31,10 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
     >>> compose("train", ["seed=3"], {"model": "cnn"}).overrides
     ('seed=3', 'model=cnn')
     """
+    if wrong := [word for word in words if not isinstance(word, str)]:
+        raise ConfigError(
+            f'{wrong[0]!r:.60} is no word; give texts such as "data.root=mri", a list as *list'
+        )
     overrides = (*words, *_words_of(settings))
     refuse_removals(overrides)
     if flags := [word for word in overrides if word.startswith("-")]:
@@ -74,6 +78,9 @@ def _own_hydra() -> Iterator[None]:
 def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
+            if not section and value.get("name") in options_of(name):
+                yield f"{name}={value['name']}"  # data={"name": "folder", "root": "mri"}
+                value = {key: inner for key, inner in value.items() if key != "name"}
             yield from _words_of(value, f"{section}{name}.")
         else:
             yield f"{section}{name}={hydra_value(_plain(value))}"
@@ -86,4 +93,10 @@ def _plain(value: Any) -> Any:
         value = value.tolist()  # arrays and numbers of numpy
     if isinstance(value, list | tuple | range):
         return [_plain(item) for item in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, str | int | float | Mapping):
+        return value
+    raise ConfigError(
+        f"{type(value).__name__} is no setting; give a text, a number, a path or a Run"
+    )

@@ -75,6 +75,11 @@ class LoadedModel:
     how: Use
     dtype: torch.dtype
 
+    def __repr__(self) -> str:
+        card = self.card
+        about = f"{card.model_name} of {card.data_name}, {card.image_size} px"
+        return f"{about}: {', '.join(card.classes)}"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """In the order of the probabilities."""
@@ -118,6 +123,8 @@ class LoadedModel:
         The method is that of the run (eval.cam). What a model looked at is not why it is right.
         Raises DataError on a picture that cannot be read, and on an unknown class.
         """
+        if isinstance(picture, list | tuple):
+            raise DataError("a heat map is of one picture; call heatmap for each")
         read = read_pictures([picture], self.card)
         if len(read.names) != 1:
             raise DataError(f"{picture} holds {len(read.names)} pictures; a heat map is of one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
@@ -60,9 +60,8 @@ def read_pictures(
         takes it.  A file is named by its path below its folder.
     Raises DataError that names all that cannot be read.
     """
-    several = [pictures] if isinstance(pictures, (str, bytes, Path, np.ndarray)) else pictures
-    if not isinstance(several, Iterable):
-        several = [several]  # one Pillow image
+    one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
+    several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
     names, squares, sizes, bad, count = [], [], [], [], 0
     for name, picture in _listed(several):
         count += 1
@@ -87,14 +86,17 @@ def read_pictures(
     return Pictures(tuple(names), np.stack(squares), tuple(sizes))
 
 
-def _listed(pictures: Iterable[Picture]) -> Iterable[tuple[str, Path | np.ndarray | Image.Image]]:
+def _listed(pictures: Sequence[Picture]) -> Iterable[tuple[str, Path | np.ndarray | Image.Image]]:
+    """Each with its name: below the folder that was given alone, else as it was given."""
     for number, picture in enumerate(pictures):
         if not isinstance(picture, str | Path):
             yield f"picture {number}", picture
             continue
         root = Path(picture).expanduser()
+        parent = root.parent if root.is_file() else root
         for file in find_pictures(root):
-            yield file.name if root.is_file() else file.relative_to(root).as_posix(), file
+            named = file.relative_to(parent) if len(pictures) == 1 else file
+            yield named.as_posix(), file
 
 
 def _decoded(picture: Path | np.ndarray | Image.Image) -> np.ndarray:

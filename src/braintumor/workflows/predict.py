@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from braintumor.workflows.load import LoadedModel
 
 _NOTES = (  # column of predictions.csv, its value, what is said of such a picture
-    ("foreign", "true", "  foreign: not like the training images"),
-    ("upside_down", "true", "  looks upside down"),
-    ("answered", "false", "  not sure enough: leave it to a person"),
+    ("foreign", True, "  foreign: not like the training images"),
+    ("upside_down", True, "  looks upside down"),
+    ("answered", False, "  not sure enough: leave it to a person"),
 )
-_CALLED = {"true": "  called tumor", "false": "  not called tumor"}
+_CALLED = {True: "  called tumor", False: "  not called tumor"}
 
 
 def predict(request: Request) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def _describe(row: Mapping[Any, Any]) -> None:
     notes = [said for name, value, said in _NOTES if row.get(name) == value]
     # the threshold is named where it does not say what the most probable class says
     called = row.get("is_tumor")
-    if called is not None and (pred != NO_TUMOR) != (called == "true"):
+    if called is not None and (pred != NO_TUMOR) != called:
         notes.insert(0, _CALLED[called])
     log.info("%-40s %-14s %.3f%s", row["path"], pred, probability, "".join(notes))
 

@@ -135,6 +135,10 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """metrics.csv: a row an epoch."""
+        if self.trials:
+            raise DataError(
+                f"{self.folder} holds {len(self.trials)} trials; see .trials[0].history"
+            )
         if not self._paths.history.is_file():
             raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
         return self._paths.read_history()
@@ -150,7 +154,8 @@ class Run:
     def __repr__(self) -> str:
         status = self.status
         about = f"{status.get('model_name')} on {status.get('data_name')}, {status.get('status')}"
-        return f"Run({str(self.folder)!r}): {about}"
+        trials = f", {len(self.trials)} trials" if self.trials else ""
+        return f"Run({str(self.folder)!r}): {about}{trials}"
 
     def _repr_html_(self) -> str:
         try:

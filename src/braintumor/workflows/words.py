@@ -116,6 +116,8 @@ def _explain_key(error: Exception, config_name: str) -> str:
     if not found:
         return text
     key = found.group(1).lstrip("+~")
+    if "No match in the defaults list" in text and options_of(key):
+        return f"{key}= is not for bt-{config_name}; leave it out"
     known = _known_keys(error, config_name)
     if key in known:
         return text
