@@ -208,12 +208,24 @@ def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> N
     assert "prevalence=2 should be between 0 and 1" in done.stderr
 
 
-def test_a_checkpoint_of_a_training_that_did_not_end_is_refused(bt: Command, run: Path) -> None:
+def test_a_checkpoint_of_a_training_that_did_not_end_is_evaluated_as_it_is(
+    bt: Command, run: Path
+) -> None:
     model, card = load_classifier(run / "best.safetensors", torch.device("cpu"))
     cut = run.parent / "cut.safetensors"
     save_best(cut, model.state_dict(), dataclasses.replace(card, decisions=None))
-    for words in (["eval", "ckpt=cut.safetensors"], ["predict", "ckpt=cut.safetensors", "input=x"]):
-        Image.new("L", (32, 32)).save(run.parent / "x.png")
-        done = bt(*[word.replace("=x", "=x.png") for word in words], cwd=run.parent)
-        assert done.returncode == 2
-        assert "since its training did not end; go on with `bt-train resume=" in done.stderr
+    options = ["eval.heatmaps=0", "eval.examples=0", "run_dir=plain"]
+    done = bt("eval", "ckpt=cut.safetensors", *options, cwd=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert "since its training did not end; go on with `bt-train resume=" in done.stdout
+    metrics = json.loads((run.parent / "plain" / "metrics.json").read_text())
+    assert metrics["decisions"] is None and metrics["calibration"] is None
+    table = pd.read_csv(run.parent / "plain" / "predictions.csv")
+    names = [name for name in table if name.startswith("prob_")]
+    calibrated = pd.read_csv(run / "eval" / "test" / "predictions.csv")[names].to_numpy()
+    temperature = card.decisions["temperature"]
+    again = softmax(np.log(table[names].to_numpy()) / temperature, axis=1)
+    assert again == pytest.approx(calibrated, abs=1e-5)
+    Image.new("L", (32, 32)).save(run.parent / "x.png")
+    done = bt("predict", "ckpt=cut.safetensors", "input=x.png", "run_dir=p", cwd=run.parent)
+    assert done.returncode == 0, done.stderr

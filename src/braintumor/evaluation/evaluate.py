@@ -61,13 +61,13 @@ def evaluate(
     classes: tuple[str, ...],
     images: EvaluatedImages,
     options: EvalOptions,
-    fitted: PostProcessing,
+    fitted: PostProcessing | None,
     provenance: Provenance,
 ) -> Evaluation:
     """Evaluate the chosen images.
 
     classes: of the model, in the order of its logits.
-    fitted: what the checkpoint carries.
+    fitted: what the checkpoint carries; None where its training did not end.
     Raises ConfigError when the model has nothing that eval.cam could show.
     """
     settings, how = options.settings, options.inference
@@ -82,9 +82,11 @@ def evaluate(
     predictions, features = predict_with_features(
         model, on_device(pixels), classes, how, settings.views
     )
-    decisions = fitted.decisions
-    predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-    decided = fitted.decide(predictions, features)
+    decisions = decided = None
+    if fitted:
+        decisions = fitted.decisions
+        predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+        decided = fitted.decide(predictions, features)
     explanations = explain(model, predictions, images, settings)
     occluded = {
         name: predict(model, on_device(occlude(pixels, RIM_SHARE)), classes, how)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from braintumor.data.tensors import ImageSplit
-from braintumor.errors import CheckpointError
 from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
@@ -32,6 +32,8 @@ from braintumor.statistics.input_checks import (
 )
 
 # N images, F features
+
+_log = logging.getLogger(__name__)
 
 MOST_COMMON = 1000  # training images, many times the 64 dimensions that are looked for in them
 
@@ -66,13 +68,14 @@ class FitImages:
     groups: np.ndarray
 
 
-def load_postprocessing(path: Path, card: Card) -> PostProcessing:
-    """What was fitted for the checkpoint. Raises CheckpointError before it was."""
+def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
+    """What was fitted for the checkpoint; None, and a warning, where its training did not end."""
     if card.decisions is None:
-        raise CheckpointError(
-            f"{path} has no temperature and thresholds yet, since its training did not end; go on "
-            f"with `bt-train resume={path.parent}`"
-        )
+        _log.warning(
+            "%s has no temperature and thresholds yet, since its training did not end; go on with "
+            "`bt-train resume=%s`", path, path.parent,
+        )  # fmt: skip
+        return None
     arrays, decisions = load_outliers(path), Decisions(**card.decisions)
     return PostProcessing(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
 

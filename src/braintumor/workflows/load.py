@@ -71,7 +71,7 @@ class LoadedModel:
 
     network: Classifier
     card: Card
-    postprocessing: PostProcessing
+    postprocessing: PostProcessing | None
     how: Use
     dtype: torch.dtype
 
@@ -111,7 +111,8 @@ class LoadedModel:
             Inference(self.how.batch_size, self.dtype),
             self.how.views or self.card.settings["eval"]["views"],
         )
-        fitted = self.postprocessing
+        if not (fitted := self.postprocessing):
+            return predictions, {}
         temperature = fitted.decisions.temperature
         predictions = dataclasses.replace(predictions, temperature=temperature)
         return predictions, dict(columns_of(self.classes, fitted.decide(predictions, features)))
