@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from braintumor.data.sources import build_source
 from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
