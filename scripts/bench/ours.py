@@ -105,7 +105,7 @@ def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
 
 def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
     """From files to predictions; the report comes after, and is in the seconds of the process."""
-    clocks.watch("braintumor.workflows.data", "read_data")
+    clocks.watch("braintumor.workflows.evaluate", "read_data")
     clocks.watch("braintumor.evaluation.evaluate", "load_split")
     clocks.watch("braintumor.evaluation.evaluate", "predict_with_features")
     out = Path(job.place) / "eval"
