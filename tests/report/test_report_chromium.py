@@ -36,12 +36,16 @@ FLOORS = pd.DataFrame(
     },
     index=["majority class"],
 )  # fmt: skip
-FIGURES = {"ece": 0.02, "brier": 0.1, "loss": 0.2}
+FIGURES = {"ece": 0.02, "ece_mass": 0.03, "brier": 0.1, "loss": 0.2}
 KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
 # of what the real page has, something in every section
 SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
-    "decision_summary": {"abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": {}}},
+    "decision_summary": {
+        "fitted_on": {"n": 200, "groups": 180, "temperature": 1.2},
+        "abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": None},
+        **dict.fromkeys(("tumor_call", "sets", "foreign", "turned")),
+    },
     "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
 }
 
