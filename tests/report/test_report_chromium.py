@@ -43,7 +43,7 @@ SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
     "decision_summary": {
         "fitted_on": {"n": 200, "groups": 180, "temperature": 1.2},
-        "abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": None},
+        "abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": {}},
         **dict.fromkeys(("tumor_call", "sets", "foreign", "turned")),
     },
     "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},
