@@ -147,8 +147,8 @@ def test_what_is_not_answered_is_a_column_and_refers_to_calibrated_probabilities
     decisions = fit_decisions(predictions, None, None, settings)
     decided = decide(dataclasses.replace(predictions, temperature=7.0), decisions, None)
     probs = dataclasses.replace(predictions, temperature=decisions.temperature).probs
-    expected = np.where(probs.max(axis=1) >= decisions.confidence, "true", "false").tolist()
-    assert columns_of(predictions.classes, decided)["answered"] == expected
-    assert {"true", "false"} == set(expected)
+    expected = (probs.max(axis=1) >= decisions.confidence).tolist()
+    assert columns_of(predictions.classes, decided)["answered"].tolist() == expected
+    assert set(expected) == {True, False}
     unsure = dataclasses.replace(decisions, confidence=None)
     assert "answered" not in columns_of(predictions.classes, decide(predictions, unsure, None))

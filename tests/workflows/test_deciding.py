@@ -227,5 +227,5 @@ def test_a_checkpoint_of_a_training_that_did_not_end_is_evaluated_as_it_is(
     again = softmax(np.log(table[names].to_numpy()) / temperature, axis=1)
     assert again == pytest.approx(calibrated, abs=1e-5)
     Image.new("L", (32, 32)).save(run.parent / "x.png")
-    done = bt("predict", "ckpt=cut.safetensors", "input=x.png", "run_dir=p", cwd=run.parent)
+    done = bt("predict", "ckpt=cut.safetensors", "input=x.png", "run_dir=cut", cwd=run.parent)
     assert done.returncode == 0, done.stderr
