@@ -10,21 +10,19 @@ A function for each command, with the same words: train, evaluate, predict, read
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "load", "predict", "read_data", "train"]
+from braintumor._version import __version__
 
-if TYPE_CHECKING:
-    from braintumor.workflows.api import compare, evaluate, load, predict, read_data, train
+# Their types stand in __init__.pyi. Found when they are asked for: torch and Hydra take seconds.
+__all__ = ["__version__", "compare", "evaluate", "load", "predict", "read_data", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from braintumor.workflows import api  # Hydra, when it is first needed
-
-    return getattr(api, name)
+    return getattr(importlib.import_module("braintumor.workflows.api"), name)
 
 
 def __dir__() -> list[str]:

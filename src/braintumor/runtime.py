@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from braintumor import __version__
+from braintumor._version import __version__
 from braintumor.errors import ConfigError
 
 if TYPE_CHECKING:

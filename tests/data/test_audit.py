@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from braintumor.data import audit
-from braintumor.data.audit import (
-    Audit,
-    audit_images,
+from braintumor.data.audit import Audit, audit_images
+from braintumor.data.audit_report import (
     describe_pairs,
     five_lines,
     label_conflicts,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from braintumor import __version__
+from braintumor._version import __version__
 from braintumor.data.manifest import count_patients
 from braintumor.data.tensors import ImageSplit
 from braintumor.errors import MachineError

@@ -1,7 +1,7 @@
-"""The folders of a tree of images: which of them are its classes, and which leave a doubt.
+"""The folders of a tree of images, and which of them are its classes.
 
 A tree is grown from paths alone (`grow_tree`); its classes lie on top or in folders of splits
-(`depth_of`); `find_doubts` names those that may be something else.
+(`depth_of`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from braintumor.config import did_you_mean
 from braintumor.data.images import is_image_name
 from braintumor.data.labels import (
     CANONICAL,
-    classes_in,
     is_known_class,
     is_never_class,
-    is_patient,
     label_of,
     split_of,
 )
@@ -155,15 +153,6 @@ def _without_nested_copies(images: list[Parts], ignored: Counter[str]) -> list[P
     return [path for path in images if path in known]
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """A folder that may be no class. inner: a folder in it that may be a data set of its own."""
-
-    folder: Parts
-    why: str
-    inner: Parts | None = None
-
-
 def depth_of(images: Sequence[Parts]) -> int:
     """1 where the class folders are in folders of splits, 0 where they are on top.
 
@@ -216,103 +205,6 @@ def _matching(folders: Folders, name: str) -> set[Parts]:
         own = [path for path in here if path[-1].casefold() == name.casefold()]
         found.update(own or [path for path in here if label_of(path[-1]) == label_of(name)])
     return found
-
-
-def find_doubts(folders: Folders) -> list[Doubt]:
-    """Folders that would be classes, and of which the names around them say otherwise."""
-    known = {label_of(path[-1]) for path in folders}
-    doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
-    doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    for rule in (_untrained, _never_a_class, _beside_a_binary_set):
-        sure = [path for path in folders if path not in doubts]
-        doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
-    return [doubts[path] for path in folders if path in doubts]
-
-
-def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt | None:
-    """A doubt about one folder, for its name or for the folders in it."""
-    place, base = "/".join(path), wrapping_folder(images)
-    inside = sorted({image[len(base)] for image in images if len(image) > len(base) + 1})
-    holds_images = any(len(image) == len(base) + 1 for image in images)
-    splits = [name for name in inside if split_of(name)]
-    own = classes_in(path[-1])
-    own |= {"tumor"} if own - {"no_tumor"} else set()
-    again = [n for n in inside if label_of(n) in known - own - {label_of(path[-1])}]
-    speaking = [name for name in inside if _speaks_of(name, path[-1]) - own]
-    if split_of(path[-1]):
-        why = f"{place} has the name of a split"
-    elif splits:
-        why = f"{place}/ holds folders of splits: {listed(splits)}"
-    elif again:
-        why = f"{place}/ holds class folders again: {listed(again)}"
-    elif speaking and not holds_images:
-        why = f"{place}/ holds folders that name classes: {listed(speaking)}"
-    else:
-        return None
-    return Doubt(path, why, (*path, *base))
-
-
-def _speaks_of(inner: str, outer: str) -> set[str]:
-    """Classes that a folder in a class folder names; where that is a known one, by its whole name.
-
-    Below glioma/ may be "glioma normal dose"; what is below "Raw Data" is read word by word.
-    """
-    if is_known_class(outer):
-        return {label_of(inner)} & set(CANONICAL)
-    return classes_in(inner)
-
-
-def _alike_inside(folders: Folders, known: set[str]) -> dict[Parts, Doubt]:
-    """Folders without an image of their own that hold the same two names or more as another."""
-    if known & set(CANONICAL):
-        return {}
-    names: dict[str, set[str]] = defaultdict(set)  # class folder -> folders in it, in any split
-    bases = {path: wrapping_folder(images) for path, images in folders.items()}
-    for path, images in folders.items():
-        depth = len(bases[path])
-        if all(len(image) > depth + 1 for image in images):
-            inside = {image[depth].casefold() for image in images}
-            names[path[-1]] |= {name for name in inside if not is_patient(name)}
-    doubts = {}
-    for path, base in bases.items():
-        others = [name for name in names if name != path[-1]]
-        same = next((s for o in others if len(s := names[o] & names[path[-1]]) > 1), None)
-        if same:
-            why = f"{'/'.join(path)}/ holds folders as others do: {listed(sorted(same))}"
-            doubts[path] = Doubt(path, why, (*path, *base))
-    return doubts
-
-
-def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
-    """Folders of val or test that train has not; a known class is one, whether trained or not.
-
-    With one folder in train, or none, nothing can be learned and nothing is said here.
-    """
-    trained = {label_of(path[-1]) for path in folders if split_of(path[0]) == "train"}
-    return {
-        path: f"{'/'.join(path)} has no folder in train"
-        for path in folders
-        if len(path) > 1 and len(trained) > 1 and label_of(path[-1]) not in {*trained, *CANONICAL}
-    }
-
-
-def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
-    never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
-    return never if len(never) < len(folders) else {}
-
-
-def _beside_a_binary_set(folders: Sequence[Parts]) -> dict[Parts, str]:
-    """What lies beside yes/ and no/ that is no known class: between them there is no third one."""
-    labels = {path: label_of(path[-1]) for path in folders}
-    known = set(labels.values()) & set(CANONICAL)
-    if known != {"no_tumor", "tumor"}:
-        return {}
-    shown = " and ".join(sorted({path[-1] for path in folders if labels[path] in known}))
-    return {
-        path: f"{path[-1]} lies beside {shown}, which are all classes of such a set"
-        for path in folders
-        if labels[path] not in known
-    }
 
 
 def listed(names: Sequence[str], longest: int = _NAMED, between: str = ", ") -> str:

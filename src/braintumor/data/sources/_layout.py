@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from braintumor.config import pasteable
 from braintumor.data.labels import is_known_class, label_of, split_of
 from braintumor.data.sources import Item
+from braintumor.data.sources._doubts import Doubt, find_doubts
 from braintumor.data.sources._folders import (
-    Doubt,
     Folders,
     Parts,
     Tree,
     chosen_folders,
     depth_of,
-    find_doubts,
     folders_at,
     grow_tree,
     listed,
