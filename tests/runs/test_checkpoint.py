@@ -219,3 +219,9 @@ def test_no_flipped_bit_and_no_cut_is_taken(sealed: Path) -> None:
         sealed.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"best\.safetensors"):
             read_card(sealed)
+
+
+def test_a_folder_of_several_trials_names_one_to_give(tmp_path: Path) -> None:
+    RunFolder(tmp_path).set_status("completed", parts=["seed_0", "seed_1"])
+    with pytest.raises(CheckpointError, match=r"holds 2 trials; give one of them: .*seed_0$"):
+        find_checkpoint(tmp_path)
