@@ -83,7 +83,7 @@ def serve() -> None:
 
 def _import_all() -> None:
     for name in (
-        "cli.train", "workflows.train", "evaluation.evaluate", "report.plots.training_curves",
+        "cli.train", "workflows.train", "evaluation.evaluate", "report.plots.performance",
         "report.page", "training.loop", "models.attention.se", "models.backbones.cnn",
         "data.sources.phantom", "data.sources.folder",
     ):  # fmt: skip

@@ -25,9 +25,13 @@ from braintumor.report.decisions import decisions_section, only_clean
 from braintumor.report.gallery import MOST, browser_data, examples_section
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
-from braintumor.report.plots.performance import draw_baselines, draw_precision_recall, draw_roc
+from braintumor.report.plots.performance import (
+    draw_baselines,
+    draw_curves,
+    draw_precision_recall,
+    draw_roc,
+)
 from braintumor.report.plots.style import DARK, LIGHT, to_png
-from braintumor.report.plots.training_curves import draw_curves
 from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
 from braintumor.runs.folder import EvaluationFile
 from braintumor.statistics.metrics import classification_report

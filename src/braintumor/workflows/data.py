@@ -76,13 +76,13 @@ def write_tables(data: Dataset, folder: Path) -> None:
 def draw_data(data: Dataset, folder: Path) -> None:
     """The same as pictures, with samples of each class, under plots/; takes seconds."""
     # matplotlib, for which the first step would wait
-    from braintumor.report.plots.data import (
+    from braintumor.report.plots.pictures import (
         choose_pairs,
         draw_class_balance,
         draw_copies,
         draw_image_sizes,
+        draw_samples,
     )
-    from braintumor.report.plots.pictures import draw_samples
     from braintumor.report.plots.style import to_png
 
     labels = labels_of(data, data.classes)

@@ -68,8 +68,8 @@ def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | N
 
 def _draw_curves(run: RunFolder) -> None:
     # imported here, or the first step would wait for matplotlib
+    from braintumor.report.plots.performance import draw_curves
     from braintumor.report.plots.style import to_png
-    from braintumor.report.plots.training_curves import draw_curves
 
     write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
 

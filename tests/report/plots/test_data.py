@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from braintumor.report.plots.data import choose_pairs, draw_copies
+from braintumor.report.plots.pictures import choose_pairs, draw_copies
 from braintumor.report.plots.style import to_png
 
 

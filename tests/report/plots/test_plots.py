@@ -16,15 +16,20 @@ from braintumor.evaluation.record import choose_examples
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.comparison import draw_comparison
-from braintumor.report.plots.data import draw_class_balance, draw_image_sizes
 from braintumor.report.plots.decisions import draw_calibration
 from braintumor.report.plots.performance import (
     draw_confusion_matrix,
+    draw_curves,
     draw_precision_recall,
     draw_roc,
 )
-from braintumor.report.plots.pictures import draw_examples, draw_samples, overlay
-from braintumor.report.plots.training_curves import draw_curves
+from braintumor.report.plots.pictures import (
+    draw_class_balance,
+    draw_examples,
+    draw_image_sizes,
+    draw_samples,
+    overlay,
+)
 from braintumor.statistics.metrics import confusion_matrix
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語\u202egnp.exe", "W" * 200)

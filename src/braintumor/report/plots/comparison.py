@@ -149,14 +149,17 @@ def _draw_cost(
     axes.set_xscale("log")
     axes.set_autoscalex_on(False)  # _name_ticks sets the limits, also where there is one x alone
     is_best = on_front(-x[known] if more_is_better else x[known], y[known])
-    front = known[is_best]
-    front = front[np.argsort(x[front])]
+    front = known[is_best][np.argsort(x[known][is_best])]
     axes.step(
         x[front], y[front], where="pre" if more_is_better else "post",
         color=theme.right, linewidth=1.2, alpha=0.7,
     )  # fmt: skip
-    if "accuracy_low" in board:
-        _draw_accuracy_intervals(axes, board.iloc[known], x[known], y[known], theme)
+    ends = np.stack([_numbers(board, f"accuracy_{end}") for end in ("low", "high")])
+    ranged = known[np.isfinite(ends[:, known]).all(axis=0)]
+    axes.errorbar(
+        x[ranged], y[ranged], yerr=np.abs(ends[:, ranged] - y[ranged]), fmt="none",
+        ecolor=theme.muted, elinewidth=1, alpha=0.6,
+    )  # fmt: skip
     for i, best in zip(known, is_best, strict=True):
         colour = theme.right if best else theme.muted
         axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=theme.paper)
@@ -168,17 +171,6 @@ def _draw_cost(
     _name_ticks(axes, x[known])
 
 
-def _draw_accuracy_intervals(
-    axes: Axes, board: pd.DataFrame, x: np.ndarray, y: np.ndarray, theme: Theme
-) -> None:
-    ends = np.stack([_numbers(board, "accuracy_low"), _numbers(board, "accuracy_high")])
-    known = np.isfinite(ends).all(axis=0)
-    reach = np.abs(ends[:, known] - y[known])
-    axes.errorbar(
-        x[known], y[known], yerr=reach, fmt="none", ecolor=theme.muted, elinewidth=1, alpha=0.6
-    )
-
-
 def _name_ticks(axes: Axes, x: np.ndarray) -> None:
     """At most five round numbers of the logarithmic axis, as 1.5 M and not as powers."""
     low, high = np.log10(x.min()) - 0.2, np.log10(x.max()) + 0.2
@@ -187,7 +179,7 @@ def _name_ticks(axes: Axes, x: np.ndarray) -> None:
         s * 10.0**e for e in range(int(np.floor(low)), int(np.ceil(high)) + 1) for s in steps
     ]
     ticks = [t for t in round_ones if 10**low <= t <= 10**high]
-    ticks = ticks[:: -(-len(ticks) // 5) or 1] if ticks else []
+    ticks = ticks[:: -(-len(ticks) // 5) or 1]
     axes.set_xlim(10**low, 10**high)
     axes.set_xticks(ticks, [_short(t) for t in ticks])
     axes.set_xticks([], minor=True)
@@ -206,33 +198,25 @@ def draw_matrix(table: pd.DataFrame) -> Figure:
     table: by cross_dataset.matrix_table. Small below: the figure of all images, where it
     differs, and when it is about tumor or not only. A pair without figures stays a dash.
     """
-    checkpoints, data = table["ckpt"].unique(), table["data"].unique()
-    rows = {name: i for i, name in enumerate(checkpoints)}
-    columns = {name: i for i, name in enumerate(data)}
-    names = [style.label(name, 36) for name in checkpoints]
+    rows, columns = table["ckpt"].unique().tolist(), table["data"].unique().tolist()
+    names = [style.label(name, 36) for name in rows]
     with style.using(LIGHT):
-        width, height = _CELL[0] * len(data), _CELL[1] * len(checkpoints)
+        width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
         figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
         axes = figure.subplots()
-        colours = np.tile(to_rgb(LIGHT.grid), (len(checkpoints), len(data), 1))
+        colours = np.tile(to_rgb(LIGHT.grid), (len(rows), len(columns), 1))
         ramp = style.ramp(LIGHT, LIGHT.right)
         for _, row in table.iterrows():
             value = row["clean_balanced_accuracy"]
-            place, ink = (rows[row["ckpt"]], columns[row["data"]]), LIGHT.ink
+            place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), LIGHT.ink
             if value == value:
                 share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
                 colours[place] = ramp(share)[:3]
                 ink = LIGHT.paper if share > _STRONG else LIGHT.ink
             _write_cell(axes, row, *place, ink)
-        axes.imshow(colours, interpolation="nearest", aspect="auto")
-        style.only_grid(axes, "none")
-        axes.spines[:].set_visible(False)
-        axes.set_xticks(np.arange(len(data) + 1) - 0.5, minor=True)
-        axes.set_yticks(np.arange(len(checkpoints) + 1) - 0.5, minor=True)
-        axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
-        axes.tick_params(which="minor", length=0)
-        axes.set_xticks(range(len(data)), [style.label(name, 22) for name in data])
-        axes.set_yticks(range(len(checkpoints)), names)
+        style.draw_cells(axes, colours, aspect="auto")
+        axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])
+        axes.set_yticks(range(len(rows)), names)
         axes.set_title("Balanced accuracy on images without a copy in training")
     return figure
 

@@ -1,8 +1,7 @@
 """The one look of all pictures, on light and on dark paper.
 
-Figures are plain objects: pyplot and its global state are never touched. Names come from files
-and folders of strangers, so nothing is ever read as mathematics or TeX, and `label` makes any
-name short and drawable.
+pyplot and its global state are never touched. Names come from files and folders of strangers, so
+nothing is ever read as mathematics or TeX, and `label` makes any name short and drawable.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -64,7 +63,7 @@ def using(theme: Theme) -> Iterator[None]:
     """Draw inside this: colours, sizes and fonts of the theme, and no mathematics in texts."""
     settings: dict[Any, Any] = {
         "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
-        "font.family": _families(), "font.size": 9.5, "text.color": theme.ink,
+        "font.family": list(_fonts()), "font.size": 9.5, "text.color": theme.ink,
         "figure.facecolor": theme.paper, "savefig.facecolor": theme.paper, "savefig.dpi": "figure",
         "axes.facecolor": theme.paper, "axes.edgecolor": theme.muted, "axes.labelcolor": theme.ink,
         "axes.titlecolor": theme.ink, "axes.titlelocation": "left", "axes.titlesize": 11,
@@ -148,7 +147,7 @@ def label(name: str, longest: int = 40) -> str:
 
 def width_of(names: Iterable[str]) -> float:
     """Inches that the longest of the names takes in the size of tick labels."""
-    font = _fonts()[0]
+    font = next(iter(_fonts().values()))
     font.set_size(9.5, 72)
     longest = 0.0
     for name in names:
@@ -178,26 +177,36 @@ def legend_below(figure: Figure) -> None:
     figure.legend(handles, names, loc="outside lower left", ncols=columns, borderaxespad=0.8)
 
 
-def only_grid(axes: Axes, which: Literal["x", "y", "none"]) -> None:
-    """Keep the grid of one axis: "x", "y" or, for pictures, "none"."""
+def only_grid(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Keep the grid of one axis."""
     axes.grid(visible=False)
-    if which != "none":
-        axes.grid(visible=True, axis=which)
+    axes.grid(visible=True, axis=which)
+
+
+def draw_cells(axes: Axes, colours: np.ndarray, **how: Any) -> None:
+    """A table of cells with white lines between them. colours: float (rows, columns, 3)."""
+    axes.imshow(colours, interpolation="nearest", **how)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    # the lines are a grid of the minor ticks
+    axes.set_xticks(np.arange(colours.shape[1] + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(colours.shape[0] + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
+    axes.tick_params(which="minor", length=0)
 
 
 def _is_drawable(character: str) -> bool:
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
         return False
-    return any(font.get_char_index(ord(character)) for font in _fonts())
+    return any(font.get_char_index(ord(character)) for font in _fonts().values())
 
 
 @functools.cache
-def _families() -> list[str]:
+def _fonts() -> dict[str, FT2Font]:
+    """Those of _FONTS that this machine has, by name."""
     known = {entry.name for entry in font_manager.fontManager.ttflist}
-    return [name for name in _FONTS if name in known]
-
-
-@functools.cache
-def _fonts() -> list[FT2Font]:
-    paths = [font_manager.findfont(name, fallback_to_default=False) for name in _families()]
-    return [FT2Font(str(Path(path))) for path in paths]
+    return {
+        name: FT2Font(str(font_manager.findfont(name, fallback_to_default=False)))
+        for name in _FONTS
+        if name in known
+    }
