@@ -16,12 +16,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from braintumor.comparison import write as writing
 from braintumor.comparison.compare import Comparison, compare
 from braintumor.comparison.leaderboard import ranked, runs_table
 from braintumor.comparison.read import read_runs
 from braintumor.comparison.write import write_comparison
 from braintumor.errors import CheckpointError, DataError
+from braintumor.report import page
 from chromium import CHROMIUM
 
 
@@ -368,7 +368,7 @@ def _no_pictures(monkeypatch):
     """A line in the place of each picture, which take most of the time."""
     line = io.BytesIO()
     Image.new("RGB", (1500, 1)).save(line, "PNG")
-    monkeypatch.setattr(writing, "to_png", lambda *_: line.getvalue())
+    monkeypatch.setattr(page, "to_png", lambda *_: line.getvalue())
 
 
 @pytest.mark.usefixtures("_no_pictures")

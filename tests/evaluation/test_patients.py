@@ -19,7 +19,7 @@ from braintumor.evaluation.patients import (
     patients_within,
 )
 from braintumor.records import Predictions
-from braintumor.report.page import render
+from braintumor.report.write import render
 from made_up import evaluation_of
 
 BOTH = "images of one patient may be both in training and among those evaluated."

@@ -20,8 +20,8 @@ from braintumor.report.gallery import (
     make_thumbnails,
     order_by_interest,
 )
-from braintumor.report.page import render
 from braintumor.report.plots.pictures import heat_layer
+from braintumor.report.write import render
 from made_up import evaluation_of
 
 

@@ -18,9 +18,8 @@ from braintumor.data.manifest import Patients
 from braintumor.evaluation.patients import KnownPatients
 from braintumor.records import Predictions
 from braintumor.report import verdict
-from braintumor.report.figures import percent
-from braintumor.report.page import render
-from braintumor.report.template import Chart
+from braintumor.report.page import Chart, percent
+from braintumor.report.write import render
 from braintumor.statistics.metrics import classification_report, compute_metrics
 from made_up import evaluation_of
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from braintumor.evaluation.record import choose_examples
 from braintumor.records import Predictions
-from braintumor.report.page import render
-from braintumor.report.template import Chart
+from braintumor.report.page import Chart
+from braintumor.report.write import render
 from braintumor.statistics.metrics import compute_metrics
 from chromium import CHROMIUM, Browser
 from made_up import evaluation_of

@@ -9,11 +9,11 @@ from braintumor.data.manifest import Patients
 from braintumor.evaluation.patients import KnownPatients, patients_unknown
 from braintumor.evaluation.provenance import Provenance
 from braintumor.evaluation.record import Assessment, Evaluation
-from braintumor.report import figures
-from braintumor.report.decisions import decisions_section
+from braintumor.report import figures, page
+from braintumor.report.figures import decisions_section
 from braintumor.report.model_card import checklists, known_facts
-from braintumor.report.page import render
-from braintumor.report.template import FOLDER
+from braintumor.report.page import FOLDER
+from braintumor.report.write import render
 from braintumor.statistics.metrics import compute_metrics
 from made_up import evaluation_of
 
@@ -68,9 +68,9 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     assert f"95.3{SPACE}% (95{SPACE}% CI 94.0 to 96.3{SPACE}%)" in html
     assert "0.9401–0.9632" in html
     assert "0.8123–0.9000" in html
-    assert figures.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
-    assert figures.interval({"auroc_ci": None}, "auroc") == ""
-    assert "interval" not in figures.with_interval({"accuracy": 0.5}, "accuracy")
+    assert page.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
+    assert page.interval({"auroc_ci": None}, "auroc") == ""
+    assert "interval" not in page.with_interval({"accuracy": 0.5}, "accuracy")
 
 
 def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):

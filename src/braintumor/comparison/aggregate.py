@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.comparison.lines import as_markdown
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
+from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
@@ -101,13 +101,11 @@ def write_summary(
 
     notes: sentences above the table, such as what was repeated.
     """
-    shown = table.reset_index()
-    shown.attrs["notes"] = list(notes)
     plain = table.astype(object).where(table.notna(), None)
     rows = {str(name): row.to_dict() for name, row in plain.iterrows()}
     of_parts = {name: rows.pop(name) for name in parts}
     write_atomic(folder / "summary.csv", str(table.to_csv()))
-    write_atomic(folder / "summary.md", as_markdown(shown))
+    write_atomic(folder / "summary.md", as_markdown(table.reset_index(), notes))
     write_json(folder / "summary.json", {"notes": list(notes), "parts": of_parts, **rows})
 
 

@@ -14,7 +14,7 @@ from braintumor.data.labels import CANONICAL
 from braintumor.evaluation.record import subset
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
-from braintumor.report.figures import escaped
+from braintumor.report.page import as_markdown, escaped
 from braintumor.report.plots.comparison import draw_matrix, rate
 from braintumor.report.plots.style import to_png
 from braintumor.statistics.metrics import compute_metrics
@@ -133,23 +133,16 @@ def short_table(table: pd.DataFrame) -> pd.DataFrame:
 def write_matrix(folder: Path, table: pd.DataFrame) -> None:
     """Write matrix.csv, matrix.md and matrix.png."""
     write_atomic(folder / "matrix.csv", str(table.to_csv(index=False)))
-    write_atomic(folder / "matrix.md", as_markdown(table))
+    write_atomic(folder / "matrix.md", _markdown(table))
     write_atomic(folder / "matrix.png", to_png(draw_matrix(table)))
 
 
-def as_markdown(table: pd.DataFrame) -> str:
+def _markdown(table: pd.DataFrame) -> str:
     """The matrix as GitHub Markdown under its notes, and below what was done to single pairs."""
-    wide = short_table(table)
-    lines = [f"{note}\n" for note in NOTES]
-    lines.append("| checkpoint | " + " | ".join(map(escaped, wide.columns)) + " |")
-    lines.append("|---|" + "---|" * len(wide.columns))
-    for name, row in wide.iterrows():
-        lines.append("| " + " | ".join(escaped(str(cell)) for cell in (name, *row)) + " |")
-    noted = table.loc[table["note"] != "", ["ckpt", "data", "note"]].astype(str)
-    lines += [""] if len(noted) else []
-    for ckpt, data, note in noted.itertuples(index=False, name=None):
-        lines.append(f"- {escaped(ckpt)} on {escaped(data)}: {escaped(note)}")
-    return "\n".join(lines) + "\n"
+    noted = table.loc[table["note"] != "", ["ckpt", "data", "note"]].map(escaped)
+    below = [f"- {ckpt} on {data}: {note}\n" for ckpt, data, note in noted.itertuples(index=False)]
+    matrix = as_markdown(short_table(table).reset_index(), NOTES)
+    return "".join([matrix, "\n" * bool(below), *below])
 
 
 def _text(row: pd.Series) -> str:

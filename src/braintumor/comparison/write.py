@@ -1,40 +1,40 @@
-"""The files that a comparison leaves behind: tables, pictures, comparison.md and comparison.html.
+"""A comparison as text: for the console, tables, comparison.md and comparison.html.
 
 As report.html the page runs no script and loads nothing, and Jinja2 escapes every value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from braintumor.comparison.compare import TESTED, Comparison
-from braintumor.comparison.lines import (
-    DIFFERENCES,
-    NAMES,
-    as_markdown,
-    board_lines,
-    difference,
-    figure_of,
-    number,
-    p_value,
-    pair_lines,
-    seeds_of,
-    text,
-)
 from braintumor.comparison.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
-from braintumor.report.figures import percent
+from braintumor.report.page import (
+    Chart,
+    as_markdown,
+    draw_chart,
+    environment,
+    inlined_chart,
+    inlined_text,
+    number,
+    percent,
+)
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
-from braintumor.report.plots.style import DARK, LIGHT, Theme, elide, to_png
-from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
+from braintumor.report.plots.style import elide
 
+_NAMES = {
+    "val_macro_f1": "val macro F1", "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC",
+    "clean_accuracy": "clean accuracy", "floor_accuracy": "best floor",
+}  # fmt: skip
+_DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 _RUN_COLUMNS = (
     "configuration", "run", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
     "auroc", "clean_accuracy", "best_epoch", "seconds", "why",
@@ -46,85 +46,94 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 
     comparison.csv: a row a run. leaderboard.csv: a row a configuration. pairs.csv: a row a pair.
     """
-    tables = {
-        "comparison": comparison.runs,
-        "leaderboard": comparison.board,
-        "pairs": comparison.pairs,
-    }
-    for name, table in tables.items():
+    board, pairs, runs = comparison.board, comparison.pairs, comparison.runs
+    for name, table in {"comparison": runs, "leaderboard": board, "pairs": pairs}.items():
         write_atomic(folder / f"{name}.csv", str(table.to_csv(index=False)))
     write_atomic(folder / "comparison.md", _markdown(comparison))
-    board, by = comparison.board, comparison.by
-    ranking = _chart(
+    ranking = draw_chart(
         "Ranking",
         "The leaderboard; its figures stand in the table.",
-        lambda theme: draw_comparison(board, by=by, theme=theme),
+        partial(draw_comparison, board, by=comparison.by),
     )
-    cost = _chart(
+    cost = draw_chart(
         "Speed and size",
         "Accuracy against images/s and against parameters.",
-        lambda theme: draw_pareto(board, theme=theme),
+        partial(draw_pareto, board),
     )
     write_atomic(folder / "comparison.png", ranking.light)
     write_atomic(folder / "pareto.png", cost.light)
-    page = render_comparison(comparison, {"ranking": ranking, "cost": cost})
+    page = _render(comparison, {"ranking": ranking, "cost": cost})
     write_atomic(folder / "comparison.html", page)
 
 
-def render_comparison(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
-    """The page as text.
-
-    charts: "ranking" and "cost".
-    """
-    css = "".join(
-        (FOLDER / name).read_text(encoding="utf-8") for name in ("report.css", "comparison.css")
-    )
-    board = comparison.board
+def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
+    board, runs = comparison.board, comparison.runs
+    columns = [name for name in _NAMES if board[name].notna().any()]
     jinja = environment()
     jinja.filters["breakable"] = _breakable
-    template: jinja2.Template = jinja.get_template("comparison.html.j2")
-    return template.render(
-        css=Markup(css),  # noqa: S704 (our own file)
-        css_hash=policy_hash(css),
+    return jinja.get_template("comparison.html.j2").render(
+        **inlined_text("css", ["report.css", "comparison.css"]),
         by=comparison.by,
         split=comparison.split,
         configurations=len(board),
-        runs=len(comparison.runs),
+        runs=len(runs),
         headline=_headline(comparison),
         findings=_findings(board),
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
-        columns=_figure_columns(board),
-        rows=[_board_row(rank, row, board) for rank, (_, row) in enumerate(board.iterrows(), 1)],
+        columns=[_NAMES[name] for name in columns],
+        rows=[_board_row(rank, row, columns) for rank, (_, row) in enumerate(board.iterrows(), 1)],
         has_intervals=bool(board["accuracy_low"].notna().any()),
         has_spread=bool(board["accuracy_std"].notna().any()),
         kinds=_pair_tables(comparison.pairs),
         tested=TESTED,
         run_columns=_RUN_COLUMNS,
-        run_rows=[
-            [_run_cell(name, row[name]) for name in _RUN_COLUMNS]
-            for _, row in comparison.runs.iterrows()
-        ],
+        run_rows=[[_run_cell(k, row[k]) for k in _RUN_COLUMNS] for _, row in runs.iterrows()],
         charts={name: inlined_chart(chart) for name, chart in charts.items()},
     )
 
 
-def _chart(title: str, alt: str, draw: Callable[[Theme], Figure]) -> Chart:
-    light, dark = (to_png(draw(theme), theme) for theme in (LIGHT, DARK))
-    return Chart(title, alt, light, dark)
-
-
 def _markdown(comparison: Comparison) -> str:
-    board = board_lines(comparison)
-    board.attrs["notes"] = list(comparison.notes)
-    parts = ["# Leaderboard\n", as_markdown(board)]
+    parts = ["# Leaderboard\n", as_markdown(board_lines(comparison), comparison.notes)]
     if len(comparison.pairs):
-        pairs = pair_lines(comparison)
-        pairs.attrs["notes"] = [TESTED]
-        parts += ["# Pairs\n", as_markdown(pairs)]
+        parts += ["# Pairs\n", as_markdown(_pair_lines(comparison.pairs), [TESTED])]
     if len(comparison.runs) > len(comparison.board):
         parts += ["# Runs\n", as_markdown(comparison.runs)]
     return "\n".join(parts)
+
+
+def board_lines(comparison: Comparison) -> pd.DataFrame:
+    """The leaderboard as text, a row a configuration; columns that say nothing are left out."""
+    rows = []
+    for rank, (_, row) in enumerate(comparison.board.iterrows(), start=1):
+        cells: dict[str, str] = {"": str(rank), "run": str(row["run"])}
+        cells |= {name: _text(row[name]) for name in ("model", "data", "overrides", "status")}
+        cells |= {"seeds": _seeds(row), "n": _text(row["n"])}
+        for name, words in _NAMES.items():
+            shown = " ".join(filter(None, _figure(row, name)))
+            cells[words] = "" if pd.isna(row[name]) else shown
+        cells["against the first"] = _text(row["against_first"])
+        cells["against the first, clean"] = _text(row["against_first_clean"])
+        rows.append(cells)
+    table = pd.DataFrame(rows)
+    return table.loc[:, (table != "").any(axis=0)]
+
+
+def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs as text: differences with intervals, corrected p values, and the verdict."""
+    rows = [
+        {
+            "first": row["first"],
+            "second": row["second"],
+            "images": f"{row['images']}, n={row['n']} in {row['groups']} groups",
+            **{f"Δ {_NAMES[name]}": _difference(row, name) for name in _DIFFERENCES},
+            "McNemar p": _p_value(row["mcnemar_holm"]),
+            "DeLong p": _p_value(row["delong_holm"]),
+            "verdict": row["verdict"],
+        }
+        for _, row in pairs.iterrows()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _breakable(name: str) -> Markup:
@@ -141,10 +150,10 @@ def _headline(comparison: Comparison) -> str:
     key, where = ("macro_f1", comparison.split) if is_by_test else ("val_macro_f1", "validation")
     if pd.isna(first[key]) or pd.isna(first["accuracy"]):
         return "No run has the figures that a ranking needs."
-    accuracy, found = percent(first["accuracy"]), figure_of(first, "accuracy")
-    if found.spread:
+    accuracy = percent(first["accuracy"])
+    if pd.notna(first["accuracy_std"]):
         accuracy += f" ± {100 * first['accuracy_std']:.1f} over {first['completed']} runs"
-    if found.interval:
+    if pd.notna(first["accuracy_low"]):
         low, high = percent(first["accuracy_low"]), percent(first["accuracy_high"])
         accuracy += f", 95 % interval {low} to {high}"
     return (
@@ -176,25 +185,20 @@ def _findings(board: pd.DataFrame) -> list[str]:
     return found or ["No pair could be tested, since no other was evaluated on the same images."]
 
 
-def _figure_columns(board: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(name, words) for name, words in NAMES.items() if board[name].notna().any()]
-
-
-def _board_row(rank: int, row: pd.Series, board: pd.DataFrame) -> dict[str, Any]:
-    against = text(row["against_first"])
-    about = [text(row["model"]), text(row["data"]), seeds_of(row)]
+def _board_row(rank: int, row: pd.Series, columns: list[str]) -> dict[str, Any]:
+    against = _text(row["against_first"])
+    about = [_text(row["model"]), _text(row["data"]), _seeds(row)]
     return {
         "rank": rank,
         "name": str(row["run"]),
         "about": " · ".join(part for part in about if part and part != str(row["run"])),
-        "overrides": text(row["overrides"]),
-        "status": text(row["status"]) or "no status",
-        "is_done": bool(pd.notna(row["accuracy"])),
-        "why": text(row["why"]),
+        "overrides": _text(row["overrides"]),
+        "status": _text(row["status"]) or "no status",
+        "why": _text(row["why"]),
         "n": _whole(row["n"]) or "–",
-        "figures": [figure_of(row, name) for name, _ in _figure_columns(board)],
+        "figures": [_figure(row, name) for name in columns],
         "against": "first" if rank == 1 else against or "not tested",
-        "against_clean": text(row["against_first_clean"]),
+        "against_clean": _text(row["against_first_clean"]),
         "is_tie": against.startswith("tie"),
         "parameters": _whole(row["parameters"]) or "–",
         "speed": _whole(row["images_per_s"]) or "–",
@@ -212,32 +216,70 @@ def _pair_tables(pairs: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _pair_row(row: pd.Series) -> dict[str, Any]:
     p_values = [row[f"{test}_holm"] for test, _ in TESTS]
+    better: dict[str, list[str]] = {}
+    for p, (_, figure) in zip(p_values, TESTS, strict=True):
+        if p < LEVEL:
+            better.setdefault("first" if row[figure] > 0 else "second", []).append(_NAMES[figure])
+    said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
     return {
         "first": row["first"],
         "second": row["second"],
         "n": f"{row['n']:,}",
         "groups": f"{row['groups']:,}",
-        "differences": [difference(row, name).partition(" ")[::2] for name in DIFFERENCES],
-        "p_values": [(p_value(p), bool(p < LEVEL)) for p in p_values],
-        "verdict": _verdict(row),
-        "is_tie": row["verdict"] == "tie",
+        "differences": [_difference(row, name).partition(" ")[::2] for name in _DIFFERENCES],
+        "p_values": [(_p_value(p), bool(p < LEVEL)) for p in p_values],
+        "verdict": "; ".join(said) or "tie",
+        "is_tie": not said,
     }
 
 
-def _verdict(row: pd.Series) -> str:
-    """Which of the two is better in what, or "tie"; their names stand beside it."""
-    better: dict[str, list[str]] = {}
-    for test, figure in TESTS:
-        if row[f"{test}_holm"] < LEVEL:
-            better.setdefault("first" if row[figure] > 0 else "second", []).append(NAMES[figure])
-    said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
-    return "; ".join(said) or "tie"
+class _Figure(NamedTuple):
+    """One figure of a configuration; spread and interval are "" where there is none."""
+
+    value: str
+    spread: str
+    interval: str
+
+
+def _figure(row: pd.Series, name: str) -> _Figure:
+    """Mean, spread over seeds and interval of one figure of a row of the board."""
+    spread, low = row.get(f"{name}_std"), row.get(f"{name}_low")
+    return _Figure(
+        number(row[name]),
+        "" if pd.isna(spread) else f"± {number(spread)}",
+        "" if pd.isna(low) else f"({number(low)}–{number(row[f'{name}_high'])})",
+    )
+
+
+def _difference(row: pd.Series, name: str) -> str:
+    """First minus second with its interval, in signed figures."""
+    if pd.isna(row[name]):
+        return "–"
+    return f"{row[name]:+.4f} ({row[f'{name}_low']:+.4f} to {row[f'{name}_high']:+.4f})"
+
+
+def _p_value(p: float) -> str:
+    """Four digits, and never 0; a dash for what is not known."""
+    return "< 0.0001" if p < 1e-4 else number(p)
+
+
+def _seeds(row: pd.Series) -> str:
+    """How many runs stand behind a row, and their seeds; "" for a single one."""
+    if row["runs"] == 1:
+        return ""
+    ended = "" if row["completed"] == row["runs"] else f"{row['completed']} of "
+    seeds = "" if pd.isna(row["seeds"]) else f", seeds {row['seeds']}"
+    return f"{ended}{row['runs']} runs{seeds}"
 
 
 def _run_cell(name: str, value: Any) -> str:
     if name in ("n", "seconds"):
         return _whole(value)
-    return number(value) if isinstance(value, float) else text(value)
+    return number(value) if isinstance(value, float) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
 
 
 def _whole(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""The page that is shown to people: `page.render`."""
+"""The page that is shown to people: `write.render`."""

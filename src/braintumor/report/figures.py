@@ -1,4 +1,4 @@
-"""Figures as text: in sentences, tiles and tables, and as the lengths and shades of their bars."""
+"""Figures of an evaluation, its decisions and checks, as the rows and sentences of the page."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from braintumor.evaluation.patients import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
+from braintumor.report.page import defined_pair, interval, number, percent, percents, width
+from braintumor.report.plots.style import elide
 from braintumor.statistics.calibration import BINS
 from braintumor.statistics.metrics import confusion_matrix
+from braintumor.statistics.selective_prediction import CERTAINTY
 
-# K classes
-
-_SIGN = "\N{NO-BREAK SPACE}%"
 _TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),
     ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
@@ -26,13 +27,9 @@ _TILES = (
     ("ece", "ECE", f"calibration error, {BINS} bins; 0 is best"),
 )
 CLASS_COLUMNS = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "specificity": "Specificity",
-    "npv": "NPV",
-    "f1": "F1",
-    "auroc": "AUROC",
-}  # figure of a class -> its heading
+    "precision": "Precision", "recall": "Recall", "specificity": "Specificity", "npv": "NPV",
+    "f1": "F1", "auroc": "AUROC",
+}  # fmt: skip
 _CALIBRATION = (
     ("ece", "ECE", f"mean difference of confidence and accuracy, {BINS} bins of equal width"),
     ("ece_mass", "ECE, equal mass", f"the same, {BINS} bins of as many images each"),
@@ -48,83 +45,34 @@ _CHECKS = {
     "pointing_hits": "Hottest place in the lesion",
     "lesion_iou": "Overlap with the lesion (IoU)",
 }
-
-
-def escaped(text: str) -> str:
-    """Text that stays one cell of Markdown and becomes no markup.
-
-    >>> escaped("<b>|c")
-    '&lt;b&gt;\\\\|c'
-    """
-    text = " ".join(str(text).split())
-    for sign, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
-        text = text.replace(sign, safe)
-    return text
-
-
-def is_defined(value: Any) -> bool:
-    """Whether a figure is a finite number."""
-    return value is not None and bool(np.isfinite(value))
-
-
-def defined_pair(figures: Mapping[str, Any], name: str) -> Any:
-    """The interval beside a figure; None where there is none, or an end of it is not defined."""
-    pair = figures.get(f"{name}_ci")
-    return pair if pair is not None and all(is_defined(end) for end in pair) else None
-
-
-def number(value: float | None) -> str:
-    """Four digits, or a dash for what is not defined."""
-    return f"{value:.4f}" if is_defined(value) else "–"
-
-
-def interval(figures: Mapping[str, Any], name: str) -> str:
-    """ "0.9412–0.9630", the 95 % interval beside a figure; empty where there is none."""
-    pair = defined_pair(figures, name)
-    return f"{pair[0]:.4f}–{pair[1]:.4f}" if pair is not None else ""
-
-
-def percent(share: float | None) -> str:
-    """98.3 %, and never 100 % of what is not whole; a dash for what is not defined.
-
-    >>> percent(0.99996)
-    '99.99\xa0%'
-    """
-    if share is None or not is_defined(share):
-        return "–"
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        text = f"{np.floor(share * 1e4) / 1e4:.2%}"
-    return text.replace("%", _SIGN)
-
-
-def percents(pair: Any, between: str = "–") -> str:
-    """Both ends of an interval with one sign: 94.0–96.3 %."""
-    return f"{percent(pair[0]).removesuffix(_SIGN)}{between}{percent(pair[1])}"
-
-
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone where it has no interval."""
-    pair = defined_pair(metrics, name)
-    if pair is None:
-        return percent(metrics[name])
-    return f"{percent(metrics[name])} (95{_SIGN} CI {percents(pair, ' to ')})"
-
-
-def width(value: float | None) -> str:
-    """Length of the bar under a figure in [0, 1], in percent."""
-    return f"{100 * value:.1f}" if value is not None and is_defined(value) else "0"
+_CERTAINTY = percent(CERTAINTY).replace(".0", "")
+_FLAGS = {
+    "foreign": (
+        "Foreign images",
+        "Images unlike those of training are flagged; do not use the model's answer for them. "
+        "How many foreign images it finds is not measured here: all of these are slices.",
+    ),
+    "turned": (
+        "Upside-down slices",
+        "Slices that look upside down, as some viewers export them. About half of such slices "
+        "are found. A share far above the target means that many images may be turned.",
+    ),
+}  # block of the summary -> title and what it means
 
 
 def tiles(metrics: Mapping[str, Any], errors: int) -> list[dict[str, str]]:
     """Name, value, interval and hint of the figures over all images."""
-    shown = [
-        {"name": name, "value": number(metrics[key]), "interval": interval(metrics, key),
-         "hint": hint}
-        for key, name, hint in _TILES if key in metrics
-    ]  # fmt: skip
-    hint = f"of {metrics['n']:,} images"
-    return [*shown, {"name": "Errors", "value": f"{errors:,}", "interval": "", "hint": hint}]
+    return [
+        *(
+            _entry(name, number(metrics[key]), hint, interval(metrics, key))
+            for key, name, hint in _TILES
+        ),
+        _entry("Errors", f"{errors:,}", f"of {metrics['n']:,} images"),
+    ]
+
+
+def _entry(name: str, value: str, hint: str, interval: str = "") -> dict[str, str]:
+    return {"name": name, "value": value, "interval": interval, "hint": hint}
 
 
 def class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -177,11 +125,168 @@ def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | Non
 def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:
     """Name, value, interval and hint of the checks of the heat maps."""
     return [
-        {
-            "name": _CHECKS[name],
-            "value": number(check["value"]),
-            "interval": "",
-            "hint": f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images.",
-        }
+        _entry(
+            _CHECKS[name],
+            number(check["value"]),
+            f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images.",
+        )
         for name, check in (checks or {}).items()
     ]
+
+
+def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
+
+    Any block of the decision summary may be missing or None.
+    """
+    summary, patients = evaluation.decision_summary, evaluation.assessment.patients
+    if not summary:
+        return None
+    parts = []
+    if block := summary.get("tumor_call"):
+        parts.append(_tumor_call(block))
+    if block := summary.get("sets"):
+        parts.append(_sets(block, patients))
+    if block := summary.get("abstention"):
+        parts.append(_abstention(block))
+    for key, (title, said) in _FLAGS.items():
+        if block := summary.get(key):
+            hint = "of images like those of validation about "
+            hint += f"{percent(block.get('target'))} at most, n = {_n(block, 'n')}"
+            rows = [_row(block, "share", "Flagged", hint)]
+            parts.append({"title": title, "said": said, "rows": rows})
+    fitted = [*_fitted(summary, evaluation), about_fit(patients)]
+    return {"fitted": [*filter(None, fitted)], "parts": parts}
+
+
+def only_clean(evaluation: Evaluation) -> str:
+    """Which images a section is of, where some are known from training; else empty."""
+    trust = evaluation.assessment
+    if not trust.count or trust.clean is None:
+        return ""
+    return (
+        f"{trust.count:,} of the images evaluated here, or copies of them, were in training or "
+        f"validation; this section is of the other {trust.clean['n']:,}."
+    )
+
+
+def _fitted(summary: Mapping[str, Any], evaluation: Evaluation) -> list[str]:
+    on, known = summary["fitted_on"], evaluation.assessment.count
+    counted = f"({on['n']:,} images, {on['groups']:,} groups)"
+    said = [
+        f"Fitted on validation images alone {counted}, on which the kept epoch was chosen too. "
+        "Each threshold was chosen to reach its target there; on new images it may miss it. "
+        "Compare the figures below with the targets."
+    ]
+    if evaluation.provenance.is_refit:
+        said.append(
+            "The model was trained again after that, on validation images too (train.refit); the "
+            "thresholds are those of the model before, so that no guarantee holds for this one."
+        )
+    if evaluation.split in ("train", "val") or (known and evaluation.assessment.clean is None):
+        said.append(
+            "The images evaluated here, or copies of them, had a part in the training or the fit: "
+            "the figures of this section are better than those of new images."
+        )
+    elif known is None:
+        said.append("Whether training or validation held the images was not examined.")
+    else:
+        said.append(only_clean(evaluation))
+    return said
+
+
+def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
+    target = percent(block.get("target"))
+    said = "An image is called tumor when the summed probability of all tumor classes is at least "
+    said += f"{number(block.get('threshold'), '.3g')}, chosen for a sensitivity of {target} on "
+    said += "validation. The confusion matrix takes the most probable class instead; the two can "
+    said += "differ for an image."
+    whose = "stated" if block.get("prevalence_is_stated") else (
+        "as in these images; in a clinic it is usually far lower, and PPV falls with it"
+    )  # fmt: skip
+    said += f" PPV and NPV hold at a prevalence of {percent(block.get('prevalence'))} ({whose})."
+    rows = [
+        _row(block, "sensitivity", "Sensitivity",
+             f"tumor images called tumor, n = {_n(block, 'n_tumor')}; target {target}"
+             + _missed(block, "sensitivity", block.get("target"))),
+        _row(block, "specificity", "Specificity",
+             f"images without a tumor called no tumor, n = {_n(block, 'n_no_tumor')}"),
+        _row(block, "ppv", "PPV", "images called tumor that show one"),
+        _row(block, "npv", "NPV", "images called no tumor that show none"),
+    ]  # fmt: skip
+    return {"title": "Tumor or not", "said": said, "rows": rows}
+
+
+def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
+    target = percent(block.get("target"))
+    new, several = "a new image", "images"
+    if patients.are_known_of_training:
+        new, several = "an image of a new patient", "patients"
+    said = f"For {new} (or set of copies) the set holds the true class with a probability of "
+    said += f"{target}, if new {several} are like those of validation. One class: a "
+    said += "definite answer. Several: the model cannot decide between them. None: no class is "
+    said += "probable enough; a person should look."
+    hint = f"sets with the true class, every {patients.unit} counted once, n = "
+    hint += f"{_n(block, 'groups')}; target {target}"
+    hint += _missed(block, "coverage_groups", block.get("target"))
+    rows = [
+        _row(block, "coverage_groups", "Coverage", hint),
+        _row(block, "coverage", "Coverage of images",
+             f"sets with the true class, n = {_n(block, 'n')}"),
+        _row(block, "singletons", "One class", "share of images"),
+        _row(block, "empty", "No class", "share of images"),
+        _entry("Mean size", number(block.get("mean_size"), ".2f"), "classes in a set"),
+    ]  # fmt: skip
+    for name, row in (block.get("per_class") or {}).items():
+        hint = f"sets of its images with the true class, n = {_n(row, 'n')}"
+        rows.append(_row(row, "coverage", f"Coverage of {elide(name)}", hint))
+    return {"title": "Conformal prediction sets", "said": said, "rows": rows}
+
+
+def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
+    fitted, rows = block["fitted"], []
+    target = percent(fitted.get("target"))
+    if fitted.get("confidence") is not None:
+        said = "An image is answered where its highest probability is at least "
+        said += (
+            f"{number(fitted['confidence'], '.3g')}; the others are left to a person. Chosen on "
+        )
+        said += f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers "
+        said += "are wrong. The rows below tell what other shares would give."
+        among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
+        among += _missed(fitted, "risk", fitted.get("target"), at_most=True)
+        rows = [
+            _row(fitted, "share", "Answered", "share of images"),
+            _row(fitted, "risk", "Wrong answers", among),
+        ]
+    else:
+        said = "No threshold was fitted: at no confidence could validation show that at most "
+        said += f"{target} of the answers are wrong. Every image is answered. The rows show what "
+        said += "leaving the least confident images to a person would give."
+    rows += [
+        _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
+             f"accuracy of the {_n(row, 'n')} most confident images")
+        for row in block.get("kept") or ()
+    ]  # fmt: skip
+    area = "mean error over all such shares; 0 is best"
+    rows.append(_entry("AURC", number(block.get("aurc")), area))
+    return {"title": "Abstention", "said": said, "rows": rows}
+
+
+def _missed(
+    block: Mapping[str, Any], key: str, target: float | None, *, at_most: bool = False
+) -> str:
+    """What to add where the interval lies on the wrong side of the target."""
+    pair = defined_pair(block, key)
+    if target is None or pair is None:
+        return ""
+    return ": missed" if (pair[0] > target if at_most else pair[1] < target) else ""
+
+
+def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, str]:
+    pair = defined_pair(block, key)
+    return _entry(name, percent(block.get(key)), hint, percents(pair) if pair else "")
+
+
+def _n(block: Mapping[str, Any], key: str) -> str:
+    return f"{block[key]:,}" if block.get(key) is not None else "–"

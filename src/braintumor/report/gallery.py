@@ -11,8 +11,8 @@ from PIL import Image
 from braintumor.evaluation.record import Evaluation, choose_examples
 from braintumor.files import natural_key
 from braintumor.records import Predictions
+from braintumor.report.page import inlined_image, webp
 from braintumor.report.plots.pictures import heat_layer, overlay
-from braintumor.report.template import inlined_image, webp
 from braintumor.runtime import in_threads
 
 # M images evaluated, S image size px, K classes

@@ -11,9 +11,8 @@ import yaml
 from braintumor.evaluation.patients import about_intervals, about_patients, about_training
 from braintumor.evaluation.provenance import Provenance
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.figures import with_interval
+from braintumor.report.page import FOLDER, with_interval
 from braintumor.report.plots.style import elide
-from braintumor.report.template import FOLDER
 
 _INTENDED = (
     "Research and teaching on magnetic resonance images of the head, one slice at a time. Not a "

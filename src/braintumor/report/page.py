@@ -1,201 +1,189 @@
-"""report.html: one file that needs nothing else, on screen, on a phone, in the dark, on paper.
+"""What any page needs: templates in which every value is escaped, figures and pictures as text.
 
-It loads nothing and runs one script, our own, whose hash its policy names; without it the page
-still reads well. Names come from strangers' files, so Jinja2 escapes every value, and the data
-of the script are JSON in which no tag can end. Only our own style sheets and script go in as
-they are.
+One file holds all it shows.
 """
 
 from __future__ import annotations
 
-import shlex
+import base64
+import hashlib
+import html
+import io
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
 
+import jinja2
 import numpy as np
-import yaml
+import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL import Image
 
-from braintumor.evaluation.patients import about_intervals
-from braintumor.evaluation.record import Evaluation, subset
-from braintumor.report import figures, verdict
-from braintumor.report.decisions import decisions_section, only_clean
-from braintumor.report.gallery import MOST, browser_data, examples_section
-from braintumor.report.model_card import CARD, checklists, known_facts, limits
-from braintumor.report.plots.decisions import draw_calibration, draw_decisions
-from braintumor.report.plots.performance import (
-    draw_baselines,
-    draw_curves,
-    draw_precision_recall,
-    draw_roc,
-)
-from braintumor.report.plots.style import DARK, LIGHT, to_png
-from braintumor.report.template import FOLDER, Chart, environment, inlined_chart, policy_hash
-from braintumor.runs.folder import EvaluationFile
-from braintumor.statistics.metrics import classification_report
+from braintumor.report.plots.style import DARK, LIGHT, elide, to_png
 
-_STYLES = ("report.css", "pictures.css")
-_ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
-_LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
-_CHARTS = ("performance", "floors", "decisions", "training", "data")
-_ALT = {
-    "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
-    "tumor call by its threshold; figures in the table.",
-    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
-    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
-    "Precision and recall": "Precision against recall, a curve a class.",
-    "Calibration": "Share of right answers against the probability that the model gave.",
-    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
-}
+# S image size px
+
+FOLDER = Path(__file__).parent
+WEBP = "data:image/webp;base64,"
+_WIDEST_PX = 1500  # of an inlined picture
+_SIGN = "\N{NO-BREAK SPACE}%"
 
 
-def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
-    """The page as text. charts: what draw_charts gives, which is done here where they are None."""
-    metrics, trust, about = evaluation.metrics, evaluation.assessment, evaluation.provenance
-    charts = draw_charts(evaluation) if charts is None else charts
-    css = "".join((FOLDER / name).read_text(encoding="utf-8") for name in _STYLES)
-    script = (FOLDER / "report.js").read_text(encoding="utf-8")
-    drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
-    wrong, right = examples_section(evaluation)
-    shown = [*wrong, *right]
-    indices = [example["index"] for example in shown]
-    browser = browser_data(evaluation, indices, _room(drawn, shown))
-    facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
-    jinja = environment()
-    # no spaces: 20,000 rows
-    jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
-    return jinja.get_template("report.html.j2").render(
-        css=Markup(css),  # noqa: S704 (our own file)
-        css_hash=policy_hash(css),
-        script=Markup(script),  # noqa: S704 (our own file)
-        script_hash=policy_hash(script),
-        model=about.model_name or "The model",
-        data=about.data_name or "the data",
-        split=evaluation.split,
-        created=about.created,
-        n=len(evaluation.predictions),
-        errors=errors,
-        headline=verdict.headline(evaluation),
-        findings=verdict.findings(evaluation),
-        cautions=verdict.cautions(evaluation),
-        leakage=verdict.leakage_section(evaluation),
-        accuracy=figures.percent(metrics["accuracy"]),
-        accuracy_width=figures.width(metrics["accuracy"]),
-        groups=metrics.get("groups"),
-        units=trust.patients.units,
-        narrow=about_intervals(trust.patients),
-        tiles=figures.tiles(metrics, errors),
-        columns=[*figures.CLASS_COLUMNS.values()],
-        class_rows=figures.class_rows(metrics["per_class"]),
-        confusion=figures.confusion(evaluation),
-        classes=evaluation.predictions.classes,
-        charts=drawn,
-        wrong=wrong,
-        right=right,
-        has={
-            "overlays": any(example["overlay"] for example in shown),
-            "known": browser["known"] is not None,
-            "foreign": browser["foreign"] is not None,
-            "answered": browser["answered"] is not None,
-            "intervals": metrics.get("accuracy_ci") is not None,
-        },
-        is_attention=evaluation.explanations.are_of_attention,
-        browser=browser,
-        thumbnails_note=_about_thumbnails(browser["thumbs"]),
-        calibration=figures.calibration_table(evaluation.calibration),
-        calibrated_on=only_clean(evaluation),
-        decisions=decisions_section(evaluation),
-        checks=figures.check_rows(evaluation.explanations.checks),
-        card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
-        limits=limits(evaluation),
-        checklists=checklists(facts),
-        report=classification_report(evaluation.predictions),
-        command=about.command if isinstance(about.command, str) else shlex.join(about.command),
-        settings=_yaml(about.settings),
-        facts=_yaml(_shown_facts(evaluation)),
-        environment=_yaml(about.environment),
-    )  # fmt: skip
-
-
-def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
-    """Section of the page -> its charts."""
-    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
-    charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
-
-    def add(section: str, title: str, file: str | None, draw: Callable[..., Figure]) -> None:
-        light, dark = (to_png(draw(theme=theme), theme) for theme in (LIGHT, DARK))
-        charts[section].append(Chart(title, _ALT[title], light, dark, file))
-
-    roc, calibration = partial(draw_roc, predictions), partial(draw_calibration, predictions)
-    curve = partial(draw_precision_recall, predictions)
-    add("performance", "ROC", EvaluationFile.ROC, roc)
-    add("performance", "Precision and recall", EvaluationFile.PRECISION_RECALL, curve)
-    add("performance", "Calibration", EvaluationFile.CALIBRATION, calibration)
-    if trust.baselines is not None:
-        clean = trust.clean["accuracy"] if trust.clean else None
-        bars = partial(draw_baselines, trust.baselines, evaluation.metrics["accuracy"], clean)
-        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, bars)
-    if evaluation.decisions:
-        unseen = subset(predictions, evaluation.unseen)
-        figure = partial(draw_decisions, unseen, evaluation.decisions)
-        add("decisions", "Decisions", EvaluationFile.DECISIONS, figure)
-    if about.history is not None and not about.history.empty:
-        curves = partial(draw_curves, about.history)
-        add("training", "Loss and accuracy over the epochs", None, curves)
-    for title, path in about.pictures.items():
-        charts["data"].append(Chart(title, title, path.read_bytes()))
-    return charts
-
-
-def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
-    """Characters that are left for the pictures of the browser."""
-    drawn = sum(len(c["light"]) + len(c["dark"] or "") for group in charts.values() for c in group)
-    pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
-    return max(_ROOM - drawn - pictured, _LEAST_ROOM)
-
-
-def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
-    """A sentence where not every image has a picture on the page."""
-    if thumbnails is None or all(thumbnails):
-        return ""
-    count = sum(map(bool, thumbnails))
-    return (
-        f"{count:,} of {len(thumbnails):,} images have a picture on this page, which holds at "
-        f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
-        "All rows are listed."
+def environment() -> jinja2.Environment:
+    """Jinja2 for pages: escapes what it is given, and refuses what it does not know."""
+    jinja = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    jinja.filters["elide"] = elide
+    return jinja
 
 
-def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:
-    about, explained = evaluation.provenance, evaluation.explanations
-    facts = {
-        "run": about.run,
-        "best epoch": about.best_epoch,
-        "trained on": about.trained_on,
-        "parameters": about.parameters,
-        "images": about.images,
-        "folds": about.folds,
-        "seed": about.seed,
-        "heat maps": explained.method if explained.heatmaps else None,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
+def inlined_text(name: str, files: Sequence[str]) -> dict[str, str]:
+    """Our own style sheets or script, as they are, and the hash that the policy of a page names."""
+    text = "".join((FOLDER / file).read_text(encoding="utf-8") for file in files)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {name: Markup(text), f"{name}_hash": digest}  # noqa: S704 (our own files)
 
 
-def _yaml(value: Any) -> str:
-    if not value:
-        return ""
-    plain = _plain(value)
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=88)).rstrip()
+@dataclass(frozen=True)
+class Chart:
+    """A picture of a page: PNG bytes for light paper and, where it has one, for dark.
+
+    file: name of the light one in the folder of the page, where it is written too.
+    """
+
+    title: str
+    alt: str
+    light: bytes
+    dark: bytes | None = None
+    file: str | None = None
 
 
-def _plain(value: Any) -> Any:
-    """Mappings, lists, numbers and texts only: what safe YAML can say."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
+def draw_chart(title: str, alt: str, draw: Callable[..., Figure], file: str | None = None) -> Chart:
+    """A chart on both papers. draw: takes the theme."""
+    light, dark = (to_png(draw(theme=theme), theme) for theme in (LIGHT, DARK))
+    return Chart(title, alt, light, dark, file)
+
+
+def inlined_chart(chart: Chart) -> dict[str, Any]:
+    """What the template needs of a chart: title, alt, width and height in px, light, dark."""
+    with Image.open(io.BytesIO(chart.light), formats=["PNG"]) as picture:
+        width, height = picture.size
+    light, dark = (png and _inlined(png) for png in (chart.light, chart.dark))
+    size = {"width": width, "height": height}
+    return {"title": chart.title, "alt": chart.alt, **size, "light": light, "dark": dark}
+
+
+def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:
+    """A picture, uint8 (S, S) or (S, S, 3|4), as WebP of at most `largest_px` a side."""
+    return WEBP + webp(Image.fromarray(image), largest_px, quality)
+
+
+def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -> str:
+    """WebP in base64, without the prefix. effort: 0 quick to 6 small."""
+    if max(picture.size) > largest_px:
+        picture = picture.copy()
+        picture.thumbnail((largest_px, largest_px), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=quality, method=effort)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _inlined(png: bytes) -> str:
+    """A drawing stays PNG; a grid of photographs becomes WebP, a tenth of the size."""
+    if len(png) < 200_000:
+        return "data:image/png;base64," + base64.b64encode(png).decode()
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+        return WEBP + webp(picture.convert("RGB"), _WIDEST_PX, 85)
+
+
+def as_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    """The table as GitHub Markdown under its notes; empty columns are left out.
+
+    >>> table = pd.DataFrame({"run": ["a|b"], "accuracy": [0.5], "note": [None]})
+    >>> print(as_markdown(table), end="")
+    | run | accuracy |
+    |---|---:|
+    | a\\|b | 0.5000 |
+    """
+
+    def cell(value: Any) -> str:
+        if pd.isna(value):
+            return ""
+        if isinstance(value, float):
+            return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
+        return escaped(value)
+
+    shown = table.dropna(axis="columns", how="all")
+    is_number = [pd.api.types.is_numeric_dtype(dtype) for dtype in shown.dtypes]
+    rows = [map(escaped, shown.columns), *(map(cell, row) for row in shown.itertuples(index=False))]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("---:" if number else "---" for number in is_number) + "|")
+    return "\n".join([*(f"{escaped(note)}\n" for note in notes), *lines]) + "\n"
+
+
+def escaped(text: object) -> str:
+    """Text that stays one cell of Markdown and becomes no markup.
+
+    >>> escaped("<b>|c")
+    '&lt;b&gt;\\\\|c'
+    """
+    return html.escape(" ".join(str(text).split()), quote=False).replace("|", "\\|")
+
+
+def is_defined(value: float | None) -> TypeGuard[float]:
+    """Whether a figure is a finite number."""
+    return value is not None and bool(np.isfinite(value))
+
+
+def defined_pair(figures: Mapping[str, Any], name: str) -> Any:
+    """The interval beside a figure; None where there is none, or an end of it is not defined."""
+    pair = figures.get(f"{name}_ci")
+    return pair if pair is not None and all(map(is_defined, pair)) else None
+
+
+def number(value: float | None, digits: str = ".4f") -> str:
+    """Four digits, or a dash for what is not defined."""
+    return format(value, digits) if is_defined(value) else "–"
+
+
+def interval(figures: Mapping[str, Any], name: str) -> str:
+    """ "0.9412–0.9630", the 95 % interval beside a figure; empty where there is none."""
+    return "–".join(map(number, defined_pair(figures, name) or ()))
+
+
+def percent(share: float | None) -> str:
+    """98.3 %, and never 100 % of what is not whole; a dash for what is not defined.
+
+    >>> percent(0.99996)
+    '99.99\xa0%'
+    """
+    if not is_defined(share):
+        return "–"
+    text = f"{share:.1%}"
+    if text == "100.0%" and share < 1:
+        text = f"{np.floor(share * 1e4) / 1e4:.2%}"
+    return text.replace("%", _SIGN)
+
+
+def percents(pair: Any, between: str = "–") -> str:
+    """Both ends of an interval with one sign: 94.0–96.3 %."""
+    return f"{percent(pair[0]).removesuffix(_SIGN)}{between}{percent(pair[1])}"
+
+
+def with_interval(metrics: Mapping[str, Any], name: str) -> str:
+    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone where it has no interval."""
+    pair = defined_pair(metrics, name)
+    of_pair = f" (95{_SIGN} CI {percents(pair, ' to ')})" if pair is not None else ""
+    return f"{percent(metrics[name])}{of_pair}"
+
+
+def width(value: float | None) -> str:
+    """Length of the bar under a figure in [0, 1], in percent."""
+    return number(100 * value, ".1f") if is_defined(value) else "0"

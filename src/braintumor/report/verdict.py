@@ -13,7 +13,7 @@ import pandas as pd
 
 from braintumor.evaluation.patients import about_patients, about_training
 from braintumor.evaluation.record import FEW, Assessment, Evaluation
-from braintumor.report.figures import is_defined, number, percent, with_interval
+from braintumor.report.page import is_defined, number, percent, with_interval
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 

@@ -1,29 +1,69 @@
-"""Everything that one evaluation leaves behind: the folder eval/<split>/ of a run."""
+"""Everything that one evaluation leaves behind: the folder eval/<split>/ of a run, and its page.
+
+report.html is one file that needs nothing else, on screen, on a phone, in the dark, on paper. It
+loads nothing and runs one script, our own, whose hash its policy names; without it the page still
+reads well. Names come from strangers' files, so Jinja2 escapes every value, and the data of the
+script are JSON in which no tag can end.
+"""
 
 from __future__ import annotations
 
 import io
+import shlex
 import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.evaluation.record import Evaluation
+from braintumor.evaluation.patients import about_intervals
+from braintumor.evaluation.record import Evaluation, subset
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
-from braintumor.report.gallery import shown_examples
-from braintumor.report.page import draw_charts, render
-from braintumor.report.plots.performance import draw_confusion_matrix
+from braintumor.report import figures, verdict
+from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
+from braintumor.report.model_card import CARD, checklists, known_facts, limits
+from braintumor.report.page import (
+    Chart,
+    draw_chart,
+    environment,
+    inlined_chart,
+    inlined_text,
+    percent,
+    width,
+)
+from braintumor.report.plots.decisions import draw_calibration, draw_decisions
+from braintumor.report.plots.performance import (
+    draw_baselines,
+    draw_confusion_matrix,
+    draw_curves,
+    draw_precision_recall,
+    draw_roc,
+)
 from braintumor.report.plots.pictures import draw_examples, overlay
 from braintumor.report.plots.style import PNG_EFFORT, to_png
-from braintumor.report.template import Chart
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.decisions import columns_of
 from braintumor.statistics.metrics import classification_report, confusion_matrix
 
-# K classes
+_ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
+_LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
+_CHARTS = ("performance", "floors", "decisions", "training", "data")
+_ALT = {
+    "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
+    "tumor call by its threshold; figures in the table.",
+    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
+    "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
+    "Precision and recall": "Precision against recall, a curve a class.",
+    "Calibration": "Share of right answers against the probability that the model gave.",
+    "Loss and accuracy over the epochs": "Loss and accuracy of training and validation by epoch.",
+}
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
@@ -100,3 +140,136 @@ def _merge(old: Path, folder: Path) -> None:
         elif not target.exists():
             entry.replace(target)
     remove_if_empty(old)
+
+
+def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
+    """The page as text. charts: what draw_charts gives, which is done here where they are None."""
+    metrics, trust, about = evaluation.metrics, evaluation.assessment, evaluation.provenance
+    charts = draw_charts(evaluation) if charts is None else charts
+    drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
+    wrong, right = examples_section(evaluation)
+    shown = [*wrong, *right]
+    indices = [example["index"] for example in shown]
+    browser = browser_data(evaluation, indices, _room(drawn, shown))
+    facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
+    jinja = environment()
+    # no spaces: 20,000 rows
+    jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    return jinja.get_template("report.html.j2").render(
+        **inlined_text("css", ["report.css", "pictures.css"]),
+        **inlined_text("script", ["report.js"]),
+        model=about.model_name or "The model",
+        data=about.data_name or "the data",
+        split=evaluation.split,
+        created=about.created,
+        n=len(evaluation.predictions),
+        errors=errors,
+        headline=verdict.headline(evaluation),
+        findings=verdict.findings(evaluation),
+        cautions=verdict.cautions(evaluation),
+        leakage=verdict.leakage_section(evaluation),
+        accuracy=percent(metrics["accuracy"]),
+        accuracy_width=width(metrics["accuracy"]),
+        groups=metrics.get("groups"),
+        units=trust.patients.units,
+        narrow=about_intervals(trust.patients),
+        tiles=figures.tiles(metrics, errors),
+        columns=[*figures.CLASS_COLUMNS.values()],
+        class_rows=figures.class_rows(metrics["per_class"]),
+        confusion=figures.confusion(evaluation),
+        classes=evaluation.predictions.classes,
+        charts=drawn,
+        wrong=wrong,
+        right=right,
+        has={
+            "overlays": any(example["overlay"] for example in shown),
+            "known": browser["known"] is not None,
+            "foreign": browser["foreign"] is not None,
+            "answered": browser["answered"] is not None,
+            "intervals": metrics.get("accuracy_ci") is not None,
+        },
+        is_attention=evaluation.explanations.are_of_attention,
+        browser=browser,
+        thumbnails_note=_about_thumbnails(browser["thumbs"]),
+        calibration=figures.calibration_table(evaluation.calibration),
+        calibrated_on=figures.only_clean(evaluation),
+        decisions=figures.decisions_section(evaluation),
+        checks=figures.check_rows(evaluation.explanations.checks),
+        card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
+        limits=limits(evaluation),
+        checklists=checklists(facts),
+        report=classification_report(evaluation.predictions),
+        command=about.command if isinstance(about.command, str) else shlex.join(about.command),
+        settings=_yaml(about.settings),
+        facts=_yaml(_shown_facts(evaluation)),
+        environment=_yaml(about.environment),
+    )  # fmt: skip
+
+
+def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
+    """Section of the page -> its charts."""
+    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
+
+    def add(
+        section: str, title: str, file: str | None, draw: Callable[..., Figure], *of: Any
+    ) -> None:
+        charts[section].append(draw_chart(title, _ALT[title], partial(draw, *of), file))
+
+    add("performance", "ROC", EvaluationFile.ROC, draw_roc, predictions)
+    pr_file = EvaluationFile.PRECISION_RECALL
+    add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, predictions)
+    if trust.baselines is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        shown = trust.baselines, evaluation.metrics["accuracy"], clean
+        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
+    if evaluation.decisions:
+        unseen = subset(predictions, evaluation.unseen)
+        file = EvaluationFile.DECISIONS
+        add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
+    if about.history is not None and not about.history.empty:
+        add("training", "Loss and accuracy over the epochs", None, draw_curves, about.history)
+    for title, path in about.pictures.items():
+        charts["data"].append(Chart(title, title, path.read_bytes()))
+    return charts
+
+
+def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
+    """Characters that are left for the pictures of the browser."""
+    drawn = sum(len(c["light"]) + len(c["dark"] or "") for group in charts.values() for c in group)
+    pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
+    return max(_ROOM - drawn - pictured, _LEAST_ROOM)
+
+
+def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
+    """A sentence where not every image has a picture on the page."""
+    if thumbnails is None or all(thumbnails):
+        return ""
+    count = sum(map(bool, thumbnails))
+    return (
+        f"{count:,} of {len(thumbnails):,} images have a picture on this page, which holds at "
+        f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
+        "All rows are listed."
+    )
+
+
+def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:
+    about, explained = evaluation.provenance, evaluation.explanations
+    facts = {
+        "run": about.run,
+        "best epoch": about.best_epoch,
+        "trained on": about.trained_on,
+        "parameters": about.parameters,
+        "images": about.images,
+        "folds": about.folds,
+        "seed": about.seed,
+        "heat maps": explained.method if explained.heatmaps else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    if not value:
+        return ""
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=88)).rstrip()

@@ -9,9 +9,8 @@ import pandas as pd
 import yaml
 
 from braintumor.comparison.compare import compare as compare_runs
-from braintumor.comparison.lines import board_lines
 from braintumor.comparison.read import is_comparable
-from braintumor.comparison.write import write_comparison
+from braintumor.comparison.write import board_lines, write_comparison
 from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.report.plots.style import elide
