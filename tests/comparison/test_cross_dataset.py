@@ -9,10 +9,10 @@ import sklearn.metrics as sk
 
 from braintumor.comparison.cross_dataset import (
     COLUMNS,
-    as_markdown,
     empty,
     fit_labels,
     in_classes,
+    matrix_markdown,
     matrix_table,
     score,
     short_table,
@@ -159,6 +159,6 @@ def test_short_table_says_clean_n_and_all(table: pd.DataFrame) -> None:
 
 
 def test_markdown_gives_the_reasons_and_no_markup(table: pd.DataFrame) -> None:
-    text = as_markdown(table)
+    text = matrix_markdown(table)
     assert "- run_b on other: it does not know &lt;x&gt;" in text
     assert len([line for line in text.splitlines() if line.startswith("| ")]) == 3

@@ -133,11 +133,11 @@ def short_table(table: pd.DataFrame) -> pd.DataFrame:
 def write_matrix(folder: Path, table: pd.DataFrame) -> None:
     """Write matrix.csv, matrix.md and matrix.png."""
     write_atomic(folder / "matrix.csv", str(table.to_csv(index=False)))
-    write_atomic(folder / "matrix.md", _markdown(table))
+    write_atomic(folder / "matrix.md", matrix_markdown(table))
     write_atomic(folder / "matrix.png", to_png(draw_matrix(table)))
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def matrix_markdown(table: pd.DataFrame) -> str:
     """The matrix as GitHub Markdown under its notes, and below what was done to single pairs."""
     noted = table.loc[table["note"] != "", ["ckpt", "data", "note"]].map(escaped)
     below = [f"- {ckpt} on {data}: {note}\n" for ckpt, data, note in noted.itertuples(index=False)]

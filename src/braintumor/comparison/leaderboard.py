@@ -56,13 +56,9 @@ class Configuration:
     @property
     def repeated_seeds(self) -> list[str]:
         """Seeds (and folds) that are there twice: copies that would fake a small spread."""
-        seen = Counter(
-            f"seed {run.seed}"
-            + (f" fold {run.config['fold']}" if run.config.get("fold") is not None else "")
-            for run in self.runs
-            if run.seed is not None
-        )
-        return [name for name, count in seen.items() if count > 1]
+        seeds = [(run.seed, run.config.get("fold")) for run in self.runs if run.seed is not None]
+        twice = [pair for pair, count in Counter(seeds).items() if count > 1]
+        return [f"seed {seed}" + ("" if fold is None else f" fold {fold}") for seed, fold in twice]
 
 
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -139,14 +135,15 @@ def leaderboard(
 
 
 def _run_row(run: Run) -> dict[str, Any]:
+    """What a run says of itself, more than RUN_COLUMNS ask for."""
     status, metrics = run.status, run.metrics
-    figures, clean = metrics.get("all", {}), metrics.get("clean") or {}
-    values = {**figures, **{f"clean_{key}": value for key, value in clean.items()}}
-    ends: dict[str, float | None] = {}
+    values = dict(metrics.get("all", {}))
+    values |= {f"clean_{key}": value for key, value in (metrics.get("clean") or {}).items()}
     for name in WITH_INTERVAL:
         low, high = values.get(f"{name}_ci") or (None, None)
-        ends |= {f"{name}_low": low, f"{name}_high": high}
+        values |= {f"{name}_low": low, f"{name}_high": high}
     return {
+        **values,
         "run": run.name,
         "model": status.get("model_name"),
         "data": status.get("data_name") or run.config.get("data", {}).get("name"),
@@ -154,14 +151,11 @@ def _run_row(run: Run) -> dict[str, Any]:
         "overrides": status.get("overrides", []),
         "status": status.get("status"),
         "split": run.split if metrics else None,
-        **{key: figures.get(key) for key in _OF_SPLIT},
-        **{f"clean_{key}": clean.get(key) for key in _OF_CLEAN},
         "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
         **_training_figures(run),
         "parameters": status.get("parameters"),
         "seconds": status.get("seconds"),
         "why": status.get("why"),
-        **ends,
     }
 
 
@@ -198,10 +192,9 @@ def _settings(run: Run) -> str:
 def _common(overrides: Sequence[str | None]) -> str:
     """Overrides that all of these runs have, but for the seed."""
     # pandas may turn a None among texts into NaN
-    texts = [o if isinstance(o, str) else "" for o in overrides]
-    kept = set.intersection(*(set(text.split()) for text in texts))
-    words = texts[0].split()
-    return " ".join(w for w in words if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
+    first, *others = [o.split() if isinstance(o, str) else [] for o in overrides]
+    kept = set(first).intersection(*others)
+    return " ".join(w for w in first if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
 
 
 def _board_row(runs: pd.DataFrame) -> dict[str, object]:
@@ -219,8 +212,7 @@ def _board_row(runs: pd.DataFrame) -> dict[str, object]:
     }
     for name in (*_MEANS, *_PLAIN_MEANS):
         values = done[name].dropna().astype(float)
-        row[name] = values.mean() if len(values) else np.nan
-        row[f"{name}_std"] = values.std() if len(values) > 1 else np.nan
+        row |= {name: values.mean(), f"{name}_std": values.std()}
     for name in WITH_INTERVAL:
         ends = done[[f"{name}_low", f"{name}_high"]].astype(float)
         # an interval of some of the runs would not be that of the mean over all

@@ -9,13 +9,13 @@ import numpy as np
 
 from braintumor.evaluation.patients import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import defined_pair, interval, number, percent, percents, width
+from braintumor.report.page import defined_pair, number, percent, percents
 from braintumor.report.plots.style import elide
 from braintumor.statistics.calibration import BINS
 from braintumor.statistics.metrics import confusion_matrix
 from braintumor.statistics.selective_prediction import CERTAINTY
 
-_TILES = (
+TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),
     ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
     ("macro_f1", "Macro F1", "mean F1 of the classes"),
@@ -60,30 +60,8 @@ _FLAGS = {
 }  # block of the summary -> title and what it means
 
 
-def tiles(metrics: Mapping[str, Any], errors: int) -> list[dict[str, str]]:
-    """Name, value, interval and hint of the figures over all images."""
-    return [
-        *(
-            _entry(name, number(metrics[key]), hint, interval(metrics, key))
-            for key, name, hint in _TILES
-        ),
-        _entry("Errors", f"{errors:,}", f"of {metrics['n']:,} images"),
-    ]
-
-
 def _entry(name: str, value: str, hint: str, interval: str = "") -> dict[str, str]:
     return {"name": name, "value": value, "interval": interval, "hint": hint}
-
-
-def class_rows(per_class: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of cells: value, interval and the length of a bar in percent."""
-    return [
-        {"name": name, "n": row["n"], "cells": [
-            {"value": number(row[key]), "interval": interval(row, key), "width": width(row[key])}
-            for key in CLASS_COLUMNS
-        ]}
-        for name, row in per_class.items()
-    ]  # fmt: skip
 
 
 def confusion(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -49,8 +49,8 @@ def examples_section(evaluation: Evaluation) -> tuple[list[dict[str, Any]], list
     right = [i for i in indices if is_right[i]]
     right = right[:: max(1, -(-len(right) // _STATIC))]  # evenly over what was chosen
     probs = evaluation.predictions.probs
-    shown = [[_example(evaluation, probs, i) for i in kind] for kind in (wrong, right)]
-    return shown[0], shown[1]
+    made = [[_example(evaluation, probs, i) for i in kind] for kind in (wrong, right)]
+    return made[0], made[1]
 
 
 def _example(evaluation: Evaluation, probs: np.ndarray, i: int) -> dict[str, Any]:
@@ -79,9 +79,11 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
     """
     predictions, images = evaluation.predictions, evaluation.images
     decided = vars(evaluation.decided) if evaluation.decided else {}
-    order = order_by_interest(predictions, decided.get("is_foreign"))
+    sets, order = decided.get("sets"), order_by_interest(predictions, decided.get("is_foreign"))
     large = _large(evaluation, order, set(shown))
     taken = sum(len(text) for entry in large.values() for text in entry.values())
+    room = max(budget - taken, 0)
+    thumbs = None if images is None else make_thumbnails(images, order, room)
     by_name = sorted(range(len(predictions)), key=lambda i: natural_key(predictions.paths[i]))
     return {
         "classes": list(predictions.classes),
@@ -96,11 +98,9 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         "turned": _bits(decided.get("is_upside_down")),
         "answered": _bits(decided.get("is_answered")),
         "tumor": _bits(decided.get("is_tumor")),
-        "sets": _sets(decided.get("sets")),
+        "sets": None if sets is None else [np.flatnonzero(row).tolist() for row in sets],
         "outlier": _rounded(decided.get("outlier_score")),
-        "thumbs": None
-        if images is None
-        else make_thumbnails(images, order, max(budget - taken, 0)),
+        "thumbs": thumbs,
         "large": large,
     }
 
@@ -115,17 +115,12 @@ def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dic
         return large
     missing = [i for i in dict.fromkeys([*large, *order]) if i not in shown]
     for i in missing[:_LARGE]:
-        image = inlined_image(evaluation.images[i], _LARGEST_PX, 75)
-        large.setdefault(i, {})["image"] = image
+        large.setdefault(i, {})["image"] = inlined_image(evaluation.images[i], _LARGEST_PX, 75)
     return large
 
 
 def _bits(values: np.ndarray | None) -> list[int] | None:
     return None if values is None else np.asarray(values).astype(int).tolist()
-
-
-def _sets(sets: np.ndarray | None) -> list[list[int]] | None:
-    return None if sets is None else [np.flatnonzero(row).tolist() for row in sets]
 
 
 def _rounded(scores: np.ndarray | None) -> list[float | None] | None:
@@ -155,10 +150,8 @@ def make_thumbnails(images: np.ndarray, order: Sequence[int], budget: int) -> li
     if not chosen:
         return thumbnails
     step = _finest(images, chosen, budget)
-    # Pillow releases the GIL
-    for i, text in zip(
-        chosen, in_threads(lambda i: _thumbnail(images[i], *step), chosen), strict=True
-    ):
+    drawn = in_threads(lambda i: _thumbnail(images[i], *step), chosen)  # Pillow releases the GIL
+    for i, text in zip(chosen, drawn, strict=True):
         left -= len(text)
         if left < 0:
             break

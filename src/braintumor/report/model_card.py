@@ -36,23 +36,18 @@ _DIVISION = {
     "split": "split {}", "folds": "{} folds",
     "data.val_fraction": "share of training cut for validation {}",
 }  # fmt: skip
+# fact -> its title on the page
 CARD = {
-    "model": "Model",
-    "intended": "Intended use",
-    "data": "Trained on",
-    "split": "Division of the data",
-    "counts": "Images",
-    "preprocessing": "Input",
-    "output": "Output",
-    "training": "Training",
-    "choice": "Chosen by",
-    "evaluated": "Evaluated on",
-    "result": "Result",
-}  # fact -> its title on the page
+    "model": "Model", "intended": "Intended use", "data": "Trained on",
+    "split": "Division of the data", "counts": "Images", "preprocessing": "Input",
+    "output": "Output", "training": "Training", "choice": "Chosen by",
+    "evaluated": "Evaluated on", "result": "Result",
+}  # fmt: skip
 
 
 def known_facts(evaluation: Evaluation) -> dict[str, str]:
     """Name -> sentence; what is not known is left out."""
+    explained, shown = evaluation.explanations, "what spoke for the answer"
     known = {
         **_of_training(evaluation.provenance),
         **_of_data(evaluation),
@@ -70,9 +65,7 @@ def known_facts(evaluation: Evaluation) -> dict[str, str]:
         )
         known["decisions"] = "Sensitivity, specificity and predictive values under Decisions."
         known["foreign"] = "A score flags pictures unlike those of training, see Decisions."
-    explained = evaluation.explanations
     if explained.heatmaps or explained.checks:
-        shown = "what spoke for the answer"
         if explained.are_of_attention:
             shown = "what attention looked at, which explains no class"
         known["explanations"] = f"Heat maps of {shown}, with checks where made."
@@ -92,20 +85,16 @@ def limits(evaluation: Evaluation) -> list[str]:
 
 
 def checklists(facts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Each guideline with what it asks: name, title, source, answered, open.
+    """Each guideline: name, title, source, and rows {item, ask, answer}, answered and open.
 
-    answered: rows {item, ask, answer}.  open: rows {item, ask} that the authors must answer,
-    among them those whose fact this evaluation does not know.
+    The open ones the authors must answer, also those whose fact this evaluation does not know.
     """
     found = []
     for guideline in yaml.safe_load((FOLDER / "checklist.yaml").read_text(encoding="utf-8")):
-        rows = [
-            {"item": row["item"], "ask": row["ask"], "answer": facts.get(row.get("fact", ""))}
-            for row in guideline["items"]
-        ]
-        named = {key: guideline[key] for key in ("name", "title", "source")}
+        rows = [row | {"answer": facts.get(row.get("fact"))} for row in guideline["items"]]
         answered = [row for row in rows if row["answer"]]
-        found.append({**named, "answered": answered, "open": [r for r in rows if not r["answer"]]})
+        open_ones = [row for row in rows if not row["answer"]]
+        found.append({**guideline, "answered": answered, "open": open_ones})
     return found
 
 

@@ -40,7 +40,8 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters["elide"] = elide
+    formats = {"number": number, "interval": interval, "percent": percent, "width": width}
+    jinja.filters |= {"elide": elide, **formats}
     return jinja
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from braintumor.evaluation.patients import about_patients, about_training
 from braintumor.evaluation.record import FEW, Assessment, Evaluation
-from braintumor.report.page import is_defined, number, percent, with_interval
+from braintumor.report.page import is_defined, percent, with_interval
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
@@ -35,12 +35,9 @@ LEAK = (
     "all images are too high; read the second of the three below."
 )
 _COMPARED = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "mcc": "MCC",
-    "auroc": "AUROC",
-}
+    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
+    "mcc": "MCC", "auroc": "AUROC",
+}  # fmt: skip
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -143,13 +140,19 @@ def _against(accuracy: float, baselines: pd.Series) -> tuple[str, bool]:
 def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
     """What leakage.html.j2 needs: tiles, sentences and tables."""
     metrics, trust = evaluation.metrics, evaluation.assessment
+    floors, shortcuts = trust.baselines, trust.occlusion_tests
+    if floors is not None:
+        floors = floors.sort_values("accuracy", ascending=False, kind="stable")
+    clean = trust.clean["accuracy"] if trust.clean else None
+    whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
     return {
         "tiles": _tiles(metrics, trust),
         "warnings": _warnings(trust),
         "leak": _leak(metrics["n"], trust),
-        **_sides(metrics, trust),
-        "floors": _baseline_rows(trust.baselines),
-        "shortcuts": _occlusion_rows(metrics, trust),
+        "compared": _COMPARED,
+        "clean": trust.clean if trust.count else None,
+        "floors": {} if floors is None else floors.to_dict("index"),
+        "shortcuts": {**whole, **shortcuts} if shortcuts else {},
         "has_clean": bool(trust.count),  # else both would say the same
     }
 
@@ -224,46 +227,3 @@ def _leak(n: int, trust: Assessment) -> list[str]:
         f"{trust.clean['n']:,} {images} without a copy: {with_interval(trust.clean, 'accuracy')}"
     )
     return [*said, f"The figure to quote is the accuracy over the {figure}."]
-
-
-def _sides(metrics: Mapping[str, Any], trust: Assessment) -> dict[str, list[dict[str, Any]]]:
-    """Figures and recalls of all and of clean images; no rows where the two are the same."""
-    clean = trust.clean
-    if clean is None or not trust.count:
-        return {"compared": [], "recalls": []}
-    compared = [
-        {"name": name, "all": number(metrics[key]), "clean": number(clean[key])}
-        for key, name in _COMPARED.items()
-    ]
-    recalls = [
-        {
-            "name": name, "n": row["n"], "all": number(row["recall"]),
-            "clean_n": clean["per_class"][name]["n"],
-            "clean": number(clean["per_class"][name]["recall"]),
-        }
-        for name, row in metrics["per_class"].items()
-    ]  # fmt: skip
-    return {"compared": compared, "recalls": recalls}
-
-
-def _baseline_rows(baselines: pd.DataFrame | None) -> list[dict[str, Any]]:
-    if baselines is None:
-        return []
-    ordered = baselines.sort_values("accuracy", ascending=False, kind="stable")
-    keys = ("accuracy", "balanced_accuracy", "clean_accuracy", "clean_balanced_accuracy")
-    return [
-        {"name": str(name), "cells": [number(float(row[key])) for key in keys]}
-        for name, row in ordered.iterrows()
-    ]
-
-
-def _occlusion_rows(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]]:
-    """The model's accuracy as it is and with a part blanked; empty when not measured."""
-    if not trust.occlusion_tests:
-        return []
-    clean = trust.clean["accuracy"] if trust.clean else None
-    whole = {"accuracy": metrics["accuracy"], "clean_accuracy": clean}
-    return [
-        {"name": name, "all": number(row["accuracy"]), "clean": number(row["clean_accuracy"])}
-        for name, row in {"whole picture": whole, **trust.occlusion_tests}.items()
-    ]

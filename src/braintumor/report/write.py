@@ -27,15 +27,7 @@ from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
 from braintumor.report import figures, verdict
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
-from braintumor.report.page import (
-    Chart,
-    draw_chart,
-    environment,
-    inlined_chart,
-    inlined_text,
-    percent,
-    width,
-)
+from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
     draw_baselines,
@@ -168,14 +160,12 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),
         leakage=verdict.leakage_section(evaluation),
-        accuracy=percent(metrics["accuracy"]),
-        accuracy_width=width(metrics["accuracy"]),
+        metrics=metrics,
         groups=metrics.get("groups"),
         units=trust.patients.units,
         narrow=about_intervals(trust.patients),
-        tiles=figures.tiles(metrics, errors),
-        columns=[*figures.CLASS_COLUMNS.values()],
-        class_rows=figures.class_rows(metrics["per_class"]),
+        tiles=figures.TILES,
+        columns=figures.CLASS_COLUMNS,
         confusion=figures.confusion(evaluation),
         classes=evaluation.predictions.classes,
         charts=drawn,
