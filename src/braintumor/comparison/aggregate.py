@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braintumor.comparison.read import damaged
 from braintumor.errors import CheckpointError
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
@@ -19,12 +20,11 @@ from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
 # M images of all folds, K classes
 
+# key in metrics.json -> what a person reads
 FIGURES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
+    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1",
     "auroc": "AUROC",
-}  # key in metrics.json -> what a person reads
+}  # fmt: skip
 
 _SMALLEST = 1e-300  # for probabilities that underflowed to 0, whose logarithm is not finite
 
@@ -148,7 +148,7 @@ def _read_table(folder: Path) -> PredictionsTable:
 
 
 def _unreadable(path: Path, reason: Exception) -> CheckpointError:
+    remedy = "train or evaluate that run again"
     if isinstance(reason, FileNotFoundError):
-        return CheckpointError(f"{path} is not there; train or evaluate that run again")
-    first = next(iter(str(reason).splitlines()), type(reason).__name__)
-    return CheckpointError(f"{path} cannot be read ({first}); train or evaluate that run again")
+        return CheckpointError(f"{path} is not there; {remedy}")
+    return damaged(path, reason, remedy)

@@ -43,10 +43,9 @@ _log = logging.getLogger(__name__)
 class Comparison:
     """What bt-compare says of some runs.
 
-    runs: a row a run, with the `configuration` it belongs to and the number of its set of images.
-    board: a row a configuration, ranked, as leaderboard.leaderboard gives it, with what the
-        tests say of it beside the first, over all images and over the clean ones.
-    pairs: as pairs.compare_pairs gives it.  notes: sentences for the reader, the ranking first.
+    runs: of runs_table, with the `configuration` of each and the number of its set of images.
+    board: of leaderboard, with what the tests say beside the first, over all and clean images.
+    pairs: of compare_pairs.  notes: sentences for the reader, the ranking first.
     """
 
     runs: pd.DataFrame
@@ -95,20 +94,19 @@ def compare(
     pairs = compare_pairs(competitors, resamples=resamples, seed=seed)
     first = board["run"].iloc[0]
     for column, images in (("against_first", "all"), ("against_first_clean", "clean")):
-        board[column] = [against_first(pairs, first, name, images) or None for name in board["run"]]
+        board[column] = board["run"].map(against_first(pairs, first, images))
     names = {run.name: one.name for one in configurations for run in one.runs}
     table["configuration"] = [names[run.name] for run in runs]
     numbers = [None if run.evaluated is None else sets[run.evaluated] for run in runs]
     table["image_set"] = pd.Series(numbers, dtype="Int64")
     notes = [_ranking_note(by, split), differ, *_other_notes(runs, configurations)]
-    said = tuple(note for note in notes if note)
+    said = tuple(filter(None, notes))
     for note in said[1:]:
         _log.warning(note)
     return Comparison(ranked(table, by), board, pairs, said, by, split)
 
 
 def _ranking_note(by: By, split: str) -> str:
-    """What ranks, and why that is or is not a fair thing to do."""
     if by == "validation":
         return (
             "Ranked by macro F1 on validation; the figures of the evaluated split are to be read "
@@ -161,9 +159,9 @@ def _other_notes(runs: Sequence[Run], configurations: Sequence[Configuration]) -
             f"The same seed of the same settings is there twice ({parts}), which makes the "
             "spread too small; leave one of them out."
         )
-    machine = ("platform", "gpu", "cpu_threads")
     known = [run.environment for run in runs if run.environment]
-    if len({tuple(str(one.get(key)) for key in machine) for one in known}) > 1:
+    machines = [[str(one.get(key)) for key in ("platform", "gpu", "cpu_threads")] for one in known]
+    if any(machine != machines[0] for machine in machines):
         yield (
             "The runs were trained on different machines, or with different numbers of threads, so "
             "their seconds and images/s cannot be compared."

@@ -34,7 +34,6 @@ NOTES = (
     "judged there on few images, and on others than its neighbours. Whether images of the same "
     "patients were in training is not known: patients of two data sets cannot be compared.",
 )
-_TUMOURS = set(CANONICAL) - {"no_tumor"}
 
 
 def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
@@ -50,7 +49,7 @@ def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str
     strange = sorted(found - set(CANONICAL))
     if known == set(BINARY) and not strange:
         return BINARY, "labels of the data joined to no_tumor / tumor"
-    if found <= set(BINARY) and known <= {"no_tumor", *_TUMOURS} and "no_tumor" in known:
+    if found <= set(BINARY) and known <= set(CANONICAL) and "no_tumor" in known:
         return BINARY, f"the model's {len(classes)} classes joined to no_tumor / tumor"
     if found <= set(BINARY) and "no_tumor" not in known:
         return None, "the model has no class no_tumor, and the data tells only tumor from no_tumor"
@@ -69,14 +68,13 @@ def in_classes(
     logits = predictions.logits / predictions.temperature
     if wanted != predictions.classes:
         labels = [label if label == "no_tumor" else "tumor" for label in labels]
-        if set(predictions.classes) != set(wanted):
+        if set(predictions.classes) == set(wanted):
+            wanted = predictions.classes
+        else:
             healthy = predictions.classes.index("no_tumor")
             tumour = logsumexp(np.delete(logits, healthy, axis=1).astype(np.float64), axis=1)
             logits = np.stack([logits[:, healthy], tumour], axis=1)
-        else:
-            wanted = predictions.classes
-    numbers = {name: k for k, name in enumerate(wanted)}
-    truth = np.array([numbers[label] for label in labels], dtype=np.int64)
+    truth = np.array([wanted.index(label) for label in labels], dtype=np.int64)
     return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
 
 

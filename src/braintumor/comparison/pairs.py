@@ -88,29 +88,26 @@ def compare_pairs(competitors: Sequence[Competitor], resamples: int, seed: int) 
     return table
 
 
-def against_first(pairs: pd.DataFrame, first: str, name: str, images: str = "all") -> str:
-    """What the tests say of a configuration beside the first of the ranking; "" without a test."""
-    is_pair = (pairs["first"] == first) & (pairs["second"] == name) & (pairs["images"] == images)
-    if not is_pair.any():
-        return ""
-    row = pairs[is_pair].iloc[0]
-    said = []
-    if row["mcnemar_holm"] < LEVEL:
-        said.append("less accurate" if row["accuracy"] > 0 else "more accurate")
-    if row["delong_holm"] < LEVEL:
-        said.append("lower AUROC" if row["auroc"] > 0 else "higher AUROC")
-    return " and ".join(said) or "tie: not distinguishable"
+def against_first(pairs: pd.DataFrame, first: str, images: str) -> dict[str, str]:
+    """What the tests say of each configuration that was tested beside the first of the ranking."""
+    found = {}
+    for _, row in pairs[(pairs["first"] == first) & (pairs["images"] == images)].iterrows():
+        said = []
+        if row["mcnemar_holm"] < LEVEL:
+            said.append("less accurate" if row["accuracy"] > 0 else "more accurate")
+        if row["delong_holm"] < LEVEL:
+            said.append("lower AUROC" if row["auroc"] > 0 else "higher AUROC")
+        found[row["second"]] = " and ".join(said) or "tie: not distinguishable"
+    return found
 
 
 def _is_same(one: Evaluated, other: Evaluated) -> bool:
-    tables = one.table, other.table
-    if tables[0].classes != tables[1].classes or len(tables[0].paths) != len(tables[1].paths):
+    a, b = one.table, other.table
+    if a.classes != b.classes or len(a.paths) != len(b.paths):
         return False
-    asked = [
-        sorted(zip(ids, table.labels, strict=True))
-        for ids, table in zip(_image_ids([one, other]), tables, strict=True)
-    ]
-    return asked[0] == asked[1]
+    ids, others = _image_ids([one, other])
+    pairs = zip(ids, a.labels, strict=True), zip(others, b.labels, strict=True)
+    return sorted(pairs[0]) == sorted(pairs[1])
 
 
 def _image_ids(evaluated: Sequence[Evaluated]) -> list[np.ndarray]:
@@ -162,21 +159,17 @@ def _compare_same(same: Sequence[Competitor], resamples: int, seed: int) -> list
     for kind, chosen in kinds.items():
         if not all(keep.any() for keep in chosen):
             continue
-        answers = iter(
+        answers = (
             Answers(t.labels[keep], t.predicted[keep], t.probs[keep], numbers[keep])
             for t, numbers, keep in zip([one.table for one in whole], groups, chosen, strict=True)
         )
-        models = [list(itertools.islice(answers, len(one.evaluated))) for one in same]
+        models = [[next(answers) for _ in one.evaluated] for one in same]
         rows += _test_pairs(kind, same, models, resamples, seed)
     return rows
 
 
 def _test_pairs(
-    kind: str,
-    same: Sequence[Competitor],
-    models: list[list[Answers]],
-    resamples: int,
-    seed: int,
+    kind: str, same: Sequence[Competitor], models: list[list[Answers]], resamples: int, seed: int
 ) -> list[dict[str, Any]]:
     resampled = paired_bootstrap(models, resamples, seed)
     figures = [mean_figures(one) for one in models]
@@ -188,8 +181,8 @@ def _test_pairs(
         row |= {"n": sum(sizes.values()), "groups": len(groups)}
         for name in FIGURES:
             low, high = percentile_interval(resampled[i][name] - resampled[j][name])
-            row |= {name: figures[i][name] - figures[j][name]}
-            row |= {f"{name}_low": low, f"{name}_high": high}
+            value = figures[i][name] - figures[j][name]
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         auroc = delong(models[i], models[j])
         row |= {"auroc": auroc.value, "auroc_low": auroc.low, "auroc_high": auroc.high}
         rows.append(row | {"mcnemar_p": mcnemar(models[i], models[j]), "delong_p": auroc.p})

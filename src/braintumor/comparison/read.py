@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,26 +140,21 @@ def run_names(runs: Sequence[Path]) -> list[str]:
     return [str(run) for run in runs]
 
 
-def damaged(path: Path, reason: object) -> CheckpointError:
+def damaged(
+    path: Path,
+    reason: object,
+    remedy: str = "evaluate that run again, or leave it out of runs=[…]",
+) -> CheckpointError:
     """The error for a file of a run that cannot be read."""
-    first = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
-    return CheckpointError(
-        f"{path} cannot be read ({first}); evaluate that run again, or leave it out of runs=[…]"
-    )
+    first = next(iter(str(reason).splitlines()), type(reason).__name__)
+    return CheckpointError(f"{path} cannot be read ({first}); {remedy}")
 
 
 def _read_run(path: Path, name: str, split: str) -> Run:
     folder = RunFolder(path)
     metrics = folder.evaluation(split) / EvaluationFile.METRICS
-    run = Run(
-        folder,
-        name,
-        split,
-        status=_read_mapping(folder.status, json.loads),
-        config=_read_mapping(folder.config, yaml.safe_load),
-        metrics=_read_mapping(metrics, json.loads),
-        environment=_read_mapping(folder.environment, json.loads),
-    )
+    files = (folder.status, folder.config, metrics, folder.environment)
+    run = Run(folder, name, split, *map(_read_mapping, files))
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(
             f"{path} has no evaluation on {split} ({metrics} is not there); "
@@ -178,7 +173,7 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
         run = RunFolder(folder)
-        named = _read_mapping(run.status, json.loads).get("parts", [])
+        named = _read_mapping(run.status).get("parts", [])
         parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
         return [folder] if run.evaluation(split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
@@ -195,11 +190,12 @@ def _is_run(folder: Path) -> bool:
     return any(path.exists() for path in (run.status, run.config, run.evaluation("any").parent))
 
 
-def _read_mapping(path: Path, load: Callable[[str], Any]) -> dict[str, Any]:
+def _read_mapping(path: Path) -> dict[str, Any]:
     """The content of a JSON or YAML file; empty when there is none."""
     if not path.exists():
         return {}
     try:
+        load = json.loads if path.suffix == ".json" else yaml.safe_load
         content = load(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
         raise damaged(path, error) from error

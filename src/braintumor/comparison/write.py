@@ -35,6 +35,7 @@ _NAMES = {
     "clean_accuracy": "clean accuracy", "floor_accuracy": "best floor",
 }  # fmt: skip
 _DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+_ABOUT = ("run", "model", "data", "overrides", "status")
 _RUN_COLUMNS = (
     "configuration", "run", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
     "auroc", "clean_accuracy", "best_epoch", "seconds", "why",
@@ -67,10 +68,10 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 
 
 def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
-    board, runs = comparison.board, comparison.runs
-    columns = [name for name in _NAMES if board[name].notna().any()]
+    board, runs, pairs = comparison.board, comparison.runs, comparison.pairs
     jinja = environment()
-    jinja.filters["breakable"] = _breakable
+    formats = {"figure": _figure, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
+    jinja.filters |= {"breakable": _breakable, "whole": _whole, "verdict": _verdict, **formats}
     return jinja.get_template("comparison.html.j2").render(
         **inlined_text("css", ["report.css", "comparison.css"]),
         by=comparison.by,
@@ -81,11 +82,14 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         findings=_findings(board),
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
-        columns=[_NAMES[name] for name in columns],
-        rows=[_board_row(rank, row, columns) for rank, (_, row) in enumerate(board.iterrows(), 1)],
+        columns={name: words for name, words in _NAMES.items() if board[name].notna().any()},
+        board=_board_rows(board),
         has_intervals=bool(board["accuracy_low"].notna().any()),
         has_spread=bool(board["accuracy_std"].notna().any()),
-        kinds=_pair_tables(comparison.pairs),
+        pairs={kind: own.to_dict("records") for kind, own in pairs.groupby("images")},
+        differences=_DIFFERENCES,
+        tests=[f"{test}_holm" for test, _ in TESTS],
+        level=LEVEL,
         tested=TESTED,
         run_columns=_RUN_COLUMNS,
         run_rows=[[_run_cell(k, row[k]) for k in _RUN_COLUMNS] for _, row in runs.iterrows()],
@@ -105,18 +109,23 @@ def _markdown(comparison: Comparison) -> str:
 def board_lines(comparison: Comparison) -> pd.DataFrame:
     """The leaderboard as text, a row a configuration; columns that say nothing are left out."""
     rows = []
-    for rank, (_, row) in enumerate(comparison.board.iterrows(), start=1):
-        cells: dict[str, str] = {"": str(rank), "run": str(row["run"])}
-        cells |= {name: _text(row[name]) for name in ("model", "data", "overrides", "status")}
-        cells |= {"seeds": _seeds(row), "n": _text(row["n"])}
+    for rank, row in enumerate(_board_rows(comparison.board), start=1):
+        cells = {"": rank, **{name: row[name] for name in _ABOUT}, "seeds": _seeds(row)}
+        cells["n"] = row["n"]
         for name, words in _NAMES.items():
             shown = " ".join(filter(None, _figure(row, name)))
-            cells[words] = "" if pd.isna(row[name]) else shown
-        cells["against the first"] = _text(row["against_first"])
-        cells["against the first, clean"] = _text(row["against_first_clean"])
-        rows.append(cells)
+            cells[words] = "" if row[name] is None else shown
+        cells["against the first"] = row["against_first"]
+        cells["against the first, clean"] = row["against_first_clean"]
+        rows.append({name: "" if cell is None else str(cell) for name, cell in cells.items()})
     table = pd.DataFrame(rows)
     return table.loc[:, (table != "").any(axis=0)]
+
+
+def _board_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping a row; None is what is missing."""
+    rows: Any = board.astype(object).where(board.notna(), None).to_dict("records")
+    return list(rows)
 
 
 def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -185,52 +194,14 @@ def _findings(board: pd.DataFrame) -> list[str]:
     return found or ["No pair could be tested, since no other was evaluated on the same images."]
 
 
-def _board_row(rank: int, row: pd.Series, columns: list[str]) -> dict[str, Any]:
-    against = _text(row["against_first"])
-    about = [_text(row["model"]), _text(row["data"]), _seeds(row)]
-    return {
-        "rank": rank,
-        "name": str(row["run"]),
-        "about": " · ".join(part for part in about if part and part != str(row["run"])),
-        "overrides": _text(row["overrides"]),
-        "status": _text(row["status"]) or "no status",
-        "why": _text(row["why"]),
-        "n": _whole(row["n"]) or "–",
-        "figures": [_figure(row, name) for name in columns],
-        "against": "first" if rank == 1 else against or "not tested",
-        "against_clean": _text(row["against_first_clean"]),
-        "is_tie": against.startswith("tie"),
-        "parameters": _whole(row["parameters"]) or "–",
-        "speed": _whole(row["images_per_s"]) or "–",
-    }
-
-
-def _pair_tables(pairs: pd.DataFrame) -> list[dict[str, Any]]:
-    """One over all images and one over the clean ones."""
-    titles = {"all": "Over all images", "clean": "Over images without a copy in training"}
-    return [
-        {"title": titles[str(kind)], "pairs": [_pair_row(row) for _, row in rows.iterrows()]}
-        for kind, rows in pairs.groupby("images", sort=True)
-    ]
-
-
-def _pair_row(row: pd.Series) -> dict[str, Any]:
-    p_values = [row[f"{test}_holm"] for test, _ in TESTS]
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Which of a pair is better in what, or "tie"; their names stand beside it."""
     better: dict[str, list[str]] = {}
-    for p, (_, figure) in zip(p_values, TESTS, strict=True):
-        if p < LEVEL:
+    for test, figure in TESTS:
+        if row[f"{test}_holm"] < LEVEL:
             better.setdefault("first" if row[figure] > 0 else "second", []).append(_NAMES[figure])
     said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
-    return {
-        "first": row["first"],
-        "second": row["second"],
-        "n": f"{row['n']:,}",
-        "groups": f"{row['groups']:,}",
-        "differences": [_difference(row, name).partition(" ")[::2] for name in _DIFFERENCES],
-        "p_values": [(_p_value(p), bool(p < LEVEL)) for p in p_values],
-        "verdict": "; ".join(said) or "tie",
-        "is_tie": not said,
-    }
+    return "; ".join(said) or "tie"
 
 
 class _Figure(NamedTuple):
@@ -241,17 +212,17 @@ class _Figure(NamedTuple):
     interval: str
 
 
-def _figure(row: pd.Series, name: str) -> _Figure:
+def _figure(row: Mapping[str, Any], name: str) -> _Figure:
     """Mean, spread over seeds and interval of one figure of a row of the board."""
     spread, low = row.get(f"{name}_std"), row.get(f"{name}_low")
     return _Figure(
         number(row[name]),
-        "" if pd.isna(spread) else f"± {number(spread)}",
-        "" if pd.isna(low) else f"({number(low)}–{number(row[f'{name}_high'])})",
+        "" if spread is None else f"± {number(spread)}",
+        "" if low is None else f"({number(low)}–{number(row[f'{name}_high'])})",
     )
 
 
-def _difference(row: pd.Series, name: str) -> str:
+def _difference(row: Any, name: str) -> str:
     """First minus second with its interval, in signed figures."""
     if pd.isna(row[name]):
         return "–"
@@ -263,24 +234,22 @@ def _p_value(p: float) -> str:
     return "< 0.0001" if p < 1e-4 else number(p)
 
 
-def _seeds(row: pd.Series) -> str:
+def _seeds(row: Mapping[str, Any]) -> str:
     """How many runs stand behind a row, and their seeds; "" for a single one."""
     if row["runs"] == 1:
         return ""
     ended = "" if row["completed"] == row["runs"] else f"{row['completed']} of "
-    seeds = "" if pd.isna(row["seeds"]) else f", seeds {row['seeds']}"
+    seeds = f", seeds {row['seeds']}" if row["seeds"] else ""
     return f"{ended}{row['runs']} runs{seeds}"
 
 
 def _run_cell(name: str, value: Any) -> str:
-    if name in ("n", "seconds"):
-        return _whole(value)
-    return number(value) if isinstance(value, float) else _text(value)
+    if isinstance(value, float) and name != "seconds":
+        return number(value)  # also for a missing text, which pandas makes NaN
+    if pd.isna(value):
+        return ""
+    return _whole(value) if name in ("n", "seconds") else str(value)
 
 
-def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
-
-
-def _whole(value: Any) -> str:
-    return "" if pd.isna(value) else f"{value:,.0f}"
+def _whole(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"

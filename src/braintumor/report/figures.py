@@ -9,6 +9,7 @@ import numpy as np
 
 from braintumor.evaluation.patients import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
+from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, number, percent, percents
 from braintumor.report.plots.style import elide
 from braintumor.statistics.calibration import BINS
@@ -64,25 +65,15 @@ def _entry(name: str, value: str, hint: str, interval: str = "") -> dict[str, st
     return {"name": name, "value": value, "interval": interval, "hint": hint}
 
 
-def confusion(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Rows of cells: count, share of the row, and a shade from 0 to 10 in the style sheet."""
-    rows = []
-    for k, counts in enumerate(confusion_matrix(evaluation.predictions)):
-        total = int(counts.sum())
-        share = counts / max(total, 1)
-        # Errors are few in a good model: the square root lets one among hundreds be seen.
-        shade = np.where(np.arange(len(counts)) == k, share, np.sqrt(share))
-        cells = [
-            {
-                "count": int(counts[j]),
-                "share": percent(float(share[j])) if total else "–",
-                "shade": f"{'ok' if j == k else 'bad'}-{int(np.ceil(shade[j] * 10))}",
-            }
-            for j in range(len(counts))
-        ]
-        name = evaluation.predictions.classes[k]
-        rows.append({"name": name, "k": k, "n": total, "cells": cells})
-    return rows
+def confusion(predictions: Predictions) -> dict[str, Any]:
+    """Cells of K rows: counts, shares of the row, and shades from 0 to 10 in the style sheet."""
+    counts = confusion_matrix(predictions)
+    total = counts.sum(axis=1, keepdims=True)
+    share = counts / np.where(total, total, np.nan)
+    # Errors are few in a good model: the square root lets one among hundreds be seen.
+    shade = np.where(np.eye(len(counts), dtype=bool), share, np.sqrt(share))
+    shades = np.ceil(np.nan_to_num(shade) * 10).astype(int)
+    return {"counts": counts.tolist(), "shares": share.tolist(), "shades": shades.tolist()}
 
 
 def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -186,7 +177,7 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         _row(block, "sensitivity", "Sensitivity",
              f"tumor images called tumor, n = {_n(block, 'n_tumor')}; target {target}"
-             + _missed(block, "sensitivity", block.get("target"))),
+             + _missed(block, "sensitivity")),
         _row(block, "specificity", "Specificity",
              f"images without a tumor called no tumor, n = {_n(block, 'n_no_tumor')}"),
         _row(block, "ppv", "PPV", "images called tumor that show one"),
@@ -206,7 +197,7 @@ def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
     said += "probable enough; a person should look."
     hint = f"sets with the true class, every {patients.unit} counted once, n = "
     hint += f"{_n(block, 'groups')}; target {target}"
-    hint += _missed(block, "coverage_groups", block.get("target"))
+    hint += _missed(block, "coverage_groups")
     rows = [
         _row(block, "coverage_groups", "Coverage", hint),
         _row(block, "coverage", "Coverage of images",
@@ -232,7 +223,7 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
         said += f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers "
         said += "are wrong. The rows below tell what other shares would give."
         among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
-        among += _missed(fitted, "risk", fitted.get("target"), at_most=True)
+        among += _missed(fitted, "risk", at_most=True)
         rows = [
             _row(fitted, "share", "Answered", "share of images"),
             _row(fitted, "risk", "Wrong answers", among),
@@ -251,11 +242,9 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": "Abstention", "said": said, "rows": rows}
 
 
-def _missed(
-    block: Mapping[str, Any], key: str, target: float | None, *, at_most: bool = False
-) -> str:
+def _missed(block: Mapping[str, Any], key: str, *, at_most: bool = False) -> str:
     """What to add where the interval lies on the wrong side of the target."""
-    pair = defined_pair(block, key)
+    pair, target = defined_pair(block, key), block.get("target")
     if target is None or pair is None:
         return ""
     return ": missed" if (pair[0] > target if at_most else pair[1] < target) else ""

@@ -93,15 +93,13 @@ def _weakest(matrix: np.ndarray, names: list[str]) -> str:
 
 def _missing(matrix: np.ndarray, names: list[str]) -> list[str]:
     said = []
-    absent = [names[k] for k in np.flatnonzero(matrix.sum(axis=1) == 0)]
-    if absent:
+    counts, called = matrix.sum(axis=1), matrix.sum(axis=0)
+    if absent := [names[k] for k in np.flatnonzero(counts == 0)]:
         said.append(
             f"The split holds no image of {', '.join(absent)}: what cannot be computed is shown "
             "as a dash, and means over classes leave it out."
         )
-    never = (matrix.sum(axis=0) == 0) & (matrix.sum(axis=1) > 0)
-    if never.any():
-        silent = ", ".join(names[k] for k in np.flatnonzero(never))
+    if silent := ", ".join(names[k] for k in np.flatnonzero((called == 0) & (counts > 0))):
         said.append(f"The model never answers {silent}: look at the training before using it.")
     return said
 
@@ -116,7 +114,7 @@ def above_baseline(accuracy: float, baselines: pd.DataFrame, clean_accuracy: flo
     count = int(baselines["n"].iloc[0])
     text = f"over all {count:,} images the model ({percent(accuracy)}) is {on_all}"
     known = baselines["clean_accuracy"].dropna()
-    if clean_accuracy is not None and is_defined(clean_accuracy) and len(known):
+    if is_defined(clean_accuracy) and len(known):
         on_clean, is_above_clean = _against(clean_accuracy, known)
         count, is_above = int(baselines["clean_n"].iloc[0]), is_above and is_above_clean
         text += (
@@ -158,30 +156,33 @@ def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]]:
-    said = f"accuracy, n = {metrics['n']:,}{_interval(metrics)}"
-    tiles: list[tuple[str, float | None, str]] = [("All images", metrics["accuracy"], said)]
-    if trust.count is None:
-        tiles.append(("Without copies in training", None, "not known for this evaluation"))
-    elif trust.clean is None:
-        tiles.append(("Without copies in training", None, "n = 0: every image is known"))
-    else:
+    clean, best = trust.clean, trust.best_baseline
+    of_clean, of_best = "not known for this evaluation", "not measured for this evaluation"
+    if clean is not None:
         counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
-        hint = f"accuracy, n = {trust.clean['n']:,} ({counts}){_interval(trust.clean)}"
-        tiles.append(("Without copies in training", trust.clean["accuracy"], hint))
-    if trust.best_baseline is None:
-        tiles.append(("Best floor", None, "not measured for this evaluation"))
-    else:
-        clean = trust.best_baseline["clean_accuracy"]
-        without = f"; without copies {percent(clean)}" if trust.count and clean == clean else ""
-        hint = f"{trust.best_baseline['name']}, all images{without}"
-        tiles.append(("Best floor", trust.best_baseline["accuracy"], hint))
-    return [{"name": name, "value": percent(value), "hint": hint} for name, value, hint in tiles]
+        of_clean = f"accuracy, n = {clean['n']:,} ({counts}){_interval(clean)}"
+    elif trust.count is not None:
+        of_clean = "n = 0: every image is known"
+    if best is not None:
+        of_best, without = f"{best['name']}, all images", best["clean_accuracy"]
+        if trust.count and is_defined(without):
+            of_best += f"; without copies {percent(without)}"
+    of_all = f"accuracy, n = {metrics['n']:,}{_interval(metrics)}"
+    tiles = (
+        ("All images", metrics, of_all),
+        ("Without copies in training", clean, of_clean),
+        ("Best floor", best, of_best),
+    )
+    return [
+        {"name": name, "value": percent(figures["accuracy"] if figures else None), "hint": hint}
+        for name, figures, hint in tiles
+    ]
 
 
 def _interval(figures: Mapping[str, Any]) -> str:
     """ "; 95 % CI 94.0 to 96.3 %" of the accuracy; empty where there is none."""
-    text = with_interval(figures, "accuracy")
-    return f"; {text[text.index('(') + 1 : -1]}" if "(" in text else ""
+    _, is_known, text = with_interval(figures, "accuracy").partition("(")
+    return f"; {text[:-1]}" if is_known else ""
 
 
 def _warnings(trust: Assessment) -> list[str]:
@@ -218,12 +219,14 @@ def _leak(n: int, trust: Assessment) -> list[str]:
         f"({percent(trust.count / n)}): {ways}. Such images can be "
         "answered from memory, as an examination can whose questions were handed out before; "
         "a new patient's scan cannot.",
-        *([not_known] if not_known else []),
+        not_known,
     ]
     if trust.clean is None:
-        return [*said, "No image is left that could tell how the model does on new patients."]
-    images = "image" if trust.clean["n"] == 1 else "images"
-    figure = (
-        f"{trust.clean['n']:,} {images} without a copy: {with_interval(trust.clean, 'accuracy')}"
-    )
-    return [*said, f"The figure to quote is the accuracy over the {figure}."]
+        said.append("No image is left that could tell how the model does on new patients.")
+    else:
+        images = "image" if trust.clean["n"] == 1 else "images"
+        said.append(
+            f"The figure to quote is the accuracy over the {trust.clean['n']:,} {images} without "
+            f"a copy: {with_interval(trust.clean, 'accuracy')}."
+        )
+    return [*filter(None, said)]

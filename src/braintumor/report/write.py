@@ -166,7 +166,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         narrow=about_intervals(trust.patients),
         tiles=figures.TILES,
         columns=figures.CLASS_COLUMNS,
-        confusion=figures.confusion(evaluation),
+        confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
         charts=drawn,
         wrong=wrong,

@@ -25,12 +25,12 @@ _CELL = (1.7, 0.85)  # inches
 def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme = LIGHT) -> Figure:
     """A line a configuration in the order of the board: figures on validation and on test.
 
-    board: as Comparison.board, of which model, run, status, split and the three figures
-    are needed; where it has accuracy_low and accuracy_high a line behind the dot is the interval,
-    where a figure has a spread (`_std`) the thicker one is one standard deviation either way.
+    board: as Comparison.board. The thin line behind a dot is the interval (`_low`, `_high`), the
+    thicker one a standard deviation either way (`_std`), where there are such columns.
     A configuration without figures keeps its line, and its status stands in the place of the dots.
     """
-    split, rows = _split(board), np.arange(len(board))
+    rows, splits = np.arange(len(board)), board["split"].dropna()
+    split = style.label(splits.iloc[0]) if len(splits) else "test"
     texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
     texts[0 if by == "validation" else 1] += " (sorted by this)"
     colours = (theme.muted, theme.right, theme.series[2])
@@ -95,17 +95,11 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
     return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
-def _split(board: pd.DataFrame) -> str:
-    splits = [str(s) for s in board["split"].dropna()]
-    return style.label(splits[0]) if splits else "test"
-
-
 def draw_pareto(board: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     """Accuracy against training images/s and against parameters; a dot a configuration.
 
-    board: columns run, accuracy, images_per_s, parameters and, where known, accuracy_low and
-    accuracy_high; the number in a dot is the row from 1. On the stepped line are those that
-    nobody beats in both. A configuration without a figure is left out.
+    board: as Comparison.board; the number in a dot is the row from 1. On the stepped line are
+    those that nobody beats in both. A configuration without a figure is left out.
     """
     names = [f"{n}  {style.label(name, 34)}" for n, name in enumerate(board["run"], start=1)]
     names = [*names[:_LISTED], *([f"… and {len(names) - _LISTED} more"] * (len(names) > _LISTED))]
