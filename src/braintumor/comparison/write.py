@@ -110,8 +110,8 @@ def board_lines(comparison: Comparison) -> pd.DataFrame:
     """The leaderboard as text, a row a configuration; columns that say nothing are left out."""
     rows = []
     for rank, row in enumerate(_board_rows(comparison.board), start=1):
-        cells = {"": rank, **{name: row[name] for name in _ABOUT}, "seeds": _seeds(row)}
-        cells["n"] = row["n"]
+        cells = {"": rank, **{name: row[name] for name in _ABOUT}}
+        cells |= {"seeds": _seeds(row), "n": row["n"]}
         for name, words in _NAMES.items():
             shown = " ".join(filter(None, _figure(row, name)))
             cells[words] = "" if row[name] is None else shown

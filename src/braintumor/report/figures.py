@@ -196,8 +196,7 @@ def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
     said += "definite answer. Several: the model cannot decide between them. None: no class is "
     said += "probable enough; a person should look."
     hint = f"sets with the true class, every {patients.unit} counted once, n = "
-    hint += f"{_n(block, 'groups')}; target {target}"
-    hint += _missed(block, "coverage_groups")
+    hint += f"{_n(block, 'groups')}; target {target}{_missed(block, 'coverage_groups')}"
     rows = [
         _row(block, "coverage_groups", "Coverage", hint),
         _row(block, "coverage", "Coverage of images",
@@ -217,11 +216,9 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
         said = "An image is answered where its highest probability is at least "
-        said += (
-            f"{number(fitted['confidence'], '.3g')}; the others are left to a person. Chosen on "
-        )
-        said += f"validation so that, with {_CERTAINTY} certainty, at most {target} of the answers "
-        said += "are wrong. The rows below tell what other shares would give."
+        said += f"{number(fitted['confidence'], '.3g')}; the others are left to a person. "
+        said += f"Chosen on validation so that, with {_CERTAINTY} certainty, at most {target} of "
+        said += "the answers are wrong. The rows below tell what other shares would give."
         among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
         among += _missed(fitted, "risk", at_most=True)
         rows = [
@@ -237,8 +234,8 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
              f"accuracy of the {_n(row, 'n')} most confident images")
         for row in block.get("kept") or ()
     ]  # fmt: skip
-    area = "mean error over all such shares; 0 is best"
-    rows.append(_entry("AURC", number(block.get("aurc")), area))
+    best = "mean error over all such shares; 0 is best"
+    rows.append(_entry("AURC", number(block.get("aurc")), best))
     return {"title": "Abstention", "said": said, "rows": rows}
 
 
