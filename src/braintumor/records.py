@@ -19,7 +19,7 @@ class Predictions:
     paths: N names of images, as in the manifest.
     labels: int64 (N,) in [0, K).
     logits: float32 (N, K), before softmax and calibration.
-    temperature: what calibration divides logits by, see statistics/calibration.py; 1 before it.
+    temperature: what calibration divides logits by, see statistics/confidence.py; 1 before it.
     """
 
     classes: tuple[str, ...]

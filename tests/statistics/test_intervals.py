@@ -11,8 +11,7 @@ import pytest
 from scipy.stats import norm
 
 from braintumor.records import Predictions
-from braintumor.statistics.bootstrap import weighted_figures
-from braintumor.statistics.intervals import metric_intervals
+from braintumor.statistics.intervals import metric_intervals, weighted_figures
 from braintumor.statistics.metrics import compute_metrics, with_intervals
 from braintumor.statistics.proportions import wilson
 

@@ -17,7 +17,7 @@ from braintumor.evaluation.patients import KnownPatients, patients_unknown
 from braintumor.evaluation.provenance import Provenance
 from braintumor.files import natural_key
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import calibration_summary
+from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions
 from braintumor.statistics.intervals import metric_intervals

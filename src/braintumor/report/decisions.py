@@ -10,7 +10,7 @@ from braintumor.evaluation.patients import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.report.figures import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
-from braintumor.statistics.selective_prediction import CERTAINTY
+from braintumor.statistics.confidence import CERTAINTY
 
 _Make = Callable[[Mapping[str, Any]], dict[str, Any]]
 _CERTAINTY = percent(CERTAINTY).replace(".0", "")

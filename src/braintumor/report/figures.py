@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from braintumor.evaluation.record import Evaluation
-from braintumor.statistics.calibration import BINS
+from braintumor.statistics.confidence import BINS
 from braintumor.statistics.metrics import confusion_matrix
 
 # K classes

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from braintumor.records import Predictions
+from braintumor.statistics.confidence import aurc, by_confidence
 from braintumor.statistics.decisions import NO_TUMOR, Decided, Decisions
 from braintumor.statistics.proportions import share_interval
-from braintumor.statistics.selective_prediction import aurc, by_confidence
 
 # N images, K classes, G groups
 

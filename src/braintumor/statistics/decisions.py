@@ -15,8 +15,7 @@ import numpy as np
 
 from braintumor.errors import ConfigError, DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import fit_temperature
-from braintumor.statistics.selective_prediction import fit_confidence
+from braintumor.statistics.confidence import fit_confidence, fit_temperature
 
 # N images, K classes, G groups
 

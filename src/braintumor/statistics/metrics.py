@@ -15,9 +15,9 @@ import sklearn.metrics as sk
 
 from braintumor.errors import DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import brier, expected_calibration_error, image_losses
+from braintumor.statistics.confidence import brier, expected_calibration_error, image_losses
 
-# N images, K classes
+# N images, K classes, R resamples
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, Any]:
@@ -102,34 +102,60 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
     return np.asarray(matrix, dtype=np.int64)
 
 
+def confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy, macro F1 and MCC of confusion matrices (K, K, …): float (…).
+
+    The first axis is the true class. Recall counts the classes present, F1 those present or
+    predicted. MCC is 0 where one class is always predicted, NaN where one class is all there is.
+    Source of the MCC of K classes: Gorodkin 2004, Comput. Biol. Chem. 28:367-374.
+
+    >>> found = confusion_figures(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    >>> {name: round(float(value), 4) for name, value in found.items()}
+    {'accuracy': 0.8333, 'balanced_accuracy': 0.875, 'macro_f1': 0.8286, 'mcc': 0.7071}
+    """
+    right = np.einsum("kk...->k...", matrix)
+    truth, answered = matrix.sum(axis=1), matrix.sum(axis=0)
+    images, all_right = truth.sum(axis=0), right.sum(axis=0)
+    spread = (images**2 - (truth**2).sum(axis=0), images**2 - (answered**2).sum(axis=0))
+    covariance = all_right * images - (truth * answered).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mcc = np.where(spread[1] > 0, covariance / np.sqrt(spread[0] * spread[1]), 0.0)
+        return {
+            "accuracy": all_right / images,
+            "balanced_accuracy": mean_defined(right / truth),
+            "macro_f1": mean_defined(2 * right / (truth + answered)),
+            "mcc": np.where(spread[0] > 0, mcc, np.nan),
+        }
+
+
+def mean_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over classes that have a value: (K, R) -> (R,); NaN where none has."""
+    is_defined = ~np.isnan(values)
+    return np.asarray(np.where(is_defined, values, 0).sum(axis=0) / is_defined.sum(axis=0))
+
+
 def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
     how = {"labels": range(len(predictions.classes))}
     answers = predictions.labels, predictions.predicted
     scores = sk.precision_recall_fscore_support(*answers, **how, zero_division=np.nan)
     precision, recall, f1, counts = scores
     # one class against the rest, (K,) each
-    rightly_not, wrongly, missed, _ = (
-        sk.multilabel_confusion_matrix(*answers, **how).reshape(-1, 4).T
-    )
+    matrices = sk.multilabel_confusion_matrix(*answers, **how)
+    rightly_not, wrongly, missed, _ = matrices.reshape(-1, 4).T
+    auroc, auprc = np.array([_ranking(predictions, k) for k in how["labels"]]).T
     with np.errstate(invalid="ignore"):
-        specificity, npv = (
-            rightly_not / (rightly_not + wrongly),
-            rightly_not / (rightly_not + missed),
-        )
-    table = {}
-    for k, name in enumerate(predictions.classes):
-        auroc, auprc = _ranking(predictions, k)
-        table[name] = {
-            "precision": float(precision[k]),
-            "recall": float(recall[k]),
-            "specificity": float(specificity[k]),
-            "npv": float(npv[k]),
-            "f1": float(f1[k]),
+        columns = {
+            "precision": precision,
+            "recall": recall,
+            "specificity": rightly_not / (rightly_not + wrongly),
+            "npv": rightly_not / (rightly_not + missed),
+            "f1": f1,
             "auroc": auroc,
             "auprc": auprc,
-            "n": int(counts[k]),
+            "n": counts,
         }
-    return table
+    names = enumerate(predictions.classes)
+    return {name: {key: column[k].item() for key, column in columns.items()} for k, name in names}
 
 
 def _ranking(predictions: Predictions, k: int) -> tuple[float, float]:
