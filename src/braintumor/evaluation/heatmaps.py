@@ -17,6 +17,7 @@ attention, what self-attention looked at whatever the answer was, explains no cl
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.config import did_you_mean
 from braintumor.errors import ConfigError
@@ -35,7 +37,8 @@ from braintumor.models.classifier import Classifier
 
 Method = Literal["gradcam", "hirescam", "layercam", "attention"]
 Layer = Literal["after_attention", "backbone"]
-BATCH = 16  # images that a look into the model takes at a time
+Part = Literal["head", "all"]
+_BATCH = 16  # images that a look into the model takes at a time
 
 
 def cam_heatmaps(
@@ -44,7 +47,7 @@ def cam_heatmaps(
     targets: np.ndarray,
     method: Method,
     layer: Layer,
-    batch_size: int = BATCH,
+    batch_size: int = _BATCH,
 ) -> np.ndarray:
     """The map of logit targets[i] on images[i]: float32 (N, S, S) in [0, 1], each its own scale.
 
@@ -84,7 +87,7 @@ def cam_heatmaps(
 def check_method(model: Classifier, method: Method) -> None:
     """Raises ConfigError when the model has nothing that the method could show."""
     if method == "attention":
-        check_attention(model)
+        _attention_of(model)
 
 
 @contextlib.contextmanager
@@ -133,7 +136,7 @@ class _FromFeatures(nn.Module):
 
 
 @torch.no_grad()
-def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
+def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
     """How much each place is attended to: float32 (N, S, S) in [0, 1], 1 at the strongest.
 
     images: uint8 (N, S, S) or (N, S, S, 3).
@@ -143,7 +146,7 @@ def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATC
     not what decided: for that, see cam_heatmaps.
     Raises ConfigError when the model's attention has no such weights.
     """
-    attention = check_attention(model)
+    attention = _attention_of(model)
     maps = np.zeros(images.shape[:3], dtype=np.float32)
     with left_as_found(model):
         for start in range(0, len(images), batch_size):
@@ -158,7 +161,7 @@ def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATC
     return maps
 
 
-def check_attention(model: Classifier) -> SelfAttention:
+def _attention_of(model: Classifier) -> SelfAttention:
     """The model's attention. Raises ConfigError when it does not weigh places against places."""
     attention = model.attention
     if not isinstance(attention, SelfAttention):
@@ -209,3 +212,29 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
+
+
+def forgetful_copy(model: Classifier, images: np.ndarray, part: Part, seed: int) -> Classifier:
+    """A copy of the model whose weights are random, in the head or in all of it; the model stays.
+
+    images: uint8 (N, S, S[, 3]), what batch norm is fitted to anew where the backbone changed:
+    with statistics of the old weights activations would explode.
+    The values of each weight tensor are shuffled. The paper draws them from the initialiser
+    instead; after that the signal fades away in deep nets without batch norm, and the map with
+    it, while shuffled weights keep the size that they were trained to.
+    """
+    forgetful = copy.deepcopy(model).eval()
+    generator = torch.Generator().manual_seed(seed)
+    changed = forgetful if part == "all" else forgetful.head
+    norms = [module for module in changed.modules() if isinstance(module, _BatchNorm)]
+    with torch.no_grad():
+        for parameter in changed.parameters():
+            order = torch.randperm(parameter.numel(), generator=generator)
+            parameter.copy_(parameter.flatten()[order.to(parameter.device)].view_as(parameter))
+        for norm in norms:
+            norm.train()
+            norm.momentum = 1.0
+        if norms:
+            x = to_tensor(images, model)
+            forgetful(torch.cat([x, x.flip(-1)]))  # mirrored too: one alone has no variance
+    return forgetful.eval()

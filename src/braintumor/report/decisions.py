@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from braintumor.evaluation.patients import KnownPatients, about_fit
+from braintumor.evaluation.provenance import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.report.figures import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide

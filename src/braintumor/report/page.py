@@ -18,7 +18,7 @@ import yaml
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from braintumor.evaluation.patients import about_intervals
+from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation, subset
 from braintumor.report import figures, verdict
 from braintumor.report.decisions import decisions_section, only_clean
