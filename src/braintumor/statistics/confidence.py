@@ -69,12 +69,15 @@ def calibration_summary(predictions: Predictions) -> dict[str, Any]:
     before is at temperature 1. Each holds ece and ece_mass (bins of equal width and of equal
     mass), brier and loss. Accuracy is the same on both sides: a temperature moves no argmax.
     """
-    raw = replace(predictions, temperature=1.0)
-    return {
-        "temperature": predictions.temperature,
-        "before": _figures(raw),
-        "after": _figures(predictions),
-    }
+    summary: dict[str, Any] = {"temperature": predictions.temperature}
+    for side, at in (("before", replace(predictions, temperature=1.0)), ("after", predictions)):
+        summary[side] = {
+            "ece": expected_calibration_error(at.probs, at.labels),
+            "ece_mass": expected_calibration_error(at.probs, at.labels, mass=True),
+            "brier": brier(at.probs, at.labels),
+            "loss": float(image_losses(at).mean()),
+        }
+    return summary
 
 
 def reliability(
@@ -244,16 +247,6 @@ def _shares_to_try(confidence: np.ndarray, groups: np.ndarray, risk: float) -> l
     steps = np.arange(could[0] + 1, count, max(1, round(_STEP * count)))
     ends = np.searchsorted(-confidence, -confidence[np.append(steps, count) - 1], side="right")
     return np.unique(ends).tolist()
-
-
-def _figures(predictions: Predictions) -> dict[str, float]:
-    probs, labels = predictions.probs, predictions.labels
-    return {
-        "ece": expected_calibration_error(probs, labels),
-        "ece_mass": expected_calibration_error(probs, labels, mass=True),
-        "brier": brier(probs, labels),
-        "loss": float(image_losses(predictions).mean()),
-    }
 
 
 def _refuse_empty(labels: np.ndarray) -> None:

@@ -35,8 +35,7 @@ class DecisionSettings:
     reject: float
 
     def __post_init__(self) -> None:
-        for name in ("sensitivity", "prevalence", "coverage", "risk", "reject"):
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             # a sensitivity of 1 can be had: the threshold of the least sure tumour
             if value is None or 0 < value < 1 or (name == "sensitivity" and value == 1):
                 continue
@@ -114,16 +113,15 @@ def fit_decisions(
         raise DataError("there is no validation image to fit decisions on; keep some for it")
     temperature = fit_temperature(predictions.logits, predictions.labels)
     calibrated = replace(predictions, temperature=temperature)
-    probs = calibrated.probs
     groups = np.arange(len(predictions)) if groups is None else groups
     return Decisions(
         n=len(predictions),
         groups=len(np.unique(groups)),
         temperature=temperature,
         sensitivity=settings.sensitivity,
-        threshold=_tumor_threshold(probs, predictions, settings.sensitivity),
+        threshold=_tumor_threshold(calibrated, settings.sensitivity),
         coverage=settings.coverage,
-        conformal=_conformal(probs, predictions.labels, groups, settings.coverage),
+        conformal=_conformal(calibrated, groups, settings.coverage),
         reject=settings.reject,
         outlier_threshold=_score_limit(outlier_scores, predictions.labels, settings.reject),
         turned_threshold=_score_limit(upside_down_scores, predictions.labels, settings.reject),
@@ -144,7 +142,7 @@ def decide(
     outlier_scores, upside_down_scores: float (N,), by what the decisions were fitted with.
     """
     probs = replace(predictions, temperature=decisions.temperature).probs
-    tumor = tumor_probability(probs, predictions.classes)
+    tumor, surest = tumor_probability(probs, predictions.classes), probs.max(axis=1)
     return Decided(
         tumor_prob=tumor,
         is_tumor=None if decisions.threshold is None else tumor >= decisions.threshold,
@@ -153,9 +151,7 @@ def decide(
         outlier_score=outlier_scores,
         is_foreign=_above(outlier_scores, decisions.outlier_threshold),
         is_upside_down=_above(upside_down_scores, decisions.turned_threshold),
-        is_answered=(
-            None if decisions.confidence is None else probs.max(axis=1) >= decisions.confidence
-        ),
+        is_answered=None if decisions.confidence is None else surest >= decisions.confidence,
     )
 
 
@@ -194,9 +190,7 @@ def _above(scores: np.ndarray | None, limit: float | None) -> np.ndarray | None:
     return None if limit is None or scores is None else scores > limit
 
 
-def _tumor_threshold(
-    probs: np.ndarray, predictions: Predictions, sensitivity: float
-) -> float | None:
+def _tumor_threshold(predictions: Predictions, sensitivity: float) -> float | None:
     """The threshold with the fewest false alarms at which enough tumours are called tumour.
 
     Between the image without a tumour that is called healthy with the highest probability, and
@@ -211,7 +205,7 @@ def _tumor_threshold(
     if not is_tumor.any():
         _log.warning("validation has no image with a tumour, so no threshold can be fitted")
         return None
-    chances = tumor_probability(probs, classes)
+    chances = tumor_probability(predictions.probs, classes)
     descending = np.sort(chances[is_tumor])[::-1]
     needed = math.ceil(sensitivity * len(descending) - _ROUNDING)
     largest = float(descending[needed - 1])
@@ -221,9 +215,7 @@ def _tumor_threshold(
     return float((below.max() + descending[descending > below.max()].min()) / 2)
 
 
-def _conformal(
-    probs: np.ndarray, labels: np.ndarray, groups: np.ndarray, coverage: float
-) -> float | None:
+def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) -> float | None:
     """The quantile of the scores 1 - p(true class) that holds for a new image of a new group.
 
     Slices of one patient are alike: groups are exchangeable, images are not. Each group has the
@@ -234,7 +226,7 @@ def _conformal(
     Source: Lee, Barber, Willett 2023, arXiv:2306.06342 (hierarchical conformal
     prediction); score: Sadinle, Lei, Wasserman 2019, JASA 114:223-234.
     """
-    scores = 1 - probs[np.arange(len(labels)), labels]
+    scores = 1 - predictions.probs[np.arange(len(predictions)), predictions.labels]
     _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     count = len(sizes)
     order = np.argsort(scores, kind="stable")
@@ -263,10 +255,9 @@ def _score_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -
     """
     if scores is None:
         return None
-    classes = np.unique(labels)
-
-    def limit(of_class: np.ndarray) -> float:
-        rank = math.ceil((len(of_class) + 1) * (1 - reject) - _ROUNDING)
-        return float(np.sort(of_class)[min(rank, len(of_class)) - 1])
-
-    return max(limit(scores[labels == k]) for k in classes)
+    limits = []
+    for k in np.unique(labels):
+        own = np.sort(scores[labels == k])
+        rank = math.ceil((len(own) + 1) * (1 - reject) - _ROUNDING)
+        limits.append(float(own[min(rank, len(own)) - 1]))
+    return max(limits)

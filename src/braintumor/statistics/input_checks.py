@@ -7,7 +7,6 @@ in the upper and in the lower half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,15 +33,6 @@ class Outliers:
     mean: np.ndarray
     basis: np.ndarray
     scale: np.ndarray
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """By name, to be stored as tensors; `from_arrays` takes them back."""
-        return {"mean": self.mean, "basis": self.basis, "scale": self.scale}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Outliers:
-        """What `to_arrays` gave."""
-        return cls(**{name: np.asarray(arrays[name]) for name in ("mean", "basis", "scale")})
 
 
 def fit_outliers(features: np.ndarray, labels: np.ndarray) -> Outliers:
@@ -107,15 +97,6 @@ class Orientation:
 
     weight: np.ndarray
     offset: np.ndarray
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """By name, to be stored as tensors; `from_arrays` takes them back."""
-        return {"turned_weight": self.weight, "turned_offset": self.offset}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Orientation:
-        """What `to_arrays` gave."""
-        return cls(np.asarray(arrays["turned_weight"]), np.asarray(arrays["turned_offset"]))
 
 
 def fit_orientation(upright: np.ndarray, turned: np.ndarray) -> Orientation:
