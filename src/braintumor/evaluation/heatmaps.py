@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -62,17 +62,30 @@ def cam_heatmaps(
     """
     if method == "attention":
         return attention_maps(model, images, batch_size)
+    if method not in get_args(Method):
+        known = did_you_mean(str(method), get_args(Method))
+        raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
+    if layer not in get_args(Layer):
+        known = did_you_mean(str(layer), get_args(Layer))
+        raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
     # slow to import, and needed by few commands
+    import pytorch_grad_cam as library
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+    rest = _FromFeatures(model)
+    where = rest.features if layer == "backbone" else model.attention
+    kinds = {
+        "gradcam": library.GradCAM,
+        "hirescam": library.HiResCAM,
+        "layercam": library.LayerCAM,
+    }
     size_px = images.shape[1:3]
     heatmaps = np.zeros((len(images), *size_px), dtype=np.float32)
-    with (
-        left_as_found(model),
-        torch.enable_grad(),
-        _opened(model, method, layer) as cam,
-    ):
+    with left_as_found(model), torch.enable_grad(), contextlib.ExitStack() as stack:
+        cam = kinds[method](rest, [where])
+        # its own `with` is not used: that swallows every IndexError raised inside
+        stack.callback(cam.activations_and_grads.release)
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             with torch.no_grad():
@@ -88,34 +101,6 @@ def check_method(model: Classifier, method: Method) -> None:
     """Raises ConfigError when the model has nothing that the method could show."""
     if method == "attention":
         _attention_of(model)
-
-
-@contextlib.contextmanager
-def _opened(model: Classifier, method: Method, layer: Layer) -> Iterator[Any]:
-    """The library's method at the layer; its hooks are gone afterwards.
-
-    Its own `with` is not used: that swallows every IndexError raised inside.
-    """
-    import pytorch_grad_cam  # slow to import
-
-    if method not in get_args(Method):
-        known = did_you_mean(str(method), get_args(Method))
-        raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
-    if layer not in get_args(Layer):
-        known = did_you_mean(str(layer), get_args(Layer))
-        raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
-    classes = {
-        "gradcam": pytorch_grad_cam.GradCAM,
-        "hirescam": pytorch_grad_cam.HiResCAM,
-        "layercam": pytorch_grad_cam.LayerCAM,
-    }
-    rest = _FromFeatures(model)
-    where = rest.features if layer == "backbone" else model.attention
-    cam = classes[method](rest, [where])
-    try:
-        yield cam
-    finally:
-        cam.activations_and_grads.release()
 
 
 class _FromFeatures(nn.Module):
