@@ -19,6 +19,7 @@ from braintumor.records import Predictions
 from braintumor.statistics.proportions import upper_limit
 
 # N images, K classes; confidence is the top probability
+# probs: float (N, K), rows sum to 1; labels: int (N,) in [0, K); groups: int (N,)
 
 CERTAINTY = 0.95  # with which the risk is not exceeded
 _STEP = 0.05  # of the images, between the shares that are tried
@@ -33,12 +34,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature under which softmax(logits / temperature) fits the labels best.
 
     logits: float (N, K), raw; of validation, never of the images that are reported.
-    labels: int (N,) in [0, K).
     It is where the mean cross-entropy, which is convex in 1 / temperature, is smallest. Above 1
     the model was too sure, below 1 too modest. Where no minimum lies in [0.05, 20] the answer
-    is 1, and a warning says why: when every image is right, more certainty always fits better,
-    and the images cannot tell how much more is true; when the model is no better than chance,
-    none is best.
+    is 1, and a warning says why: every image is right, and cannot tell how much more certainty is
+    true, or the model is no better than chance.
     Raises DataError if N == 0.
     Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
     """
@@ -85,7 +84,6 @@ def reliability(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count, mean confidence and accuracy of each bin: int (bins,), float (bins,), float (bins,).
 
-    probs: float (N, K), rows sum to 1.  labels: int (N,) in [0, K).
     Bins lie on the top probability and are closed on the right: of equal width, or with mass
     of equal numbers of images. An empty bin is NaN.
     Source: Guo et al. 2017, arXiv:1706.04599, section 2; mass: Nguyen & O'Connor 2015,
@@ -105,8 +103,7 @@ def expected_calibration_error(
 ) -> float:
     """Mean distance of accuracy and top probability over the bins, in [0, 1]; 0 is perfect.
 
-    probs: float (N, K), rows sum to 1.  labels: int (N,) in [0, K).  mass: see reliability.
-    A bin counts by its images; empty ones add nothing. Even of a perfectly calibrated model it
+    A bin counts by its images. Even of a perfectly calibrated model it
     is above 0, by about sqrt(bins / N) times the spread of right and wrong, since what is left
     to chance in a bin has no sign here: compare it only at equal N.
     Raises DataError if N == 0.
@@ -163,8 +160,8 @@ def image_losses(predictions: Predictions) -> np.ndarray:
 def risk_coverage(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     """Share of images answered, the most confident first, and the errors among them.
 
-    float (N,), k / N for k = 1…N, and float (N,), the error rate of the k most confident.
-    Images of equal confidence share their errors evenly, so that their order changes nothing.
+    float (N,) each, of the k most confident for k = 1…N. Images of equal confidence share their
+    errors evenly, so that their order changes nothing.
     Source: Geifman & El-Yaniv 2017, arXiv:1705.08500.
     """
     errors, _ = by_confidence(predictions)
@@ -200,11 +197,9 @@ def fit_confidence(predictions: Predictions, groups: np.ndarray, risk: float) ->
     """The confidence from which on answers are given, so that most images are answered.
 
     Of the answers given at most the share `risk` is wrong, and that with 95 % certainty: shares
-    of the images, the most confident first, are tried in steps of 5 % from the smallest that
-    could show it, and the last is taken before the exact upper limit of the errors, over groups,
-    exceeds the risk. To stop at the first that fails is what keeps the certainty whole.
-
-    predictions: of validation.  groups: int (N,), images of one patient share a number.
+    of the validation images, the most confident first, are tried in steps of 5 % from the smallest
+    that could show it, and the last is taken before the exact upper limit of the errors, over
+    groups, exceeds the risk. To stop at the first that fails is what keeps the certainty whole.
     None where no confidence can show that; without an error it takes about 3 / risk groups.
     Source: Geifman & El-Yaniv 2017, arXiv:1705.08500 (selection with guaranteed risk);
     Angelopoulos et al. 2021, arXiv:2110.01052 (learn then test, fixed sequence).

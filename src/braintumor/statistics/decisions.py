@@ -1,7 +1,6 @@
 """What a model's probabilities let one do: call a tumour, name a set, turn a picture away.
 
-Everything here is fitted on validation images, which no weight was trained on, and only applied
-to others.
+Fitted on validation images, which no weight was trained on, and only applied to others.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from braintumor.records import Predictions
 from braintumor.statistics.confidence import fit_confidence, fit_temperature
 
 # N images, K classes, G groups
+# outlier_scores, upside_down_scores: float (N,), by the functions of input_checks; None: not known
 
 NO_TUMOR = "no_tumor"
 _ROUNDING = 1e-9  # 0.07 * 100 is 7.000000000000001, and no eighth image is meant
@@ -55,8 +55,8 @@ class Decisions:
         validation had no tumour.
     conformal: a class is in the set where 1 - probability <= conformal; None where validation
         had too few groups to promise the coverage.
-    outlier_threshold: an outlier score above it is foreign; None where no scores were given.
-    turned_threshold: an orientation score above it stands on its head; None likewise.
+    outlier_threshold, turned_threshold: a score above it is foreign, or stands on its head; None
+        where no scores were given.
     confidence: an image is answered where its top probability reaches it; None where validation
         could not show that at most the share `risk` of the answers is wrong.
     """
@@ -80,9 +80,8 @@ class Decided:
     """What the decisions say of N images; None where there is no such decision.
 
     tumor_prob: float (N,), of all tumor classes together; 1 where no class is no_tumor.
-    is_tumor: bool (N,).  sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
-    is_upside_down: bool (N,), looks upside down.
-    is_answered: bool (N,), sure enough, foreign or not; the others are for a person.
+    sets: bool (N, K).  outlier_score: float (N,).  is_…: bool (N,).
+    is_answered: sure enough, foreign or not; the others are for a person.
     """
 
     tumor_prob: np.ndarray
@@ -105,8 +104,6 @@ def fit_decisions(
 
     predictions: of validation; its own temperature is not read, the fitted one is used.
     groups: int (N,), or None when every image stands alone.
-    outlier_scores: float (N,), by input_checks.outlier_scores.
-    upside_down_scores: float (N,), by input_checks.orientation_scores.
     Raises DataError when there is no image.
     """
     if not len(predictions):
@@ -136,11 +133,7 @@ def decide(
     outlier_scores: np.ndarray | None,
     upside_down_scores: np.ndarray | None = None,
 ) -> Decided:
-    """Apply the decisions to any images of the same model.
-
-    predictions: its temperature is not read, that of the decisions is used.
-    outlier_scores, upside_down_scores: float (N,), by what the decisions were fitted with.
-    """
+    """Apply the decisions to any images of the same model, at the temperature of the decisions."""
     probs = replace(predictions, temperature=decisions.temperature).probs
     tumor, surest = tumor_probability(probs, predictions.classes), probs.max(axis=1)
     return Decided(

@@ -1,9 +1,4 @@
-"""Two checks of a picture by a network's own features: is it foreign, does it stand on its head?
-
-Foreign: the features of the training images lie near a subspace of few dimensions, and what a
-picture has outside it is its outlier score. On its head: a linear rule on what the network sees
-in the upper and in the lower half.
-"""
+"""Two checks of a picture by a network's own features: is it foreign, does it stand on its head?"""
 
 from __future__ import annotations
 

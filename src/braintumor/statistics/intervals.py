@@ -6,9 +6,8 @@ With 319 images, six of the rarest class, its 95 % interval held the true balanc
 62 % of 400 simulated sets, and Wilson's limits, added up, in 92 %. With 300 images it held the
 true mean AUROC (0.997) in 87 % of 200 sets and the mean average precision in 65 %; what stands
 here does in 97 % and 100 %.
-So proportions and their means stand on Wilson, AUROC and average precision fall back on what is
-known of a ranking of so many images, and the bootstrap is left with what has no other way, on a
-scale that knows its limits (MCC: 95 % against 93 % for plain percentiles).
+So the bootstrap is left with what has no other way, on a scale that knows its limits (MCC: 95 %
+against 93 % for plain percentiles).
 
 A resample is a column of weights: how often each group was drawn. What is a sum over images is
 then one matrix product for all resamples; AUROC and average precision are cumulated weights in
@@ -48,11 +47,7 @@ _LIMITS = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0), "loss": (0.0, float("inf"))}
 
 
 def metric_intervals(
-    predictions: Predictions,
-    groups: np.ndarray | None,
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
+    predictions: Predictions, groups: np.ndarray | None, *, resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """An interval for every figure of compute_metrics: {"accuracy_ci": (low, high), …,
     "per_class": {name: {"recall_ci": (low, high), …}}}.
@@ -71,7 +66,6 @@ def metric_intervals(
 
     (NaN, NaN) where the figure is undefined; of mcc, brier and loss also where the resamples all
     agree: then no bootstrap knows how sure it is.
-    The order of the images and the numbers of the groups change nothing.
     """
     predictions, groups = _in_own_order(predictions, groups)
     count = groups.max() + 1

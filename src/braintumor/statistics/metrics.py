@@ -1,8 +1,8 @@
-"""Figures over a whole split, computed once from all predictions and never batch by batch.
+"""Figures over a whole split. The arithmetic is scikit-learn's wherever it has the figure.
 
 Undefined is not zero: a class that the split does not hold has no recall, and one that is never
 predicted has no precision. Such figures are NaN here and null in metrics.json, and a mean over
-classes takes those that have a value. The arithmetic is scikit-learn's wherever it has the figure.
+classes takes those that have a value.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     Raises DataError when there is no image, CheckpointError when a logit is not finite.
     Source: Grandini et al. 2020, arXiv:2008.05756, for the averages over classes.
 
-    Three of four are right; of "b" one in two is found, and all that is called so is "b":
     >>> logits = np.array([[2.0, 0], [1, 0], [1, 0], [0, 2]], dtype=np.float32)
     >>> labels = np.array([0, 0, 1, 1])
     >>> found = compute_metrics(Predictions(("a", "b"), tuple("1234"), labels, logits))
@@ -67,7 +66,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
 def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> dict[str, Any]:
     """The figures with each interval right behind its figure, the order of metrics.json.
 
-    metrics: as compute_metrics gives them.  intervals: as intervals.metric_intervals does.
+    intervals: as intervals.metric_intervals gives them.
     "accuracy": 0.9 is followed by "accuracy_ci": [0.87, 0.92]; None where there is no interval.
     """
     merged: dict[str, Any] = {}
@@ -98,8 +97,7 @@ def classification_report(predictions: Predictions) -> str:
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
     """Counts, int64 (K, K): a row is the true class, a column the predicted one."""
     classes = range(len(predictions.classes))
-    matrix = sk.confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
-    return np.asarray(matrix, dtype=np.int64)
+    return sk.confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
 
 
 def confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:

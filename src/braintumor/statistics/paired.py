@@ -31,8 +31,8 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")  # of a confusion matrix
 class Answers:
     """What one trained model said of N images.
 
-    labels, predicted: int (N,) in [0, K).  probs: float (N, K), or any scores where more speaks
-    for the class.  groups: int (N,) from 0, in the numbering that all competitors share.
+    labels, predicted: int (N,).  probs: float (N, K), or any scores where more speaks for the
+    class.  groups: int (N,) from 0, in the numbering that all competitors share.
     """
 
     labels: np.ndarray
@@ -43,12 +43,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second, with its 95 % interval; p is NaN where no test was made."""
+    """First minus second, with its 95 % interval and the p value."""
 
     value: float
     low: float
     high: float
-    p: float = float("nan")
+    p: float
 
 
 def mcnemar(first: Sequence[Answers], second: Sequence[Answers]) -> float:

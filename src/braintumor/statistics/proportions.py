@@ -43,7 +43,7 @@ def wilson(right: float, n: float) -> Interval:
 def share_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
     """Wilson's interval of the mean of images' values in [0, 1], with their effective number.
 
-    values: float (N,).  groups: int (N,).  (NaN, NaN) when N is 0.
+    values: float (N,).  groups: int (N,).
 
     Five patients with two images each, all right, are worth five images: 5 / (5 + 1.96 ** 2).
     >>> [round(limit, 4) for limit in share_interval(np.ones(10), np.repeat(np.arange(5), 2))]
@@ -110,7 +110,7 @@ class Share:
 
     def interval(self) -> Interval:
         n = _effective_size(self, LEVEL)
-        return wilson(self.value * n, n) if n else NONE
+        return wilson(self.value * n, n)
 
 
 def kish_size(sizes: np.ndarray) -> float:
@@ -152,9 +152,7 @@ def spread_interval(
 
     The scale is the logit between the limits, or the logarithm above the lower one where the
     upper is infinite; the standard deviation is carried to it by the slope at the value.
-    drawn: float (R,), NaN where a resample does not have the figure.
-    limits: of the figure, (low, high).
-    degrees: of freedom of Student's t, groups - 1.
+    drawn: float (R,), NaN where a resample does not have the figure.  degrees: of freedom of t.
     (NaN, NaN) where resamples cannot tell: the figure is undefined or at a limit, all resamples
     agree, or more than 5 % of them do not have it.
     """
