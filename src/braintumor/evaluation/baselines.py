@@ -78,10 +78,8 @@ def measure_baselines(
     Columns accuracy, balanced_accuracy (mean recall of the classes that are there) and n over all
     images of `split`; clean_accuracy, clean_balanced_accuracy and clean_n over those that
     data.split.seen_in_training does not name, NaN and 0 where there is none; seconds.
-    pixels: uint8 (…, S, S) or (…, S, S, 3), row i that of manifest row i.
-    manifest: with splits assigned; they learn from the rows of train. They choose nothing,
-    so val is not read. classes: all that occur.
-    The figures do not depend on the order of rows.
+    pixels: uint8 (…, S, S) or (…, S, S, 3), row i that of manifest row i.  classes: all that occur.
+    They learn from the rows of train and choose nothing, so val is not read.
     Raises DataError when train or `split` has no image.
     """
     # By path, so that a draw between neighbours or a sum in another order cannot change a figure.
@@ -134,10 +132,7 @@ def _majority(seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.nda
 
 
 def _nearest(seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The label of the training picture at the least Euclidean distance, the first of equals.
-
-    In blocks of test pictures, so that memory does not grow with M x N.
-    """
+    """The label of the training picture at the least Euclidean distance, the first of equals."""
     # Centred bytes: 1,024 products of at most 2**14 add up to whole numbers that float32 holds
     # exactly, and no order of summation can turn a draw.
     known, query = (x.astype(np.float32) - 128 for x in (seen, asked))
@@ -193,10 +188,9 @@ def thumbnails(side_px: int) -> Describe:
 
 
 def intensities(grey: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation, quartiles (3), maximum, share of black, share of dark pixels.
+    """Mean, standard deviation, quartiles (3), maximum, shares of black and dark: float32 (B, 8).
 
-    float32 (B, 8). Black is level 0, dark is below level 16. The minimum is not among them: it
-    is 0 in most pictures, and the share of black says more.
+    Black is level 0, dark is below 16. The minimum, 0 in most pictures, says less than black.
     """
     levels = grey.astype(np.uint8).reshape(len(grey), -1)
     counts = np.stack([np.bincount(picture, minlength=256) for picture in levels])
@@ -228,8 +222,8 @@ def rim(grey: np.ndarray) -> np.ndarray:
 def metadata(manifest: pd.DataFrame) -> np.ndarray:
     """Width and height in px, their ratio, and the mode as a number: float64 (N, 4).
 
-    Names of files are left out, although they are no picture: most of them spell the class.
-    So are groups and hashes, by which a copy would be looked up and not judged.
+    Without names of files, most of which spell the class, and without groups and hashes, by which
+    a copy would be looked up and not judged.
     """
     width, height = manifest["width"].to_numpy(float), manifest["height"].to_numpy(float)
     mode = pd.factorize(manifest["mode"], sort=True)[0]

@@ -32,7 +32,8 @@ from braintumor.errors import ConfigError
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
 
-# N images, B batch, S side of the picture, C channels, h w height and width of the map,
+# N images: uint8 (N, S, S) or (N, S, S, 3)
+# B batch, S side of the picture, C channels, h w height and width of the map,
 # T = h*w tokens, H heads, d head width
 
 Method = Literal["gradcam", "hirescam", "layercam", "attention"]
@@ -53,9 +54,8 @@ def cam_heatmaps(
 
     By the method attention: where attention lay on images[i], whatever the target and the layer.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).  targets: int (N,) in [0, K).
-    layer: whose cells are weighed: the map after attention, or the backbone's before it. They
-    are one map where there is no attention.
+    targets: int (N,) in [0, K).  layer: whose cells are weighed: the map after attention, or the
+    backbone's before it. They are one map where there is no attention.
     Works in fp32 and evaluation mode whatever is frozen, and leaves modes, requires_grad,
     gradients and hooks as they were. A map is all zero where no cell speaks for the target.
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
@@ -124,7 +124,6 @@ class _FromFeatures(nn.Module):
 def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
     """How much each place is attended to: float32 (N, S, S) in [0, 1], 1 at the strongest.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).
     The attention weights of all tokens on a token, averaged over heads and tokens and divided
     by the strongest; nothing is subtracted, so attention that is spread evenly is warm all over
     and not stretched into a pattern. One layer needs no rollout. The maps say what was mixed,
@@ -202,8 +201,8 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
 def forgetful_copy(model: Classifier, images: np.ndarray, part: Part, seed: int) -> Classifier:
     """A copy of the model whose weights are random, in the head or in all of it; the model stays.
 
-    images: uint8 (N, S, S[, 3]), what batch norm is fitted to anew where the backbone changed:
-    with statistics of the old weights activations would explode.
+    images: what batch norm is fitted to anew where the backbone changed: with statistics of the
+    old weights activations would explode.
     The values of each weight tensor are shuffled. The paper draws them from the initialiser
     instead; after that the signal fades away in deep nets without batch norm, and the map with
     it, while shuffled weights keep the size that they were trained to.

@@ -91,9 +91,8 @@ def data_title(data_name: str, root: str | None) -> str:
 class KnownPatients:
     """What is known of the patients behind an evaluation.
 
-    evaluated: of the images evaluated.
     trained: of the training and validation images.
-    together: of both, where they are of one data set; None where they are of two.
+    together: of these and of those evaluated; None where they are of two data sets.
     """
 
     evaluated: Patients
@@ -139,8 +138,7 @@ def patients_elsewhere(rows: pd.DataFrame, trained: Mapping[str, int]) -> KnownP
 
 def patients_unknown(images: int) -> KnownPatients:
     """Where nobody said anything of patients."""
-    nobody = Patients(images, 0, 0)
-    return KnownPatients(nobody, nobody, nobody)
+    return KnownPatients(*[Patients(images, 0, 0)] * 3)
 
 
 def about_training(known: KnownPatients) -> str:

@@ -1,7 +1,4 @@
-"""One evaluation as a record: what the model said, what that is worth, and where it comes from.
-
-It is made without torch, and holds all that a report shows.
-"""
+"""One evaluation as a record, made without torch, with all that a report shows."""
 
 from __future__ import annotations
 
@@ -32,7 +29,8 @@ FEW = 20  # images of a class; below, one image moves its recall by more than 5 
 class Leakage:
     """What is known of M images beside the predictions; None is not known.
 
-    contaminated: bool (M,), the model saw a copy of the image (or its patient) in training.
+    contaminated: bool (M,), the model saw a copy of the image (or its patient) in training; of
+        patients that are not known it can tell nothing.
     baselines: as measure_baselines gives them.
     groups: int (M,), images of one patient or copies of one picture share a number; intervals
         count groups. None: each image stands alone.
@@ -48,13 +46,12 @@ class Leakage:
 class Assessment:
     """What puts the figures over all images into their place.
 
-    contaminated: bool (M,), the model saw a copy (or the patient) in training; None: unknown.
+    contaminated, baselines, patients: as in Leakage.
     clean: figures over the other images; None when unknown or no image is left.
     clean_counts: class -> clean images; empty when unknown.
-    baselines: as measure_baselines gives them.  best_baseline: name, accuracy, clean_accuracy.
+    best_baseline: name, accuracy, clean_accuracy.
     occlusion_tests: name -> accuracy, clean_accuracy (None without clean images) with a part of
         each picture blanked.
-    patients: what is known of them; contaminated can tell of no others.
     """
 
     contaminated: np.ndarray | None
@@ -101,7 +98,6 @@ class Evaluation:
 
     metrics: figures over all images, each followed by its interval.
     decisions: of the checkpoint, at the temperature of the predictions; None without.
-    decided: what they say of each image.
     decision_summary, calibration: measured on `unseen`; None without decisions.
     images: uint8 (M, S, S) or (M, S, S, 3); None: no picture is shown.
     examples: how many pictures to show at first; None: those with a heat map.
@@ -169,7 +165,6 @@ def measure(
     """The figures of predictions, with intervals, and what puts them into their place.
 
     occluded: name -> predictions of the same images with a part of each blanked.
-    decisions, decided: of the checkpoint, and what they say of these images.
     prevalence: for PPV and NPV; None: as in the images.
     """
     leakage = leakage or Leakage()

@@ -40,7 +40,7 @@ def decision_summary(
         risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
-    groups: int (N,), images of one patient share a number; None: each image stands alone.
+    groups: int (N,); None: each image stands alone.
     prevalence: for PPV and NPV; None: as in these images.
     Figures without images are NaN. Intervals are Wilson's at 95 %, on the number of independent
     images that the groups are worth; those of PPV and NPV are explained in `_predictive_values`.
