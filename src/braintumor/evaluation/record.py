@@ -180,7 +180,7 @@ def measure(
     if decisions is None or decided is None:
         return found
     rows = found.unseen
-    unseen = subset(predictions, rows)
+    unseen = predictions.subset(rows)
     called: dict[str, Any] = {
         name: None if values is None else values[rows] for name, values in vars(decided).items()
     }
@@ -208,7 +208,7 @@ def assess(
     clean = None
     if is_clean.any():
         of_clean = None if groups is None else groups[is_clean]
-        clean = figures_with_intervals(subset(predictions, is_clean), of_clean)
+        clean = figures_with_intervals(predictions.subset(is_clean), of_clean)
     tests = {}
     for name, blanked in (occluded or {}).items():
         is_right = blanked.predicted == blanked.labels
@@ -224,16 +224,6 @@ def assess(
         best_baseline=_best(leakage.baselines),
         occlusion_tests=tests,
         patients=leakage.patients or patients_unknown(len(predictions)),
-    )
-
-
-def subset(predictions: Predictions, chosen: np.ndarray) -> Predictions:
-    """The predictions of the chosen images. chosen: bool (M,)."""
-    return dataclasses.replace(
-        predictions,
-        paths=tuple(predictions.paths[row] for row in np.flatnonzero(chosen)),
-        labels=predictions.labels[chosen],
-        logits=predictions.logits[chosen],
     )
 
 

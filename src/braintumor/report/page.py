@@ -19,7 +19,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from braintumor.evaluation.provenance import about_intervals
-from braintumor.evaluation.record import Evaluation, subset
+from braintumor.evaluation.record import Evaluation
 from braintumor.report import figures, verdict
 from braintumor.report.decisions import decisions_section, only_clean
 from braintumor.report.gallery import MOST, browser_data, examples_section
@@ -134,7 +134,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
         bars = partial(draw_baselines, trust.baselines, evaluation.metrics["accuracy"], clean)
         add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, bars)
     if evaluation.decisions:
-        unseen = subset(predictions, evaluation.unseen)
+        unseen = predictions.subset(evaluation.unseen)
         figure = partial(draw_decisions, unseen, evaluation.decisions)
         add("decisions", "Decisions", EvaluationFile.DECISIONS, figure)
     if about.history is not None and not about.history.empty:

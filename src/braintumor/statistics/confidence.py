@@ -1,6 +1,4 @@
-"""Does 90 % sure mean right nine times in ten, the one number that makes it so, and which answers
-to leave to a person: calibration and selective classification.
-"""
+"""Does 90 % sure mean right nine times in ten, and which answers are better left to a person?"""
 
 from __future__ import annotations
 

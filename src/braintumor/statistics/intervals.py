@@ -18,7 +18,6 @@ Source: Field & Welsh 2007, JRSS B 69:369-390 (groups).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +75,7 @@ def metric_intervals(
     for name, limits in _LIMITS.items():
         found[f"{name}_ci"] = spread_interval(figures[name].item(), drawn[name], limits, count - 1)
     for name in ("auroc", "auprc"):
-        values = np.array([row[name].item() for row in figures["per_class"].values()])
-        drawn_KR = np.stack([row[name] for row in drawn["per_class"].values()])
+        values, drawn_KR = figures[f"class_{name}"][:, 0], drawn[f"class_{name}"]
         intervals = found["per_class"].values()
         for k, row in enumerate(intervals):
             sides = [groups[predictions.labels == k], groups[predictions.labels != k]]
@@ -176,23 +174,19 @@ def _in_own_order(
 ) -> tuple[Predictions, np.ndarray]:
     """Images sorted by path and groups numbered as they come, so that draws are always the same."""
     order = np.lexsort((*predictions.logits.T, predictions.labels, np.array(predictions.paths)))
-    paths = tuple(predictions.paths[i] for i in order)
-    labels, logits = predictions.labels[order], predictions.logits[order]
     owner = np.arange(len(order)) if groups is None else np.asarray(groups)[order]
     _, first, number = np.unique(owner, return_index=True, return_inverse=True)
-    return replace(
-        predictions, paths=paths, labels=labels, logits=logits
-    ), first.argsort().argsort()[number]
+    return predictions.subset(order), first.argsort().argsort()[number]
 
 
 def weighted_figures(
     predictions: Predictions, groups: np.ndarray, weights: np.ndarray
-) -> dict[str, Any]:
+) -> dict[str, np.ndarray]:
     """What compute_metrics says of the images repeated by weight, for each column of weights.
 
     groups: int (N,), 0 to G - 1.  weights: int32 (G, R), how often each group is there.
     accuracy, balanced_accuracy, macro_f1, mcc, auroc, auprc, loss, brier, ece: float (R,);
-    per_class: {name: auroc, auprc}. NaN exactly where compute_metrics has none.
+    class_auroc, class_auprc: float (K, R). NaN exactly where compute_metrics has none.
     And ece_noise: the ECE that the draw alone makes, of the gaps in each bin less those of the
     images themselves; of a perfectly calibrated model it is all there is.
     """
@@ -202,19 +196,18 @@ def weighted_figures(
     images, loss, brier_score = sums[count**2 : -BINS]
     gaps, observed = sums[-BINS:], sums_of_group[-BINS:].sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ranking = [_ranking(predictions, k, weights[groups]) for k in range(count)]
+        rankings = [_ranking(predictions, k, weights[groups]) for k in range(count)]
+        auroc_KR, auprc_KR = (np.stack(rows) for rows in zip(*rankings, strict=True))
         return {
             **confusion_figures(sums[: count**2].reshape(count, count, -1)),
-            "auroc": mean_defined(np.stack([auroc for auroc, _ in ranking])),
-            "auprc": mean_defined(np.stack([auprc for _, auprc in ranking])),
+            "auroc": mean_defined(auroc_KR),
+            "auprc": mean_defined(auprc_KR),
             "loss": loss / images,
             "brier": brier_score / images,
             "ece": np.abs(gaps).sum(axis=0) / images,
             "ece_noise": np.abs(gaps - observed).sum(axis=0) / images,
-            "per_class": {
-                name: {"auroc": auroc, "auprc": auprc}
-                for name, (auroc, auprc) in zip(predictions.classes, ranking, strict=True)
-            },
+            "class_auroc": auroc_KR,
+            "class_auprc": auprc_KR,
         }
 
 
@@ -283,11 +276,6 @@ def _ranking(predictions: Predictions, k: int, weights: np.ndarray) -> tuple[np.
     return auroc, np.where(images > positives, auprc, np.nan)
 
 
-def join_draws(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of some resamples and figures of others as figures of all: float (R,) each."""
-    return {
-        name: join_draws([part[name] for part in parts])
-        if isinstance(value, dict)
-        else np.concatenate([part[name] for part in parts])
-        for name, value in parts[0].items()
-    }
+def join_draws(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Figures of some resamples and figures of others as figures of all: float (..., R) each."""
+    return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}

@@ -1,6 +1,4 @@
-"""Intervals in closed form: of proportions and AUROC over groups, of means of such figures, and of
-figures whose spread is known.
-"""
+"""Intervals in closed form: of proportions and AUROC over groups, of means, and by a spread."""
 
 from __future__ import annotations
 
