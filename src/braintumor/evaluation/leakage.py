@@ -43,16 +43,16 @@ def leakage_by_groups(data: Dataset, split: str, *, refit: bool) -> Leakage:
     groups = group_numbers(manifest["group"][is_asked])
     if refit:
         manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
-    if split == "train":
-        return Leakage(None, None, patients, groups)
+    contaminated = baselines = None
     if split == "all":
-        is_seen = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
+        contaminated = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
         for part in ("test", "excluded"):
             rows = np.flatnonzero(manifest["split"] == part)
-            is_seen[rows] = seen_in_training(manifest, part)
-        return Leakage(is_seen, None, patients, groups)
-    baselines = cached_baselines(data.pixels, manifest, data.classes, split)
-    return Leakage(seen_in_training(manifest, split), baselines, patients, groups)
+            contaminated[rows] = seen_in_training(manifest, part)
+    elif split != "train":
+        contaminated = seen_in_training(manifest, split)
+        baselines = cached_baselines(data.pixels, manifest, data.classes, split)
+    return Leakage(contaminated, baselines, patients, groups)
 
 
 def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:

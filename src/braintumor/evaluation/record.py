@@ -168,7 +168,7 @@ def measure(
     prevalence: for PPV and NPV; None: as in the images.
     """
     leakage = leakage or Leakage()
-    groups = leakage.groups
+    groups = np.arange(len(predictions)) if leakage.groups is None else leakage.groups
     found = Evaluation(
         split=split,
         predictions=predictions,
@@ -184,8 +184,7 @@ def measure(
     called: dict[str, Any] = {
         name: None if values is None else values[rows] for name, values in vars(decided).items()
     }
-    of_unseen = None if groups is None else groups[rows]
-    summary = decision_summary(unseen, decisions, Decided(**called), of_unseen, prevalence)
+    summary = decision_summary(unseen, decisions, Decided(**called), groups[rows], prevalence)
     return dataclasses.replace(
         found, decision_summary=summary, calibration=calibration_summary(unseen)
     )

@@ -83,15 +83,9 @@ def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> 
 
 def classification_report(predictions: Predictions) -> str:
     """scikit-learn's table as text, word for word; it prints 0 where a figure is undefined."""
-    return str(
-        sk.classification_report(
-            predictions.labels,
-            predictions.predicted,
-            labels=range(len(predictions.classes)),
-            target_names=predictions.classes,
-            zero_division=0,
-        )
-    )
+    classes = predictions.classes
+    how = {"labels": range(len(classes)), "target_names": classes, "zero_division": 0}
+    return str(sk.classification_report(predictions.labels, predictions.predicted, **how))
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
