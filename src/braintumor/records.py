@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Predictions:
     paths: N names of images, as in the manifest.
     labels: int64 (N,) in [0, K).
     logits: float32 (N, K), before softmax and calibration.
-    temperature: what calibration divides logits by, see statistics/calibration.py; 1 before it.
+    temperature: what calibration divides logits by, see statistics/confidence.py; 1 before it.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +43,16 @@ class Predictions:
     def predicted(self) -> np.ndarray:
         """The most probable class: int64 (N,)."""
         return self.logits.argmax(axis=1)
+
+    def subset(self, chosen: np.ndarray) -> Predictions:
+        """Those of the chosen images: bool (N,), or their indices in the order wanted."""
+        rows = np.arange(len(self))[chosen]
+        return replace(
+            self,
+            paths=tuple(self.paths[row] for row in rows),
+            labels=self.labels[rows],
+            logits=self.logits[rows],
+        )
 
     def require_finite(self) -> None:
         """Raises CheckpointError where a logit is not finite: no answer may be read from it."""

@@ -11,15 +11,14 @@ import torch
 from torch import nn
 
 from braintumor.evaluation import heatmap_checks as checks
-from braintumor.evaluation.heatmap_checks import check_explanations
-from braintumor.evaluation.heatmap_scores import (
+from braintumor.evaluation.heatmap_checks import (
     STEPS,
     area_under,
-    forgetful_copy,
+    check_explanations,
     perturbation_curves,
     similarity,
 )
-from braintumor.evaluation.heatmaps import cam_heatmaps
+from braintumor.evaluation.heatmaps import cam_heatmaps, forgetful_copy
 from braintumor.models.attention import mhsa
 from braintumor.models.classifier import Classifier
 
@@ -135,7 +134,7 @@ def test_random_heads_leave_the_backbone_alone_and_random_nets_fit_batch_norm_an
 def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     model, images, targets = oracle(5), pictures(5, 2), np.zeros(2, dtype=np.int64)
     right = np.repeat(in_cell(5)[None].astype(np.float32), 2, axis=0)
-    deletion, insertion = perturbation_curves(model, images, targets, right, 2)
+    deletion, insertion = perturbation_curves(model, images, targets, right)
     assert deletion.shape == insertion.shape == (2, STEPS + 1)
     # both share the clear and the blurred picture
     np.testing.assert_allclose(deletion[:, 0], insertion[:, -1])
@@ -144,7 +143,7 @@ def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     np.testing.assert_allclose(insertion[:, 1:], deletion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     np.testing.assert_allclose(deletion[:, 1:], insertion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     assert (area_under(deletion) < area_under(insertion)).all()
-    wrong = perturbation_curves(model, images, targets, 1 - right, 2)
+    wrong = perturbation_curves(model, images, targets, 1 - right)
     assert (area_under(wrong[0]) > area_under(wrong[1])).all()
 
 
@@ -152,7 +151,7 @@ def test_probability_of_the_deciding_patch_is_worked_out_by_hand() -> None:
     # bright 1 -> logits (5, -5): p = 1 / (1 + e^-10)
     curves = perturbation_curves(
         oracle(0), np.full((1, SIDE, SIDE), 255, np.uint8), np.array([0]),
-        np.ones((1, SIDE, SIDE), np.float32), 1,
+        np.ones((1, SIDE, SIDE), np.float32),
     )  # fmt: skip
     for curve in curves:  # blurring one grey level gives the same picture
         np.testing.assert_allclose(curve, 1 / (1 + math.exp(-10)), atol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from braintumor.evaluation.record import Leakage, assess, subset
+from braintumor.evaluation.record import Leakage, assess
 from braintumor.records import Predictions
 
 
@@ -14,7 +14,7 @@ def _predictions(labels: list[int], guesses: list[int]) -> Predictions:
 
 
 def test_subset_keeps_order_and_rows_together() -> None:
-    p = subset(_predictions([0, 1, 2, 1], [0, 1, 1, 1]), np.array([False, True, False, True]))
+    p = _predictions([0, 1, 2, 1], [0, 1, 1, 1]).subset(np.array([False, True, False, True]))
     assert p.paths == ("1.png", "3.png")
     assert p.labels.tolist() == p.predicted.tolist() == [1, 1]
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from braintumor.data.manifest import Patients
-from braintumor.evaluation.patients import KnownPatients
+from braintumor.evaluation.provenance import KnownPatients
 from braintumor.records import Predictions
 from braintumor.report import verdict
 from braintumor.report.page import Chart, percent

@@ -6,8 +6,7 @@ import numpy as np
 import yaml
 
 from braintumor.data.manifest import Patients
-from braintumor.evaluation.patients import KnownPatients, patients_unknown
-from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
 from braintumor.evaluation.record import Assessment, Evaluation
 from braintumor.report import figures, page
 from braintumor.report.figures import decisions_section

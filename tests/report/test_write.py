@@ -13,7 +13,6 @@ import pytest
 import sklearn.metrics as sk
 from PIL import Image
 
-from braintumor.evaluation.record import subset
 from braintumor.records import Predictions
 from braintumor.report import page
 from braintumor.report import write as evidence
@@ -139,7 +138,7 @@ def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
     groups, decided = np.arange(120) // 2, decide(p, decisions, scores)
     how = {"decisions": decisions, "groups": groups, "decided": decided}
     found = _write(tmp_path / "e", p, contaminated=is_known, **how)
-    left = subset(p, ~is_known)
+    left = p.subset(~is_known)
     how_left = {"decided": decide(left, decisions, scores[~is_known]), "groups": groups[~is_known]}
     alone = _write(tmp_path / "alone", left, **(how | how_left))
     assert found["decisions"] == alone["decisions"]

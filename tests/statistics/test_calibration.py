@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 
 from braintumor.errors import DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import (
+from braintumor.statistics.confidence import (
     brier,
     calibration_summary,
     expected_calibration_error,

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError, DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import fit_temperature
+from braintumor.statistics.confidence import fit_temperature
 from braintumor.statistics.decisions import (
     Decided,
     Decisions,

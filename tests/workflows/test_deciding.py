@@ -17,7 +17,7 @@ from scipy.special import logsumexp, softmax
 
 from braintumor.data.sources import build_source
 from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
-from braintumor.statistics.calibration import fit_temperature
+from braintumor.statistics.confidence import fit_temperature
 from foreign import FOREIGN, make_foreign
 from support import TINY, Command
 

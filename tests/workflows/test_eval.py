@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor.data.dataset import Dataset
 from braintumor.data.sources.phantom import build
 from braintumor.evaluation.leakage import leakage_by_groups
-from braintumor.evaluation.patients import about_training
+from braintumor.evaluation.provenance import about_training
 from braintumor.workflows.console import describe_accuracy
 from support import Command
 

@@ -11,7 +11,6 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from braintumor.data.labels import CANONICAL
-from braintumor.evaluation.record import subset
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown, escaped
@@ -94,7 +93,7 @@ def score(
     if len(present) == 1:
         only = fitted.classes[present[0]]
         notes.append(f"images of {only} only: balanced accuracy is its recall")
-    clean = subset(fitted, ~contaminated)
+    clean = fitted.subset(~contaminated)
     if not len(clean):
         notes.append("no image that the model has not seen in training")
     figures = compute_metrics(fitted)

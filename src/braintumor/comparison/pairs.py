@@ -14,13 +14,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from braintumor.comparison.read import Evaluated
-from braintumor.statistics.bootstrap import (
+from braintumor.statistics.paired import (
     FIGURES,
+    Answers,
+    delong,
+    holm,
+    mcnemar,
     mean_figures,
     paired_bootstrap,
     percentile_interval,
 )
-from braintumor.statistics.paired import Answers, delong, holm, mcnemar
 
 # N images of an evaluation
 

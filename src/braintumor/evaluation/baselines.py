@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -45,15 +44,6 @@ _COLUMNS = (
 _RIM_CELLS = 16  # a strip of the frame is read as so many means, of 14 px length at 224 px
 
 
-@dataclass(frozen=True)
-class _Baseline:
-    """describe: what it sees of a picture; None: the manifest's metadata."""
-
-    name: str
-    describe: Describe | None
-    answer: _Answer
-
-
 def cached_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
 ) -> pd.DataFrame:
@@ -63,7 +53,7 @@ def cached_baselines(
     pixels: uint8 (N, S, S[, 3]).  The seconds are those of the measurement.
     Raises DataError as measure_baselines does.
     """
-    names = [baseline.name for baseline in BASELINES]
+    names = list(BASELINES)
     about = (_VERSION, sklearn.__version__, names, list(classes), split)
     columns = ["path", "label", "split", "group", "width", "height", "mode"]
     rows = manifest[columns].to_csv(index=False)
@@ -88,54 +78,41 @@ def measure_baselines(
     Columns accuracy, balanced_accuracy (mean recall of the classes that are there) and n over all
     images of `split`; clean_accuracy, clean_balanced_accuracy and clean_n over those that
     data.split.seen_in_training does not name, NaN and 0 where there is none; seconds.
-    pixels: uint8 (…, S, S) or (…, S, S, 3), row i that of manifest row i.
-    manifest: with splits assigned; they learn from the rows of train. They choose nothing,
-    so val is not read. classes: all that occur.
-    The figures do not depend on the order of rows.
+    pixels: uint8 (…, S, S) or (…, S, S, 3), row i that of manifest row i.  classes: all that occur.
+    They learn from the rows of train and choose nothing, so val is not read.
     Raises DataError when train or `split` has no image.
     """
     # By path, so that a draw between neighbours or a sum in another order cannot change a figure.
     order = np.array(sorted(range(len(manifest)), key=list(manifest["path"]).__getitem__))
     manifest = manifest.iloc[order]
-    train, test = (_rows_of(manifest, part) for part in ("train", split))
-    number = {name: k for k, name in enumerate(classes)}
-    labels = manifest["label"].map(number).to_numpy(dtype=np.int64)
+    train, test = (np.flatnonzero(manifest["split"] == part) for part in ("train", split))
+    for part, rows in (("train", train), (split, test)):
+        if not len(rows):
+            raise DataError(
+                f"no image is in the split {part}, so no floor can be measured; assign splits "
+                "first, such as with split=auto"
+            )
+    labels = manifest["label"].map(list(classes).index).to_numpy(dtype=np.int64)
+    known, truth = labels[train], labels[test]
     is_clean = ~seen_in_training(manifest, split)
 
     used = np.concatenate([train, test])
-    features, seconds = describe(
-        pixels, order[used], {b.name: b.describe for b in BASELINES if b.describe is not None}
-    )
+    wanted = {name: see for name, (see, _) in BASELINES.items() if see is not None}
+    features, seconds = describe(pixels, order[used], wanted)
     about = metadata(manifest.iloc[used])
     table = {}
-    for baseline in BASELINES:
-        seen = features.get(baseline.name, about)
+    for name, (_, answer) in BASELINES.items():
+        seen, asked = np.split(features.get(name, about), [len(train)])
         before = time.perf_counter()
-        predicted = _answer(baseline, seen[: len(train)], labels[train], seen[len(train) :])
-        took = seconds.get(baseline.name, 0.0) + time.perf_counter() - before
-        clean = _figures(labels[test][is_clean], predicted[is_clean])
-        clean = {f"clean_{name}": value for name, value in clean.items()}
-        table[baseline.name] = _figures(labels[test], predicted) | clean | {"seconds": took}
+        if (known == known[0]).all():  # nothing can be learnt but that class
+            predicted = np.full(len(asked), known[0])
+        else:
+            predicted = answer(seen, known, asked)
+        took = seconds.get(name, 0.0) + time.perf_counter() - before
+        clean = _figures(truth[is_clean], predicted[is_clean])
+        clean = {f"clean_{figure}": value for figure, value in clean.items()}
+        table[name] = _figures(truth, predicted) | clean | {"seconds": took}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("floor")
-
-
-def _rows_of(manifest: pd.DataFrame, part: str) -> np.ndarray:
-    rows = np.flatnonzero(manifest["split"] == part)
-    if not len(rows):
-        raise DataError(
-            f"no image is in the split {part}, so no floor can be measured; assign splits first, "
-            "such as with split=auto"
-        )
-    return rows
-
-
-def _answer(
-    baseline: _Baseline, seen: np.ndarray, labels: np.ndarray, asked: np.ndarray
-) -> np.ndarray:
-    """int (M,). Of one class alone nothing can be learnt but that class."""
-    if (labels == labels[0]).all():
-        return np.full(len(asked), labels[0])
-    return baseline.answer(seen, labels, asked)
 
 
 def _figures(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -155,10 +132,7 @@ def _majority(seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.nda
 
 
 def _nearest(seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """The label of the training picture at the least Euclidean distance, the first of equals.
-
-    In blocks of test pictures, so that memory does not grow with M x N.
-    """
+    """The label of the training picture at the least Euclidean distance, the first of equals."""
     # Centred bytes: 1,024 products of at most 2**14 add up to whole numbers that float32 holds
     # exactly, and no order of summation can turn a draw.
     known, query = (x.astype(np.float32) - 128 for x in (seen, asked))
@@ -214,10 +188,9 @@ def thumbnails(side_px: int) -> Describe:
 
 
 def intensities(grey: np.ndarray) -> np.ndarray:
-    """Mean, standard deviation, quartiles (3), maximum, share of black, share of dark pixels.
+    """Mean, standard deviation, quartiles (3), maximum, shares of black and dark: float32 (B, 8).
 
-    float32 (B, 8). Black is level 0, dark is below level 16. The minimum is not among them: it
-    is 0 in most pictures, and the share of black says more.
+    Black is level 0, dark is below 16. The minimum, 0 in most pictures, says less than black.
     """
     levels = grey.astype(np.uint8).reshape(len(grey), -1)
     counts = np.stack([np.bincount(picture, minlength=256) for picture in levels])
@@ -240,13 +213,8 @@ def rim(grey: np.ndarray) -> np.ndarray:
     """
     side = grey.shape[1]
     width = rim_px(side, RIM_SHARE)
-    inside = slice(width, side - width)
-    strips = [
-        grey[:, :width],
-        grey[:, -width:],
-        grey[:, inside, :width].swapaxes(1, 2),
-        grey[:, inside, -width:].swapaxes(1, 2),
-    ]
+    left_right = grey[:, width : side - width].swapaxes(1, 2)
+    strips = (grey[:, :width], grey[:, -width:], left_right[:, :width], left_right[:, -width:])
     cells = [_cell_means(strip, 1, min(_RIM_CELLS, strip.shape[2])) for strip in strips]
     return np.concatenate([cell.reshape(len(grey), -1) for cell in cells], axis=1)
 
@@ -254,8 +222,8 @@ def rim(grey: np.ndarray) -> np.ndarray:
 def metadata(manifest: pd.DataFrame) -> np.ndarray:
     """Width and height in px, their ratio, and the mode as a number: float64 (N, 4).
 
-    Names of files are left out, although they are no picture: most of them spell the class.
-    So are groups and hashes, by which a copy would be looked up and not judged.
+    Without names of files, most of which spell the class, and without groups and hashes, by which
+    a copy would be looked up and not judged.
     """
     width, height = manifest["width"].to_numpy(float), manifest["height"].to_numpy(float)
     mode = pd.factorize(manifest["mode"], sort=True)[0]
@@ -276,24 +244,23 @@ def _cell_means(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
     images: float32 (B, h, w) -> (B, rows, columns).
     """
-    down, across = _shares(images.shape[1], rows), _shares(images.shape[2], columns)
-    return np.matmul(np.matmul(down, images), across.T)
+
+    def weights(length: int, cells: int) -> np.ndarray:
+        """Of each pixel in the mean of each cell: float32 (cells, length), rows sum to 1."""
+        edges, pixel = np.linspace(0, length, cells + 1), np.arange(length)
+        overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+        return (np.maximum(overlap, 0) * cells / length).astype(np.float32)
+
+    return weights(images.shape[1], rows) @ images @ weights(images.shape[2], columns).T
 
 
-def _shares(length: int, cells: int) -> np.ndarray:
-    """The weight of each pixel in the mean of each cell: float32 (cells, length), rows sum to 1."""
-    edges = np.linspace(0, length, cells + 1)
-    pixel = np.arange(length)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.maximum(overlap, 0) * cells / length).astype(np.float32)
-
-
-BASELINES = (
-    _Baseline("majority class", None, _majority),
-    _Baseline("1-nearest neighbour on pixels", thumbnails(32), _nearest),
-    _Baseline("16x16 thumbnails", thumbnails(16), _logistic),
-    _Baseline("metadata only", None, _boosting),
-    _Baseline("eight intensity statistics", intensities, _boosting),
+# name -> what it sees of a picture (None: the manifest's metadata), and how it answers
+BASELINES: dict[str, tuple[Describe | None, _Answer]] = {
+    "majority class": (None, _majority),
+    "1-nearest neighbour on pixels": (thumbnails(32), _nearest),
+    "16x16 thumbnails": (thumbnails(16), _logistic),
+    "metadata only": (None, _boosting),
+    "eight intensity statistics": (intensities, _boosting),
     # Boosting: 89.0 % against 64.1 % of a logistic regression, in the same cross-validation.
-    _Baseline("outer rim only", rim, _boosting),
-)
+    "outer rim only": (rim, _boosting),
+}

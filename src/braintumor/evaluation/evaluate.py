@@ -116,9 +116,8 @@ def explain(
     shown = np.array(list(chosen), dtype=np.int64)
     data, rows = images.data, images.rows[shown]
     pixels, targets = data.pixels[rows], predictions.predicted[shown]
-    masks = None
-    if data.lesion_mask:
-        masks = np.stack([data.lesion_mask(path) for path in data.manifest["path"].iloc[rows]])
+    paths, lesion = data.manifest["path"].iloc[rows], data.lesion_mask
+    masks = np.stack([lesion(path) for path in paths]) if lesion else None
     how = (settings.cam, settings.cam_layer)
     heatmaps = cam_heatmaps(model, pixels, targets, *how)
     checks = check_explanations(model, pixels, targets, heatmaps, *how, masks)

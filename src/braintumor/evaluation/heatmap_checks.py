@@ -5,26 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.metrics import structural_similarity
 
-from braintumor.evaluation.heatmap_scores import (
+from braintumor.evaluation.heatmaps import (
+    Layer,
+    Method,
     Part,
-    area_under,
+    cam_heatmaps,
     forgetful_copy,
-    head_masks,
-    perturbation_curves,
-    pointing_hits,
-    share_outside,
-    similarity,
-    spots_in_head,
-    top_area_iou,
+    left_as_found,
+    to_tensor,
 )
-from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps, left_as_found
-from braintumor.models.classifier import Classifier
+from braintumor.models.classifier import Classifier, predict_logits
 
-# N images, M <= N of them that the expensive checks look at, S side of the picture
+# N images: uint8 (N, S, S) or (N, S, S, 3), S side of the picture
+# heatmaps: float (N, S, S) in [0, 1]; masks of heads or lesions: bool (N, S, S)
 
+STEPS = 8  # areas within .005 of those with 16 or 32 (16 real slices, mobilenetv2_035_mhsa)
 _MOST = 16  # images that the expensive checks look at: the curves take 32 forward passes of each
 _SEED = 0  # of the random weights
+_BLUR = 0.06  # of the side, standard deviation: a lesion is gone, the shape of the head stays
+_CLOSE = 0.03  # of the side: gaps in the bright rim that are bridged before holes are filled
+_BELOW_OTSU = 0.5  # brain is darker than fat, and Otsu's threshold lies between the two
+
+# 15 px are allowed in pictures of about 500 px: Zhang et al. 2016, arXiv:1608.00507, section 4.1
+_TOLERANCE = 0.03  # of the side
+_SPOT = 0.2  # of the side, standard deviation of the round spot that knows nothing of the picture
 
 Checks = dict[str, dict[str, Any]]
 
@@ -40,26 +49,20 @@ def check_explanations(
 ) -> Checks:
     """name -> {"value": float, "meaning": a plain sentence, "n": images it is the mean of}.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).  targets: int (N,), the classes that were explained.
-    heatmaps: float (N, S, S), what cam_heatmaps gave for them by this method at this layer.
-    masks: bool (N, S, S), where the lesions are; None where nobody knows.
-    Names: ssim_head_random, ssim_all_random, outside_head, deletion, insertion, and with masks
-    pointing_hits, lesion_iou. A value is NaN where its n is 0. Attention has no ssim_head_random:
-    what it looks at comes before the head and cannot depend on it.
-    The sentences name what a map that knows nothing would score. The curves and the random
-    weights are tried on 16 images at most, evenly chosen, at a cost of about 40 forward passes
-    each. The model is left as it was found.
+    targets: int (N,), the classes that were explained.  heatmaps: what cam_heatmaps gave for them
+    by this method at this layer.  masks: where the lesions are; None where nobody knows.
+    A value is NaN where its n is 0. Attention has no ssim_head_random: what it looks at comes
+    before the head and cannot depend on it. The sentences name what a map that knows nothing would
+    score. The curves and the random weights are tried on 16 images at most, evenly chosen.
     """
+    if not len(images):
+        return {}
     some = np.unique(np.linspace(0, len(images) - 1, min(_MOST, len(images))).astype(np.int64))
     chosen = images[some], targets[some], heatmaps[some]
     with left_as_found(model):
         checks = _forgetting(model, *chosen, method, layer)
         checks |= _perturbing(model, *chosen)
-    in_head = head_masks(images)
-    checks |= _staying_inside(heatmaps, in_head)
-    if masks is not None:
-        checks |= _pointing(heatmaps, masks, spots_in_head(in_head))
-    return checks
+    return checks | _locating(heatmaps, head_masks(images), masks)
 
 
 def _forgetting(
@@ -71,19 +74,15 @@ def _forgetting(
     layer: Layer,
 ) -> Checks:
     """Structural similarity to the maps of the same network with random weights."""
-    others, _ = _mean(similarity(heatmaps, np.roll(heatmaps, 1, axis=0)))
+    others = _mean(similarity(heatmaps, np.roll(heatmaps, 1, axis=0)))
     named: dict[Part, str] = {"head": "the last layers'", "all": "all"}
     if method == "attention":
         del named["head"]  # likeness 1 for sure would say nothing of the maps
     checks = {}
     for part, whose in named.items():
-        scores = np.full(len(images), np.nan)
-        if len(images):
-            random = forgetful_copy(model, images, part, _SEED)
-            maps = cam_heatmaps(random, images, targets, method, layer)
-            scores = similarity(heatmaps, maps)
+        random = forgetful_copy(model, images, part, _SEED)
         checks[f"ssim_{part}_random"] = _check(
-            scores,
+            similarity(heatmaps, cam_heatmaps(random, images, targets, method, layer)),
             f"Structural similarity of the maps before and after {whose} weights were made random: "
             "near 1, a map does not depend on what the model has learnt; between maps of two "
             f"different pictures it is {others:.2f}.",
@@ -98,64 +97,202 @@ def _perturbing(
 
     A spot in the middle of the head comes close to a map: the model needs the head anyway.
     """
-    curves = perturbation_curves(model, images, targets, heatmaps)
     spots = spots_in_head(head_masks(images))
-    of_spots = perturbation_curves(model, images, targets, spots)
-    deletion, insertion = (_mean(area_under(curve))[0] for curve in of_spots)
+    (deletion, insertion), of_spots = (
+        area_under(perturbation_curves(model, images, targets, maps)) for maps in (heatmaps, spots)
+    )
     return {
         "deletion": _check(
-            area_under(curves[0]),
+            deletion,
             "Mean probability of the class while the picture is blurred, the hottest places "
             "first: the lower, the more the answer depends on these places; "
-            f"{deletion:.2f} when starting at the middle of the head.",
+            f"{_mean(of_spots[0]):.2f} when starting at the middle of the head.",
         ),
         "insertion": _check(
-            area_under(curves[1]),
+            insertion,
             "Mean probability of the class while a blurred picture is made sharp, the hottest "
             "places first: the higher, the more these places suffice; "
-            f"{insertion:.2f} when starting at the middle of the head.",
+            f"{_mean(of_spots[1]):.2f} when starting at the middle of the head.",
         ),
     }
 
 
-def _staying_inside(heatmaps: np.ndarray, in_head: np.ndarray) -> Checks:
-    scores = share_outside(heatmaps, in_head)
-    known = ~np.isnan(scores)
+def _locating(heatmaps: np.ndarray, in_head: np.ndarray, masks: np.ndarray | None) -> Checks:
+    """On the head, and where lesions are known on them."""
+    outside = share_outside(heatmaps, in_head)
+    known = ~np.isnan(outside)
     area = 1 - in_head[known].mean() if known.any() else float("nan")
-    return {
+    checks = {
         "outside_head": _check(
-            scores,
+            outside,
             "Share of the heat that lies outside the head, where there is nothing to see: a map "
             f"that knows nothing of the picture has {area:.2f} there, that being the share of "
             "the area.",
         )
     }
-
-
-def _pointing(heatmaps: np.ndarray, masks: np.ndarray, spots: np.ndarray) -> Checks:
-    by_spot, _ = _mean(pointing_hits(spots, masks))
-    iou_by_spot, _ = _mean(top_area_iou(spots, masks))
-    return {
+    if masks is None:
+        return checks
+    spots = spots_in_head(in_head)
+    return checks | {
         "pointing_hits": _check(
             pointing_hits(heatmaps, masks),
             "Share of lesions that the hottest point hits, whatever the answer was, give or take "
             "3 % of the picture's side; pointing at the middle of the head every time hits "
-            f"{by_spot:.2f}.",
+            f"{_mean(pointing_hits(spots, masks)):.2f}.",
         ),
         "lesion_iou": _check(
             top_area_iou(heatmaps, masks),
             "Overlap (intersection over union) of each lesion with as many of the hottest "
-            f"pixels, 1 at best; a round spot in the middle of the head has {iou_by_spot:.2f}.",
+            "pixels, 1 at best; a round spot in the middle of the head has "
+            f"{_mean(top_area_iou(spots, masks)):.2f}.",
         ),
     }
 
 
 def _check(scores: np.ndarray, meaning: str) -> dict[str, Any]:
-    value, n = _mean(scores)
-    return {"value": value, "meaning": meaning, "n": n}
+    return {"value": _mean(scores), "meaning": meaning, "n": int((~np.isnan(scores)).sum())}
 
 
-def _mean(scores: np.ndarray) -> tuple[float, int]:
-    """Mean of what is known, and how many that are; NaN when nothing is."""
+def _mean(scores: np.ndarray) -> float:
+    """Mean of what is known; NaN when nothing is."""
     known = scores[~np.isnan(scores)]
-    return (float(known.mean()) if len(known) else float("nan")), len(known)
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def perturbation_curves(
+    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+) -> np.ndarray:
+    """The target's probability as pixels go, and as they come: float (2, N, STEPS + 1).
+
+    Deletion blurs the picture from the hottest pixel on, insertion starts from the blurred
+    picture and brings back the hottest pixels first; step t has changed t / STEPS of the area.
+    A faithful map makes deletion fall early and insertion rise early. The paper deletes to grey;
+    grey squares are nothing that a network has seen, and upset it by themselves.
+    """
+    curves = np.zeros((2, len(images), STEPS + 1))
+    clear = to_tensor(images, model).float()
+    sigma_px = _BLUR * max(images.shape[1:3])
+    sigmas = (0, sigma_px, sigma_px, 0)[: images.ndim]
+    blurred = to_tensor(ndimage.gaussian_filter(images.astype(np.float32), sigmas), model)
+    rank = to_tensor(_ranks(heatmaps), model)
+
+    def probs_of(x: torch.Tensor) -> np.ndarray:
+        logits = predict_logits(model, x, batch_size=len(x))
+        return logits.double().softmax(dim=1).cpu().numpy()[np.arange(len(targets)), targets]
+
+    with model.fused():
+        curves[0, :, 0] = curves[1, :, -1] = probs_of(clear)
+        curves[0, :, -1] = curves[1, :, 0] = probs_of(blurred)
+        for step in range(1, STEPS):
+            is_hot = rank < step / STEPS
+            curves[0, :, step] = probs_of(torch.where(is_hot, blurred, clear))
+            curves[1, :, step] = probs_of(torch.where(is_hot, clear, blurred))
+    return curves
+
+
+def area_under(curves: np.ndarray) -> np.ndarray:
+    """Area under each curve over [0, 1], by trapezes: float (..., steps) -> (...)."""
+    return (curves[..., 1:] + curves[..., :-1]).mean(axis=-1) / 2
+
+
+def _ranks(heatmaps: np.ndarray) -> np.ndarray:
+    """Place of each pixel from the hottest, as a share of the area: float32 (N, S, S) in [0, 1).
+
+    Pixels of the same heat, such as all that have none, follow outward from where the heat is.
+    """
+    ranks = np.empty(heatmaps.shape, dtype=np.float32)
+    for rank, heat in zip(ranks, heatmaps, strict=True):
+        near = ndimage.gaussian_filter(heat.astype(np.float64), max(heat.shape) / 4)
+        order = np.lexsort((-near.ravel(), -heat.ravel()))
+        rank.ravel()[order] = np.arange(heat.size) / heat.size
+    return ranks
+
+
+def similarity(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Structural similarity of two maps of each image: float (N,), 1 when they are the same.
+
+    NaN where there was no heat before.
+    Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861; library scikit-image.
+    """
+    scores = np.full(len(before), np.nan)
+    for i in np.flatnonzero(before.any(axis=(1, 2))):
+        scores[i] = structural_similarity(before[i], after[i], data_range=1.0)
+    return scores
+
+
+def head_masks(images: np.ndarray) -> np.ndarray:
+    """The pixels of the head, air around it left out: bool (N, S, S).
+
+    Half of Otsu's threshold on the smoothed picture, small gaps closed, holes filled, the
+    largest piece kept. A picture of one level has no head: its mask is all False.
+    Source: Otsu 1979, doi:10.1109/TSMC.1979.4310076.
+    """
+    masks = np.zeros(images.shape[:3], dtype=bool)
+    side = max(images.shape[1:3])
+    gap_px = max(1, round(_CLOSE * side))
+    inside = slice(2 * gap_px, -2 * gap_px)
+    for mask, image in zip(masks, images, strict=True):
+        grey = image.mean(axis=2) if image.ndim == 3 else image.astype(np.float64)
+        if grey.min() == grey.max():
+            continue
+        smooth = ndimage.gaussian_filter(grey, side / 128)
+        # a frame of air, or closing would eat what touches the edge of the picture
+        framed = np.pad(smooth > _BELOW_OTSU * threshold_otsu(smooth), 2 * gap_px)
+        framed = ndimage.binary_closing(framed, iterations=gap_px)
+        pieces, count = ndimage.label(ndimage.binary_fill_holes(framed)[inside, inside])
+        if count:
+            mask[:] = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    return masks
+
+
+def share_outside(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Share of the heat of each map outside its mask: float (N,); NaN where either is empty."""
+    total = heatmaps.sum(axis=(1, 2), dtype=np.float64)
+    outside = np.where(masks, 0, heatmaps).sum(axis=(1, 2), dtype=np.float64)
+    is_known = (total > 0) & masks.any(axis=(1, 2))
+    return np.where(is_known, outside / np.where(total > 0, total, 1), np.nan)
+
+
+def pointing_hits(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Whether the hottest pixel lies in the mask or within 3 % of the side of it: float (N,).
+
+    1 a hit, 0 a miss, as an empty map is; NaN where there is no lesion.
+    Source: the pointing game, Zhang et al. 2016, arXiv:1608.00507.
+    """
+    hits = np.full(len(heatmaps), np.nan)
+    for i, (heat, mask) in enumerate(zip(heatmaps, masks, strict=True)):
+        if mask.any():
+            away_px = ndimage.distance_transform_edt(~mask)
+            hottest = np.unravel_index(heat.argmax(), heat.shape)
+            hits[i] = heat.max() > 0 and away_px[hottest] <= _TOLERANCE * max(heat.shape)
+    return hits
+
+
+def top_area_iou(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Intersection over union of the lesion and as many of the hottest pixels: float (N,).
+
+    Taking the lesion's own area leaves no threshold to choose, and 1 can be reached.
+    An empty map scores 0; NaN where there is no lesion.
+    """
+    scores = np.full(len(heatmaps), np.nan)
+    for i, (heat, mask) in enumerate(zip(heatmaps, masks, strict=True)):
+        area = int(mask.sum())
+        if area:
+            hottest = np.argsort(-heat, axis=None, kind="stable")[:area]
+            both = int((mask.ravel()[hottest] & (heat.ravel()[hottest] > 0)).sum())
+            scores[i] = both / (2 * area - both)
+    return scores
+
+
+def spots_in_head(in_head: np.ndarray) -> np.ndarray:
+    """A round spot in the middle of each head, what a map must beat: float32 (N, S, S) in [0, 1].
+
+    Where there is no head, the spot is in the middle of the picture.
+    """
+    rows, columns = np.ogrid[: in_head.shape[1], : in_head.shape[2]]
+    spots = np.empty(in_head.shape, dtype=np.float32)
+    for i, mask in enumerate(in_head):
+        row, column = np.argwhere(mask if mask.any() else ~mask).mean(axis=0)
+        away2_px = (rows - row) ** 2 + (columns - column) ** 2
+        spots[i] = np.exp(-away2_px / (2 * (_SPOT * max(mask.shape)) ** 2))
+    return spots

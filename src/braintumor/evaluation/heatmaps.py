@@ -17,25 +17,29 @@ attention, what self-attention looked at whatever the answer was, explains no cl
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.config import did_you_mean
 from braintumor.errors import ConfigError
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
 
-# N images, B batch, S side of the picture, C channels, h w height and width of the map,
+# N images: uint8 (N, S, S) or (N, S, S, 3)
+# B batch, S side of the picture, C channels, h w height and width of the map,
 # T = h*w tokens, H heads, d head width
 
 Method = Literal["gradcam", "hirescam", "layercam", "attention"]
 Layer = Literal["after_attention", "backbone"]
-BATCH = 16  # images that a look into the model takes at a time
+Part = Literal["head", "all"]
+_BATCH = 16  # images that a look into the model takes at a time
 
 
 def cam_heatmaps(
@@ -44,32 +48,44 @@ def cam_heatmaps(
     targets: np.ndarray,
     method: Method,
     layer: Layer,
-    batch_size: int = BATCH,
+    batch_size: int = _BATCH,
 ) -> np.ndarray:
     """The map of logit targets[i] on images[i]: float32 (N, S, S) in [0, 1], each its own scale.
 
     By the method attention: where attention lay on images[i], whatever the target and the layer.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).  targets: int (N,) in [0, K).
-    layer: whose cells are weighed: the map after attention, or the backbone's before it. They
-    are one map where there is no attention.
+    targets: int (N,) in [0, K).  layer: whose cells are weighed: the map after attention, or the
+    backbone's before it. They are one map where there is no attention.
     Works in fp32 and evaluation mode whatever is frozen, and leaves modes, requires_grad,
     gradients and hooks as they were. A map is all zero where no cell speaks for the target.
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
     if method == "attention":
         return attention_maps(model, images, batch_size)
+    if method not in get_args(Method):
+        known = did_you_mean(str(method), get_args(Method))
+        raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
+    if layer not in get_args(Layer):
+        known = did_you_mean(str(layer), get_args(Layer))
+        raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
     # slow to import, and needed by few commands
+    import pytorch_grad_cam as library
     from pytorch_grad_cam.utils.image import scale_cam_image
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+    rest = _FromFeatures(model)
+    where = rest.features if layer == "backbone" else model.attention
+    kinds = {
+        "gradcam": library.GradCAM,
+        "hirescam": library.HiResCAM,
+        "layercam": library.LayerCAM,
+    }
     size_px = images.shape[1:3]
     heatmaps = np.zeros((len(images), *size_px), dtype=np.float32)
-    with (
-        left_as_found(model),
-        torch.enable_grad(),
-        _opened(model, method, layer) as cam,
-    ):
+    with left_as_found(model), torch.enable_grad(), contextlib.ExitStack() as stack:
+        cam = kinds[method](rest, [where])
+        # its own `with` is not used: that swallows every IndexError raised inside
+        stack.callback(cam.activations_and_grads.release)
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             with torch.no_grad():
@@ -84,35 +100,7 @@ def cam_heatmaps(
 def check_method(model: Classifier, method: Method) -> None:
     """Raises ConfigError when the model has nothing that the method could show."""
     if method == "attention":
-        check_attention(model)
-
-
-@contextlib.contextmanager
-def _opened(model: Classifier, method: Method, layer: Layer) -> Iterator[Any]:
-    """The library's method at the layer; its hooks are gone afterwards.
-
-    Its own `with` is not used: that swallows every IndexError raised inside.
-    """
-    import pytorch_grad_cam  # slow to import
-
-    if method not in get_args(Method):
-        known = did_you_mean(str(method), get_args(Method))
-        raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
-    if layer not in get_args(Layer):
-        known = did_you_mean(str(layer), get_args(Layer))
-        raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
-    classes = {
-        "gradcam": pytorch_grad_cam.GradCAM,
-        "hirescam": pytorch_grad_cam.HiResCAM,
-        "layercam": pytorch_grad_cam.LayerCAM,
-    }
-    rest = _FromFeatures(model)
-    where = rest.features if layer == "backbone" else model.attention
-    cam = classes[method](rest, [where])
-    try:
-        yield cam
-    finally:
-        cam.activations_and_grads.release()
+        _attention_of(model)
 
 
 class _FromFeatures(nn.Module):
@@ -133,17 +121,16 @@ class _FromFeatures(nn.Module):
 
 
 @torch.no_grad()
-def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
+def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
     """How much each place is attended to: float32 (N, S, S) in [0, 1], 1 at the strongest.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).
     The attention weights of all tokens on a token, averaged over heads and tokens and divided
     by the strongest; nothing is subtracted, so attention that is spread evenly is warm all over
     and not stretched into a pattern. One layer needs no rollout. The maps say what was mixed,
     not what decided: for that, see cam_heatmaps.
     Raises ConfigError when the model's attention has no such weights.
     """
-    attention = check_attention(model)
+    attention = _attention_of(model)
     maps = np.zeros(images.shape[:3], dtype=np.float32)
     with left_as_found(model):
         for start in range(0, len(images), batch_size):
@@ -158,7 +145,7 @@ def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = BATC
     return maps
 
 
-def check_attention(model: Classifier) -> SelfAttention:
+def _attention_of(model: Classifier) -> SelfAttention:
     """The model's attention. Raises ConfigError when it does not weigh places against places."""
     attention = model.attention
     if not isinstance(attention, SelfAttention):
@@ -209,3 +196,29 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
         for parameter, requires_grad, grad in parameters:
             parameter.requires_grad_(requires_grad)
             parameter.grad = grad
+
+
+def forgetful_copy(model: Classifier, images: np.ndarray, part: Part, seed: int) -> Classifier:
+    """A copy of the model whose weights are random, in the head or in all of it; the model stays.
+
+    images: what batch norm is fitted to anew where the backbone changed: with statistics of the
+    old weights activations would explode.
+    The values of each weight tensor are shuffled. The paper draws them from the initialiser
+    instead; after that the signal fades away in deep nets without batch norm, and the map with
+    it, while shuffled weights keep the size that they were trained to.
+    """
+    forgetful = copy.deepcopy(model).eval()
+    generator = torch.Generator().manual_seed(seed)
+    changed = forgetful if part == "all" else forgetful.head
+    norms = [module for module in changed.modules() if isinstance(module, _BatchNorm)]
+    with torch.no_grad():
+        for parameter in changed.parameters():
+            order = torch.randperm(parameter.numel(), generator=generator)
+            parameter.copy_(parameter.flatten()[order.to(parameter.device)].view_as(parameter))
+        for norm in norms:
+            norm.train()
+            norm.momentum = 1.0
+        if norms:
+            x = to_tensor(images, model)
+            forgetful(torch.cat([x, x.flip(-1)]))  # mirrored too: one alone has no variance
+    return forgetful.eval()

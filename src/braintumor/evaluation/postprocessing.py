@@ -76,8 +76,12 @@ def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
             "`bt-train resume=%s`", path, path.parent,
         )  # fmt: skip
         return None
-    arrays, decisions = load_outliers(path), Decisions(**card.decisions)
-    return PostProcessing(decisions, Outliers.from_arrays(arrays), Orientation.from_arrays(arrays))
+    arrays = load_outliers(path)
+    return PostProcessing(
+        Decisions(**card.decisions),
+        Outliers(arrays["mean"], arrays["basis"], arrays["scale"]),
+        Orientation(arrays["turned_weight"], arrays["turned_offset"]),
+    )
 
 
 def add_postprocessing(
@@ -91,40 +95,26 @@ def add_postprocessing(
     views: as many as the images to be judged will have.
     Returns the last checkpoint, as it is in its file.
     """
+    # upside down in memory: there are few of them
+    flipped = dataclasses.replace(images.train, images=images.train.images[:].flip(-2))
     decisions: Decisions | None = None
     for path in paths:
         model, card = load_classifier(path, images.val.device)
-        fitted = fit_postprocessing(model, card.classes, images, settings, how, views, decisions)
-        decisions = fitted.decisions
+        upright, turned = (features_of(model, part, how) for part in (images.train, flipped))
+        outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
+        orientation = fit_orientation(upright, turned)
+        if decisions is None:
+            val, features = predict_with_features(model, images.val, card.classes, how, views)
+            decisions = fit_decisions(
+                val,
+                images.groups,
+                outlier_scores(outliers, features.mean(axis=1)),
+                settings,
+                orientation_scores(orientation, features),
+            )
+        fitted = PostProcessing(decisions, outliers, orientation)
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
-        arrays = fitted.outliers.to_arrays() | fitted.upside_down.to_arrays()
-        save_best(path, weights, card, arrays)
+        rule = {f"turned_{name}": array for name, array in vars(orientation).items()}
+        save_best(path, weights, card, vars(outliers) | rule)
     return model, card, fitted
-
-
-def fit_postprocessing(
-    model: Classifier,
-    classes: tuple[str, ...],
-    images: FitImages,
-    settings: DecisionSettings,
-    how: Inference,
-    views: int,
-    decisions: Decisions | None = None,
-) -> PostProcessing:
-    """What is common in training images and, unless they are given, the decisions on validation."""
-    # upside down in memory: there are few of them
-    flipped = dataclasses.replace(images.train, images=images.train.images[:].flip(-2))
-    upright, upside_down = (features_of(model, part, how) for part in (images.train, flipped))
-    outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
-    orientation = fit_orientation(upright, upside_down)
-    if decisions is None:
-        predictions, features = predict_with_features(model, images.val, classes, how, views)
-        decisions = fit_decisions(
-            predictions,
-            images.groups,
-            outlier_scores(outliers, features.mean(axis=1)),
-            settings,
-            orientation_scores(orientation, features),
-        )
-    return PostProcessing(decisions, outliers, orientation)

@@ -1,11 +1,9 @@
-"""One evaluation as a record: what the model said, what that is worth, and where it comes from.
-
-It is made without torch, and holds all that a report shows.
-"""
+"""One evaluation as a record, made without torch, with all that a report shows."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.evaluation.patients import KnownPatients, patients_unknown
-from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
 from braintumor.files import natural_key
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import calibration_summary
+from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions
 from braintumor.statistics.intervals import metric_intervals
@@ -32,7 +29,8 @@ FEW = 20  # images of a class; below, one image moves its recall by more than 5 
 class Leakage:
     """What is known of M images beside the predictions; None is not known.
 
-    contaminated: bool (M,), the model saw a copy of the image (or its patient) in training.
+    contaminated: bool (M,), the model saw a copy of the image (or its patient) in training; of
+        patients that are not known it can tell nothing.
     baselines: as measure_baselines gives them.
     groups: int (M,), images of one patient or copies of one picture share a number; intervals
         count groups. None: each image stands alone.
@@ -48,13 +46,12 @@ class Leakage:
 class Assessment:
     """What puts the figures over all images into their place.
 
-    contaminated: bool (M,), the model saw a copy (or the patient) in training; None: unknown.
+    contaminated, baselines, patients: as in Leakage.
     clean: figures over the other images; None when unknown or no image is left.
     clean_counts: class -> clean images; empty when unknown.
-    baselines: as measure_baselines gives them.  best_baseline: name, accuracy, clean_accuracy.
+    best_baseline: name, accuracy, clean_accuracy.
     occlusion_tests: name -> accuracy, clean_accuracy (None without clean images) with a part of
         each picture blanked.
-    patients: what is known of them; contaminated can tell of no others.
     """
 
     contaminated: np.ndarray | None
@@ -101,7 +98,6 @@ class Evaluation:
 
     metrics: figures over all images, each followed by its interval.
     decisions: of the checkpoint, at the temperature of the predictions; None without.
-    decided: what they say of each image.
     decision_summary, calibration: measured on `unseen`; None without decisions.
     images: uint8 (M, S, S) or (M, S, S, 3); None: no picture is shown.
     examples: how many pictures to show at first; None: those with a heat map.
@@ -169,11 +165,10 @@ def measure(
     """The figures of predictions, with intervals, and what puts them into their place.
 
     occluded: name -> predictions of the same images with a part of each blanked.
-    decisions, decided: of the checkpoint, and what they say of these images.
     prevalence: for PPV and NPV; None: as in the images.
     """
     leakage = leakage or Leakage()
-    groups = leakage.groups
+    groups = np.arange(len(predictions)) if leakage.groups is None else leakage.groups
     found = Evaluation(
         split=split,
         predictions=predictions,
@@ -185,12 +180,11 @@ def measure(
     if decisions is None or decided is None:
         return found
     rows = found.unseen
-    unseen = subset(predictions, rows)
+    unseen = predictions.subset(rows)
     called: dict[str, Any] = {
         name: None if values is None else values[rows] for name, values in vars(decided).items()
     }
-    of_unseen = None if groups is None else groups[rows]
-    summary = decision_summary(unseen, decisions, Decided(**called), of_unseen, prevalence)
+    summary = decision_summary(unseen, decisions, Decided(**called), groups[rows], prevalence)
     return dataclasses.replace(
         found, decision_summary=summary, calibration=calibration_summary(unseen)
     )
@@ -202,40 +196,33 @@ def assess(
     occluded: Mapping[str, Predictions] | None = None,
 ) -> Assessment:
     """What the figures are worth: without copies of training images, and beside baselines."""
-    contaminated, groups = leakage.contaminated, leakage.groups
-    is_clean = np.zeros(len(predictions), bool) if contaminated is None else ~contaminated
+    labels, contaminated, groups = predictions.labels, leakage.contaminated, leakage.groups
+    is_clean = np.zeros(len(labels), bool) if contaminated is None else ~contaminated
     counts: dict[str, int] = {}
     if contaminated is not None:
         # a class that the split never had is not one that copies have emptied
         counts = {
-            name: int(is_clean[predictions.labels == k].sum())
-            for k, name in enumerate(predictions.classes)
-            if (predictions.labels == k).any()
+            predictions.classes[k]: int(is_clean[labels == k].sum()) for k in np.unique(labels)
         }
     clean = None
     if is_clean.any():
         of_clean = None if groups is None else groups[is_clean]
-        clean = figures_with_intervals(subset(predictions, is_clean), of_clean)
+        clean = figures_with_intervals(predictions.subset(is_clean), of_clean)
+    tests = {}
+    for name, blanked in (occluded or {}).items():
+        is_right = blanked.predicted == blanked.labels
+        tests[name] = {
+            "accuracy": float(is_right.mean()),
+            "clean_accuracy": float(is_right[is_clean].mean()) if is_clean.any() else None,
+        }
     return Assessment(
         contaminated=contaminated,
         clean=clean,
         clean_counts=counts,
         baselines=leakage.baselines,
         best_baseline=_best(leakage.baselines),
-        occlusion_tests={
-            name: _accuracies(blanked, is_clean) for name, blanked in (occluded or {}).items()
-        },
+        occlusion_tests=tests,
         patients=leakage.patients or patients_unknown(len(predictions)),
-    )
-
-
-def subset(predictions: Predictions, chosen: np.ndarray) -> Predictions:
-    """The predictions of the chosen images. chosen: bool (M,)."""
-    return dataclasses.replace(
-        predictions,
-        paths=tuple(predictions.paths[row] for row in np.flatnonzero(chosen)),
-        labels=predictions.labels[chosen],
-        logits=predictions.logits[chosen],
     )
 
 
@@ -247,19 +234,11 @@ def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) 
 
 def _best(baselines: pd.DataFrame | None) -> dict[str, Any] | None:
     """The baseline with the highest accuracy over all images, the first of equals."""
-    if baselines is None or not len(baselines):
+    if baselines is None:
         return None
-    best = baselines.iloc[int(np.argmax(baselines["accuracy"].to_numpy()))]
+    best = baselines.iloc[baselines["accuracy"].argmax()]
     figures = {key: float(best[key]) for key in ("accuracy", "clean_accuracy")}
     return {"name": str(best.name), **figures}
-
-
-def _accuracies(predictions: Predictions, is_clean: np.ndarray) -> dict[str, float | None]:
-    is_right = predictions.predicted == predictions.labels
-    return {
-        "accuracy": float(is_right.mean()),
-        "clean_accuracy": float(is_right[is_clean].mean()) if is_clean.any() else None,
-    }
 
 
 def choose_examples(predictions: Predictions, count: int) -> list[int]:
@@ -275,22 +254,12 @@ def choose_examples(predictions: Predictions, count: int) -> list[int]:
         range(len(predictions)), key=lambda i: (-confidence[i], natural_key(predictions.paths[i]))
     )
     wrong, right = ([i for i in order if is_right[i] == kind] for kind in (False, True))
-    keep_wrong = min(len(wrong), max(count // 2, count - len(right)))
+    wrong = wrong[: max(count // 2, count - len(right))]
     classes = range(len(predictions.classes))
     by_class = [[i for i in right if predictions.labels[i] == k] for k in classes]
-    return wrong[:keep_wrong] + _in_turn(by_class, min(count - keep_wrong, len(right)))
-
-
-def _in_turn(queues: list[list[int]], count: int) -> list[int]:
-    """`count` items, one of each queue in turn, evenly spread over the length of each queue."""
-    shares = [0] * len(queues)
-    while sum(shares) < count:
-        for k, queue in enumerate(queues):
-            if shares[k] < len(queue) and sum(shares) < count:
-                shares[k] += 1
-    taken = [
-        [queue[int((place + 0.5) * len(queue) / share)] for place in range(share)]
-        for queue, share in zip(queues, shares, strict=True)
+    places = sorted((place, k) for k in classes for place in range(len(by_class[k])))
+    places = places[: count - len(wrong)]
+    shares = Counter(k for _, k in places)
+    return wrong + [
+        by_class[k][int((place + 0.5) * len(by_class[k]) / shares[k])] for place, k in places
     ]
-    longest = max(shares, default=0)
-    return [queue[place] for place in range(longest) for queue in taken if place < len(queue)]

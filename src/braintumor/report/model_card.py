@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from braintumor.evaluation.patients import about_intervals, about_patients, about_training
-from braintumor.evaluation.provenance import Provenance
+from braintumor.evaluation.provenance import (
+    Provenance,
+    about_intervals,
+    about_patients,
+    about_training,
+)
 from braintumor.evaluation.record import Evaluation
 from braintumor.report.page import FOLDER, with_interval
 from braintumor.report.plots.style import elide

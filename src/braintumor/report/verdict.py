@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.evaluation.patients import about_patients, about_training
+from braintumor.evaluation.provenance import about_patients, about_training
 from braintumor.evaluation.record import FEW, Assessment, Evaluation
 from braintumor.report.page import is_defined, percent, with_interval
 from braintumor.report.plots.style import elide

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from braintumor.records import Predictions
+from braintumor.statistics.confidence import aurc, by_confidence
 from braintumor.statistics.decisions import NO_TUMOR, Decided, Decisions
 from braintumor.statistics.proportions import share_interval
-from braintumor.statistics.selective_prediction import aurc, by_confidence
 
 # N images, K classes, G groups
 
@@ -40,7 +40,7 @@ def decision_summary(
         risk (the share of wrong answers).
     foreign, turned (None without such scores): target, share, n.
 
-    groups: int (N,), images of one patient share a number; None: each image stands alone.
+    groups: int (N,); None: each image stands alone.
     prevalence: for PPV and NPV; None: as in these images.
     Figures without images are NaN. Intervals are Wilson's at 95 %, on the number of independent
     images that the groups are worth; those of PPV and NPV are explained in `_predictive_values`.
@@ -48,11 +48,7 @@ def decision_summary(
     groups = np.arange(len(predictions)) if groups is None else groups
     calibrated = replace(predictions, temperature=decisions.temperature)
     return {
-        "fitted_on": {
-            "n": decisions.n,
-            "groups": decisions.groups,
-            "temperature": decisions.temperature,
-        },
+        "fitted_on": {name: getattr(decisions, name) for name in ("n", "groups", "temperature")},
         "tumor_call": _tumor_call(predictions, decisions, decided, groups, prevalence),
         "sets": _sets(predictions, decisions, decided, groups),
         "abstention": {
@@ -79,16 +75,12 @@ def _answered(
     predictions: Predictions, decisions: Decisions, decided: Decided, groups: np.ndarray
 ) -> dict[str, Any]:
     found = {"target": decisions.risk, "confidence": decisions.confidence}
-    given = decided.is_answered
-    if given is None:
+    if (given := decided.is_answered) is None:
         return found
     is_wrong = predictions.predicted != predictions.labels
-    return {
-        **found,
-        **_share("share", given, groups),
-        **_share("risk", is_wrong[given], groups[given]),
-        "n": int(given.sum()),
-    }
+    share = _share("share", given, groups)
+    risk = _share("risk", is_wrong[given], groups[given])
+    return {**found, **share, **risk, "n": int(given.sum())}
 
 
 def _tumor_call(
@@ -149,11 +141,11 @@ def _sets(
         return None
     is_covered = decided.sets[np.arange(len(predictions)), predictions.labels]
     sizes = decided.sets.sum(axis=1)
-    per_class = {}
-    for k, name in enumerate(predictions.classes):
-        own = predictions.labels == k
-        row = _share("coverage", is_covered[own], groups[own])
-        per_class[name] = {**row, "n": int(own.sum())}
+    owns = [predictions.labels == k for k in range(len(predictions.classes))]
+    per_class = {
+        name: {**_share("coverage", is_covered[own], groups[own]), "n": int(own.sum())}
+        for name, own in zip(predictions.classes, owns, strict=True)
+    }
     _, of_group = np.unique(groups, return_inverse=True)
     means = np.bincount(of_group, weights=is_covered) / np.bincount(of_group)
     return {

@@ -1,7 +1,6 @@
 """What a model's probabilities let one do: call a tumour, name a set, turn a picture away.
 
-Everything here is fitted on validation images, which no weight was trained on, and only applied
-to others.
+Fitted on validation images, which no weight was trained on, and only applied to others.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ import numpy as np
 
 from braintumor.errors import ConfigError, DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import fit_temperature
-from braintumor.statistics.selective_prediction import fit_confidence
+from braintumor.statistics.confidence import fit_confidence, fit_temperature
 
 # N images, K classes, G groups
+# outlier_scores, upside_down_scores: float (N,), by the functions of input_checks; None: not known
 
 NO_TUMOR = "no_tumor"
 _ROUNDING = 1e-9  # 0.07 * 100 is 7.000000000000001, and no eighth image is meant
@@ -36,8 +35,7 @@ class DecisionSettings:
     reject: float
 
     def __post_init__(self) -> None:
-        for name in ("sensitivity", "prevalence", "coverage", "risk", "reject"):
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             # a sensitivity of 1 can be had: the threshold of the least sure tumour
             if value is None or 0 < value < 1 or (name == "sensitivity" and value == 1):
                 continue
@@ -57,8 +55,8 @@ class Decisions:
         validation had no tumour.
     conformal: a class is in the set where 1 - probability <= conformal; None where validation
         had too few groups to promise the coverage.
-    outlier_threshold: an outlier score above it is foreign; None where no scores were given.
-    turned_threshold: an orientation score above it stands on its head; None likewise.
+    outlier_threshold, turned_threshold: a score above it is foreign, or stands on its head; None
+        where no scores were given.
     confidence: an image is answered where its top probability reaches it; None where validation
         could not show that at most the share `risk` of the answers is wrong.
     """
@@ -82,9 +80,8 @@ class Decided:
     """What the decisions say of N images; None where there is no such decision.
 
     tumor_prob: float (N,), of all tumor classes together; 1 where no class is no_tumor.
-    is_tumor: bool (N,).  sets: bool (N, K).  outlier_score: float (N,).  is_foreign: bool (N,).
-    is_upside_down: bool (N,), looks upside down.
-    is_answered: bool (N,), sure enough, foreign or not; the others are for a person.
+    sets: bool (N, K).  outlier_score: float (N,).  is_…: bool (N,).
+    is_answered: sure enough, foreign or not; the others are for a person.
     """
 
     tumor_prob: np.ndarray
@@ -107,24 +104,21 @@ def fit_decisions(
 
     predictions: of validation; its own temperature is not read, the fitted one is used.
     groups: int (N,), or None when every image stands alone.
-    outlier_scores: float (N,), by input_checks.outlier_scores.
-    upside_down_scores: float (N,), by input_checks.orientation_scores.
     Raises DataError when there is no image.
     """
     if not len(predictions):
         raise DataError("there is no validation image to fit decisions on; keep some for it")
     temperature = fit_temperature(predictions.logits, predictions.labels)
     calibrated = replace(predictions, temperature=temperature)
-    probs = calibrated.probs
     groups = np.arange(len(predictions)) if groups is None else groups
     return Decisions(
         n=len(predictions),
         groups=len(np.unique(groups)),
         temperature=temperature,
         sensitivity=settings.sensitivity,
-        threshold=_tumor_threshold(probs, predictions, settings.sensitivity),
+        threshold=_tumor_threshold(calibrated, settings.sensitivity),
         coverage=settings.coverage,
-        conformal=_conformal(probs, predictions.labels, groups, settings.coverage),
+        conformal=_conformal(calibrated, groups, settings.coverage),
         reject=settings.reject,
         outlier_threshold=_score_limit(outlier_scores, predictions.labels, settings.reject),
         turned_threshold=_score_limit(upside_down_scores, predictions.labels, settings.reject),
@@ -139,13 +133,9 @@ def decide(
     outlier_scores: np.ndarray | None,
     upside_down_scores: np.ndarray | None = None,
 ) -> Decided:
-    """Apply the decisions to any images of the same model.
-
-    predictions: its temperature is not read, that of the decisions is used.
-    outlier_scores, upside_down_scores: float (N,), by what the decisions were fitted with.
-    """
+    """Apply the decisions to any images of the same model, at the temperature of the decisions."""
     probs = replace(predictions, temperature=decisions.temperature).probs
-    tumor = tumor_probability(probs, predictions.classes)
+    tumor, surest = tumor_probability(probs, predictions.classes), probs.max(axis=1)
     return Decided(
         tumor_prob=tumor,
         is_tumor=None if decisions.threshold is None else tumor >= decisions.threshold,
@@ -154,9 +144,7 @@ def decide(
         outlier_score=outlier_scores,
         is_foreign=_above(outlier_scores, decisions.outlier_threshold),
         is_upside_down=_above(upside_down_scores, decisions.turned_threshold),
-        is_answered=(
-            None if decisions.confidence is None else probs.max(axis=1) >= decisions.confidence
-        ),
+        is_answered=None if decisions.confidence is None else surest >= decisions.confidence,
     )
 
 
@@ -195,9 +183,7 @@ def _above(scores: np.ndarray | None, limit: float | None) -> np.ndarray | None:
     return None if limit is None or scores is None else scores > limit
 
 
-def _tumor_threshold(
-    probs: np.ndarray, predictions: Predictions, sensitivity: float
-) -> float | None:
+def _tumor_threshold(predictions: Predictions, sensitivity: float) -> float | None:
     """The threshold with the fewest false alarms at which enough tumours are called tumour.
 
     Between the image without a tumour that is called healthy with the highest probability, and
@@ -212,7 +198,7 @@ def _tumor_threshold(
     if not is_tumor.any():
         _log.warning("validation has no image with a tumour, so no threshold can be fitted")
         return None
-    chances = tumor_probability(probs, classes)
+    chances = tumor_probability(predictions.probs, classes)
     descending = np.sort(chances[is_tumor])[::-1]
     needed = math.ceil(sensitivity * len(descending) - _ROUNDING)
     largest = float(descending[needed - 1])
@@ -222,9 +208,7 @@ def _tumor_threshold(
     return float((below.max() + descending[descending > below.max()].min()) / 2)
 
 
-def _conformal(
-    probs: np.ndarray, labels: np.ndarray, groups: np.ndarray, coverage: float
-) -> float | None:
+def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) -> float | None:
     """The quantile of the scores 1 - p(true class) that holds for a new image of a new group.
 
     Slices of one patient are alike: groups are exchangeable, images are not. Each group has the
@@ -235,7 +219,7 @@ def _conformal(
     Source: Lee, Barber, Willett 2023, arXiv:2306.06342 (hierarchical conformal
     prediction); score: Sadinle, Lei, Wasserman 2019, JASA 114:223-234.
     """
-    scores = 1 - probs[np.arange(len(labels)), labels]
+    scores = 1 - predictions.probs[np.arange(len(predictions)), predictions.labels]
     _, of_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     count = len(sizes)
     order = np.argsort(scores, kind="stable")
@@ -264,10 +248,9 @@ def _score_limit(scores: np.ndarray | None, labels: np.ndarray, reject: float) -
     """
     if scores is None:
         return None
-    classes = np.unique(labels)
-
-    def limit(of_class: np.ndarray) -> float:
-        rank = math.ceil((len(of_class) + 1) * (1 - reject) - _ROUNDING)
-        return float(np.sort(of_class)[min(rank, len(of_class)) - 1])
-
-    return max(limit(scores[labels == k]) for k in classes)
+    limits = []
+    for k in np.unique(labels):
+        own = np.sort(scores[labels == k])
+        rank = math.ceil((len(own) + 1) * (1 - reject) - _ROUNDING)
+        limits.append(float(own[min(rank, len(own)) - 1]))
+    return max(limits)

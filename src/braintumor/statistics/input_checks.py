@@ -1,13 +1,7 @@
-"""Two checks of a picture by a network's own features: is it foreign, does it stand on its head?
-
-Foreign: the features of the training images lie near a subspace of few dimensions, and what a
-picture has outside it is its outlier score. On its head: a linear rule on what the network sees
-in the upper and in the lower half.
-"""
+"""Two checks of a picture by a network's own features: is it foreign, does it stand on its head?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,15 +28,6 @@ class Outliers:
     mean: np.ndarray
     basis: np.ndarray
     scale: np.ndarray
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """By name, to be stored as tensors; `from_arrays` takes them back."""
-        return {"mean": self.mean, "basis": self.basis, "scale": self.scale}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Outliers:
-        """What `to_arrays` gave."""
-        return cls(**{name: np.asarray(arrays[name]) for name in ("mean", "basis", "scale")})
 
 
 def fit_outliers(features: np.ndarray, labels: np.ndarray) -> Outliers:
@@ -107,15 +92,6 @@ class Orientation:
 
     weight: np.ndarray
     offset: np.ndarray
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """By name, to be stored as tensors; `from_arrays` takes them back."""
-        return {"turned_weight": self.weight, "turned_offset": self.offset}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Orientation:
-        """What `to_arrays` gave."""
-        return cls(np.asarray(arrays["turned_weight"]), np.asarray(arrays["turned_offset"]))
 
 
 def fit_orientation(upright: np.ndarray, turned: np.ndarray) -> Orientation:

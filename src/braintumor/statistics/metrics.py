@@ -1,8 +1,8 @@
-"""Figures over a whole split, computed once from all predictions and never batch by batch.
+"""Figures over a whole split. The arithmetic is scikit-learn's wherever it has the figure.
 
 Undefined is not zero: a class that the split does not hold has no recall, and one that is never
 predicted has no precision. Such figures are NaN here and null in metrics.json, and a mean over
-classes takes those that have a value. The arithmetic is scikit-learn's wherever it has the figure.
+classes takes those that have a value.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sklearn.metrics as sk
 
 from braintumor.errors import DataError
 from braintumor.records import Predictions
-from braintumor.statistics.calibration import brier, expected_calibration_error, image_losses
+from braintumor.statistics.confidence import brier, expected_calibration_error, image_losses
 
-# N images, K classes
+# N images, K classes, R resamples
 
 
 def compute_metrics(predictions: Predictions) -> dict[str, Any]:
@@ -36,7 +36,6 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     Raises DataError when there is no image, CheckpointError when a logit is not finite.
     Source: Grandini et al. 2020, arXiv:2008.05756, for the averages over classes.
 
-    Three of four are right; of "b" one in two is found, and all that is called so is "b":
     >>> logits = np.array([[2.0, 0], [1, 0], [1, 0], [0, 2]], dtype=np.float32)
     >>> labels = np.array([0, 0, 1, 1])
     >>> found = compute_metrics(Predictions(("a", "b"), tuple("1234"), labels, logits))
@@ -67,7 +66,7 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
 def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> dict[str, Any]:
     """The figures with each interval right behind its figure, the order of metrics.json.
 
-    metrics: as compute_metrics gives them.  intervals: as intervals.metric_intervals does.
+    intervals: as intervals.metric_intervals gives them.
     "accuracy": 0.9 is followed by "accuracy_ci": [0.87, 0.92]; None where there is no interval.
     """
     merged: dict[str, Any] = {}
@@ -84,22 +83,47 @@ def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> 
 
 def classification_report(predictions: Predictions) -> str:
     """scikit-learn's table as text, word for word; it prints 0 where a figure is undefined."""
-    return str(
-        sk.classification_report(
-            predictions.labels,
-            predictions.predicted,
-            labels=range(len(predictions.classes)),
-            target_names=predictions.classes,
-            zero_division=0,
-        )
-    )
+    classes = predictions.classes
+    how = {"labels": range(len(classes)), "target_names": classes, "zero_division": 0}
+    return str(sk.classification_report(predictions.labels, predictions.predicted, **how))
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
     """Counts, int64 (K, K): a row is the true class, a column the predicted one."""
     classes = range(len(predictions.classes))
-    matrix = sk.confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
-    return np.asarray(matrix, dtype=np.int64)
+    return sk.confusion_matrix(predictions.labels, predictions.predicted, labels=classes)
+
+
+def confusion_figures(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, balanced accuracy, macro F1 and MCC of confusion matrices (K, K, …): float (…).
+
+    The first axis is the true class. Recall counts the classes present, F1 those present or
+    predicted. MCC is 0 where one class is always predicted, NaN where one class is all there is.
+    Source of the MCC of K classes: Gorodkin 2004, Comput. Biol. Chem. 28:367-374.
+
+    >>> found = confusion_figures(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    >>> {name: round(float(value), 4) for name, value in found.items()}
+    {'accuracy': 0.8333, 'balanced_accuracy': 0.875, 'macro_f1': 0.8286, 'mcc': 0.7071}
+    """
+    right = np.einsum("kk...->k...", matrix)
+    truth, answered = matrix.sum(axis=1), matrix.sum(axis=0)
+    images, all_right = truth.sum(axis=0), right.sum(axis=0)
+    spread = (images**2 - (truth**2).sum(axis=0), images**2 - (answered**2).sum(axis=0))
+    covariance = all_right * images - (truth * answered).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mcc = np.where(spread[1] > 0, covariance / np.sqrt(spread[0] * spread[1]), 0.0)
+        return {
+            "accuracy": all_right / images,
+            "balanced_accuracy": mean_defined(right / truth),
+            "macro_f1": mean_defined(2 * right / (truth + answered)),
+            "mcc": np.where(spread[0] > 0, mcc, np.nan),
+        }
+
+
+def mean_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over classes that have a value: (K, R) -> (R,); NaN where none has."""
+    is_defined = ~np.isnan(values)
+    return np.asarray(np.where(is_defined, values, 0).sum(axis=0) / is_defined.sum(axis=0))
 
 
 def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
@@ -108,28 +132,22 @@ def _per_class(predictions: Predictions) -> dict[str, dict[str, Any]]:
     scores = sk.precision_recall_fscore_support(*answers, **how, zero_division=np.nan)
     precision, recall, f1, counts = scores
     # one class against the rest, (K,) each
-    rightly_not, wrongly, missed, _ = (
-        sk.multilabel_confusion_matrix(*answers, **how).reshape(-1, 4).T
-    )
+    matrices = sk.multilabel_confusion_matrix(*answers, **how)
+    rightly_not, wrongly, missed, _ = matrices.reshape(-1, 4).T
+    auroc, auprc = np.array([_ranking(predictions, k) for k in how["labels"]]).T
     with np.errstate(invalid="ignore"):
-        specificity, npv = (
-            rightly_not / (rightly_not + wrongly),
-            rightly_not / (rightly_not + missed),
-        )
-    table = {}
-    for k, name in enumerate(predictions.classes):
-        auroc, auprc = _ranking(predictions, k)
-        table[name] = {
-            "precision": float(precision[k]),
-            "recall": float(recall[k]),
-            "specificity": float(specificity[k]),
-            "npv": float(npv[k]),
-            "f1": float(f1[k]),
+        columns = {
+            "precision": precision,
+            "recall": recall,
+            "specificity": rightly_not / (rightly_not + wrongly),
+            "npv": rightly_not / (rightly_not + missed),
+            "f1": f1,
             "auroc": auroc,
             "auprc": auprc,
-            "n": int(counts[k]),
+            "n": counts,
         }
-    return table
+    names = enumerate(predictions.classes)
+    return {name: {key: column[k].item() for key, column in columns.items()} for k, name in names}
 
 
 def _ranking(predictions: Predictions, k: int) -> tuple[float, float]:

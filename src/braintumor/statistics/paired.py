@@ -18,17 +18,21 @@ import numpy as np
 from scipy.fft import ifft, next_fast_len
 from scipy.stats import norm, rankdata
 
-from braintumor.statistics.proportions import LEVEL
+from braintumor.statistics.intervals import MOST, draw_groups, join_draws
+from braintumor.statistics.metrics import confusion_figures
+from braintumor.statistics.proportions import LEVEL, NONE, Interval
 
-# N images, K classes, G groups of all competitors together, M models of a competitor
+# N images, K classes, G groups of all competitors together, M models of a competitor, R resamples
+
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")  # of a confusion matrix
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
     """What one trained model said of N images.
 
-    labels, predicted: int (N,) in [0, K).  probs: float (N, K), or any scores where more speaks
-    for the class.  groups: int (N,) from 0, in the numbering that all competitors share.
+    labels, predicted: int (N,).  probs: float (N, K), or any scores where more speaks for the
+    class.  groups: int (N,) from 0, in the numbering that all competitors share.
     """
 
     labels: np.ndarray
@@ -39,12 +43,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second, with its 95 % interval; p is NaN where no test was made."""
+    """First minus second, with its 95 % interval and the p value."""
 
     value: float
     low: float
     high: float
-    p: float = float("nan")
+    p: float
 
 
 def mcnemar(first: Sequence[Answers], second: Sequence[Answers]) -> float:
@@ -113,6 +117,40 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return corrected
 
 
+def paired_bootstrap(
+    competitors: Sequence[Sequence[Answers]], resamples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """FIGURES of each competitor in each resample: {name: float (R,)}, the mean over its models.
+
+    All competitors see the same resamples, so that differences between them are paired. A class
+    that a resample lacks is left out of its mean over classes.
+    """
+    present = np.unique(np.concatenate([m.groups for models in competitors for m in models]))
+    tables = [_confusions(models, present) for models in competitors]
+    found: list[list[dict[str, np.ndarray]]] = [[] for _ in competitors]
+    width = MOST // len(present)
+    for weights in draw_groups(len(present), resamples, seed, width, resample_by_resample=True):
+        for parts, table in zip(found, tables, strict=True):
+            parts.append(_weighted_mean(table, weights))
+    return [join_draws(parts) for parts in found]
+
+
+def mean_figures(models: Sequence[Answers]) -> dict[str, float]:
+    """FIGURES of one competitor, without resampling: the mean over its models."""
+    table = _confusions(models, np.unique(np.concatenate([model.groups for model in models])))
+    found = _weighted_mean(table, np.ones((len(table), 1)))
+    return {name: value.item() for name, value in found.items()}
+
+
+def percentile_interval(drawn: np.ndarray) -> Interval:
+    """The middle 95 % of what resampling gave, without NaN; (NaN, NaN) where nothing is defined."""
+    known = drawn[np.isfinite(drawn)]
+    if not len(known):
+        return NONE
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
 def _count_groups(first: Sequence[Answers], second: Sequence[Answers]) -> int:
     return max(int(model.groups.max()) for model in (*first, *second)) + 1
 
@@ -168,3 +206,21 @@ def _components(model: Answers, k: int) -> tuple[float, np.ndarray] | None:
         # one group alone has no spread to measure
         share[side] *= np.sqrt(groups / (groups - 1)) / side.sum() if groups > 1 else np.nan
     return area, share
+
+
+def _confusions(models: Sequence[Answers], present: np.ndarray) -> np.ndarray:
+    """Counts by group, model, true and predicted class: float (G, M, K, K)."""
+    k = models[0].probs.shape[1]
+    table = np.zeros((len(present), len(models), k, k))
+    for number, model in enumerate(models):
+        rows = np.searchsorted(present, model.groups)
+        np.add.at(table[:, number], (rows, model.labels, model.predicted), 1)
+    return table
+
+
+def _weighted_mean(table: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """FIGURES of counts (G, M, K, K) under weights (G, R), as the mean over the models: (R,)."""
+    sums = weights.T @ table.reshape(len(table), -1)
+    matrix_KKRM = np.moveaxis(sums.reshape(-1, *table.shape[1:]), (-2, -1), (0, 1))
+    found = confusion_figures(matrix_KKRM)
+    return {name: found[name].mean(axis=-1) for name in FIGURES}

@@ -1,4 +1,4 @@
-"""Intervals in closed form: of proportions and AUROC over groups, and of means of such figures."""
+"""Intervals in closed form: of proportions and AUROC over groups, of means, and by a spread."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaincinv, ndtri, stdtrit
+from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
 
-# N images, G groups, K classes
+# N images, G groups, K classes, R resamples
 
 Interval = tuple[float, float]
 NONE: Interval = (float("nan"), float("nan"))
 LEVEL = 0.95  # of every interval
 EQUAL = 1e-12  # spread below is rounding
+_TAIL = 0.5 + LEVEL / 2
+_Z = float(ndtri(_TAIL))
 _NEAR = 1e-9  # how near to 0 or 1 a limit of an AUROC is looked for
 
 
@@ -29,9 +31,8 @@ def wilson(right: float, n: float) -> Interval:
     """
     if not n:
         return NONE
-    z = float(ndtri(0.5 + LEVEL / 2))
-    centre = (right + z * z / 2) / (n + z * z)
-    reach = z / (n + z * z) * float(np.sqrt(max(0.0, right * (n - right) / n) + z * z / 4))
+    centre = (right + _Z * _Z / 2) / (n + _Z * _Z)
+    reach = _Z / (n + _Z * _Z) * float(np.sqrt(max(0.0, right * (n - right) / n) + _Z * _Z / 4))
     # rounding would leave 1e-17 where the limit is 0 or 1
     low = 0.0 if right <= 0 else max(0.0, centre - reach)
     return float(low), 1.0 if right >= n else float(min(1.0, centre + reach))
@@ -40,13 +41,13 @@ def wilson(right: float, n: float) -> Interval:
 def share_interval(values: np.ndarray, groups: np.ndarray) -> Interval:
     """Wilson's interval of the mean of images' values in [0, 1], with their effective number.
 
-    values: float (N,).  groups: int (N,).  (NaN, NaN) when N is 0.
+    values: float (N,).  groups: int (N,).
 
     Five patients with two images each, all right, are worth five images: 5 / (5 + 1.96 ** 2).
     >>> [round(limit, 4) for limit in share_interval(np.ones(10), np.repeat(np.arange(5), 2))]
     [0.5655, 1.0]
     """
-    return _share(values, groups).interval() if len(values) else NONE
+    return _share(values, groups).interval()
 
 
 def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> float:
@@ -61,7 +62,7 @@ def upper_limit(values: np.ndarray, groups: np.ndarray, confidence: float) -> fl
     >>> round(upper_limit(np.zeros(59), np.arange(59), 0.95), 4)
     0.0495
     """
-    if not len(values) or values.all():
+    if values.all():
         return 1.0
     share = _share(values, groups)
     n = _effective_size(share, 2 * confidence - 1)
@@ -76,13 +77,12 @@ def auroc_interval(value: float, positives: float, negatives: float) -> Interval
     Source: Newcombe 2006, Stat. Med. 25:559-573, method 5; variance: Hanley & McNeil 1982,
     Radiology 143:29-36.
     """
-    z = float(ndtri(0.5 + LEVEL / 2))
     others = (positives + negatives) / 2 - 1
 
     def excess(limit: float) -> float:
         spread = 1 + others * (1 - limit) / (2 - limit) + others * limit / (1 + limit)
         variance = limit * (1 - limit) * spread / (positives * negatives)
-        return float((value - limit) ** 2 - z**2 * variance)
+        return float((value - limit) ** 2 - _Z**2 * variance)
 
     low = brentq(excess, _NEAR, value - _NEAR) if value > 2 * _NEAR else 0.0
     high = brentq(excess, value + _NEAR, 1 - _NEAR) if value < 1 - 2 * _NEAR else 1.0
@@ -108,7 +108,7 @@ class Share:
 
     def interval(self) -> Interval:
         n = _effective_size(self, LEVEL)
-        return wilson(self.value * n, n) if n else NONE
+        return wilson(self.value * n, n)
 
 
 def kish_size(sizes: np.ndarray) -> float:
@@ -141,6 +141,33 @@ def mean_interval(values: np.ndarray, limits: np.ndarray, correlation: np.ndarra
     # a matrix of correlations has no negative square, but for rounding
     reach = [np.sqrt(max(0.0, d @ correlation @ d)) / len(values) for d in (down, up)]
     return float(max(0, values.mean() - reach[0])), float(min(1, values.mean() + reach[1]))
+
+
+def spread_interval(
+    value: float, drawn: np.ndarray, limits: tuple[float, float], degrees: int
+) -> Interval:
+    """value ± t standard deviations of its resamples, on a scale that keeps it within limits.
+
+    The scale is the logit between the limits, or the logarithm above the lower one where the
+    upper is infinite; the standard deviation is carried to it by the slope at the value.
+    drawn: float (R,), NaN where a resample does not have the figure.  degrees: of freedom of t.
+    (NaN, NaN) where resamples cannot tell: the figure is undefined or at a limit, all resamples
+    agree, or more than 5 % of them do not have it.
+    """
+    is_there = ~np.isnan(drawn)
+    missing = (~is_there).mean()
+    if np.isnan(value) or missing > 1 - LEVEL or drawn[is_there].std() < EQUAL:
+        return NONE
+    arm = float(stdtrit(max(1, degrees), _TAIL)) * float(drawn[is_there].std())
+    low, high = limits
+    if np.isinf(high):
+        factor = float(np.exp(arm / (value - low)))
+        return low + (value - low) / factor, low + (value - low) * factor
+    place, arm = (value - low) / (high - low), arm / (high - low)
+    if not EQUAL < place < 1 - EQUAL:
+        return NONE
+    sides = expit(logit(place) + np.array([-1, 1]) * arm / (place * (1 - place)))
+    return float(low + (high - low) * sides[0]), float(low + (high - low) * sides[1])
 
 
 def correlations(rows: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def describe_epoch(record: EpochRecord, epochs: int) -> None:
 
 def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
     """Its figures, what they are worth, and where the report is."""
-    from braintumor.evaluation.patients import about_patients  # brings pandas
+    from braintumor.evaluation.provenance import about_patients  # brings pandas
 
     metrics = evaluation.to_dict()
     describe_scores(metrics, evaluation.predictions.classes)

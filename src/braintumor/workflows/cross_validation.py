@@ -21,8 +21,7 @@ from braintumor.comparison.aggregate import (
 )
 from braintumor.data.manifest import count_patients, group_numbers, read_manifest
 from braintumor.errors import CheckpointError, ConfigError, TrainingError
-from braintumor.evaluation.patients import KnownPatients, about_training
-from braintumor.evaluation.provenance import read_provenance
+from braintumor.evaluation.provenance import KnownPatients, about_training, read_provenance
 from braintumor.evaluation.record import Leakage, measure
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import model_name

@@ -13,10 +13,9 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import LIGHT, Theme
-from braintumor.statistics.calibration import reliability
+from braintumor.statistics.confidence import aurc, reliability, risk_coverage
 from braintumor.statistics.decision_summary import KEPT
 from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
-from braintumor.statistics.selective_prediction import aurc, risk_coverage
 
 _EDGE = 1e-4  # thresholds are drawn from here to 1 - here
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)

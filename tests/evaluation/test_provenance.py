@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.evaluation.patients import (
+from braintumor.evaluation.provenance import (
     KnownPatients,
     about_fit,
     about_intervals,
