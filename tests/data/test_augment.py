@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from braintumor.data.augment import Augment, AugmentSettings, _grid
+from braintumor.data.tensors import Augment, AugmentSettings, _grid
 
 OFF = AugmentSettings(
     horizontal_flip=0, vertical_flip=0, rotation_deg=0, shift=0, zoom=0, brightness=0,
