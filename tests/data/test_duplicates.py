@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from braintumor.data import duplicates as copies
-from braintumor.data.duplicates import find_near_copies
-from braintumor.data.fingerprints import fingerprint, phashes
+from braintumor.data.duplicates import find_near_copies, phashes
+from braintumor.data.reading import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from braintumor.data.fingerprints import fingerprint, phashes
+from braintumor.data.duplicates import phashes
+from braintumor.data.reading import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 

@@ -15,11 +15,11 @@ import pandas as pd
 
 from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
-from braintumor.data.fingerprints import Fingerprints, phashes
+from braintumor.data.duplicates import phashes
 from braintumor.data.images import Fit, resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all
 from braintumor.data.manifest import COLUMNS
-from braintumor.data.reading import ImageInfo, read_images
+from braintumor.data.reading import Fingerprints, ImageInfo, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError
 
@@ -165,7 +165,7 @@ def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
 
 def _manifest(items: Sequence[Item], infos: Sequence[ImageInfo | None]) -> pd.DataFrame:
     records = [
-        (item.path, item.label, item.split, item.patient, item.patient, *dataclasses.astuple(known))
+        (item.path, item.label, item.split, item.patient, item.patient, *known)
         for item, known in zip(items, infos, strict=True)
         if known is not None
     ]

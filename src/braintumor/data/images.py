@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as pil
@@ -29,18 +28,13 @@ RIM_SHARE = 0.08
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """One decoded picture.
+class Image(NamedTuple):
+    """One decoded picture: uint8 (h, w) when it is grey, else (h, w, 3), turned upright.
 
-    pixels: uint8 (h, w) when it is grey, else (h, w, 3), turned upright.
-    width, height: of those pixels.
     mode: as the file stores it, in Pillow's words, such as "RGB" or "I;16".
     """
 
     pixels: np.ndarray
-    width: int
-    height: int
     mode: str
 
 
@@ -59,11 +53,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
         raise DataError("the file is empty (0 bytes)")
     try:
         with pil.open(io.BytesIO(raw), formats=FORMATS) as opened:
-            mode, (width, height) = opened.mode, opened.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
-            opened.load()
-            pixels = _eight_bit(ImageOps.exif_transpose(opened))
+            mode, pixels = opened.mode, from_pillow(opened)
     except (DataError, MemoryError):
         raise
     except pil.DecompressionBombError as error:
@@ -72,7 +62,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
         raise DataError(_what_it_is(raw)) from error
     except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
         raise DataError(f"damaged or cut short ({error or type(error).__name__})") from error
-    return Image(pixels, width=pixels.shape[1], height=pixels.shape[0], mode=mode)
+    return Image(pixels, mode)
 
 
 def from_pillow(picture: pil.Image) -> np.ndarray:
@@ -83,6 +73,7 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
+    picture.load()
     return _eight_bit(ImageOps.exif_transpose(picture))
 
 
@@ -156,22 +147,17 @@ def rim_px(side_px: int, share: float) -> int:
 
 def _eight_bit(picture: pil.Image) -> np.ndarray:
     if picture.mode in _DEEP_MODES:
-        return _stretch_to_uint8(np.asarray(picture))
+        deep = np.asarray(picture).astype(np.float64)
+        if not np.isfinite(deep).all():
+            raise DataError("it holds values that are not finite (NaN or infinity)")
+        low, high = deep.min(), deep.max()  # a constant picture becomes black
+        return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")  # also what a palette or a tRNS chunk makes transparent
         picture = pil.alpha_composite(pil.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))
     return _grey_if_grey(np.asarray(picture.convert("RGB")))
-
-
-def _stretch_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Lowest value to 0, highest to 255; a constant picture becomes black."""
-    deep = values.astype(np.float64)
-    if not np.isfinite(deep).all():
-        raise DataError("it holds values that are not finite (NaN or infinity)")
-    low, high = deep.min(), deep.max()
-    return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
 
 
 def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
@@ -182,18 +168,16 @@ def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray) -> Image:
-    if array.dtype != np.uint8 or not (
-        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
-    ):
+    if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] not in ((), (1,), (3,)):
         raise DataError(
             f"an array of {array.dtype} {array.shape} is no picture; "
             "it must be uint8 of (height, width), (height, width, 1) or (height, width, 3)"
         )
     if array.size == 0 or array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise DataError(f"an array of shape {array.shape} is empty or over {MAX_PIXELS:,} pixels")
-    is_colour = array.ndim == 3 and array.shape[2] == 3
-    pixels = _grey_if_grey(array) if is_colour else array.reshape(array.shape[:2])
-    return Image(pixels, array.shape[1], array.shape[0], "RGB" if is_colour else "L")
+    if array.shape[2:] == (3,):
+        return Image(_grey_if_grey(array), "RGB")
+    return Image(array.reshape(array.shape[:2]), "L")
 
 
 def _what_it_is(raw: bytes) -> str:
@@ -205,10 +189,7 @@ def _what_it_is(raw: bytes) -> str:
         return "it is a Git LFS pointer, not the image; run `git lfs pull`"
     if raw[128:132] == b"DICM":
         return "it is a DICOM file; convert it to PNG first"
-    try:
-        text = raw[:512].decode("ascii")
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(c.isprintable() or c.isspace() for c in text):
+    text = raw[:512].decode("latin-1")
+    if text.isascii() and all(c.isprintable() or c.isspace() for c in text):
         return "it is a text file, not an image"
     return f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"

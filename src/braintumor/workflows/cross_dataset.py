@@ -21,7 +21,7 @@ from braintumor.comparison.cross_dataset import (
 from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.fingerprints import phashes
+from braintumor.data.duplicates import phashes
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import find_contaminated

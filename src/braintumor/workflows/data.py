@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
-from braintumor.data.audit import audit_images
-from braintumor.data.audit_report import describe_pairs, five_lines, summarise, write_audit
+from braintumor.data.audit import (
+    audit_images,
+    describe_pairs,
+    five_lines,
+    summarise,
+    write_audit,
+)
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, size_table, write_manifest
 from braintumor.data.split import assign_splits
