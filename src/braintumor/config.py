@@ -91,11 +91,7 @@ def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     A field with a default may be left out.
     Raises ConfigError on a missing, unknown or wrongly typed key.
     """
-    hints = typing.get_type_hints(cls)
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    required = [f.name for f in fields if f.default is dataclasses.MISSING]
-    _check_names(values, [f.name for f in fields], [n for n in required if n not in values], where)
-    return cls(**{n: _checked(v, hints[n], _below(where, n)) for n, v in values.items()})
+    return call(cls, values, where)
 
 
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
@@ -115,7 +111,7 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     }
     required = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
     _check_names(options, parameters, required, where)
-    checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
+    checked = {n: _checked(v, hints.get(n, Any), _below(where, n)) for n, v in options.items()}
     return function(**given, **checked)
 
 

@@ -11,7 +11,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -87,7 +87,12 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         new.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    folder = os.open(path.parent, os.O_RDONLY)
+    with suppress(
+        OSError
+    ):  # some network file systems cannot; the rename has happened all the same
+        os.fsync(folder)
+    os.close(folder)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -132,13 +137,3 @@ def _temporary_name(path: Path) -> Path:
     # not by `tempfile`, which withholds what the umask grants, and nobody can ask for the umask
     # without changing it for all threads
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some network file systems cannot; the rename has happened all the same
-        pass
-    finally:
-        os.close(descriptor)

@@ -158,7 +158,7 @@ def explore(request: Request) -> Dataset | None:
         if asked.probe:
             _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(size_bytes(path) for files in list_files().values() for path in files)
+    kept = sum(map(size_bytes, list_files().values()))
     if kept:
         log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
     return data
@@ -173,8 +173,8 @@ def _cache(what: str) -> None:
         raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
     log.info("cache: %s (BT_CACHE names another)", cache_dir())
     for name, files in list_files().items():
-        size = sum(map(size_bytes, files)) / 1e6
-        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, KINDS[name].holds)
+        size_mb = size_bytes(files) / 1e6
+        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size_mb, KINDS[name].holds)
     if what == "clear":
         log.info("removed: %.1f MB are free again", remove_files() / 1e6)
 
