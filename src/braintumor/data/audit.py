@@ -31,6 +31,10 @@ _VERSION = 1  # of what the cache holds; raise it when copies are found in anoth
 _NEAR = ("a", "b", "mirrored", "correlation")  # columns of near copies
 _WORTH_KEEPING_S = 2.0  # a shorter search is repeated rather than stored
 _ALL_PAIRS = 100  # identical images of which every pair is listed; of more, those with the first
+_DESCRIBED = (
+    *("path_a", "path_b", "kind", "correlation", "same_label", "label_a", "label_b"),
+    *("split_a", "split_b", "crosses_test"),
+)
 _NAMED = 5  # images that audit.json names of each finding; the count covers all
 
 
@@ -113,7 +117,7 @@ def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFram
     ]
     kinds = {"a": "int64", "b": "int64", "kind": "str", "correlation": "float64"}
     table = pd.DataFrame(pairs, columns=list(kinds)).astype(kinds)
-    return table.sort_values(["a", "b"]).reset_index(drop=True)
+    return table.sort_values(["a", "b"], ignore_index=True)
 
 
 def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -140,24 +144,19 @@ def describe_pairs(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     others, and the least alike first: those a person should look at.
     """
     a, b = (manifest.iloc[pairs[name]].reset_index(drop=True) for name in "ab")
-    table = pd.DataFrame(
-        {
-            "path_a": a["path"],
-            "path_b": b["path"],
-            "kind": pairs["kind"].to_numpy(),
-            "correlation": pairs["correlation"].to_numpy().round(4),
-            "same_label": a["label"] == b["label"],
-            "label_a": a["label"],
-            "label_b": b["label"],
-            "split_a": a["split"],
-            "split_b": b["split"],
-            "crosses_test": (a["split"] == "test") != (b["split"] == "test"),
-        }
+    table = (
+        a.add_suffix("_a")
+        .join(b.add_suffix("_b"))
+        .assign(
+            kind=pairs["kind"].to_numpy(),
+            correlation=pairs["correlation"].to_numpy().round(4),
+            same_label=a["label"] == b["label"],
+            crosses_test=(a["split"] == "test") != (b["split"] == "test"),
+        )
     )
-    return table.sort_values(
-        ["crosses_test", "same_label", "correlation", "path_a", "path_b"],
-        ascending=[False, True, True, True, True],
-    ).reset_index(drop=True)
+    by = ["crosses_test", "same_label", "correlation", "path_a", "path_b"]
+    table = table.sort_values(by, ascending=[False, True, True, True, True], ignore_index=True)
+    return table[list(_DESCRIBED)]
 
 
 def write_audit(folder: Path, manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
@@ -182,10 +181,10 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     sizes = np.bincount(groups)
     path, label = (manifest[name].to_numpy() for name in ("path", "label"))
     conflicts = np.stack([a, b], axis=1)[label[a] != label[b]]
-    flags = sorted({flag for flags in audit.quality_flags for flag in flags})
-    flagged = {
-        flag: path[[flag in flags for flags in audit.quality_flags]].tolist() for flag in flags
-    }
+    flagged: dict[str, list[str]] = {}
+    for name, flags in zip(path, audit.quality_flags, strict=True):
+        for flag in flags:
+            flagged.setdefault(flag, []).append(name)
     return {
         "images": len(manifest),
         "pictures": len(sizes),
@@ -198,11 +197,10 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
             "first": [{path[row]: label[row] for row in pair} for pair in conflicts[:_NAMED]],
         },
         "oddities": {
-            flag: {"images": len(named), "first": named[:_NAMED]} for flag, named in flagged.items()
+            flag: {"images": len(named), "first": named[:_NAMED]}
+            for flag, named in sorted(flagged.items())
         },
-        "classes": {
-            str(label): _about_class(rows, groups) for label, rows in manifest.groupby("label")
-        },
+        "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
         "seconds": round(audit.seconds, 2),
         "from_cache": audit.is_cached,
     }
@@ -230,10 +228,7 @@ def _about_class(rows: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
         "images": len(rows),
         "pictures": len(np.unique(groups[rows.index])),
         "sizes": len(table),
-        "commonest": [
-            f"{row.width}x{row.height} {row.mode}: {row.images}"
-            for row in table.head(3).itertuples()
-        ],
+        "commonest": [f"{r.width}x{r.height} {r.mode}: {r.images}" for r in table[:3].itertuples()],
     }
 
 

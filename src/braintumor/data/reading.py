@@ -62,28 +62,33 @@ class Fingerprint(NamedTuple):
     quality_flags: tuple[str, ...]
 
 
-class ImageInfo(NamedTuple):
-    """What the manifest says of a file's content. sha256: of its bytes."""
+class Facts(NamedTuple):
+    """What the cache holds of an image beside its thumbnail. width, height: of it upright."""
 
-    sha256: str
     width: int
     height: int
     mode: str
+    pixel_sha256: str
+    oddities: str  # its quality flags, with _SEPARATOR between them
+
+
+_DTYPES = dict(zip(Facts._fields, ("i8", "i8", "S", "S", "S"), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """All that was read.
+    """All that was read: of the N readable images in order, and why the others are not.
 
-    pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); readable ones only.
-        Read-only: a memory map that processes share, where an earlier run had the same images.
-    infos: one an item, None where it could not be read.  fingerprints: of the readable ones.
+    sha256: of the bytes of each file.
+    pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3). Read-only: a memory map
+        that processes share, where an earlier run had the same images.
     unreadable: (path, reason).
-    decoded: how many of the readable ones no earlier run had decoded.  seconds: of it all.
+    decoded: how many no earlier run had decoded.  seconds: of it all.
     """
 
+    sha256: list[str]
+    facts: list[Facts]
     pixels: np.ndarray
-    infos: list[ImageInfo | None]
     fingerprints: Fingerprints
     unreadable: list[tuple[str, str]]
     decoded: int
@@ -98,19 +103,6 @@ class Reading:
             return f"images read and decoded in {self.seconds:.1f} s"
         part = f"{self.decoded} of {len(self.pixels)} decoded anew"
         return f"images read in {self.seconds:.1f} s, {part}"
-
-
-class _Facts(NamedTuple):
-    """What the cache holds of an image beside its thumbnail."""
-
-    width: int
-    height: int
-    mode: str
-    pixel_sha256: str
-    oddities: str  # its quality flags, with _SEPARATOR between them
-
-
-_DTYPES = dict(zip(_Facts._fields, ("i8", "i8", "S", "S", "S"), strict=True))
 
 
 class _Read(NamedTuple):
@@ -133,7 +125,7 @@ def read_images(
     pixels = DecodedImages(f"{size_px}px-{fit}", size_px, {}, len(items))
     # of a file's content, whatever the size that a model sees
     thumbnails = DecodedImages("prints", THUMBNAIL_PX, _DTYPES, len(items))
-    hashes: list[str | None] = []
+    sha256: list[str] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
     batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
@@ -143,37 +135,29 @@ def read_images(
 
     # Pillow, hashlib and read() release the GIL
     results = itertools.chain.from_iterable(in_threads(read_batch, batches))
-    bar = tqdm(
-        results, "reading images", len(items), unit="img", disable=None if progress else True
-    )
+    is_hidden = None if progress else True  # None: where there is no terminal
+    bar = tqdm(results, "reading images", len(items), unit="img", disable=is_hidden)
     for item, read in zip(items, bar, strict=True):
         if isinstance(read, str):
             unreadable.append((item.path, read))
-            hashes.append(None)
             continue
         pixels.add(read.sha256, read.pixels)
         thumbnails.add(read.sha256, read.thumbnail)
-        hashes.append(read.sha256)
+        sha256.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
     if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
         is_saved = pixels.save()
         if is_saved:  # else there is no room for these either, and one warning is enough
             thumbnails.save()
-    facts = [_Facts(*row) for row in thumbnails.facts]
-    rows = iter(facts)
-    return Reading(
-        pixels=pixels.gather(),
-        infos=[ImageInfo(sha256, *next(rows)[:3]) if sha256 else None for sha256 in hashes],
-        fingerprints=Fingerprints(
-            np.array([row.pixel_sha256 for row in facts], dtype="U64"),
-            thumbnails.gather(),
-            tuple(tuple(filter(None, row.oddities.split(_SEPARATOR))) for row in facts),
-        ),
-        unreadable=unreadable,
-        decoded=len(took_s),
-        seconds=time.perf_counter() - started,
+    facts = [Facts(*row) for row in thumbnails.facts]
+    fingerprints = Fingerprints(
+        np.array([row.pixel_sha256 for row in facts], dtype="U64"),
+        thumbnails.gather(),
+        tuple(tuple(filter(None, row.oddities.split(_SEPARATOR))) for row in facts),
     )
+    gathered, seconds = pixels.gather(), time.perf_counter() - started
+    return Reading(sha256, facts, gathered, fingerprints, unreadable, len(took_s), seconds)
 
 
 def _read_one(
@@ -197,7 +181,7 @@ def _read_one(
     if known is None:
         pixel_sha256, thumbnail, flags = fingerprint(image)
         height, width = image.shape[:2]
-        facts = _Facts(width, height, mode, pixel_sha256, _SEPARATOR.join(flags))
+        facts = Facts(width, height, mode, pixel_sha256, _SEPARATOR.join(flags))
         known = Picture(thumbnail, facts)
     square = square or Picture(resize(image, pixels.size_px, fit), ())
     return _Read(sha256, square, known, time.perf_counter() - began)
