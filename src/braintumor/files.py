@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,21 +49,6 @@ def write_array(
         npy.write_array_header_1_0(file, header)
         for part in parts:
             file.write(part.reshape(-1).view("uint8").data)
-
-
-def array_on_disk(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of zeros in a file without a name, gone with the last reference to it.
-
-    The system keeps as much of it in memory as there is room for.
-    Raises OSError when the disk has no place for all of it.
-    """
-    import numpy as np  # as above
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # else a disk that fills up later ends the process
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
-        return np.asarray(np.memmap(file, dtype, "r+", 0, shape))
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +19,6 @@ from PIL import features
 
 from braintumor import cache
 from braintumor.errors import MachineError
-from braintumor.files import array_on_disk
 from braintumor.runtime import memory_bytes
 
 # N images, S side of the square picture in px
@@ -159,10 +160,14 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     """In memory; on disk where it would take much of that."""
     size_bytes = math.prod(shape)
     try:
-        if size_bytes > _MEMORY_SHARE * memory_bytes():
-            cache.mark_cache()
-            return array_on_disk(cache.cache_dir(), shape, np.dtype(np.uint8))
-        return np.empty(shape, np.uint8)
+        if size_bytes <= _MEMORY_SHARE * memory_bytes():
+            return np.empty(shape, np.uint8)
+        cache.mark_cache()
+        # without a name, so gone with the last reference to it; what fits stays in memory
+        with tempfile.TemporaryFile(dir=cache.cache_dir()) as file:
+            if hasattr(os, "posix_fallocate"):  # else a disk that fills up later ends the process
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            return np.asarray(np.memmap(file, np.uint8, "r+", 0, shape))
     except (MemoryError, OSError) as error:
         raise MachineError(
             f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "
