@@ -13,8 +13,8 @@ from braintumor.errors import ConfigError, DataError
 
 # M images, h, w height and width of the picture in its file, S side of the square that a model sees
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-SUFFIXES = (
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
@@ -23,7 +23,7 @@ MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb
 
 # Of the side, on each of the four: 18 px of 224. Skull, neck and lettering reach into that frame,
 # a tumour hardly ever does. The baseline "outer rim only" reads this very frame.
-RIM_SHARE = 0.08
+_RIM_SHARE = 0.08
 
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
 
@@ -52,7 +52,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
     if not raw:
         raise DataError("the file is empty (0 bytes)")
     try:
-        with pil.open(io.BytesIO(raw), formats=FORMATS) as opened:
+        with pil.open(io.BytesIO(raw), formats=_FORMATS) as opened:
             mode, pixels = opened.mode, from_pillow(opened)
     except (DataError, MemoryError):
         raise
@@ -98,48 +98,43 @@ def resize(pixels: np.ndarray, size_px: int, fit: Fit) -> np.ndarray:
 
 def is_image_name(name: str) -> bool:
     """Whether a file name ends as those of images do."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(_SUFFIXES)
 
 
-def occlude_rim(images: np.ndarray, share: float) -> np.ndarray:
-    """A copy whose outer frame, `rim_px(S, share)` wide, is black; the centre stays.
+def occlude_rim(images: np.ndarray) -> np.ndarray:
+    """A copy whose outer frame, `rim_px(S)` wide, is black; the centre stays.
 
     A model that reads the brain keeps its accuracy without the frame and loses it without the
     centre; one that reads how the picture was cut, scaled or lettered does the opposite.
-    images: uint8 (M, S, S) or (M, S, S, 3).  share: width of the frame, of S, in (0, 0.5).
+    images: uint8 (M, S, S) or (M, S, S, 3).
     Raises ConfigError when that would leave no centre.
     """
-    rim = rim_px(images.shape[1], share)
-    blanked = np.zeros_like(images)
-    blanked[:, rim:-rim, rim:-rim] = images[:, rim:-rim, rim:-rim]
-    return blanked
+    return images - occlude_centre(images)
 
 
-def occlude_centre(images: np.ndarray, share: float) -> np.ndarray:
+def occlude_centre(images: np.ndarray) -> np.ndarray:
     """A copy of which the outer frame alone is left: all that `occlude_rim` keeps is black.
 
-    Arguments and errors are those of occlude_rim: the same share gives the other half of the
-    question, and the two copies add up to the images. At share 0.08 the black square is 0.84 S
-    wide, 71 % of the area.
+    The black square is 0.84 S wide, 71 % of the area. Arguments and errors: as occlude_rim.
     """
-    rim = rim_px(images.shape[1], share)
+    rim = rim_px(images.shape[1])
     blanked = images.copy()
     blanked[:, rim:-rim, rim:-rim] = 0
     return blanked
 
 
-def rim_px(side_px: int, share: float) -> int:
-    """Width of the frame in px: share of the side, rounded, at least 1.
+def rim_px(side_px: int) -> int:
+    """Width of the frame in px: _RIM_SHARE of the side, rounded, at least 1.
 
-    >>> rim_px(224, 0.08)
+    >>> rim_px(224)
     18
 
     Raises ConfigError when the frame would leave no centre.
     """
-    rim = max(1, round(side_px * share))
-    if not 0 < share < 0.5 or 2 * rim >= side_px:
+    rim = max(1, round(side_px * _RIM_SHARE))
+    if 2 * rim >= side_px:
         raise ConfigError(
-            f"a frame of {share:g} of the side leaves no centre in a picture of {side_px} px; "
+            f"a frame of {_RIM_SHARE:g} of the side leaves no centre in a picture of {side_px} px; "
             "take a share between 0 and 0.5, such as 0.08, and a picture of 3 px or more"
         )
     return rim
@@ -192,4 +187,4 @@ def _what_it_is(raw: bytes) -> str:
     text = raw[:512].decode("latin-1")
     if text.isascii() and all(c.isprintable() or c.isspace() for c in text):
         return "it is a text file, not an image"
-    return f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
+    return f"it is none of {', '.join(_FORMATS)}, or its beginning is damaged"

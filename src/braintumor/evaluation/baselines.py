@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from braintumor import cache
-from braintumor.data.images import RIM_SHARE, rim_px
+from braintumor.data.images import rim_px
 from braintumor.data.split import seen_in_training
 from braintumor.errors import DataError
 
@@ -236,10 +236,10 @@ def intensities(grey: np.ndarray) -> np.ndarray:
 def rim(grey: np.ndarray) -> np.ndarray:
     """Means along the four strips of the outer frame, 16 a strip: float32 (B, 64).
 
-    The frame is that of data.images.occlude_rim at RIM_SHARE; no pixel inside it is read.
+    The frame is that of data.images.occlude_rim; no pixel inside it is read.
     """
     side = grey.shape[1]
-    width = rim_px(side, RIM_SHARE)
+    width = rim_px(side)
     inside = slice(width, side - width)
     strips = [
         grey[:, :width],
