@@ -256,7 +256,7 @@ def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> N
 
     common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
     section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}
-    data = read_dataset(section, 32, progress=False)
+    data = read_dataset(section, 32)
     result = audit_images(data.manifest, data.fingerprints)
     manifest = data.manifest.assign(group=result.group)
     official, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)

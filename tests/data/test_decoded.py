@@ -53,7 +53,7 @@ def read(data_section: Callable[..., dict[str, Any]]) -> Callable[..., Dataset]:
 
     def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
         section = data_section("folder", root=str(root), **changes)
-        return read_dataset(section, size_px, progress=False)
+        return read_dataset(section, size_px)
 
     return read_folder
 
@@ -203,7 +203,7 @@ class Arrays:
 
 def read_arrays(pictures: dict[str, np.ndarray]) -> Reading:
     source = Arrays(pictures)
-    return read_images(source, source.items, 8, "stretch", progress=False)
+    return read_images(source, source.items, 8, "stretch")
 
 
 def arrays(count: int) -> dict[str, np.ndarray]:

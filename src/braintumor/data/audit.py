@@ -90,11 +90,10 @@ def audit_images(manifest: pd.DataFrame, fingerprints: Fingerprints) -> Audit:
 def _search(fingerprints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
     """Hashes of all images, and near copies among the first of each set of equal pixels."""
     hashes = phashes(fingerprints.thumbnails)
-    mirrored = phashes(fingerprints.thumbnails[:, :, ::-1])
     is_blank = np.array(["blank" in words for words in fingerprints.quality_flags], dtype=bool)
     _, first = np.unique(fingerprints.pixel_sha256, return_index=True)
     rows = np.sort(first[~is_blank[first]])
-    near = find_near_copies(fingerprints.thumbnails[rows], hashes[rows], mirrored[rows])
+    near = find_near_copies(fingerprints.thumbnails[rows], hashes[rows])
     return hashes, near.assign(a=rows[near["a"]], b=rows[near["b"]])
 
 

@@ -79,16 +79,12 @@ class Dataset:
 
 
 def read_dataset(
-    data: Mapping[str, Any],
-    image_size: int,
-    *,
-    progress: bool,
-    classes: tuple[str, ...] | None = None,
+    data: Mapping[str, Any], image_size: int, classes: tuple[str, ...] | None = None
 ) -> Dataset:
     """List, label, decode and resize the images of the configuration's `data` section.
 
     data: the keys of DataSettings and the options of the source that `data.name` says.
-    image_size: S in pixels. progress: show a bar on stderr.
+    image_size: S in pixels.
     classes: those of a model that will be evaluated; the data may then have one class only.
     Raises ConfigError on a wrong key, DataError when images cannot be read (all are listed),
     there is one class only, or a class is left with no image.
@@ -104,7 +100,7 @@ def read_dataset(
             f"({', '.join(found) or 'none'}); a classifier needs two, each in its own folder "
             "or with its own label"
         )
-    read = read_images(source, items, image_size, settings.fit, progress=progress)
+    read = read_images(source, items, image_size, settings.fit)
     if read.unreadable and not settings.skip_unreadable:
         lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]
         if (more := len(read.unreadable) - _NAMED) > 0:

@@ -76,25 +76,22 @@ def hamming(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return distance
 
 
-def find_near_copies(
-    thumbnails: np.ndarray, hashes: np.ndarray, mirrored: np.ndarray
-) -> pd.DataFrame:
+def find_near_copies(thumbnails: np.ndarray, hashes: np.ndarray) -> pd.DataFrame:
     """Pairs of the same picture: columns a < b (row numbers), mirrored (bool), correlation.
 
-    thumbnails: uint8 (N, T, T), grey.  hashes, mirrored: perceptual hashes of the thumbnails
-    and of their mirror images, str (N,).
+    thumbnails: uint8 (N, T, T), grey.  hashes: their perceptual hashes, str (N,).
     A pair that agrees in both mirror states counts once, in the better one.
     Memory is bounded: about N x 15 kB and a few blocks of 1,024 pictures, not N x N; but every
     pair is listed, so n re-encodings of one picture make n * (n - 1) / 2 rows.
     """
     contrast, coarse = _contrasts(thumbnails)
     found: list[pd.DataFrame] = []
-    for step, queries in ((1, hashes), (-1, mirrored)):  # along a row; backwards mirrors it
+    for step in (1, -1):  # along the rows of the second picture; backwards mirrors it
+        queries = hashes if step > 0 else phashes(thumbnails[:, :, ::-1])
         confirm = functools.partial(_confirmed, thumbnails, contrast, coarse, step)
         found += in_threads(confirm, _candidates(hashes, queries))
-    table = pd.concat(found, ignore_index=True)
-    table = table.sort_values(["a", "b", "correlation"], ascending=[True, True, False])
-    return table.drop_duplicates(["a", "b"]).reset_index(drop=True)
+    table = pd.concat(found).sort_values(["a", "b", "correlation"], ascending=[True, True, False])
+    return table.drop_duplicates(["a", "b"], ignore_index=True)
 
 
 def _contrasts(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -114,11 +114,10 @@ class _Read(NamedTuple):
     seconds: float
 
 
-def read_images(
-    source: Source, items: Sequence[Item], size_px: int, fit: Fit, *, progress: bool
-) -> Reading:
+def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> Reading:
     """Decode, fingerprint and resize all items, or take them from the cache.
 
+    On a terminal a bar shows how far it is.
     Raises MachineError when the pixels do not fit into memory.
     """
     started = time.perf_counter()
@@ -135,8 +134,7 @@ def read_images(
 
     # Pillow, hashlib and read() release the GIL
     results = itertools.chain.from_iterable(in_threads(read_batch, batches))
-    is_hidden = None if progress else True  # None: where there is no terminal
-    bar = tqdm(results, "reading images", len(items), unit="img", disable=is_hidden)
+    bar = tqdm(results, "reading images", len(items), unit="img", disable=None)
     for item, read in zip(items, bar, strict=True):
         if isinstance(read, str):
             unreadable.append((item.path, read))

@@ -35,7 +35,7 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
     options = settings["data"]
-    data = read_dataset(options, image_size, progress=True)
+    data = read_dataset(options, image_size)
     audit = audit_images(data.manifest, data.fingerprints)
     manifest, kind = assign_splits(
         data.manifest.assign(group=audit.group),
