@@ -154,10 +154,9 @@ def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> E
 
 def read_entries(kind: str, prefix: str, names: Iterable[str]) -> Iterator[Entry]:
     """Entries whose names begin so, the most recently used first."""
-    try:
+    found: dict[Path, os.stat_result] = {}
+    with contextlib.suppress(OSError):  # a folder that may not be listed: nothing is known
         found = _own_files(cache_dir() / kind)
-    except OSError:  # a folder that may not be listed: nothing is known
-        return
     for path in sorted(found, key=lambda path: found[path].st_mtime, reverse=True):
         is_wanted = path.suffix == ".npz" and path.name.startswith(prefix)
         if is_wanted and (entry := read_entry(path, names)):
