@@ -1,4 +1,4 @@
-"""What every head has, whom a phantom shows, at random, and where a slice of him has each pixel.
+"""The head of a phantom: what all have, what one has at random, and where its pixels lie.
 
 Lengths are in head units: half the length of the head is 1 (about 90 mm); x to the right of the
 picture, y to the back of the head, z up. Heights: -0.15 pons and cerebellum, 0 sella, 0.12
