@@ -10,8 +10,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from braintumor.data.augment import Augment, AugmentSettings
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.loop import fit

@@ -35,7 +35,7 @@ TORCH_FREE = [
     "errors.py", "records.py", "files.py", "config.py", "cache.py", "runs/folder.py", "statistics",
     "report", "comparison", "data/images.py", "data/labels.py", "data/manifest.py",
     "data/dataset.py", "data/split.py", "data/audit.py", "data/duplicates.py",
-    "data/fingerprints.py", "data/decoded.py", "data/reading.py", "data/sources",
+    "data/decoded.py", "data/reading.py", "data/sources",
     "evaluation/record.py", "evaluation/leakage.py", "evaluation/provenance.py",
     "evaluation/baselines.py", "workflows/arguments.py", "workflows/compose.py",
     "workflows/compare.py", "workflows/data.py", "workflows/results.py", "cli",

@@ -8,6 +8,7 @@ cache may only help: what is damaged is as good as absent, and that is said once
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -26,8 +27,6 @@ import numpy as np
 from braintumor.errors import ConfigError, MachineError
 from braintumor.files import MARKER, write_array, write_atomic
 from braintumor.runtime import in_threads
-
-# N rows of an array
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,8 @@ log = logging.getLogger(__name__)
 
 def cache_dir() -> Path:
     """Where work that can be repeated is kept: $BT_CACHE, else the user's cache folder."""
-    named = os.environ.get("BT_CACHE")
-    if named:
-        return Path(named).expanduser()
-    parent = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(parent).expanduser() / "braintumor"
+    parent = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.environ.get("BT_CACHE") or parent / "braintumor").expanduser()
 
 
 def entry_path(kind: str, *parts: object, prefix: str = "") -> Path:
@@ -111,8 +107,8 @@ class Entry:
 
     def is_whole(self) -> bool:
         """Whether all rows are intact, read by all cores."""
-        count = len(self._checksums)
-        blocks = (range(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK))
+        rows = range(len(self._checksums))
+        blocks = (rows[start : start + _BLOCK] for start in rows[::_BLOCK])
         return all(in_threads(lambda block: all(map(self.is_intact, block)), blocks))
 
     @property
@@ -127,10 +123,8 @@ class Entry:
 
     def touch(self) -> None:
         """Note that it was used: what was not for longest is the first to go."""
-        try:
+        with contextlib.suppress(OSError):  # what is only read is somebody else's to keep small
             os.utime(self.path)
-        except OSError:  # a cache that is only read is somebody else's to keep small
-            log.debug("%s cannot be touched", self.path)
 
     def discard(self) -> None:
         """Say that it is damaged, and take it off the disk; who has it mapped keeps it."""
@@ -149,7 +143,7 @@ def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> E
                 return Entry(path, columns, np.empty(0), [])
             checksums, layout = stored["checksum"].tolist(), str(stored["layout"])
         mapped = np.load(path.with_suffix(".npy"), "c" if writable else "r", allow_pickle=False)
-        if _layout(mapped.shape, mapped.dtype) != layout:
+        if f"{mapped.dtype.str} {mapped.shape}" != layout:
             raise ValueError("it is another array than was written")
     except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
         if path.exists():
@@ -160,13 +154,12 @@ def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> E
 
 def read_entries(kind: str, prefix: str, names: Iterable[str]) -> Iterator[Entry]:
     """Entries whose names begin so, the most recently used first."""
-    try:
-        found = [path for path in _own_files(cache_dir() / kind) if path.suffix == ".npz"]
-    except OSError:  # a folder that may not be listed: nothing is known
-        return
-    found = [path for path in found if path.name.startswith(prefix)]
-    for path in sorted(found, key=_modified_s, reverse=True):
-        if entry := read_entry(path, names):
+    found: dict[Path, os.stat_result] = {}
+    with contextlib.suppress(OSError):  # a folder that may not be listed: nothing is known
+        found = _own_files(cache_dir() / kind)
+    for path in sorted(found, key=lambda path: found[path].st_mtime, reverse=True):
+        is_wanted = path.suffix == ".npz" and path.name.startswith(prefix)
+        if is_wanted and (entry := read_entry(path, names)):
             yield entry
 
 
@@ -178,21 +171,23 @@ def write_entry(
     What was not used for longest makes room. Never raises for want of room: it warns.
     rows: arrays of one type that make the whole when joined along the first axis.
     """
-    kind, parts = path.parent.name, iter(rows)
-    kept = dict(columns)
-    needed_bytes = sum(column.nbytes + 1000 for column in columns.values())
+    kind, parts, kept = path.parent.name, iter(rows), dict(columns)
     try:
+        first = next(parts) if count else np.empty(0)
+        row_bytes = (first[:1].nbytes + 4) * count
+        make_room(kind, row_bytes + sum(column.nbytes + 1000 for column in columns.values()))
         if count:
-            first = next(parts)
             shape, dtype = (count, *first.shape[1:]), first.dtype
-            make_room(kind, needed_bytes + (first[:1].nbytes + 4) * count)
             checksums: list[int] = []
-            parts = _noting(itertools.chain([first], parts), checksums)
-            write_array(path.with_suffix(".npy"), shape, dtype, parts)
+
+            def noted() -> Iterator[np.ndarray]:
+                for part in map(np.ascontiguousarray, itertools.chain([first], parts)):
+                    checksums.extend(zlib.crc32(row.data) for row in part)
+                    yield part
+
+            write_array(path.with_suffix(".npy"), shape, dtype, noted())
             kept["checksum"] = np.array(checksums, np.uint32)
-            kept["layout"] = np.array(_layout(shape, dtype))
-        else:
-            make_room(kind, needed_bytes)
+            kept["layout"] = np.array(f"{dtype.str} {shape}")
         buffer = io.BytesIO()
         np.savez(buffer, **kept)  # type: ignore[arg-type]
         write_atomic(path, buffer.getvalue())
@@ -221,18 +216,18 @@ def make_room(kind: str, needed_bytes: int) -> None:
         )
     if not _is_marked():
         return
-    groups: dict[str, list[Path]] = {}
-    for path in _own_files(folder):
+    groups: dict[str, dict[Path, os.stat_result]] = {}
+    for path, about in _own_files(folder).items():
         if not path.name.startswith("."):
-            groups.setdefault(path.stem, []).append(path)
-        elif time.time() - _modified_s(path) > _ABANDONED_S:
+            groups.setdefault(path.stem, {})[path] = about
+        elif time.time() - about.st_mtime > _ABANDONED_S:
             path.unlink(missing_ok=True)
-    total = needed_bytes + sum(size_bytes(path) for group in groups.values() for path in group)
-    for group in sorted(groups.values(), key=lambda group: max(map(_modified_s, group))):
+    total = needed_bytes + sum(map(size_bytes, groups.values()))
+    for group in sorted(groups.values(), key=lambda group: max(f.st_mtime for f in group.values())):
         if total <= most_bytes:
             break
+        total -= size_bytes(group)
         for path in reversed(group):  # the columns first, without which nobody opens the array
-            total -= size_bytes(path)
             path.unlink(missing_ok=True)  # who has it mapped keeps it
 
 
@@ -248,9 +243,14 @@ def mark_cache() -> None:
         (folder / MARKER).write_text("The cache of braintumor; bt-data cache=clear empties it.\n")
 
 
-def list_files() -> dict[str, list[Path]]:
+def list_files() -> dict[str, dict[Path, os.stat_result]]:
     """Files that this toolkit left, by kind; what else is there is not its own."""
     return {kind: _own_files(cache_dir() / kind) for kind in KINDS}
+
+
+def size_bytes(files: Mapping[Path, os.stat_result]) -> int:
+    """Of some of those files together."""
+    return sum(about.st_size for about in files.values())
 
 
 def remove_files() -> int:
@@ -269,8 +269,8 @@ def remove_files() -> int:
     freed_bytes = 0
     for kind, files in list_files().items():
         for path in files:
-            freed_bytes += size_bytes(path)
             path.unlink(missing_ok=True)
+        freed_bytes += size_bytes(files)
         folder = whole / kind
         if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
             folder.rmdir()
@@ -279,46 +279,22 @@ def remove_files() -> int:
     return freed_bytes
 
 
-def size_bytes(path: Path) -> int:
-    """Of a file; 0 when another process has just removed it."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _noting(parts: Iterable[np.ndarray], checksums: list[int]) -> Iterator[np.ndarray]:
-    """The parts, of whose rows the CRC-32 are appended to `checksums`."""
-    for part in parts:
-        part = np.ascontiguousarray(part)
-        checksums.extend(zlib.crc32(row.data) for row in part)
-        yield part
-
-
-def _layout(shape: tuple[int, ...], dtype: np.dtype) -> str:
-    return f"{dtype.str} {shape}"
-
-
 def _discard(path: Path, why: object) -> None:
     log.warning("%s is damaged (%s); what it held is worked out again", path, why)
     for part in (path, path.with_suffix(".npy")) if _is_marked() else ():
-        try:
+        with contextlib.suppress(OSError):  # read-only: then it is found damaged again next time
             part.unlink(missing_ok=True)
-        except OSError:  # read-only: then it is found damaged again next time
-            log.debug("%s cannot be removed", part)
 
 
 def _is_marked() -> bool:
     return (cache_dir() / MARKER).is_file()
 
 
-def _own_files(folder: Path) -> list[Path]:
-    inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in inside if _OURS.fullmatch(path.name))
-
-
-def _modified_s(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def _own_files(folder: Path) -> dict[Path, os.stat_result]:
+    """By name. One that another process has just removed is not there."""
+    found = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if _OURS.fullmatch(path.name):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat()
+    return found

@@ -85,37 +85,32 @@ def _for_shell(text: str) -> str:
 
 
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Build the dataclass `cls` from a mapping, with types checked.
-
-    where: the config path of the mapping, for messages, such as "train.early_stopping"; "" on top.
-    A field with a default may be left out.
-    Raises ConfigError on a missing, unknown or wrongly typed key.
-    """
-    hints = typing.get_type_hints(cls)
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-    required = [f.name for f in fields if f.default is dataclasses.MISSING]
-    _check_names(values, [f.name for f in fields], [n for n in required if n not in values], where)
-    return cls(**{n: _checked(v, hints[n], _below(where, n)) for n, v in values.items()})
+    """Build the dataclass `cls` from a mapping, checked as by `call`."""
+    return call(cls, values, where)
 
 
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:
     """Call `function(**given, **options)` after checking options against its signature.
 
-    A function with a parameter `options`, a dataclass, gets them all in that.
+    A function with a parameter `options`, a dataclass, gets them all in that; what has a default
+    may be left out.
+    where: the config path of the options, for messages, such as "train.early_stopping"; "" on top.
     given: what the caller passes and no user can set, such as channels.
     Raises ConfigError on a missing, unknown or wrongly typed option.
     """
     hints = typing.get_type_hints(function)
     if dataclasses.is_dataclass(record := hints.get("options")):
-        return function(**given, options=typed(typing.cast(type, record), options, where))
-    parameters = {
-        name: parameter
-        for name, parameter in inspect.signature(function).parameters.items()
-        if name not in given
-    }
-    required = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
-    _check_names(options, parameters, required, where)
-    checked = {n: _checked(v, hints.get(n, Any), f"{where}.{n}") for n, v in options.items()}
+        return function(**given, options=call(typing.cast(type, record), options, where))
+    known = {n: p for n, p in inspect.signature(function).parameters.items() if n not in given}
+    prefix = f"{where}." if where else ""
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"`{prefix}{name}` is not an option; {hint}")
+    for name, parameter in known.items():
+        if parameter.default is parameter.empty and name not in options:
+            raise ConfigError(f"`{prefix}{name}` is not set; give it as {prefix}{name}=…")
+    checked = {n: _checked(v, hints.get(n, Any), f"{prefix}{n}") for n, v in options.items()}
     return function(**given, **checked)
 
 
@@ -159,23 +154,6 @@ def component_names(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(found) if not m.name.startswith("_"))
 
 
-def _check_names(
-    values: Mapping[str, Any], known: Iterable[str], missing: list[str], where: str
-) -> None:
-    known = list(known)
-    for name in values:
-        if name not in known:
-            path = _below(where, name)
-            raise ConfigError(f"`{path}` is not an option; {did_you_mean(name, known)}")
-    if missing:
-        path = _below(where, missing[0])
-        raise ConfigError(f"`{path}` is not set; give it as {path}=…")
-
-
-def _below(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else str(name)
-
-
 def _checked(value: Any, hint: Any, where: str) -> Any:
     """value if it fits the type hint (int passes as float, list as tuple), else ConfigError."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -189,7 +167,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         choices = did_you_mean(str(value), map(str, args))
         raise ConfigError(f"`{where}={value}` is not one of the choices; {choices}")
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return typed(typing.cast(type, hint), value, where)
+        return call(typing.cast(type, hint), value, where)
     if origin in (list, tuple) and isinstance(value, list | tuple):
         return _checked_list(value, origin, args, where)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -53,21 +51,6 @@ def write_array(
             file.write(part.reshape(-1).view("uint8").data)
 
 
-def array_on_disk(folder: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array of zeros in a file without a name, gone with the last reference to it.
-
-    The system keeps as much of it in memory as there is room for.
-    Raises OSError when the disk has no place for all of it.
-    """
-    import numpy as np  # as above
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # else a disk that fills up later ends the process
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
-        return np.asarray(np.memmap(file, dtype, "r+", 0, shape))
-
-
 @contextmanager
 def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +70,12 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
     finally:
         new.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    folder = os.open(path.parent, os.O_RDONLY)
+    with suppress(
+        OSError
+    ):  # some network file systems cannot; the rename has happened all the same
+        os.fsync(folder)
+    os.close(folder)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -132,13 +120,3 @@ def _temporary_name(path: Path) -> Path:
     # not by `tempfile`, which withholds what the umask grants, and nobody can ask for the umask
     # without changing it for all threads
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some network file systems cannot; the rename has happened all the same
-        pass
-    finally:
-        os.close(descriptor)

@@ -103,18 +103,16 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(
-            f"device={name} is not a device; use auto, cpu, cuda or cuda:N"
-        ) from error
+        words = f"device={name} is not a device; use auto, cpu, cuda or cuda:N"
+        raise ConfigError(words) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device={name}, but torch {torch.__version__} sees no CUDA device here; "
             "check `nvidia-smi` and the driver, or use device=cpu"
         )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device={name}, but there are {torch.cuda.device_count()} CUDA devices, from cuda:0"
-        )
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"device={name}, but there are {count} CUDA devices, from cuda:0")
     return device
 
 
@@ -191,14 +189,14 @@ def environment(command: Sequence[str] = ()) -> dict[str, Any]:
 
 def _git_commit() -> str | None:
     """Commit of the working directory's repository, with "+changes" when it is not clean."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+        return done.stdout.strip()
+
     try:
-        commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "-uno")
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno")
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + ("+changes" if changes else "")
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    return done.stdout.strip()

@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from braintumor.config import config_dir, options_of, typed
-from braintumor.data.augment import AugmentSettings
+from braintumor.data.tensors import AugmentSettings
 from braintumor.errors import ConfigError
 from braintumor.training.losses import build_loss
 from braintumor.training.optim import Schedule

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from braintumor.data import audit
-from braintumor.data.audit import Audit, audit_images
-from braintumor.data.audit_report import (
+from braintumor.data.audit import (
+    Audit,
+    audit_images,
     describe_pairs,
     five_lines,
-    label_conflicts,
     summarise,
     write_audit,
 )
-from braintumor.data.fingerprints import Fingerprints, fingerprint
+from braintumor.data.reading import Fingerprints, fingerprint
 from braintumor.data.sources.phantom import Phantom
 from braintumor.files import sha256_of
 
@@ -236,9 +236,12 @@ def test_label_conflicts_are_pairs_with_two_labels(heads: list[np.ndarray]) -> N
     manifest, prints = table_of(
         [heads[0], heads[0], heads[1], heads[1]], label=["glioma", "glioma", "glioma", "no_tumor"]
     )
-    conflicts = label_conflicts(manifest, audit_images(manifest, prints).pairs)
-    assert conflicts[["a", "b"]].to_numpy().tolist() == [[2, 3]]
-    assert describe_pairs(manifest, conflicts)["same_label"].tolist() == [False]
+    manifest, result = audited(manifest, prints)
+    conflicts = summarise(manifest, result)["label_conflicts"]
+    assert conflicts == {"pairs": 1, "first": [{"2.png": "glioma", "3.png": "no_tumor"}]}
+    table = describe_pairs(manifest, result.pairs)
+    assert table["same_label"].tolist() == [False, True]
+    assert table["path_a"].tolist() == ["2.png", "0.png"]
 
 
 @pytest.mark.real_data
@@ -253,7 +256,7 @@ def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> N
 
     common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
     section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}
-    data = read_dataset(section, 32, progress=False)
+    data = read_dataset(section, 32)
     result = audit_images(data.manifest, data.fingerprints)
     manifest = data.manifest.assign(group=result.group)
     official, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)

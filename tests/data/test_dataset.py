@@ -29,7 +29,7 @@ def read(data_section: Section) -> Callable[..., Dataset]:
 
     def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
         section = data_section("folder", root=str(root), **changes)
-        return read_dataset(section, size_px, progress=False)
+        return read_dataset(section, size_px)
 
     return read_folder
 
@@ -152,7 +152,7 @@ def test_one_class_only_is_refused(
 ) -> None:
     section = data_section("folder", root=str(make_tree(*names)))
     with pytest.raises(DataError, match="one class only"):
-        read_dataset(section, 16, progress=False)
+        read_dataset(section, 16)
 
 
 def test_binary_joins_the_tumors(make_tree: MakeTree, read: Any) -> None:
@@ -209,7 +209,7 @@ def test_patient_becomes_the_group(
     make_tree("1.png", "2.png")
     table = tmp_path / "root" / "list.csv"
     table.write_text("path,label,patient\n1.png,a,p7\n2.png,b,\n")
-    out = read_dataset(data_section("table", table=str(table)), 8, progress=False)
+    out = read_dataset(data_section("table", table=str(table)), 8)
     assert out.manifest["group"].tolist()[0] == out.manifest["patient"].tolist()[0] == "p7"
     assert out.manifest["group"].isna().tolist() == [False, True]
 
@@ -232,7 +232,7 @@ def test_every_preset_without_data_says_what_it_needs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"data\.(root|table)="):
-        read_dataset(data_section(preset), 16, progress=False)
+        read_dataset(data_section(preset), 16)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -244,7 +244,7 @@ def test_progress_goes_to_stderr_where_it_is_a_terminal(
     is_terminal: bool,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
-    read_dataset(data_section("folder", root=make_tree("a/1.png", "b/1.png")), 8, progress=True)
+    read_dataset(data_section("folder", root=make_tree("a/1.png", "b/1.png")), 8)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert ("reading images" in captured.err) == is_terminal
@@ -292,7 +292,7 @@ def read_two(monkeypatch: pytest.MonkeyPatch, data_section: Section) -> Callable
     def read_source(source: Any, size_px: int, **changes: Any) -> Dataset:
         monkeypatch.setattr("braintumor.data.dataset.build_source", lambda *_: source)
         section = data_section("folder", root="nowhere", **changes)
-        return read_dataset(section, size_px, progress=False)
+        return read_dataset(section, size_px)
 
     return read_source
 
@@ -325,7 +325,7 @@ def test_a_folder_knows_no_lesions_and_phantoms_do(
 ) -> None:
     assert read(make_tree("a/1.png", "b/1.png")).lesion_mask is None
     options = {"patients": 8, "slices_per_patient": 1, "size_px": 64, "seed": 0, "test_share": 0.0}
-    out = read_dataset(data_section("phantom", **options), 64, progress=False)
+    out = read_dataset(data_section("phantom", **options), 64)
     source = phantom.build(**options)  # type: ignore[arg-type]
     masks = {item.path: source.mask(item) for item in source.items}
     assert sum(mask.any() for mask in masks.values()) >= 4

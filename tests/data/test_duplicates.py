@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from braintumor.data import duplicates as copies
-from braintumor.data.duplicates import find_near_copies
-from braintumor.data.fingerprints import fingerprint, phashes
+from braintumor.data.duplicates import find_near_copies, phashes
+from braintumor.data.reading import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 
@@ -26,7 +26,7 @@ def thumbnails_of(pictures: list[Image.Image]) -> np.ndarray:
 
 
 def search(thumbnails: np.ndarray) -> pd.DataFrame:
-    return find_near_copies(thumbnails, phashes(thumbnails), phashes(thumbnails[:, :, ::-1]))
+    return find_near_copies(thumbnails, phashes(thumbnails))
 
 
 def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:
@@ -109,4 +109,4 @@ def test_searching_by_neighbourhoods_finds_what_searching_all_finds(
 def test_no_images_and_one_image_have_no_copies(heads: list[Image.Image]) -> None:
     assert search(thumbnails_of(heads[:1])).empty
     empty = np.empty((0, 64, 64), np.uint8)
-    assert find_near_copies(empty, phashes(empty), phashes(empty)).empty
+    assert find_near_copies(empty, phashes(empty)).empty

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor.data.fingerprints import phashes
+from braintumor.data.duplicates import phashes
 from braintumor.data.images import resize
 from braintumor.data.sources.phantom import build
 from braintumor.errors import CheckpointError

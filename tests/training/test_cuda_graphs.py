@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from braintumor.data.augment import Augment
+from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError
 from braintumor.training.batches import PictureBatches
 from braintumor.training.gpu import record_forward

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from braintumor.cache import cache_dir
-from braintumor.data.augment import Augment, AugmentSettings
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord

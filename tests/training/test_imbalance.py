@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import Augment, ImageSplit
 from braintumor.models.classifier import build_model
 from braintumor.training.loop import fit
 from braintumor.training.recipe import Phase

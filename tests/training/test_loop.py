@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from braintumor.data.augment import Augment
+from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.training.loop import fit
 from braintumor.training.recipe import EarlyStoppingSettings, Phase

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import Augment, ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
 from braintumor.training.recipe import Phase, refit_recipe

@@ -93,7 +93,7 @@ def test_maps_of_phantoms_are_held_against_their_lesions(
 
 
 def test_each_map_meets_the_lesion_of_its_own_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = read_dataset(SECTION | PHANTOMS, 64, progress=False)
+    data = read_dataset(SECTION | PHANTOMS, 64)
     source = build(**PHANTOMS)  # type: ignore[arg-type]
     masks = {source.read(item).tobytes(): source.mask(item) for item in source.items}
 

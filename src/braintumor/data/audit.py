@@ -1,21 +1,27 @@
 """What a data set hides: copies, labels that contradict each other, odd pictures.
 
 Copies become groups: whoever divides the images by `group` keeps copies, and the images of one
-patient, on one side.
+patient, on one side. What was found is said in audit.json, duplicates.csv and a few lines.
 """
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from braintumor import cache
-from braintumor.data.duplicates import find_near_copies
-from braintumor.data.fingerprints import Fingerprints, phashes
-from braintumor.data.manifest import component_numbers
+from braintumor.data.duplicates import find_near_copies, phashes
+from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.reading import Fingerprints
+from braintumor.data.split import seen_in_training
+from braintumor.files import write_atomic, write_json
 
 # N images, P pairs
 
@@ -25,6 +31,11 @@ _VERSION = 1  # of what the cache holds; raise it when copies are found in anoth
 _NEAR = ("a", "b", "mirrored", "correlation")  # columns of near copies
 _WORTH_KEEPING_S = 2.0  # a shorter search is repeated rather than stored
 _ALL_PAIRS = 100  # identical images of which every pair is listed; of more, those with the first
+_DESCRIBED = (
+    *("path_a", "path_b", "kind", "correlation", "same_label", "label_a", "label_b"),
+    *("split_a", "split_b", "crosses_test"),
+)
+_NAMED = 5  # images that audit.json names of each finding; the count covers all
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,52 +90,33 @@ def audit_images(manifest: pd.DataFrame, fingerprints: Fingerprints) -> Audit:
 def _search(fingerprints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
     """Hashes of all images, and near copies among the first of each set of equal pixels."""
     hashes = phashes(fingerprints.thumbnails)
-    mirrored = phashes(fingerprints.thumbnails[:, :, ::-1])
     is_blank = np.array(["blank" in words for words in fingerprints.quality_flags], dtype=bool)
     _, first = np.unique(fingerprints.pixel_sha256, return_index=True)
     rows = np.sort(first[~is_blank[first]])
-    near = find_near_copies(fingerprints.thumbnails[rows], hashes[rows], mirrored[rows])
+    near = find_near_copies(fingerprints.thumbnails[rows], hashes[rows])
     return hashes, near.assign(a=rows[near["a"]], b=rows[near["b"]])
 
 
 def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFrame) -> pd.DataFrame:
     """Near pairs extended to all images of the same pixels, and those images among themselves."""
-    alike = _same_pixels(fingerprints.pixel_sha256)
-    blocks = [
-        _pairs_among(rows)
-        for first, rows in alike.items()
-        if len(rows) > 1 and "blank" not in fingerprints.quality_flags[first]
+    same = pd.Series(sha256).groupby(fingerprints.pixel_sha256).indices.values()
+    alike = {rows[0]: rows for rows in same}  # by the first of them, ascending
+    pairs = [
+        (a, b, KINDS[0] if sha256[a] == sha256[b] else KINDS[1], 1.0)
+        for rows in alike.values()
+        if "blank" not in fingerprints.quality_flags[rows[0]]
+        for i, a in enumerate(rows if len(rows) <= _ALL_PAIRS else rows[:1])
+        for b in rows[i + 1 :]
     ]
-    same = np.concatenate([np.empty((0, 2), np.int64), *blocks])
-    exact = pd.DataFrame({"a": same[:, 0], "b": same[:, 1]})
-    is_file = sha256[exact["a"]] == sha256[exact["b"]]
-    exact["kind"] = np.where(is_file, KINDS[0], KINDS[1])
-    exact["correlation"] = 1.0
-    spread = [
+    pairs += [
         (min(a, b), max(a, b), KINDS[3] if mirrored else KINDS[2], correlation)
         for one, other, mirrored, correlation in near.itertuples(index=False, name=None)
-        for a in alike[one][:_ALL_PAIRS].tolist()
-        for b in alike[other][:_ALL_PAIRS].tolist()
+        for a in alike[one][:_ALL_PAIRS]
+        for b in alike[other][:_ALL_PAIRS]
     ]
-    table = pd.concat(
-        [exact, pd.DataFrame(spread, columns=["a", "b", "kind", "correlation"])], ignore_index=True
-    )
-    table = table.astype({"a": "int64", "b": "int64", "kind": "str", "correlation": "float64"})
-    return table.sort_values(["a", "b"]).reset_index(drop=True)
-
-
-def _same_pixels(pixel_sha256: np.ndarray) -> dict[int, np.ndarray]:
-    """Rows of images with the same pixels, by the first of them: all N rows, ascending."""
-    same = pd.Series(pixel_sha256).groupby(pixel_sha256).indices.values()
-    return {int(rows[0]): rows for rows in map(np.asarray, same)}
-
-
-def _pairs_among(rows: np.ndarray) -> np.ndarray:
-    """Pairs of identical images: int (P, 2)."""
-    if len(rows) > _ALL_PAIRS:
-        return np.stack([np.full(len(rows) - 1, rows[0]), rows[1:]], axis=1)
-    a, b = np.triu_indices(len(rows), 1)
-    return np.stack([rows[a], rows[b]], axis=1)
+    kinds = {"a": "int64", "b": "int64", "kind": "str", "correlation": "float64"}
+    table = pd.DataFrame(pairs, columns=list(kinds)).astype(kinds)
+    return table.sort_values(["a", "b"], ignore_index=True)
 
 
 def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -142,3 +134,134 @@ def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     name = name.where(name.notna(), by_component["path"].transform("first"))
     is_alone = (by_component["path"].transform("size") == 1) & (code < 0)
     return name.mask(is_alone).astype("str").rename("group")
+
+
+def describe_pairs(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """duplicates.csv: the pairs with paths, labels and splits; the best correlation last.
+
+    Pairs that lead from training or validation to test come first, conflicts of label before
+    others, and the least alike first: those a person should look at.
+    """
+    a, b = (manifest.iloc[pairs[name]].reset_index(drop=True) for name in "ab")
+    table = (
+        a.add_suffix("_a")
+        .join(b.add_suffix("_b"))
+        .assign(
+            kind=pairs["kind"].to_numpy(),
+            correlation=pairs["correlation"].to_numpy().round(4),
+            same_label=a["label"] == b["label"],
+            crosses_test=(a["split"] == "test") != (b["split"] == "test"),
+        )
+    )
+    by = ["crosses_test", "same_label", "correlation", "path_a", "path_b"]
+    table = table.sort_values(by, ascending=[False, True, True, True, True], ignore_index=True)
+    return table[list(_DESCRIBED)]
+
+
+def write_audit(folder: Path, manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
+    """Write audit.json and duplicates.csv; gives the content of audit.json."""
+    content = summarise(manifest, audit)
+    table = describe_pairs(manifest, audit.pairs).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    write_atomic(folder / "duplicates.csv", table.encode("utf-8", "surrogateescape"))
+    write_json(folder / "audit.json", content)
+    return content
+
+
+def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
+    """The content of audit.json.
+
+    manifest: N rows with label, split and group, in the order of the audit.
+    pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
+    are known.  test: images with a copy or their patient in train or val, of them byte-identical
+    ones; null without a test split.
+    """
+    a, b = (audit.pairs[name].to_numpy() for name in "ab")
+    groups = component_numbers(a, b, len(manifest))  # copies share one
+    sizes = np.bincount(groups)
+    path, label = (manifest[name].to_numpy() for name in ("path", "label"))
+    conflicts = np.stack([a, b], axis=1)[label[a] != label[b]]
+    flagged: dict[str, list[str]] = {}
+    for name, flags in zip(path, audit.quality_flags, strict=True):
+        for flag in flags:
+            flagged.setdefault(flag, []).append(name)
+    return {
+        "images": len(manifest),
+        "pictures": len(sizes),
+        "largest_copy_group": int(sizes.max()),
+        "patients": dataclasses.asdict(count_patients(manifest)),
+        "pairs": {kind: int((audit.pairs["kind"] == kind).sum()) for kind in KINDS},
+        "test": _in_test(manifest) if (manifest["split"] == "test").any() else None,
+        "label_conflicts": {
+            "pairs": len(conflicts),
+            "first": [{path[row]: label[row] for row in pair} for pair in conflicts[:_NAMED]],
+        },
+        "oddities": {
+            flag: {"images": len(named), "first": named[:_NAMED]}
+            for flag, named in sorted(flagged.items())
+        },
+        "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
+        "seconds": round(audit.seconds, 2),
+        "from_cache": audit.is_cached,
+    }
+
+
+def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
+    test = manifest[manifest["split"] == "test"]
+    seen = seen_in_training(manifest, "test")
+    trained = manifest.loc[manifest["split"].isin(("train", "val")), "sha256"]
+    left = test.loc[~seen, "label"].value_counts()
+    return {
+        "images": len(test),
+        "seen": int(seen.sum()),
+        "share": round(float(seen.mean()), 4),
+        # blank pictures are nobody's copy
+        "byte_identical": int((test["sha256"].isin(trained) & seen).sum()),
+        "clean_by_class": {str(k): int(left.get(k, 0)) for k in sorted(test["label"].unique())},
+    }
+
+
+def _about_class(rows: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
+    """Images, different pictures, and the most frequent sizes and modes."""
+    table = size_table(rows)
+    return {
+        "images": len(rows),
+        "pictures": len(np.unique(groups[rows.index])),
+        "sizes": len(table),
+        "commonest": [f"{r.width}x{r.height} {r.mode}: {r.images}" for r in table[:3].itertuples()],
+    }
+
+
+def five_lines(content: dict[str, Any]) -> list[str]:
+    """The summary for the console."""
+    how = "from the cache" if content["from_cache"] else "searched"
+    counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
+    lines = [
+        f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images show "
+        f"{content['pictures']:,} different pictures, the most copied one "
+        f"{content['largest_copy_group']} times",
+        f"  pairs of copies: {', '.join(counts) or 'none'}",
+    ]
+    test, patients = content["test"], Patients(**content["patients"])
+    if test and test["seen"]:
+        also = " or their patient" if patients.known else ""
+        lines.append(
+            f"  LEAK: {test['seen']:,} of {test['images']:,} test images ({test['share']:.1%}) "
+            f"have a copy{also} in train or val; what a model scores "
+            "on them is memory: read the clean figures, or use split=official_clean or grouped"
+        )
+    elif test:
+        also = " or its patient" if patients.known else ""
+        lines.append(f"  no test image has a copy{also} in train or val")
+    if not patients.are_known:
+        lines.append(
+            f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
+            "test alike"
+        )
+    if count := content["label_conflicts"]["pairs"]:
+        pair = content["label_conflicts"]["first"][0]
+        first = " but ".join(f"{path} is {label}" for path, label in pair.items())
+        lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    if content["oddities"]:
+        odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
+        lines.append(f"  odd pictures: {odd}")
+    return lines

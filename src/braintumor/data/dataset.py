@@ -15,11 +15,11 @@ import pandas as pd
 
 from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
-from braintumor.data.fingerprints import Fingerprints, phashes
+from braintumor.data.duplicates import phashes
 from braintumor.data.images import Fit, resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all
-from braintumor.data.manifest import COLUMNS
-from braintumor.data.reading import ImageInfo, read_images
+from braintumor.data.manifest import DTYPES
+from braintumor.data.reading import Fingerprints, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError
 
@@ -79,16 +79,12 @@ class Dataset:
 
 
 def read_dataset(
-    data: Mapping[str, Any],
-    image_size: int,
-    *,
-    progress: bool,
-    classes: tuple[str, ...] | None = None,
+    data: Mapping[str, Any], image_size: int, classes: tuple[str, ...] | None = None
 ) -> Dataset:
     """List, label, decode and resize the images of the configuration's `data` section.
 
     data: the keys of DataSettings and the options of the source that `data.name` says.
-    image_size: S in pixels. progress: show a bar on stderr.
+    image_size: S in pixels.
     classes: those of a model that will be evaluated; the data may then have one class only.
     Raises ConfigError on a wrong key, DataError when images cannot be read (all are listed),
     there is one class only, or a class is left with no image.
@@ -97,11 +93,29 @@ def read_dataset(
     if image_size < 1:
         raise ConfigError(f"data.image_size={image_size} should be at least 1 pixel")
     items = _labelled(source.items, settings)
-    found = _classes(items, settings.name, least=1 if classes else 2)
-    read = read_images(source, items, image_size, settings.fit, progress=progress)
+    found = tuple(sorted({item.label for item in items}))
+    if len(found) < (1 if classes else 2):
+        raise DataError(
+            f"data={settings.name} has {len(items)} images of one class only "
+            f"({', '.join(found) or 'none'}); a classifier needs two, each in its own folder "
+            "or with its own label"
+        )
+    read = read_images(source, items, image_size, settings.fit)
     if read.unreadable and not settings.skip_unreadable:
-        raise DataError(_list_unreadable(read.unreadable, len(items)))
-    manifest = _manifest(items, read.infos)
+        lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]
+        if (more := len(read.unreadable) - _NAMED) > 0:
+            lines.append(f"  … and {more} more")
+        raise DataError(
+            f"{len(read.unreadable)} of {len(items)} images cannot be read; mend or remove them, "
+            "or go on without them with data.skip_unreadable=true:\n" + "\n".join(lines)
+        )
+    bad = {path for path, _ in read.unreadable}
+    good = [item for item in items if item.path not in bad]
+    rows = [
+        (item.path, item.label, item.split, item.patient, item.patient, sha256, *facts[:3])
+        for item, sha256, facts in zip(good, read.sha256, read.facts, strict=True)
+    ]
+    manifest = pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
     lost = set(found) - set(manifest["label"])
     if lost:
         raise DataError(
@@ -116,7 +130,7 @@ def read_dataset(
         unreadable=read.unreadable,
         fingerprints=read.fingerprints,
         reading=read.summary,
-        lesion_mask=_lesion_mask(source, items, read.infos, image_size, settings.fit),
+        lesion_mask=_lesion_mask(source, good, manifest, image_size, settings.fit),
     )
 
 
@@ -152,55 +166,24 @@ def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
     return kept
 
 
-def _classes(items: Sequence[Item], name: str, least: int) -> tuple[str, ...]:
-    classes = tuple(sorted({item.label for item in items}))
-    if len(classes) < least:
-        raise DataError(
-            f"data={name} has {len(items)} images of one class only "
-            f"({', '.join(classes) or 'none'}); a classifier needs two, each in its own folder "
-            "or with its own label"
-        )
-    return classes
-
-
-def _manifest(items: Sequence[Item], infos: Sequence[ImageInfo | None]) -> pd.DataFrame:
-    records = [
-        (item.path, item.label, item.split, item.patient, item.patient, *dataclasses.astuple(known))
-        for item, known in zip(items, infos, strict=True)
-        if known is not None
-    ]
-    manifest = pd.DataFrame(records, columns=list(COLUMNS))
-    whole = {"width": "int64", "height": "int64"}
-    return manifest.astype({name: whole.get(name, "str") for name in COLUMNS})
-
-
 def _lesion_mask(
-    source: Source, items: Sequence[Item], infos: Sequence[ImageInfo | None], size_px: int, fit: Fit
+    source: Source, items: Sequence[Item], manifest: pd.DataFrame, size_px: int, fit: Fit
 ) -> Callable[[str], np.ndarray] | None:
     """As Dataset.lesion_mask: a mask goes the way of its picture, so that the two lie together."""
     if not isinstance(source, KnowsLesions):
         return None
-    known = {item.path: (item, about) for item, about in zip(items, infos, strict=True) if about}
+    sizes = zip(manifest["height"], manifest["width"], strict=True)
+    known = {item.path: (item, size) for item, size in zip(items, sizes, strict=True)}
 
     def lesion_mask(path: str) -> np.ndarray:
-        item, about = known[path]
+        item, (height, width) = known[path]
         mask = source.mask(item)
-        if mask.shape != (about.height, about.width):
+        if mask.shape != (height, width):
             raise DataError(
                 f"the lesion mask of {path} is {mask.shape[1]} x {mask.shape[0]} px, its picture "
-                f"{about.width} x {about.height}; the source must give both of one size"
+                f"{width} x {height}; the source must give both of one size"
             )
         # where half of a pixel belongs to the lesion, all of it does; what is padded does not
         return resize(255 * mask.astype(np.uint8), size_px, fit) >= 128
 
     return lesion_mask
-
-
-def _list_unreadable(unreadable: Sequence[tuple[str, str]], total: int) -> str:
-    lines = [f"  {path}: {reason}" for path, reason in unreadable[:_NAMED]]
-    if len(unreadable) > _NAMED:
-        lines.append(f"  … and {len(unreadable) - _NAMED} more")
-    return (
-        f"{len(unreadable)} of {total} images cannot be read; mend or remove them, "
-        "or go on without them with data.skip_unreadable=true:\n" + "\n".join(lines)
-    )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +18,7 @@ from PIL import __version__ as pillow_version
 from PIL import features
 
 from braintumor import cache
-from braintumor.data.fingerprints import THUMBNAIL_PX
 from braintumor.errors import MachineError
-from braintumor.files import array_on_disk
 from braintumor.runtime import memory_bytes
 
 # N images, S side of the square picture in px
@@ -28,40 +27,8 @@ _VERSION = 2  # raise it when decoding, resizing or fingerprinting gives anythin
 _MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
 
 
-@dataclass(frozen=True)
-class Format:
-    """Pictures that may stand for each other. facts: what is known of each, name -> dtype."""
-
-    name: str
-    size_px: int
-    facts: Mapping[str, str]
-
-    @property
-    def prefix(self) -> str:
-        """Begins the names of its files; another decoder has other names."""
-        maker = f"{_VERSION} {pillow_version} {features.version('libjpeg_turbo')}"
-        return f"{self.name}-{hashlib.sha256(maker.encode()).hexdigest()[:8]}-"
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ("content", "is_colour", *self.facts)
-
-
-# of a file's content, whatever the size that a model sees
-FINGERPRINTS = Format(
-    "prints",
-    THUMBNAIL_PX,
-    {"width": "i8", "height": "i8", "mode": "S", "pixel_sha256": "S", "oddities": "S"},
-)
-
-
-def pixels_at(size_px: int, fit: str) -> Format:
-    """Pictures as a model of that input size sees them."""
-    return Format(f"{size_px}px-{fit}", size_px, {})
-
-
 class Picture(NamedTuple):
-    """uint8 (S, S), or (S, S, 3) in colour, and what its format says of it."""
+    """uint8 (S, S), or (S, S, 3) in colour, and the facts that are kept with it."""
 
     pixels: np.ndarray
     facts: tuple[Any, ...]
@@ -69,15 +36,22 @@ class Picture(NamedTuple):
 
 
 class DecodedImages:
-    """Pictures of one format, collected in the order of a data set.
+    """Pictures of one kind, collected in the order of a data set.
 
     Only what is new takes memory, or disk where it is much, until `gather` is called.
     """
 
-    def __init__(self, form: Format, most: int) -> None:
-        """most: how many there will be at most."""
-        self._format, self._most = form, most
-        self._entries = list(cache.read_entries("decoded", form.prefix, form.columns))
+    def __init__(self, kind: str, size_px: int, facts: Mapping[str, str], most: int) -> None:
+        """kind: of pictures that may stand for each other, whichever data set they are from.
+
+        facts: what is kept of each beside its pixels, name -> dtype.  most: pictures to come.
+        """
+        self.size_px, self._dtypes, self._most = size_px, facts, most
+        # another decoder has other names
+        maker = f"{_VERSION} {pillow_version} {features.version('libjpeg_turbo')}"
+        self._prefix = f"{kind}-{hashlib.sha256(maker.encode()).hexdigest()[:8]}-"
+        self._columns = ("content", "is_colour", *facts)
+        self._entries = list(cache.read_entries("decoded", self._prefix, self._columns))
         self._earlier: dict[str, tuple[cache.Entry, int, tuple[Any, ...]]] = {}  # by content
         for entry in self._entries:
             lists = zip(*map(_as_list, entry.columns.values()), strict=True)
@@ -105,7 +79,12 @@ class DecodedImages:
         """The next image of the data set. Raises MachineError when memory is too small."""
         pixels, facts, is_new = picture
         if is_new:
-            self._fill(pixels)
+            row = len(self._contents)
+            if not len(self._new):
+                self._new = _allocate((self._most, self.size_px, self.size_px))
+            if pixels.ndim == 3 and self._new.ndim == 3:  # the first one in colour
+                self._new = _in_colour(self._new, row)
+            self._new[row] = _spread(pixels, self._new.ndim - 1)
         self._contents.append(content)
         self._mapped.append(None if is_new else pixels)
         self._is_colour.append(pixels.ndim == 3)
@@ -116,15 +95,15 @@ class DecodedImages:
         if all(pixels is not None for pixels in self._mapped):
             return True
         self._discard_damaged()
-        form, facts = self._format, zip(*self.facts, strict=True)
+        facts = zip(*self.facts, strict=True)
         columns = {
             "content": np.array(self._contents, "S"),
             "is_colour": np.array(self._is_colour, bool),
         }
-        columns |= {name: np.array(next(facts), dtype) for name, dtype in form.facts.items()}
-        path = cache.entry_path("decoded", *self._contents, prefix=form.prefix)
+        columns |= {name: np.array(next(facts), dtype) for name, dtype in self._dtypes.items()}
+        path = cache.entry_path("decoded", *self._contents, prefix=self._prefix)
         is_written = cache.write_entry(path, columns, self._each(), len(self._contents))
-        entry = cache.read_entry(path, form.columns) if is_written else None
+        entry = cache.read_entry(path, self._columns) if is_written else None
         if entry:  # nobody removed it at once
             self._entries, self._new = [entry], np.empty(0, np.uint8)
         return is_written
@@ -144,31 +123,22 @@ class DecodedImages:
                 entry.touch()
         if whole:
             return whole.rows
-        count, size_px = len(contents), self._format.size_px
-        pixels = self._new if len(self._new) else _allocate((count, size_px, size_px))
+        count = len(contents)
+        pixels = self._new if len(self._new) else _allocate((count, self.size_px, self.size_px))
         if any(self._is_colour) and pixels.ndim == 3:
             pixels = _in_colour(pixels, count)
         for row, mapped in enumerate(self._mapped):
             if mapped is not None:
-                pixels[row] = mapped if mapped.ndim == pixels.ndim - 1 else _spread(mapped)
+                pixels[row] = _spread(mapped, pixels.ndim - 1)
         pixels = pixels[:count]
         pixels.flags.writeable = False  # as a map is: nobody may count on writing
         return pixels
 
-    def _fill(self, pixels: np.ndarray) -> None:
-        count, size_px = len(self._contents), self._format.size_px
-        if not len(self._new):
-            self._new = _allocate((self._most, size_px, size_px))
-        if pixels.ndim == 3 and self._new.ndim == 3:  # the first one in colour
-            self._new = _in_colour(self._new, count)
-        self._new[count] = pixels if pixels.ndim == self._new.ndim - 1 else _spread(pixels)
-
     def _each(self) -> Iterator[np.ndarray]:
         """(1, S, S) when all are grey, else (1, S, S, 3)."""
-        is_any_colour = any(self._is_colour)
+        ndim = 3 if any(self._is_colour) else 2
         for row, mapped in enumerate(self._mapped):
-            pixels = self._new[row] if mapped is None else mapped
-            yield (_spread(pixels) if is_any_colour and pixels.ndim == 2 else pixels)[None]
+            yield _spread(self._new[row] if mapped is None else mapped, ndim)[None]
 
     def _discard_damaged(self) -> None:
         for entry in self._entries:
@@ -181,19 +151,23 @@ def _as_list(column: np.ndarray) -> list[Any]:
     return (column.astype(str) if column.dtype.kind == "S" else column).tolist()
 
 
-def _spread(grey: np.ndarray) -> np.ndarray:
-    """(S, S) -> (S, S, 3); stacking is ten times faster than broadcasting a last axis."""
-    return np.stack([grey] * 3, axis=-1)
+def _spread(pixels: np.ndarray, ndim: int) -> np.ndarray:
+    """In 3 dimensions if those are wanted; stacking is ten times faster than broadcasting."""
+    return pixels if pixels.ndim == ndim else np.stack([pixels] * 3, axis=-1)
 
 
-def _allocate(shape: Sequence[int]) -> np.ndarray:
+def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     """In memory; on disk where it would take much of that."""
     size_bytes = math.prod(shape)
     try:
-        if size_bytes > _MEMORY_SHARE * memory_bytes():
-            cache.mark_cache()
-            return array_on_disk(cache.cache_dir(), tuple(shape), np.dtype(np.uint8))
-        return np.empty(shape, np.uint8)
+        if size_bytes <= _MEMORY_SHARE * memory_bytes():
+            return np.empty(shape, np.uint8)
+        cache.mark_cache()
+        # without a name, so gone with the last reference to it; what fits stays in memory
+        with tempfile.TemporaryFile(dir=cache.cache_dir()) as file:
+            if hasattr(os, "posix_fallocate"):  # else a disk that fills up later ends the process
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            return np.asarray(np.memmap(file, np.uint8, "r+", 0, shape))
     except (MemoryError, OSError) as error:
         raise MachineError(
             f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "

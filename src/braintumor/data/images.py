@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as pil
@@ -14,8 +13,8 @@ from braintumor.errors import ConfigError, DataError
 
 # M images, h, w height and width of the picture in its file, S side of the square that a model sees
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-SUFFIXES = (
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
@@ -24,23 +23,18 @@ MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb
 
 # Of the side, on each of the four: 18 px of 224. Skull, neck and lettering reach into that frame,
 # a tumour hardly ever does. The baseline "outer rim only" reads this very frame.
-RIM_SHARE = 0.08
+_RIM_SHARE = 0.08
 
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """One decoded picture.
+class Image(NamedTuple):
+    """One decoded picture: uint8 (h, w) when it is grey, else (h, w, 3), turned upright.
 
-    pixels: uint8 (h, w) when it is grey, else (h, w, 3), turned upright.
-    width, height: of those pixels.
     mode: as the file stores it, in Pillow's words, such as "RGB" or "I;16".
     """
 
     pixels: np.ndarray
-    width: int
-    height: int
     mode: str
 
 
@@ -58,12 +52,8 @@ def decode(raw: bytes | np.ndarray) -> Image:
     if not raw:
         raise DataError("the file is empty (0 bytes)")
     try:
-        with pil.open(io.BytesIO(raw), formats=FORMATS) as opened:
-            mode, (width, height) = opened.mode, opened.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
-            opened.load()
-            pixels = _eight_bit(ImageOps.exif_transpose(opened))
+        with pil.open(io.BytesIO(raw), formats=_FORMATS) as opened:
+            mode, pixels = opened.mode, from_pillow(opened)
     except (DataError, MemoryError):
         raise
     except pil.DecompressionBombError as error:
@@ -72,7 +62,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
         raise DataError(_what_it_is(raw)) from error
     except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
         raise DataError(f"damaged or cut short ({error or type(error).__name__})") from error
-    return Image(pixels, width=pixels.shape[1], height=pixels.shape[0], mode=mode)
+    return Image(pixels, mode)
 
 
 def from_pillow(picture: pil.Image) -> np.ndarray:
@@ -83,6 +73,7 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
+    picture.load()
     return _eight_bit(ImageOps.exif_transpose(picture))
 
 
@@ -107,48 +98,43 @@ def resize(pixels: np.ndarray, size_px: int, fit: Fit) -> np.ndarray:
 
 def is_image_name(name: str) -> bool:
     """Whether a file name ends as those of images do."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(_SUFFIXES)
 
 
-def occlude_rim(images: np.ndarray, share: float) -> np.ndarray:
-    """A copy whose outer frame, `rim_px(S, share)` wide, is black; the centre stays.
+def occlude_rim(images: np.ndarray) -> np.ndarray:
+    """A copy whose outer frame, `rim_px(S)` wide, is black; the centre stays.
 
     A model that reads the brain keeps its accuracy without the frame and loses it without the
     centre; one that reads how the picture was cut, scaled or lettered does the opposite.
-    images: uint8 (M, S, S) or (M, S, S, 3).  share: width of the frame, of S, in (0, 0.5).
+    images: uint8 (M, S, S) or (M, S, S, 3).
     Raises ConfigError when that would leave no centre.
     """
-    rim = rim_px(images.shape[1], share)
-    blanked = np.zeros_like(images)
-    blanked[:, rim:-rim, rim:-rim] = images[:, rim:-rim, rim:-rim]
-    return blanked
+    return images - occlude_centre(images)
 
 
-def occlude_centre(images: np.ndarray, share: float) -> np.ndarray:
+def occlude_centre(images: np.ndarray) -> np.ndarray:
     """A copy of which the outer frame alone is left: all that `occlude_rim` keeps is black.
 
-    Arguments and errors are those of occlude_rim: the same share gives the other half of the
-    question, and the two copies add up to the images. At share 0.08 the black square is 0.84 S
-    wide, 71 % of the area.
+    The black square is 0.84 S wide, 71 % of the area. Arguments and errors: as occlude_rim.
     """
-    rim = rim_px(images.shape[1], share)
+    rim = rim_px(images.shape[1])
     blanked = images.copy()
     blanked[:, rim:-rim, rim:-rim] = 0
     return blanked
 
 
-def rim_px(side_px: int, share: float) -> int:
-    """Width of the frame in px: share of the side, rounded, at least 1.
+def rim_px(side_px: int) -> int:
+    """Width of the frame in px: _RIM_SHARE of the side, rounded, at least 1.
 
-    >>> rim_px(224, 0.08)
+    >>> rim_px(224)
     18
 
     Raises ConfigError when the frame would leave no centre.
     """
-    rim = max(1, round(side_px * share))
-    if not 0 < share < 0.5 or 2 * rim >= side_px:
+    rim = max(1, round(side_px * _RIM_SHARE))
+    if 2 * rim >= side_px:
         raise ConfigError(
-            f"a frame of {share:g} of the side leaves no centre in a picture of {side_px} px; "
+            f"a frame of {_RIM_SHARE:g} of the side leaves no centre in a picture of {side_px} px; "
             "take a share between 0 and 0.5, such as 0.08, and a picture of 3 px or more"
         )
     return rim
@@ -156,22 +142,17 @@ def rim_px(side_px: int, share: float) -> int:
 
 def _eight_bit(picture: pil.Image) -> np.ndarray:
     if picture.mode in _DEEP_MODES:
-        return _stretch_to_uint8(np.asarray(picture))
+        deep = np.asarray(picture).astype(np.float64)
+        if not np.isfinite(deep).all():
+            raise DataError("it holds values that are not finite (NaN or infinity)")
+        low, high = deep.min(), deep.max()  # a constant picture becomes black
+        return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")  # also what a palette or a tRNS chunk makes transparent
         picture = pil.alpha_composite(pil.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))
     return _grey_if_grey(np.asarray(picture.convert("RGB")))
-
-
-def _stretch_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Lowest value to 0, highest to 255; a constant picture becomes black."""
-    deep = values.astype(np.float64)
-    if not np.isfinite(deep).all():
-        raise DataError("it holds values that are not finite (NaN or infinity)")
-    low, high = deep.min(), deep.max()
-    return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
 
 
 def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
@@ -182,18 +163,16 @@ def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray) -> Image:
-    if array.dtype != np.uint8 or not (
-        array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
-    ):
+    if array.dtype != np.uint8 or array.ndim < 2 or array.shape[2:] not in ((), (1,), (3,)):
         raise DataError(
             f"an array of {array.dtype} {array.shape} is no picture; "
             "it must be uint8 of (height, width), (height, width, 1) or (height, width, 3)"
         )
     if array.size == 0 or array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise DataError(f"an array of shape {array.shape} is empty or over {MAX_PIXELS:,} pixels")
-    is_colour = array.ndim == 3 and array.shape[2] == 3
-    pixels = _grey_if_grey(array) if is_colour else array.reshape(array.shape[:2])
-    return Image(pixels, array.shape[1], array.shape[0], "RGB" if is_colour else "L")
+    if array.shape[2:] == (3,):
+        return Image(_grey_if_grey(array), "RGB")
+    return Image(array.reshape(array.shape[:2]), "L")
 
 
 def _what_it_is(raw: bytes) -> str:
@@ -205,10 +184,7 @@ def _what_it_is(raw: bytes) -> str:
         return "it is a Git LFS pointer, not the image; run `git lfs pull`"
     if raw[128:132] == b"DICM":
         return "it is a DICOM file; convert it to PNG first"
-    try:
-        text = raw[:512].decode("ascii")
-    except UnicodeDecodeError:
-        text = "\0"
-    if all(c.isprintable() or c.isspace() for c in text):
+    text = raw[:512].decode("latin-1")
+    if text.isascii() and all(c.isprintable() or c.isspace() for c in text):
         return "it is a text file, not an image"
-    return f"it is none of {', '.join(FORMATS)}, or its beginning is damaged"
+    return f"it is none of {', '.join(_FORMATS)}, or its beginning is damaged"

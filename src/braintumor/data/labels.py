@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from braintumor.errors import DataError
 
-CANONICAL = ("glioma", "meningioma", "no_tumor", "pituitary", "tumor")
-
 # Spellings met in public data sets, without separators and with British "tumour" made "tumor".
 _ALIASES = {
     "glioma": ("glioma", "gliomas", "gliomatumor", "brainglioma"),
@@ -19,8 +17,8 @@ _ALIASES = {
     "no_tumor": ("no", "notumor", "nontumor", "withouttumor", "nobraintumor", "normal", "healthy"),
     "tumor": ("yes", "tumor", "tumors", "tumorous", "braintumor", "withtumor"),
 }
+CANONICAL = tuple(sorted(_ALIASES))
 _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-
 
 # Between the words of a name. Brackets and punctuation say nothing; a cell that begins with "=" or
 # "@" is a command to a spreadsheet. A hyphen joins words, but that of "T1C-" says minus.
@@ -40,7 +38,7 @@ _FILLERS = frozenset((
     "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
     "slices", "sample", "samples", "mri",
 ))  # fmt: skip
-_GLUED = {f"{word}{filler}": s for word, s in SPLIT_NAMES.items() for filler in _FILLERS}
+_SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
 # what the field puts beside its classes: answers of a model, outlines, pictures without an answer
 _NEVER_CLASSES = frozenset((
     "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
@@ -102,11 +100,12 @@ def classes_in(name: str) -> set[str]:
     start = 0
     while start < len(words):
         ends = range(min(len(words), start + 3), start, -1)  # "no brain tumor" before "tumor"
-        spoken = ((end, _compact("".join(words[start:end]))) for end in ends)
-        hits = [(e, w) for e, w in spoken if w in _CANONICAL_OF and w not in _TRIVIAL_WORDS]
-        end, word = hits[0] if hits else (start + 1, "")
-        found |= {_CANONICAL_OF[word]} if word else set()
-        start = end
+        for end in ends:
+            word = _compact("".join(words[start:end]))
+            if word in _CANONICAL_OF and word not in _TRIVIAL_WORDS:
+                found.add(_CANONICAL_OF[word])
+                break
+        start = end  # where nothing was found, the next word
     return found
 
 
@@ -148,9 +147,7 @@ def split_of(folder: str) -> str | None:
     ('train', 'test', None)
     """
     words = [word for word in words_of(folder) if word not in _FILLERS]
-    if len(words) != 1:
-        return None
-    return SPLIT_NAMES.get(words[0]) or _GLUED.get(words[0])
+    return _SPLIT_OF.get(words[0]) if len(words) == 1 else None
 
 
 def is_never_class(folder: str) -> bool:

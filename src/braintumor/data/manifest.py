@@ -18,7 +18,7 @@ COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "hei
 SPLITS = ("train", "val", "test", "excluded")
 
 _MAY_BE_EMPTY = ("split", "group", "patient")
-_WHOLE_NUMBERS = ("width", "height")
+DTYPES = dict.fromkeys(COLUMNS, "str") | {"width": "int64", "height": "int64"}
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
@@ -26,9 +26,8 @@ def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
 
     Names that hold commas, quotes, line breaks or bytes that are no UTF-8 come back as they were.
     """
-    text = manifest.loc[:, list(COLUMNS)].to_csv(
-        index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
-    )
+    table = manifest.loc[:, list(COLUMNS)]
+    text = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     write_atomic(path, text.encode("utf-8", "surrogateescape"))
 
 
@@ -37,11 +36,10 @@ def read_manifest(path: Path) -> pd.DataFrame:
 
     Raises DataError when there is no such file or it is no manifest.
     """
-    texts = {name: "str" for name in COLUMNS if name not in _WHOLE_NUMBERS}
     try:
         manifest = pd.read_csv(
             path,
-            dtype=texts | dict.fromkeys(_WHOLE_NUMBERS, "int64"),
+            dtype=DTYPES,
             keep_default_na=False,  # a class may be called "NA"
             na_values={name: [""] for name in _MAY_BE_EMPTY},
             encoding_errors="surrogateescape",
@@ -85,22 +83,19 @@ def class_table(manifest: pd.DataFrame) -> pd.DataFrame:
     Splits that do not occur are left out; `total` counts images without a split too.
     """
     counts = pd.crosstab(manifest["label"], manifest["split"])
-    table = counts.reindex(
-        index=sorted(manifest["label"].unique()),
-        columns=[split for split in SPLITS if split in counts.columns],
-        fill_value=0,
-    )
+    labels, splits = sorted(manifest["label"].unique()), [s for s in SPLITS if s in counts.columns]
+    table = counts.reindex(index=labels, columns=splits, fill_value=0)
     table["total"] = manifest["label"].value_counts()
-    table.columns.name = None
-    return table.astype("int64")
+    return table.rename_axis(columns=None).astype("int64")
 
 
 def size_table(manifest: pd.DataFrame) -> pd.DataFrame:
     """Images by size and mode: columns width, height, mode, images; most frequent first."""
-    table = manifest.groupby(["width", "height", "mode"]).size().rename("images").reset_index()
+    by = ["width", "height", "mode"]
+    table = manifest.groupby(by).size().rename("images").reset_index()
     return table.sort_values(
-        ["images", "width", "height", "mode"], ascending=[False, True, True, True]
-    ).reset_index(drop=True)
+        ["images", *by], ascending=[False, True, True, True], ignore_index=True
+    )
 
 
 def choose_rows(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:

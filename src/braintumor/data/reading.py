@@ -14,46 +14,81 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image as pil
+from scipy import ndimage
 from tqdm import tqdm
 
-from braintumor.data.decoded import FINGERPRINTS, DecodedImages, Picture, pixels_at
-from braintumor.data.fingerprints import Fingerprints, fingerprint
+from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError
 from braintumor.files import sha256_of
 from braintumor.runtime import cores, in_threads
 
-# N images, S side of the square in pixels
+# N images, h, w height and width of a picture in its file, S side of the square that a model
+# sees, T side of a thumbnail, in px
+
+THUMBNAIL_PX = 64
 
 _BATCH = 16  # images a thread reads before it hands over; one by one costs a third of the speed
 _WORTH_KEEPING_S = 2.0  # a data set that is decoded in less is decoded again rather than kept
 _SEPARATOR = "|"  # of quality flags
+_BLANK_STD = 2.0  # grey levels of 255
+_COLOUR_SPREAD = 48  # between channels; JPEG makes up to about 20 of a grey picture
+_COLOUR_SHARE = 0.001  # of all pixels; a coloured arrow or a ruler is more
+_LIT, _BRIGHT = 0.15, 0.5  # of the brightest pixel: not air; as bright as burnt-in letters
+_LETTERS = (3, 60)
 
 
 @dataclass(frozen=True, eq=False)
-class ImageInfo:
-    """What the manifest says of a file's content. sha256: of its bytes."""
+class Fingerprints:
+    """What is kept of N images to recognise them again, a column each.
 
-    sha256: str
+    pixel_sha256: str (N,), of the decoded pixels, so a file stored anew without loss has the same.
+    thumbnails: uint8 (N, T, T), grey, stretched to a square.
+    quality_flags: N tuples, among "blank", "colour", "text in the margin".
+    """
+
+    pixel_sha256: np.ndarray
+    thumbnails: np.ndarray
+    quality_flags: tuple[tuple[str, ...], ...]
+
+
+class Fingerprint(NamedTuple):
+    """A row of Fingerprints."""
+
+    pixel_sha256: str
+    thumbnail: np.ndarray
+    quality_flags: tuple[str, ...]
+
+
+class Facts(NamedTuple):
+    """What the cache holds of an image beside its thumbnail. width, height: of it upright."""
+
     width: int
     height: int
     mode: str
+    pixel_sha256: str
+    oddities: str  # its quality flags, with _SEPARATOR between them
+
+
+_DTYPES = dict(zip(Facts._fields, ("i8", "i8", "S", "S", "S"), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """All that was read.
+    """All that was read: of the N readable images in order, and why the others are not.
 
-    pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); readable ones only.
-        Read-only: a memory map that processes share, where an earlier run had the same images.
-    infos: one an item, None where it could not be read.  fingerprints: of the readable ones.
+    sha256: of the bytes of each file.
+    pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3). Read-only: a memory map
+        that processes share, where an earlier run had the same images.
     unreadable: (path, reason).
-    decoded: how many of the readable ones no earlier run had decoded.  seconds: of it all.
+    decoded: how many no earlier run had decoded.  seconds: of it all.
     """
 
+    sha256: list[str]
+    facts: list[Facts]
     pixels: np.ndarray
-    infos: list[ImageInfo | None]
     fingerprints: Fingerprints
     unreadable: list[tuple[str, str]]
     decoded: int
@@ -70,16 +105,6 @@ class Reading:
         return f"images read in {self.seconds:.1f} s, {part}"
 
 
-class _Facts(NamedTuple):
-    """What the cache holds of an image beside its thumbnail: as decoded.FINGERPRINTS says."""
-
-    width: int
-    height: int
-    mode: str
-    pixel_sha256: str
-    quality_flags: str  # with _SEPARATOR between them
-
-
 class _Read(NamedTuple):
     """One image after a worker thread had it. seconds: of decoding; 0 where that was known."""
 
@@ -89,66 +114,52 @@ class _Read(NamedTuple):
     seconds: float
 
 
-def read_images(
-    source: Source, items: Sequence[Item], size_px: int, fit: Fit, *, progress: bool
-) -> Reading:
+def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> Reading:
     """Decode, fingerprint and resize all items, or take them from the cache.
 
+    On a terminal a bar shows how far it is.
     Raises MachineError when the pixels do not fit into memory.
     """
     started = time.perf_counter()
-    pixels = DecodedImages(pixels_at(size_px, fit), len(items))
-    thumbnails = DecodedImages(FINGERPRINTS, len(items))
-    hashes: list[str | None] = []
+    pixels = DecodedImages(f"{size_px}px-{fit}", size_px, {}, len(items))
+    # of a file's content, whatever the size that a model sees
+    thumbnails = DecodedImages("prints", THUMBNAIL_PX, _DTYPES, len(items))
+    sha256: list[str] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
     batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
     def read_batch(batch: Sequence[Item]) -> list[_Read | str]:
-        return [_read_one(source, item, pixels, thumbnails, size_px, fit) for item in batch]
+        return [_read_one(source, item, pixels, thumbnails, fit) for item in batch]
 
     # Pillow, hashlib and read() release the GIL
     results = itertools.chain.from_iterable(in_threads(read_batch, batches))
-    bar = tqdm(
-        results, "reading images", len(items), unit="img", disable=None if progress else True
-    )
+    bar = tqdm(results, "reading images", len(items), unit="img", disable=None)
     for item, read in zip(items, bar, strict=True):
         if isinstance(read, str):
             unreadable.append((item.path, read))
-            hashes.append(None)
             continue
         pixels.add(read.sha256, read.pixels)
         thumbnails.add(read.sha256, read.thumbnail)
-        hashes.append(read.sha256)
+        sha256.append(read.sha256)
         if read.seconds:
             took_s.append(read.seconds)
     if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
         is_saved = pixels.save()
         if is_saved:  # else there is no room for these either, and one warning is enough
             thumbnails.save()
-    facts = [_Facts(*row) for row in thumbnails.facts]
-    rows = iter(facts)
-    return Reading(
-        pixels=pixels.gather(),
-        infos=[ImageInfo(sha256, *next(rows)[:3]) if sha256 else None for sha256 in hashes],
-        fingerprints=Fingerprints(
-            np.array([row.pixel_sha256 for row in facts], dtype="U64"),
-            thumbnails.gather(),
-            tuple(tuple(filter(None, row.quality_flags.split(_SEPARATOR))) for row in facts),
-        ),
-        unreadable=unreadable,
-        decoded=len(took_s),
-        seconds=time.perf_counter() - started,
+    facts = [Facts(*row) for row in thumbnails.facts]
+    fingerprints = Fingerprints(
+        np.array([row.pixel_sha256 for row in facts], dtype="U64"),
+        thumbnails.gather(),
+        tuple(tuple(filter(None, row.oddities.split(_SEPARATOR))) for row in facts),
     )
+    gathered, seconds = pixels.gather(), time.perf_counter() - started
+    return Reading(sha256, facts, gathered, fingerprints, unreadable, len(took_s), seconds)
 
 
 def _read_one(
-    source: Source,
-    item: Item,
-    pixels: DecodedImages,
-    thumbnails: DecodedImages,
-    size_px: int,
-    fit: Fit,
+    source: Source, item: Item, pixels: DecodedImages, thumbnails: DecodedImages, fit: Fit
 ) -> _Read | str:
     """The image, or the reason why it cannot be read.
 
@@ -162,15 +173,15 @@ def _read_one(
         if square and known:
             return _Read(sha256, square, known, 0.0)
         began = time.perf_counter()
-        image = decode(raw)
+        image, mode = decode(raw)
     except (DataError, OSError) as error:
         return str(error)
     if known is None:
-        found = fingerprint(image.pixels)
-        flags = _SEPARATOR.join(found.quality_flags)
-        facts = _Facts(image.width, image.height, image.mode, found.pixel_sha256, flags)
-        known = Picture(found.thumbnail, facts)
-    square = square or Picture(resize(image.pixels, size_px, fit), ())
+        pixel_sha256, thumbnail, flags = fingerprint(image)
+        height, width = image.shape[:2]
+        facts = Facts(width, height, mode, pixel_sha256, _SEPARATOR.join(flags))
+        known = Picture(thumbnail, facts)
+    square = square or Picture(resize(image, pixels.size_px, fit), ())
     return _Read(sha256, square, known, time.perf_counter() - began)
 
 
@@ -178,6 +189,49 @@ def _content_hash(raw: bytes | np.ndarray) -> str:
     """SHA-256 of a file's bytes; of an array's type, shape and values."""
     if isinstance(raw, bytes):
         return sha256_of(raw)
-    digest = hashlib.sha256(f"{raw.dtype.str}{raw.shape}".encode())
-    digest.update(np.ascontiguousarray(raw).data)
-    return digest.hexdigest()
+    return sha256_of(f"{raw.dtype.str}{raw.shape}".encode() + raw.tobytes())
+
+
+def fingerprint(pixels: np.ndarray) -> Fingerprint:
+    """Of a decoded picture, uint8 (h, w) or (h, w, 3)."""
+    digest = hashlib.sha256(f"{pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    grey = pixels if pixels.ndim == 2 else np.asarray(pil.fromarray(pixels).convert("L"))
+    thumbnail = resize(grey, THUMBNAIL_PX, "stretch")
+    return Fingerprint(digest.hexdigest(), thumbnail, _quality_flags(pixels, thumbnail))
+
+
+def _quality_flags(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
+    if thumbnail.std() < _BLANK_STD:
+        return ("blank",)
+    found: tuple[str, ...] = ()
+    brightest = pixels
+    if pixels.ndim == 3:
+        brightest = pixels.max(axis=2)
+        spread = brightest - pixels.min(axis=2)
+        found = ("colour",) if (spread > _COLOUR_SPREAD).mean() > _COLOUR_SHARE else ()
+    return (*found, "text in the margin") if _has_text_in_margin(brightest) else found
+
+
+def _has_text_in_margin(grey: np.ndarray) -> bool:
+    """Whether a few small bright marks stand beside the head: letters, the ticks of a scale.
+
+    Many of them are speckle, not text. A hint for the reader, right in about two of three.
+    """
+    top = max(int(grey.max()), 1)
+    marks, count = ndimage.label(grey > _LIT * top)
+    if count < min(_LETTERS):
+        return False
+    area = np.bincount(marks.ravel())
+    area[0] = 0
+    boxes = ndimage.find_objects(marks)
+    head = boxes[area.argmax() - 1]
+    letters = 0
+    for k in np.flatnonzero((area >= 6) & (area <= 0.004 * grey.size)):
+        box = boxes[k - 1]
+        is_beside = any(
+            own.start >= of_head.stop or own.stop <= of_head.start
+            for own, of_head in zip(box, head, strict=True)
+        )
+        letters += is_beside and grey[box].max() > _BRIGHT * top
+    return min(_LETTERS) <= letters <= max(_LETTERS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from braintumor.runtime import mix_seed
 
 SplitKind = Literal["auto", "official", "official_clean", "stratified", "grouped"]
 
-_KINDS = ("auto", "official", "official_clean", "stratified", "grouped")
+_KINDS = get_args(SplitKind)
 _PARTS = ("train", "val", "test")
 
 
@@ -110,7 +111,7 @@ def assign_folds(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> 
 
 def refuse_crossing(manifest: pd.DataFrame) -> None:
     """Raises DataError when a group has rows in more than one of train, val and test."""
-    rows = manifest[manifest["split"].isin(_PARTS) & manifest["group"].notna()]
+    rows = manifest[manifest["split"].isin(_PARTS)].dropna(subset="group")
     crossing = rows[rows.groupby("group")["split"].transform("nunique") > 1]
     if not crossing.empty:
         names = sorted(crossing["group"].unique(), key=natural_key)
@@ -237,35 +238,32 @@ def _draw(rows: pd.DataFrame, units: pd.Series, fraction: float, seed: int, part
     for i in np.flatnonzero(table[:, have == 0].any(axis=1)).tolist():
         if (have == 0)[table[i] > 0].any():  # a unit of a class still without
             take(i)
-    absent = [str(label) for label, count in zip(counts.columns, have, strict=True) if count == 0]
-    if absent:
+    if not have.all():
         raise DataError(
             f"the groups cannot be divided so that {part} and the rest both have images of class "
-            f"{', '.join(absent)}; use split=stratified, another seed, or add patients"
+            f"{', '.join(counts.columns[have == 0])}; use split=stratified, another seed, or add "
+            "patients"
         )
-    chosen = {unit for unit, is_taken in zip(order, taken, strict=True) if is_taken}
-    return rows.index[units.isin(chosen)]
+    return rows.index[units.isin(list(itertools.compress(order, taken)))]
 
 
 def _refuse_too_few(counts: pd.DataFrame, labels: pd.Series, needed: int) -> None:
     images, units = labels.value_counts(), (counts > 0).sum()
     names = "training, validation and test" if needed == 3 else "training and validation"
-    for label in counts.columns:
-        if units[label] < needed:
-            patients = "" if units[label] == images[label] else f" of {units[label]} patients"
-            patients += " or sets of copies" if patients else ""
-            raise DataError(
-                f"class {label} has only {images[label]} images{patients}, and {names} need at "
-                f"least {needed}; add some or leave the class out"
-            )
+    for label in counts.columns[units < needed]:
+        count = units[label]
+        patients = "" if count == images[label] else f" of {count} patients or sets of copies"
+        raise DataError(
+            f"class {label} has only {images[label]} images{patients}, and {names} need at "
+            f"least {needed}; add some or leave the class out"
+        )
 
 
 def _refuse_uneven(labels: pd.Series, units: pd.Series, fold_N: np.ndarray, folds: int) -> None:
     """Every class in every fold, and enough of it outside: the same answer for all folds."""
     table = pd.DataFrame({"label": labels, "unit": units, "fold": fold_N}).drop_duplicates()
-    counts = pd.crosstab(table["label"], table["fold"]).reindex(
-        columns=range(folds), fill_value=0
-    )  # (K, folds) units
+    counts = pd.crosstab(table["label"], table["fold"])  # (K, folds) units
+    counts = counts.reindex(columns=range(folds), fill_value=0)
     left = counts.sum(axis=1).to_numpy()[:, None] - counts
     for label in counts.index[((counts == 0) | (left < 2)).any(axis=1)]:
         raise DataError(

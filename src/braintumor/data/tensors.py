@@ -1,9 +1,12 @@
-"""A split as tensors that stay on the device, and the order in which an epoch visits them."""
+"""A split as tensors that stay on the device, the order of an epoch, and augmentation in batches.
 
-# N images, C channels (1 when all pictures are grey, else 3), S side in px
+All geometry of the augmentation is one affine resampling, so a picture is interpolated once
+however many transforms are on. Every draw comes from the generator that is passed in.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Iterator
@@ -11,9 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor.runtime import mix_seed
+
+# N images, B of them a batch, C channels (1 when all pictures are grey, else 3), S side in px,
+# K classes
 
 _DEVICE_SHARE = 0.4  # of a GPU's free memory that one split may take, else it stays in the host's
 
@@ -131,3 +138,149 @@ def epoch_order(labels: np.ndarray, seed: int, epoch: int, *, oversample: bool) 
         parts.append(np.tile(members, target // count))
         parts.append(rng.choice(members, target % count, replace=False))
     return rng.permutation(np.concatenate(parts))
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Strengths; 0 turns a transform off. Documented in configs/augment/."""
+
+    horizontal_flip: float
+    vertical_flip: float
+    rotation_deg: float
+    shift: float
+    zoom: float
+    brightness: float
+    contrast: float
+    noise: float
+    erasing: float
+    erasing_area: float
+    mixup: float
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a batch of training pictures. num_classes: K, of the blended labels."""
+
+    settings: AugmentSettings
+    num_classes: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether pictures come back as they are."""
+        area_alone = dataclasses.replace(self.settings, erasing_area=0)  # it says nothing
+        return not any(dataclasses.astuple(area_alone))
+
+    def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The batch with a draw of its own for each image.
+
+        x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
+        y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
+        """
+        s = self.settings
+        x = x.float()
+        if any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom)):
+            x = _resample(x, _draw_affine(s, len(x), generator))
+        if s.brightness or s.contrast:
+            x = _change_intensity(x, s, generator)
+        if s.noise:
+            # an image draws its own strength, so clean pictures stay in the diet
+            std_B111 = 255 * s.noise * _uniform(len(x), generator, 0, 1)[:, None, None, None]
+            noise = torch.randn(x.shape, generator=generator, device=x.device)
+            x = (x + std_B111 * noise).clamp(0, 255)
+        if s.erasing:
+            x = _erase(x, s, generator)
+        if s.mixup:
+            return _mixup(x, F.one_hot(y, self.num_classes).float(), s.mixup, generator)
+        return x, y
+
+
+def move_alike(x: Tensor, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """All pictures by one and the same draw, on whichever device they are: float32 (B, C, S, S).
+
+    x: uint8 or float (B, C, S, S), pixels in 0..255.  generator: of the CPU, so that devices agree.
+    """
+    theta_123 = _draw_affine(settings, 1, generator).to(x.device)
+    return _resample(x.float(), theta_123.expand(len(x), -1, -1))
+
+
+def _uniform(count: int, generator: torch.Generator, low: float, high: float) -> Tensor:
+    draw = torch.rand(count, generator=generator, device=generator.device)
+    return low + (high - low) * draw
+
+
+def _draw_affine(s: AugmentSettings, count: int, generator: torch.Generator) -> Tensor:
+    """theta (B, 2, 3) for affine_grid: output coordinates in [-1, 1] -> input coordinates."""
+    angle = math.radians(s.rotation_deg) * _uniform(count, generator, -1, 1)
+    scale = 1 / (1 + s.zoom * _uniform(count, generator, -1, 1))
+    flip_x = 1 - 2 * (_uniform(count, generator, 0, 1) < s.horizontal_flip).float()
+    flip_y = 1 - 2 * (_uniform(count, generator, 0, 1) < s.vertical_flip).float()
+    shift_x = 2 * s.shift * _uniform(count, generator, -1, 1)
+    shift_y = 2 * s.shift * _uniform(count, generator, -1, 1)
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    row_x = torch.stack([flip_x * cos, -flip_x * sin, shift_x], dim=1)
+    row_y = torch.stack([flip_y * sin, flip_y * cos, shift_y], dim=1)
+    return torch.stack([row_x, row_y], dim=1)
+
+
+def _resample(x: Tensor, theta_B23: Tensor) -> Tensor:
+    """Bilinear; outside the picture there is air, and air is black in MRI."""
+    return F.grid_sample(x, _grid(theta_B23, x.shape[-1]), align_corners=False)
+
+
+def _grid(theta_B23: Tensor, side_px: int) -> Tensor:
+    """F.affine_grid for squares: (B, S, S, 2).
+
+    That one multiplies every place by its matrix: on a CPU 80 % of the whole augmentation. Here
+    each coordinate is the sum of a part by column and a part by row.
+    """
+    place_S = (2 * torch.arange(side_px, device=theta_B23.device) + 1) / side_px - 1
+    by_column_B2S = theta_B23[:, :, :1] * place_S
+    by_row_B2S = theta_B23[:, :, 1:2] * place_S + theta_B23[:, :, 2:]
+    grid_BSS2 = theta_B23.new_empty((len(theta_B23), side_px, side_px, 2))
+    for k in range(2):
+        torch.add(by_column_B2S[:, k, None], by_row_B2S[:, k, :, None], out=grid_BSS2[..., k])
+    return grid_BSS2
+
+
+def _change_intensity(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Contrast about each image's mean, then gain: a gain keeps air black, an offset would not."""
+    contrast = 1 + s.contrast * _uniform(len(x), generator, -1, 1)[:, None, None, None]
+    gain = 1 + s.brightness * _uniform(len(x), generator, -1, 1)[:, None, None, None]
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    # ((x - mean) * contrast + mean) * gain, in one pass over the pixels
+    return torch.addcmul(mean * (1 - contrast) * gain, x, contrast * gain).clamp_(0, 255)
+
+
+def _erase(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """Black out one rectangle of up to `erasing_area` of the picture, aspect 1/2 to 2.
+
+    Source: Zhong et al. 2020, Random Erasing, arXiv:1708.04896; filled with black, not noise.
+    """
+    count, side = len(x), x.shape[-1]
+    hit = _uniform(count, generator, 0, 1) < s.erasing
+    area = s.erasing_area * _uniform(count, generator, 0.1, 1)
+    aspect = torch.exp2(_uniform(count, generator, -1, 1))
+    half_h, half_w = (area * aspect).sqrt() / 2, (area / aspect).sqrt() / 2
+    centre_y, centre_x = _uniform(count, generator, 0, 1), _uniform(count, generator, 0, 1)
+    position_S = (torch.arange(side, device=x.device) + 0.5) / side
+    in_y_BS = (position_S - centre_y[:, None]).abs() <= half_h[:, None]
+    in_x_BS = (position_S - centre_x[:, None]).abs() <= half_w[:, None]
+    box = (in_y_BS[:, :, None] & in_x_BS[:, None, :] & hit[:, None, None])[:, None]
+    return x.masked_fill(box, 0.0)
+
+
+def _mixup(
+    x: Tensor, y_BK: Tensor, alpha: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend each image and its label with another image's; share ~ Beta(alpha, alpha).
+
+    Source: Zhang et al. 2018, arXiv:1710.09412. Drawn per image, not once a batch.
+    """
+    shape = torch.full((2, len(x)), alpha, device=x.device)
+    # torch.distributions takes no generator; a Beta draw is a ratio of two gamma draws
+    gamma = torch._standard_gamma(shape, generator=generator)
+    share = (gamma[0] / gamma.sum(dim=0)).nan_to_num(0.5)
+    share = torch.maximum(share, 1 - share)  # an image stays the larger part of itself
+    other = torch.randperm(len(x), generator=generator, device=x.device)
+    x = x.lerp(x[other], (1 - share)[:, None, None, None])
+    return x, y_BK.lerp(y_BK[other], (1 - share)[:, None])

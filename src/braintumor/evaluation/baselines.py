@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from braintumor import cache
-from braintumor.data.images import RIM_SHARE, rim_px
+from braintumor.data.images import rim_px
 from braintumor.data.split import seen_in_training
 from braintumor.errors import DataError
 
@@ -209,10 +209,10 @@ def intensities(grey: np.ndarray) -> np.ndarray:
 def rim(grey: np.ndarray) -> np.ndarray:
     """Means along the four strips of the outer frame, 16 a strip: float32 (B, 64).
 
-    The frame is that of data.images.occlude_rim at RIM_SHARE; no pixel inside it is read.
+    The frame is that of data.images.occlude_rim; no pixel inside it is read.
     """
     side = grey.shape[1]
-    width = rim_px(side, RIM_SHARE)
+    width = rim_px(side)
     left_right = grey[:, width : side - width].swapaxes(1, 2)
     strips = (grey[:, :width], grey[:, -width:], left_right[:, :width], left_right[:, -width:])
     cells = [_cell_means(strip, 1, min(_RIM_CELLS, strip.shape[2])) for strip in strips]

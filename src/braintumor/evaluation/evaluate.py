@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from braintumor.data.dataset import Dataset
-from braintumor.data.images import RIM_SHARE, occlude_centre, occlude_rim
+from braintumor.data.images import occlude_centre, occlude_rim
 from braintumor.data.tensors import ImageSplit, load_split
 from braintumor.evaluation.heatmap_checks import check_explanations
 from braintumor.evaluation.heatmaps import cam_heatmaps, check_method, device_of
@@ -89,7 +89,7 @@ def evaluate(
         decided = fitted.decide(predictions, features)
     explanations = explain(model, predictions, images, settings)
     occluded = {
-        name: predict(model, on_device(occlude(pixels, RIM_SHARE)), classes, how)
+        name: predict(model, on_device(occlude(pixels)), classes, how)
         for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
     }
     return dataclasses.replace(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braintumor.data.dataset import Dataset
-from braintumor.data.fingerprints import hamming, hash_words
-from braintumor.data.fingerprints import phashes as hash_thumbnails
+from braintumor.data.duplicates import hamming, hash_words
+from braintumor.data.duplicates import phashes as hash_thumbnails
 from braintumor.data.manifest import group_numbers
 from braintumor.data.split import seen_in_training
 from braintumor.errors import CheckpointError

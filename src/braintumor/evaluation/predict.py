@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor.data.augment import AugmentSettings, move_alike
-from braintumor.data.tensors import HostImages, ImageSplit
+from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
 from braintumor.models.classifier import Classifier, predict_logits

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.evaluation.patients import KnownPatients, about_fit
+from braintumor.evaluation.provenance import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, number, percent, percents
 from braintumor.report.plots.style import elide
-from braintumor.statistics.calibration import BINS
+from braintumor.statistics.confidence import BINS, CERTAINTY
 from braintumor.statistics.metrics import confusion_matrix
-from braintumor.statistics.selective_prediction import CERTAINTY
 
 TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),

@@ -21,8 +21,8 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.evaluation.patients import about_intervals
-from braintumor.evaluation.record import Evaluation, subset
+from braintumor.evaluation.provenance import about_intervals
+from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
 from braintumor.report import figures, verdict
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
@@ -215,7 +215,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
         shown = trust.baselines, evaluation.metrics["accuracy"], clean
         add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
     if evaluation.decisions:
-        unseen = subset(predictions, evaluation.unseen)
+        unseen = predictions.subset(evaluation.unseen)
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
     if about.history is not None and not about.history.empty:

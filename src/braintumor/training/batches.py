@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit, to_device
+from braintumor.data.tensors import Augment, ImageSplit, to_device
 from braintumor.models.classifier import Classifier, predict_logits
 from braintumor.runtime import mix_seed
 

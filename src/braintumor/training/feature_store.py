@@ -17,8 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor import cache
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import HostImages, to_device
+from braintumor.data.tensors import Augment, HostImages, to_device
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import in_threads, mix_seed
 

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit, is_too_large, to_device
+from braintumor.data.tensors import Augment, ImageSplit, is_too_large, to_device
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
 from braintumor.training.batches import PictureBatches, validate

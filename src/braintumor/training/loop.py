@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit, epoch_order
+from braintumor.data.tensors import Augment, ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded

@@ -21,7 +21,7 @@ from braintumor.comparison.cross_dataset import (
 from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.fingerprints import phashes
+from braintumor.data.duplicates import phashes
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import find_contaminated
@@ -140,7 +140,7 @@ def _cells_on(
 def _read(named: Named, size_px: int, fit: str, split: str | None) -> _Images:
     options = named.options | {"fit": fit, "binary": False}
     # one class only is enough to evaluate on, which naming classes says
-    data = read_dataset(options, size_px, progress=True, classes=("any",))
+    data = read_dataset(options, size_px, classes=("any",))
     found, rows = choose_rows(data.manifest, split)
     log.info("%s: %d images, split %s, at %d px", named.name, len(rows), found, size_px)
     return _Images(data, found, rows, phashes(data.thumbnails[rows][:, :, ::-1]))

@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 
 from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
-from braintumor.data.audit import audit_images
-from braintumor.data.audit_report import describe_pairs, five_lines, summarise, write_audit
+from braintumor.data.audit import (
+    audit_images,
+    describe_pairs,
+    five_lines,
+    summarise,
+    write_audit,
+)
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import class_table, size_table, write_manifest
 from braintumor.data.split import assign_splits
@@ -30,7 +35,7 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
     options = settings["data"]
-    data = read_dataset(options, image_size, progress=True)
+    data = read_dataset(options, image_size)
     audit = audit_images(data.manifest, data.fingerprints)
     manifest, kind = assign_splits(
         data.manifest.assign(group=audit.group),
@@ -153,7 +158,7 @@ def explore(request: Request) -> Dataset | None:
         if asked.probe:
             _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(size_bytes(path) for files in list_files().values() for path in files)
+    kept = sum(map(size_bytes, list_files().values()))
     if kept:
         log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
     return data
@@ -168,8 +173,8 @@ def _cache(what: str) -> None:
         raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
     log.info("cache: %s (BT_CACHE names another)", cache_dir())
     for name, files in list_files().items():
-        size = sum(map(size_bytes, files)) / 1e6
-        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size, KINDS[name].holds)
+        size_mb = size_bytes(files) / 1e6
+        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size_mb, KINDS[name].holds)
     if what == "clear":
         log.info("removed: %.1f MB are free again", remove_files() / 1e6)
 

@@ -152,7 +152,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
             )
     is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
     options = options | {"fit": card.fit, "binary": is_binary}
-    data = read_dataset(options, card.image_size, progress=True, classes=card.classes)
+    data = read_dataset(options, card.image_size, classes=card.classes)
     name = data_title(request.choices["data"], options.get("root"))
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))

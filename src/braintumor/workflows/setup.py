@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from braintumor.config import typed
-from braintumor.data.augment import Augment, AugmentSettings
 from braintumor.data.dataset import Dataset
-from braintumor.data.tensors import ImageSplit, epoch_order, load_split
+from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit, epoch_order, load_split
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings

@@ -1,15 +1,17 @@
-"""Whom a phantom shows, at random, and where in a slice of that head each pixel lies.
+"""The head of a phantom: what all have, what one has at random, and where its pixels lie.
 
 Lengths are in head units: half the length of the head is 1 (about 90 mm); x to the right of the
 picture, y to the back of the head, z up. Heights: -0.15 pons and cerebellum, 0 sella, 0.12
 midbrain, 0.3 basal ganglia, 0.6 centrum semiovale, 1.0 near the vertex.
-Brightness is that of a T1-weighted scan after contrast medium, 0 (air) to about 1 (fat).
+Brightness is that of a T1-weighted scan after contrast medium, 0 (air) to about 1 (fat). A cover
+is 1 inside a shape and 0 outside, soft at its edge.
 # h, w <= size_px the part of a picture that holds the head. All fields are float32 (h, w).
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +25,68 @@ _FLOOR: tuple[Line, ...] = (  # of the skull: middle fossa, posterior fossa, bet
     (0.38, -0.20, 0.42, -0.06, 0.29, 0.29),
     (0.0, 0.40, 0.1, 0.40, 0.52, 0.52),
     (0.0, 0.02, 0.04, 0.02, 0.26, 0.26),
+)
+
+
+class Part(NamedTuple):
+    """Something round: a line in the right half of the head, thickest at z, gone at z ± half."""
+
+    tissue: str
+    z: float
+    half: float
+    line: Line  # drawn on both sides unless it lies across the midline
+    group: str = ""  # of parts that share a size
+    edge: float = 0.016  # how soft
+    opacity: float = 1.0
+
+
+BRAIN = (
+    Part("nucleus", 0.30, 0.17, (0.325, -0.195, 0.255, 0.035, 0.07, 0.07), "", 0.045),
+    Part("nucleus", 0.30, 0.15, (0.10, 0.074, 0.14, 0.166, 0.10, 0.10), "", 0.045),  # thalamus
+    Part("nucleus", 0.33, 0.16, (0.15, -0.307, 0.19, -0.173, 0.05, 0.05), "", 0.035),  # caudate
+    # Sylvian fissure and insula
+    Part("fluid", 0.22, 0.19, (0.66, -0.13, 0.46, -0.09, 0.022, 0.015), "sulci", 0.03, 0.8),
+    Part("fluid", 0.22, 0.19, (0.46, -0.09, 0.45, 0.13, 0.013, 0.007), "sulci", 0.03, 0.8),
+    # Ventricles: frontal horn, body, atrium, occipital and temporal horn, plexus; third
+    Part("fluid", 0.33, 0.16, (0.15, -0.37, 0.045, -0.13, 0.04, 0.022), "ventricle"),
+    Part("fluid", 0.47, 0.13, (0.09, -0.33, 0.075, 0.0, 0.035, 0.04), "ventricle"),
+    Part("fluid", 0.47, 0.13, (0.075, 0.0, 0.16, 0.32, 0.04, 0.05), "ventricle"),
+    Part("fluid", 0.32, 0.16, (0.18, 0.25, 0.26, 0.38, 0.03, 0.05), "ventricle"),
+    Part("fluid", 0.32, 0.16, (0.26, 0.38, 0.21, 0.52, 0.042, 0.008), "ventricle"),
+    Part("fluid", 0.06, 0.10, (0.41, 0.02, 0.36, 0.2, 0.01, 0.02), "ventricle"),
+    Part("vessel", 0.32, 0.16, (0.20, 0.28, 0.245, 0.36, 0.016, 0.024), "", 0.022, 0.6),
+    Part("fluid", 0.24, 0.12, (0, -0.1, 0, 0.16, 0.02, 0.016), "ventricle"),
+    # Cerebellum; cisterns, in them pons, midbrain and its peduncles; fourth ventricle
+    Part("vessel", -0.2, 0.42, (-0.085, 0.52, 0.085, 0.52, 0.43, 0.43), "", 0.03, 0.3),
+    Part("leaves", -0.2, 0.42, (-0.085, 0.52, 0.085, 0.52, 0.405, 0.405), "", 0.022),
+    Part("fluid", -0.14, 0.22, (-0.04, 0.07, 0.04, 0.07, 0.15, 0.15), "", 0.03),
+    Part("fluid", 0.13, 0.12, (-0.05, 0.12, 0.05, 0.12, 0.1, 0.1), "", 0.03),
+    Part("fluid", 0.13, 0.12, (0.104, 0, 0.066, 0.07, 0.09, 0.09), "", 0.03),
+    Part("white", -0.14, 0.22, (-0.04, 0.07, 0.04, 0.07, 0.13, 0.13), "", 0.03),
+    Part("white", 0.13, 0.12, (-0.05, 0.12, 0.05, 0.12, 0.08, 0.08), "", 0.03),
+    Part("white", 0.13, 0.12, (0.104, 0, 0.066, 0.07, 0.07, 0.07), "", 0.03),
+    Part("fluid", -0.1, 0.17, (-0.035, 0.225, 0.035, 0.225, 0.03, 0.03), "ventricle", 0.022),
+)
+FACE = (
+    # Orbit: bone, fat, eyeball
+    Part("bone", 0, 0.19, (0.36, -0.68, 0.15, -0.33, 0.19, 0.03), "", 0.022),
+    Part("fat", 0, 0.18, (0.36, -0.68, 0.15, -0.33, 0.165, 0.022), "", 0.022, 0.8),
+    Part("grey", 0, 0.14, (0.36, -0.74, 0.36, -0.74, 0.125, 0.125)),
+    Part("fluid", 0, 0.137, (0.36, -0.74, 0.36, -0.74, 0.103, 0.103)),
+    # Nose and ethmoid cells with the septum; sphenoid and frontal sinus
+    Part("cells", -0.14, 0.23, (0, -0.80, 0, -0.52, 0.077, 0.11), "sinus", 0.03),
+    Part("white", -0.14, 0.23, (0, -0.86, 0, -0.45, 0.014, 0.008)),
+    Part("bone", -0.13, 0.13, (-0.04, -0.37, 0.04, -0.37, 0.09, 0.09), "sinus"),
+    Part("bone", 0.24, 0.12, (0.04, -0.85, 0.18, -0.83, 0.04, 0.03), "frontal"),
+    Part("cells", -0.12, 0.2, (0.49, 0.15, 0.61, 0.15, 0.07, 0.07), "", 0.06, 0.8),  # petrous bone
+    Part("fat", -0.12, 0.2, (0.75, 0.14, 0.81, 0.31, 0.035, 0.025), "", 0.022, 0.6),  # ear
+    # Cistern over the sella; basilar and carotid arteries, pituitary gland, transverse sinus
+    Part("fluid", 0.12, 0.09, (-0.03, -0.16, 0.03, -0.16, 0.1, 0.1), "", 0.045, 0.9),
+    Part("fluid", 0.12, 0.09, (0.07, -0.17, 0.33, -0.22, 0.04, 0.012), "sulci", 0.035, 0.8),
+    Part("vessel", -0.05, 0.26, (0, -0.1, 0, -0.1, 0.018, 0.018)),
+    Part("bone", -0.02, 0.09, (0.13, -0.25, 0.13, -0.25, 0.028, 0.028), "", 0.022),
+    Part("vessel", 0, 0.075, (-0.027, -0.22, 0.027, -0.22, 0.041, 0.041), "", 0.03, 0.7),
+    Part("vessel", -0.02, 0.14, (0.55, 0.40, 0.28, 0.76, 0.03, 0.027), "drain", 0.035, 0.75),
 )
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from braintumor.data.fingerprints import fingerprint, phashes
+from braintumor.data.duplicates import phashes
+from braintumor.data.reading import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 
@@ -30,7 +31,7 @@ def test_a_reshaped_picture_is_not_the_same_pixels() -> None:
 
 def test_phashes_are_those_of_imagehash(head: Image.Image) -> None:
     thumbnail = fingerprint(np.asarray(head)).thumbnail
-    noise = np.random.default_rng(0).integers(0, 256, (700, 64, 64), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1100, 64, 64), dtype=np.uint8)
     some = np.stack([thumbnail, thumbnail[:, ::-1], np.zeros_like(thumbnail), *noise])
     theirs = [str(imagehash.phash(Image.fromarray(one), hash_size=16)) for one in some]
     assert phashes(some).tolist() == theirs
