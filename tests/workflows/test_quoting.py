@@ -19,8 +19,8 @@ def read_by_hydra(word: str) -> object:
 @pytest.mark.parametrize(
     "path",
     ["~/mri", "my mri", "Brain (1)/Training", "a=b", "a:b", "ma'am", 'a"b', "día/été", "x{1}",
-     "2024", "true", "a#b", "a&b;c", "trailing\\", "back\\slash", "%d", "a@b", "100%/x", "..", "a+b",
-     "-x"],
+     "2024", "true", "a#b", "a&b;c", "trailing\\", "back\\slash", "%d", "a@b", "100%/x", "..",
+     "a+b", "-x"],
 )  # fmt: skip
 @pytest.mark.parametrize("key", ["data.root", "ckpt", "input", "+data.table"])
 def test_a_path_arrives_as_the_shell_passed_it_on(key: str, path: str) -> None:
