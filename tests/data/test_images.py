@@ -122,10 +122,18 @@ def test_lossless_formats_agree(file_format: str) -> None:
     np.testing.assert_array_equal(decode(saved(Image.fromarray(RAMP), file_format)).pixels, RAMP)
 
 
-def test_first_frame_of_several_is_taken() -> None:
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_a_stack_or_animation_is_refused_and_not_cut_to_its_first_picture(file_format: str) -> None:
     frames = [Image.fromarray(RAMP), Image.fromarray(255 - RAMP)]
-    content = saved(frames[0], "TIFF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(decode(content).pixels, RAMP)
+    content = saved(frames[0], file_format, save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match="it holds 2 pictures"):
+        decode(content)
+
+
+def test_the_preview_beside_a_photograph_does_not_make_it_two() -> None:
+    frames = [Image.fromarray(RAMP), Image.fromarray(255 - RAMP)]
+    content = saved(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert decode(content).pixels.shape == RAMP.shape
 
 
 def test_truncated_jpeg_is_found_though_its_header_is_whole() -> None:

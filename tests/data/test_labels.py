@@ -8,6 +8,7 @@ from braintumor.data.labels import (
     collapse_to_binary,
     harmonise,
     harmonise_all,
+    name_numbers,
 )
 from braintumor.errors import DataError
 
@@ -107,3 +108,16 @@ def test_tumours_alone_collapse_to_tumor() -> None:
 def test_binary_collapse_refuses_a_class_that_may_be_the_healthy_one() -> None:
     with pytest.raises(DataError, match=r"glioma, grade_0; rename .* to no_tumor"):
         collapse_to_binary(["glioma", "grade_0"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (["0", "yes"], "there is a label 'yes'"),
+        (["0", "2"], "names only 2"),
+        (["-1"], "label '-1'"),
+    ],
+)
+def test_labels_that_names_do_not_fit_are_refused(labels: list[str], reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        name_numbers(labels, ["no_tumor", "tumor"])

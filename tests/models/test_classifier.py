@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.config import component_names, config_dir
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, DataError
 from braintumor.models.classifier import Classifier, build_model, model_name
 
 FOLDER = config_dir() / "model"
@@ -243,3 +243,12 @@ def test_the_way_to_the_logits_may_be_short_but_leads_there(attention: str, pool
         torch.testing.assert_close(model.forward_head(frozen), expected, rtol=1e-4, atol=1e-5)
     is_pooled = attention == "none" or (attention, pooling) == ("se", "avg")
     assert frozen.ndim == (2 if is_pooled else 4)
+
+
+def test_floats_of_0_to_1_are_refused_since_the_answer_would_be_another() -> None:
+    model = make("cnn").eval()
+    pixels = images(model)
+    torch.testing.assert_close(model(pixels), model(pixels.float()))
+    with pytest.raises(DataError, match="multiply by 255"):
+        model(pixels / 255)
+    assert torch.isfinite(model(torch.zeros(1, 1, 64, 64))).all()  # a black picture is one

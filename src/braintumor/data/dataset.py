@@ -17,7 +17,7 @@ from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.duplicates import phashes
 from braintumor.data.images import Fit, resize
-from braintumor.data.labels import collapse_to_binary, harmonise_all
+from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
@@ -35,6 +35,7 @@ class DataSettings:
     name: str
     image_size: int | None
     fit: Fit
+    class_names: None | list[str]  # noqa: RUF036
     binary: bool
     skip_unreadable: bool
     limit: int | None
@@ -153,8 +154,11 @@ def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
 
     The limit counts images: of a patient with many slices it may keep some only.
     """
-    canonical = harmonise_all({item.label for item in items})
-    labels = [canonical[item.label] for item in items]
+    labels = [item.label for item in items]
+    if settings.class_names:
+        labels = name_numbers(labels, settings.class_names)
+    canonical = harmonise_all(set(labels))
+    labels = [canonical[label] for label in labels]
     if settings.binary:
         labels = collapse_to_binary(labels)
     kept = []

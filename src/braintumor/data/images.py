@@ -14,6 +14,7 @@ from braintumor.errors import ConfigError, DataError
 # M images, h, w height and width of the picture in its file, S side of the square that a model sees
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_MAY_HOLD_SEVERAL = ("GIF", "PNG", "TIFF", "WEBP")  # pictures: a stack, an animation
 _SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
@@ -25,6 +26,7 @@ MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb
 # a tumour hardly ever does. The baseline "outer rim only" reads this very frame.
 _RIM_SHARE = 0.08
 
+_CLEARLY_BYTES = 10  # floats up to less may be of 0-1, some a little above white
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
 
 
@@ -41,11 +43,11 @@ class Image(NamedTuple):
 def decode(raw: bytes | np.ndarray) -> Image:
     """The picture in the content of an image file, or in an array of uint8 (h, w[, 1 or 3]).
 
-    Of several frames the first. Turned upright as EXIF says; transparent pixels become black;
-    a colour picture whose channels are all equal becomes grey. More than 8 bits a pixel are
-    stretched from the picture's lowest to its highest value, since MRI intensities have no unit
-    and often fill 12 of 16 bits. (Of 16-bit colour Pillow keeps the upper 8 bits.)
-    Raises DataError with the reason when it is no picture, or one that is cut short.
+    Turned upright as EXIF says; transparent pixels become black; a colour picture whose channels
+    are all equal becomes grey. More than 8 bits a pixel are stretched from the picture's lowest to
+    its highest value, since MRI intensities have no unit and often fill 12 of 16 bits. (Of 16-bit
+    colour Pillow keeps the upper 8 bits.)
+    Raises DataError with the reason when it is no picture, one that is cut short, or several.
     """
     if isinstance(raw, np.ndarray):
         return _from_array(raw)
@@ -53,7 +55,13 @@ def decode(raw: bytes | np.ndarray) -> Image:
         raise DataError("the file is empty (0 bytes)")
     try:
         with pil.open(io.BytesIO(raw), formats=_FORMATS) as opened:
-            mode, pixels = opened.mode, from_pillow(opened)
+            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+            if frames > 1 and opened.format in _MAY_HOLD_SEVERAL:
+                raise DataError(
+                    f"it holds {frames} pictures (a stack of slices, or an animation); save each "
+                    "as a file of its own, those of one patient in one folder or under one name"
+                )
+            pixels = from_pillow(opened)
     except (DataError, MemoryError):
         raise
     except pil.DecompressionBombError as error:
@@ -61,7 +69,9 @@ def decode(raw: bytes | np.ndarray) -> Image:
     except pil.UnidentifiedImageError as error:
         raise DataError(_what_it_is(raw)) from error
     except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
-        raise DataError(f"damaged or cut short ({error or type(error).__name__})") from error
+        raise DataError(
+            f"damaged, cut short or of a kind that is not read ({error or type(error).__name__})"
+        ) from error
     return Image(pixels, mode)
 
 
@@ -75,6 +85,42 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
         raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
     picture.load()
     return _eight_bit(ImageOps.exif_transpose(picture))
+
+
+def to_uint8(values: np.ndarray, block: int = 256) -> np.ndarray:
+    """Intensities as uint8 of the same shape; what white is is asked of all values, not guessed.
+
+    values: of one picture or several; uint8, or whole numbers or floats in [0, 255], stay; floats
+        in [0, 1] become 0-255.
+    block: how many along the first axis are converted at once, as floats take 8 times the memory.
+
+    >>> to_uint8(np.array([[0.0, 0.5], [1.0, 0.2]])).tolist()
+    [[0, 128], [255, 51]]
+
+    Raises DataError on other values.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "iuf" or not values.size:
+        raise DataError(f"{values.dtype} {values.shape} holds no intensities")
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 255:  # NaN fails too
+        raise DataError(
+            f"values from {low:.4g} to {high:.4g} are neither whole numbers in 0-255 nor floats "
+            "in 0-1 or 0-255; scale them to one of these"
+        )
+    is_float = values.dtype.kind == "f"
+    if is_float and 1 < high < _CLEARLY_BYTES and (values != np.rint(values)).any():
+        raise DataError(
+            f"floats from {low:.4g} to {high:.4g} may be of 0-1 or of 0-255; scale them to one of "
+            "the two"
+        )
+    scale = values.dtype.type(255 if is_float and high <= 1 else 1)
+    pixels = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), block):
+        part = slice(start, start + block)
+        pixels[part] = np.rint(values[part] * scale)
+    return pixels
 
 
 def resize(pixels: np.ndarray, size_px: int, fit: Fit) -> np.ndarray:
@@ -142,17 +188,22 @@ def rim_px(side_px: int) -> int:
 
 def _eight_bit(picture: pil.Image) -> np.ndarray:
     if picture.mode in _DEEP_MODES:
-        deep = np.asarray(picture).astype(np.float64)
-        if not np.isfinite(deep).all():
-            raise DataError("it holds values that are not finite (NaN or infinity)")
-        low, high = deep.min(), deep.max()  # a constant picture becomes black
-        return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
+        return stretch_to_uint8(np.asarray(picture))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")  # also what a palette or a tRNS chunk makes transparent
         picture = pil.alpha_composite(pil.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
     if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))
     return _grey_if_grey(np.asarray(picture.convert("RGB")))
+
+
+def stretch_to_uint8(values: np.ndarray) -> np.ndarray:
+    """Lowest value to 0, highest to 255; a constant picture becomes black."""
+    deep = values.astype(np.float64)
+    if not np.isfinite(deep).all():
+        raise DataError("it holds values that are not finite (NaN or infinity)")
+    low, high = deep.min(), deep.max()
+    return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
 
 
 def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in 
 _SEPARATORS = re.compile(r"""[\s_.,;:!?/\\$'"`()\[\]{}=@|]+""")
 _HYPHENS = re.compile(r"[-\N{HYPHEN}-\N{EM DASH}\N{MINUS SIGN}]+")
 _JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
+_NUMBER = re.compile(r"(?:class[ _-]?)?(\d+)(?:\.0*)?", re.IGNORECASE)  # 0, 0.0, class_0
 _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
 
 SPLIT_NAMES = {
@@ -45,6 +46,14 @@ _NEVER_CLASSES = frozenset((
     "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
     "unlabeled", "unlabelled", "unknown",
 ))  # fmt: skip
+# a column or an array of patients, in lower case and without signs between words
+PATIENT_NAMES = (
+    "patient", "patients", "patientid", "patientids", "patientno", "patientnumber", "patientnum",
+    "patientcode", "patientname", "patid", "ptid", "pid", "subject", "subjects", "subjectid",
+    "subjectno", "subjectnumber", "subj", "subjid", "sub", "subid", "participant",
+    "participantid", "case", "caseid", "caseno", "casenumber", "mrn",
+)  # fmt: skip
+_NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
 
 
@@ -85,6 +94,31 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
                 "them one name when they are one class"
             )
     return canonical
+
+
+def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Labels 0, 1, … by their names; 0.0 and class_0 are 0 too.
+
+    >>> name_numbers(["1", "0.0", "class_1"], ["no_tumor", "tumor"])
+    ['tumor', 'no_tumor', 'tumor']
+
+    Raises DataError on other labels, and where there are more than names.
+    """
+    named: dict[str, str] = {}
+    for label in dict.fromkeys(labels):
+        found = _NUMBER.fullmatch(label.strip())
+        if not found:
+            raise DataError(
+                f"data.class_names names the labels 0, 1, …, but there is a label {label!r}; leave "
+                "data.class_names out"
+            )
+        if int(found[1]) >= len(names):
+            raise DataError(
+                f"there is a label {int(found[1])}, but data.class_names names only {len(names)} "
+                "classes; name them all, from label 0"
+            )
+        named[label] = names[int(found[1])]
+    return [named[label] for label in labels]
 
 
 def classes_in(name: str) -> set[str]:
@@ -135,7 +169,8 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
         raise DataError(
             f"to tell tumour from none, a class no_tumor is needed; there are only "
             f"{', '.join(sorted(set(labels)))}; rename the class without tumour to no_tumor "
-            f"and the others to names such as tumor, or set data.binary=false"
+            "and the others to names such as tumor (labels that are numbers by their order, as "
+            "'data.class_names=[no_tumor,tumor]'), or set data.binary=false"
         )
     return [label if label == "no_tumor" else "tumor" for label in labels]
 
@@ -161,6 +196,16 @@ def is_patient(folder: str) -> bool:
     """Whether the name is that of a patient: patient 7, sub-012, case3."""
     words = words_of(folder)
     return bool(_PATIENTS & set(words)) and any(word.isdecimal() for word in words)
+
+
+def split_named(text: str) -> str | None:
+    """train, val or test, however a table spells it; None for any other word."""
+    return SPLIT_NAMES.get(text.strip().casefold())
+
+
+def patient_named(text: str) -> str | None:
+    """The patient as a table has it; None where the cell says that it is not known."""
+    return None if text.strip().casefold() in _NO_PATIENT else text.strip()
 
 
 def label_of(folder: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor import config as settings
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, DataError
 from braintumor.models import ModelSections
 from braintumor.models import head as head_module
 from braintumor.models.attention import build_attention
@@ -27,6 +27,7 @@ class Classifier(nn.Module):
     Grey pictures become three equal channels; normalisation with the backbone's mean and std
     is part of the model and of its checkpoint.
     settings: the `model` section that builds this model again without its weights file.
+    Evaluating raises DataError on floats in 0..1, which would be answered as black pictures.
     """
 
     mean_255: torch.Tensor
@@ -55,6 +56,8 @@ class Classifier(nn.Module):
         self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
 
     def forward(self, x_BcSS: torch.Tensor) -> torch.Tensor:
+        if not self.training and x_BcSS.is_floating_point():
+            _refuse_unit_range(x_BcSS)
         return self.forward_head(self.forward_features(x_BcSS))
 
     def forward_features(self, x_BcSS: torch.Tensor) -> torch.Tensor:
@@ -163,6 +166,17 @@ class Classifier(nn.Module):
     def _open_modules(self) -> list[nn.Module]:
         stages = self.backbone.stages
         return [m for stage in stages[len(stages) - self._num_trainable_stages :] for m in stage]
+
+
+def _refuse_unit_range(x_BcSS: torch.Tensor) -> None:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return
+    brightest = x_BcSS.max().item()  # waits for the device; what this program evaluates is uint8
+    if 0 < brightest <= 1:
+        raise DataError(
+            f"the brightest pixel is {brightest:.3g}, so these floats are in 0..1 and the model "
+            "wants 0..255; multiply by 255, or give uint8"
+        )
 
 
 def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> Classifier:

@@ -8,7 +8,7 @@ import pytest
 
 from braintumor.data.sources import Source
 from braintumor.data.sources.folder import build
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 
 MakeTree = Callable[..., Path]
 
@@ -174,3 +174,45 @@ def test_read_gives_the_bytes_of_the_file(make_tree: MakeTree) -> None:
     root = make_tree("a/1.png", "b/1.png")
     source = build(root)
     assert source.read(source.items[0]) == (root / "a/1.png").read_bytes()
+
+
+def test_two_names_of_one_folder_are_refused(make_tree: MakeTree) -> None:
+    root = make_tree("train/a/1.png", "train/b/1.png", "valid/a/2.png", "valid/b/2.png")
+    (root / "test").symlink_to("valid")
+    with pytest.raises(DataError, match=r"test and valid in .* are one folder.*remove the link"):
+        build(root)
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(make_tree: MakeTree, tmp_path: Path) -> None:
+    root = make_tree("a/1.png")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/2.png").write_bytes((root / "a/1.png").read_bytes())
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+    assert [item.path for item in build(root).items] == ["a/1.png", "b/2.png"]
+
+
+def test_what_is_no_image_file_is_named(make_tree: MakeTree) -> None:
+    root = make_tree("no/1.dcm", "yes/1.dcm", "yes/2.DCM", "yes/3.nii.gz", "yes/4.mat")
+    reason = r"passed over: 3 DICOM files \(\*\.dcm\), 1 packed files \(\*\.gz\), 1 MATLAB files"
+    with pytest.raises(DataError, match=reason):
+        build(root)
+
+
+@pytest.mark.parametrize(
+    ("expression", "patients"),
+    [(r"p\d+", ["p1", "p1", "p2", None]), (r"(\d)_s", ["1", "1", "2", None])],
+)
+def test_patients_are_found_in_paths(
+    make_tree: MakeTree, expression: str, patients: list[str | None]
+) -> None:
+    root = make_tree("a/p1_s1.png", "a/p1_s2.png", "b/p2_s1.png", "b/scan.png")
+    source = build(root, patient_regex=expression)
+    assert [item.patient for item in source.items] == patients
+
+
+@pytest.mark.parametrize(("expression", "reason"), [("(p", "no regular"), ("q7", "no patient")])
+def test_an_expression_that_finds_no_patient_is_refused(
+    make_tree: MakeTree, expression: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        build(make_tree("a/p1.png", "b/p2.png"), patient_regex=expression)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from braintumor.data.images import decode
 from braintumor.data.sources import npz
 from braintumor.data.sources.npz import build
 from braintumor.errors import DataError
@@ -14,7 +16,7 @@ from braintumor.errors import DataError
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 5, 4), dtype=np.uint8)  # (N, h, w)
 LABELS = np.array([0, 1, 0, 1, 1, 0])
-NAMES = ["no_tumor", "tumor"]
+NUMBERED = ["class_0", "class_1", "class_0", "class_1", "class_1", "class_0"]
 NAMED = ["no_tumor", "tumor", "no_tumor", "tumor", "tumor", "no_tumor"]
 
 
@@ -26,8 +28,8 @@ def save(path: Path, **arrays: Any) -> Path:
 @pytest.mark.parametrize("keys", ["X Y", "x y", "images labels", "Image Label"])
 def test_usual_keys_are_known(tmp_path: Path, keys: str) -> None:
     x, y = keys.split()
-    source = build(save(tmp_path / "a.npz", **{x: IMAGES, y: LABELS}), NAMES)
-    assert [item.label for item in source.items] == NAMED
+    source = build(save(tmp_path / "a.npz", **{x: IMAGES, y: LABELS}))
+    assert [item.label for item in source.items] == NUMBERED
     assert source.items[3].path == "a.npz#3"
     np.testing.assert_array_equal([source.read(item) for item in source.items], IMAGES)
 
@@ -47,46 +49,46 @@ def test_floats_in_0_1_become_0_255(
     monkeypatch.setattr(npz, "_BLOCK", block)
     values = RNG.integers(0, 256, (6, 5, 4, *channels), dtype=np.uint8)
     save_as(tmp_path / "a.npz", X=(values / 255).astype(dtype), Y=LABELS)
-    source = build(tmp_path / "a.npz", None)
+    source = build(tmp_path / "a.npz")
     np.testing.assert_array_equal([source.read(item) for item in source.items], values)
 
 
 def test_floats_are_rounded_and_not_cut(tmp_path: Path) -> None:
     floats = np.full((6, 5, 4), 0.999)  # 254.745
-    source = build(save(tmp_path / "a.npz", X=floats, Y=LABELS), None)
+    source = build(save(tmp_path / "a.npz", X=floats, Y=LABELS))
     assert (source.read(source.items[0]) == 255).all()
 
 
 def test_fortran_order_is_read_right(tmp_path: Path) -> None:
-    source = build(save(tmp_path / "a.npz", X=np.asfortranarray(IMAGES), Y=LABELS), None)
+    source = build(save(tmp_path / "a.npz", X=np.asfortranarray(IMAGES), Y=LABELS))
     np.testing.assert_array_equal([source.read(item) for item in source.items], IMAGES)
 
 
-def test_whole_numbers_in_0_255_are_taken(tmp_path: Path) -> None:
-    source = build(save(tmp_path / "a.npz", X=IMAGES.astype(np.int64), Y=LABELS), None)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.float32])
+def test_whole_numbers_in_0_255_are_taken(tmp_path: Path, dtype: Any) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES.astype(dtype), Y=LABELS))
     np.testing.assert_array_equal(source.read(source.items[2]), IMAGES[2])
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        IMAGES.astype(np.float32),  # floats in 0-255: which scale was meant cannot be known
+        IMAGES / 50 + 0.001,  # floats in 0-5: which scale was meant cannot be known
         IMAGES / 255 - 0.5,
-        IMAGES.astype(np.int32) * 257,
-        IMAGES.astype(np.int32) - 1000,
+        IMAGES * 1.5,
         np.where(IMAGES > 200, np.nan, 0.5),
         IMAGES.astype(complex),
     ],
 )
 def test_other_ranges_are_refused(tmp_path: Path, values: np.ndarray) -> None:
-    with pytest.raises(DataError, match="0-255 or floats in 0-1"):
-        build(save(tmp_path / "a.npz", X=values, Y=LABELS), None)
+    with pytest.raises(DataError, match=r"scale|no intensities"):
+        build(save(tmp_path / "a.npz", X=values, Y=LABELS))
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 20), (6, 5, 4, 2), (6, 3, 5, 4), (0, 5, 4)])
+@pytest.mark.parametrize("shape", [(6,), (6, 20), (6, 5, 4, 2), (6, 2, 5, 4), (0, 5, 4)])
 def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="should be"):
-        build(save(tmp_path / "a.npz", X=np.zeros(shape, np.uint8), Y=LABELS), None)
+        build(save(tmp_path / "a.npz", X=np.zeros(shape, np.uint8), Y=LABELS))
 
 
 @pytest.mark.parametrize(
@@ -100,45 +102,43 @@ def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> Non
     ],
 )
 def test_labels_of_every_kind_agree(tmp_path: Path, labels: np.ndarray) -> None:
-    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=labels), NAMES)
-    assert [item.label for item in source.items] == NAMED
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=labels))
+    assert [item.label for item in source.items] == NUMBERED
 
 
 @pytest.mark.parametrize("dtype", ["U", "S"])
 def test_text_labels_are_names(tmp_path: Path, dtype: str) -> None:
-    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=np.array(NAMED, dtype)), None)
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=np.array(NAMED, dtype)))
     assert [item.label for item in source.items] == NAMED
 
 
 def test_numbers_without_names_are_not_guessed(tmp_path: Path) -> None:
-    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS), None)
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS))
     assert {item.label for item in source.items} == {"class_0", "class_1"}
 
 
 @pytest.mark.parametrize(
-    ("labels", "names", "reason"),
+    ("labels", "reason"),
     [
-        (LABELS - 1, None, "from 0"),
-        (LABELS + 0.5, None, "whole numbers"),
-        (np.full(6, np.nan), None, "whole numbers"),
-        (np.ones((6, 2), int), None, "no class or several"),
-        (LABELS + 1, NAMES, "names only 2"),
-        (np.array(NAMED), NAMES, "leave out data.class_names"),
-        (LABELS[:5], None, "6 images and 5 labels"),
-        (LABELS[:0], None, "whole numbers"),
+        (LABELS - 1, "from 0"),
+        (LABELS + 0.5, "whole numbers"),
+        (np.full(6, np.nan), "whole numbers"),
+        (np.ones((6, 2), int), "no class or several"),
+        (LABELS[:5], "6 images and 5 labels"),
+        (LABELS[:0], "whole numbers"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
-    tmp_path: Path, labels: np.ndarray, names: list[str] | None, reason: str
+    tmp_path: Path, labels: np.ndarray, reason: str
 ) -> None:
     with pytest.raises(DataError, match=reason):
-        build(save(tmp_path / "a.npz", X=IMAGES, Y=labels), names)
+        build(save(tmp_path / "a.npz", X=IMAGES, Y=labels))
 
 
 def test_train_and_test_file_give_the_splits(tmp_path: Path) -> None:
     save(tmp_path / "train_data.npz", X=IMAGES, Y=LABELS)
     save(tmp_path / "test_data.npz", X=IMAGES[:2], Y=LABELS[:2])
-    source = build(tmp_path, NAMES)
+    source = build(tmp_path)
     splits = {item.path: item.split for item in source.items}
     assert splits["train_data.npz#5"] == "train"
     assert splits["test_data.npz#1"] == "test"
@@ -148,7 +148,7 @@ def test_train_and_test_file_give_the_splits(tmp_path: Path) -> None:
 
 def test_one_file_may_hold_both_splits(tmp_path: Path) -> None:
     arrays = {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:2], "y_test": LABELS[:2]}
-    source = build(save(tmp_path / "a.npz", **arrays), None)
+    source = build(save(tmp_path / "a.npz", **arrays))
     assert [item.split for item in source.items].count("test") == 2
     assert source.items[0].path == "a.npz/x_test#0"
 
@@ -157,16 +157,16 @@ def test_folder_of_unclear_files_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "one.npz", X=IMAGES, Y=LABELS)
     save(tmp_path / "two.npz", X=IMAGES, Y=LABELS)
     with pytest.raises(DataError, match=r"found one\.npz, two\.npz"):
-        build(tmp_path, None)
+        build(tmp_path)
 
 
 def test_unknown_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="pictures"):
-        build(save(tmp_path / "a.npz", pictures=IMAGES), None)
+        build(save(tmp_path / "a.npz", pictures=IMAGES))
 
 
 def test_extra_arrays_are_counted_as_ignored(tmp_path: Path) -> None:
-    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, masks=IMAGES), None)
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, masks=IMAGES))
     assert source.ignored == {"array masks": 1}
 
 
@@ -178,7 +178,7 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path: Path, key: str) -> 
 
     arrays = {"X": IMAGES, "Y": LABELS, key: np.array([Trap()] * 6, dtype=object)}
     with pytest.raises(DataError, match="Python objects"):
-        build(save(tmp_path / "a.npz", **arrays), None)
+        build(save(tmp_path / "a.npz", **arrays))
     assert not (tmp_path / "run").exists()
 
 
@@ -186,14 +186,14 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path: Path, key: str) -> 
 def test_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path = save(tmp_path / "a.npz", X=IMAGES, Y=LABELS)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(DataError, match=r"damaged or no \.npz file"):
-        build(path, None)
+    with pytest.raises(DataError, match=r"damaged or no NumPy archive \(\.npz\)"):
+        build(path)
 
 
 def test_web_page_called_npz_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("<!DOCTYPE html><html>404</html>")
     with pytest.raises(DataError, match="web page"):
-        build(tmp_path / "a.npz", None)
+        build(tmp_path / "a.npz")
 
 
 def test_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
@@ -203,11 +203,98 @@ def test_header_that_promises_too_much_is_refused(tmp_path: Path) -> None:
         file.writestr("X.npy", content + len(header).to_bytes(2, "little") + header + b"\0" * 99)
         file.writestr("Y.npy", b"")
     with pytest.raises(DataError):
-        build(tmp_path / "a.npz", None)
+        build(tmp_path / "a.npz")
 
 
 def test_missing_root_says_how_to_give_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data.root=FILE\.npz"):
-        build(None, None)
+        build(None)
     with pytest.raises(DataError, match="does not exist"):
-        build(tmp_path / "a.npz", None)
+        build(tmp_path / "a.npz")
+
+
+def test_floats_in_0_255_are_rounded(tmp_path: Path) -> None:
+    source = build(save(tmp_path / "a.npz", X=IMAGES * 0.99, Y=LABELS))
+    np.testing.assert_array_equal(source.read(source.items[2]), np.rint(IMAGES[2] * 0.99))
+
+
+@pytest.mark.parametrize("offset", [0, -1000])
+def test_deeper_pictures_are_stretched_each_as_a_16_bit_file_is(
+    tmp_path: Path, offset: int
+) -> None:
+    deep = IMAGES.astype(np.int32) * 100 + offset
+    Image.fromarray(IMAGES[2].astype(np.uint16) * 100).save(tmp_path / "2.png")
+    source = build(save(tmp_path / "a.npz", X=deep, Y=LABELS))
+    of_file = decode((tmp_path / "2.png").read_bytes()).pixels
+    np.testing.assert_array_equal(source.read(source.items[2]), of_file)
+
+
+def test_channels_may_come_first(tmp_path: Path) -> None:
+    colour = RNG.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+    source = build(save(tmp_path / "a.npz", X=np.moveaxis(colour, 3, 1), Y=LABELS))
+    np.testing.assert_array_equal(source.read(source.items[1]), colour[1])
+
+
+@pytest.mark.parametrize("keys", ["data target", "arr_0 arr_1", "my_slices Labels", "imgs classes"])
+def test_other_keys_are_known_where_they_can_be_one_thing_only(tmp_path: Path, keys: str) -> None:
+    x, y = keys.split()
+    source = build(save(tmp_path / "a.npz", **{x: IMAGES, y: LABELS}))
+    assert [item.label for item in source.items] == NUMBERED
+    assert source.ignored == {}
+
+
+@pytest.mark.parametrize("folder", ["", "arrays/"])
+def test_pairs_of_npy_files_are_one_set(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name, array in {"X_train": IMAGES, "y_train": LABELS, "X_test": IMAGES[:2]}.items():
+        np.save(tmp_path / f"{folder}{name}.npy", array)
+    np.save(tmp_path / f"{folder}y_test.npy", LABELS[:2])
+    source = build(tmp_path)
+    assert [item.split for item in source.items] == ["test"] * 2 + ["train"] * 6
+    assert source.items[2].path == f"{tmp_path.name}/{folder}X_train#0"
+    np.testing.assert_array_equal(source.read(source.items[1]), IMAGES[1])
+
+
+def test_one_npy_file_alone_asks_for_its_folder(tmp_path: Path) -> None:
+    np.save(tmp_path / "X.npy", IMAGES)
+    with pytest.raises(DataError, match=r"give the folder: data\.root=DIR"):
+        build(tmp_path / "X.npy")
+
+
+@pytest.mark.parametrize("key", ["patient", "PatientID", "patient_ids", "subject"])
+def test_patients_are_read_under_any_usual_key(tmp_path: Path, key: str) -> None:
+    patients = np.array(["p1", "p1", "p2", "", "p3", "p3"])
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, **{key: patients}))
+    assert [item.patient for item in source.items] == ["p1", "p1", "p2", None, "p3", "p3"]
+
+
+def test_splits_may_stand_in_an_array(tmp_path: Path) -> None:
+    splits = np.array(["Train", "train", "test", "val", "test", "training"])
+    source = build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, split=splits))
+    assert [i.split for i in source.items] == ["train", "train", "test", "val", "test", "train"]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"patient": np.arange(5)}, "5 values for 6 images"),
+        ({"split": np.array(["train"] * 5 + ["later"])}, "split 'later'"),
+    ],
+)
+def test_patients_and_splits_that_do_not_fit_are_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray], reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        build(save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, **arrays))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = save(tmp_path / "a.npz", X=IMAGES, Y=LABELS)
+    monkeypatch.setattr(np, "load", closed)  # root, under whom tests may run, reads everything
+    with pytest.raises(DataError, match=r"cannot be opened.*check its permissions"):
+        build(path)

@@ -172,3 +172,43 @@ def test_missing_table_says_how_to_give_it(tmp_path: Path) -> None:
         build(None, tmp_path)
     with pytest.raises(DataError, match="is not a file"):
         build(tmp_path / "no.csv", None)
+
+
+def test_a_class_may_have_a_column_of_0_and_1(root: Path) -> None:
+    text = "path,no,yes,age\nimg/1.png,1,0,40\nimg/2.png,0,1,50\nimg/10.png,0.0,1.0,1\n"
+    source = build(write(root, text), None)
+    assert [item.label for item in source.items] == ["no", "yes", "yes"]
+    assert source.ignored == {"values of column age": 3}
+
+
+@pytest.mark.parametrize("rows", ["1,1", "0,0"])
+def test_columns_of_0_and_1_that_leave_a_row_without_one_class_are_no_label(
+    root: Path, rows: str
+) -> None:
+    with pytest.raises(DataError, match="no column label"):
+        build(write(root, f"path,no,yes\nimg/1.png,1,0\nimg/2.png,{rows}\n"), None)
+
+
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_the_line_by_which_excel_names_the_separator_is_no_header(
+    root: Path, separator: str
+) -> None:
+    text = f"sep={separator}\npath{separator}label\nimg/1.png{separator}a\n"
+    (item,) = build(write(root, text), None).items
+    assert (item.path, item.label) == ("img/1.png", "a")
+
+
+@pytest.mark.parametrize(
+    ("path", "data_root"), [("1", "img"), ("img/1", "."), ("1.png", "."), ("1", ".")]
+)
+def test_a_file_is_found_without_its_suffix_and_folders(
+    root: Path, path: str, data_root: str
+) -> None:
+    source = build(write(root, f"Image,Class\n{path},a\n"), root / data_root)
+    assert source.read(source.items[0]) == (root / "img/1.png").read_bytes()
+
+
+def test_a_name_that_may_be_several_files_is_refused(make_tree: MakeTree) -> None:
+    root = make_tree("a/1.png", "b/1.png")
+    with pytest.raises(DataError, match=r"1 may be a/1\.png, b/1\.png"):
+        build(write(root, "path,label\n1,x\n"), None)

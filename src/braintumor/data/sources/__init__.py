@@ -6,13 +6,24 @@ from several threads at once.
 
 from __future__ import annotations
 
+import lzma
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from braintumor.config import call, find_builder
+
+# what readers of archives and arrays raise on content that is not as it should be
+DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -66,3 +77,23 @@ def build_source(name: str, options: Mapping[str, Any]) -> Source:
     """
     source: Source = call(find_builder(__name__, name, "data.name"), options, "data")
     return source
+
+
+def why_unreadable(path: Path, error: Exception, kind: str) -> str:
+    """What, and what to do: a file that is whole but closed or packed oddly is not called damaged.
+
+    kind: what it should be, such as "zip or tar file".
+    """
+    if isinstance(error, PermissionError):
+        return f"{path} cannot be opened ({error.strerror}); check its permissions"
+    if isinstance(error, NotImplementedError):  # of zipfile: Windows packs large files so
+        return f"{path} is packed in a way that Python cannot read ({error}); unpack it yourself"
+    if "password" in str(error):
+        return f"{path} is encrypted; unpack it yourself"
+    head = path.read_bytes()[:512].lstrip().lower() if path.is_file() else b""
+    why = str(error) or type(error).__name__
+    if not head:
+        why = "it is empty"
+    elif head.startswith((b"<!doctype html", b"<html")):
+        why = "it is a web page: the download failed"
+    return f"{path} is damaged or no {kind} ({why}); get it again"

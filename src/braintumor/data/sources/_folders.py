@@ -26,6 +26,10 @@ Parts = tuple[str, ...]  # of a relative path
 Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from the class folder on
 
 _NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
+_KINDS = {  # what the field keeps pictures in that is no image file
+    "dcm": "DICOM", "ima": "DICOM", "nii": "NIfTI", "gz": "packed", "mat": "MATLAB",
+    "npz": "NumPy", "npy": "NumPy", "zip": "archive", "tar": "archive",
+}  # fmt: skip
 _NAMED = 4  # names in a reason
 
 
@@ -116,8 +120,9 @@ def _images(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
         if noise := _noise_in(path):
             ignored[noise] += 1
         elif not is_image_name(path[-1]):
-            _, dot, suffix = path[-1].rpartition(".")
-            ignored[f"*.{suffix.lower()}" if dot else "files without a suffix"] += 1
+            _, dot, suffix = path[-1].lower().rpartition(".")
+            kind = f"{_KINDS[suffix]} files (*.{suffix})" if suffix in _KINDS else f"*.{suffix}"
+            ignored[kind if dot else "files without a suffix"] += 1
         else:
             images.append(path)
     return images

@@ -5,6 +5,7 @@ Where a tree can be read in two ways, both are given, as settings to add to the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,7 @@ from braintumor.data.sources._folders import (
     grow_tree,
     listed,
 )
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
 
 Names = list[str | int] | None  # of folders; [0,1] on a command line are numbers
@@ -35,15 +36,46 @@ _SHOWN = 6  # classes that a meaning names
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user said: the folders that are classes (None: all), and those to leave out."""
+    """What the user said: the folders that are classes (None: all), and those to leave out.
+
+    patient: what finds the patient in a path; None where nothing does.
+    """
 
     classes: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
+    patient: re.Pattern[str] | None = None
 
     @classmethod
-    def given(cls, classes: Names, ignore: Names) -> Choice:
-        """data.classes and data.ignore as given; an empty list of classes chooses none."""
-        return cls(tuple(map(str, classes)) if classes else None, tuple(map(str, ignore or ())))
+    def given(cls, classes: Names, ignore: Names, patient_regex: str | None) -> Choice:
+        """data.classes, ignore and patient_regex as given; an empty list of classes chooses none.
+
+        Raises ConfigError when data.patient_regex is no regular expression.
+        """
+        try:
+            patient = re.compile(patient_regex) if patient_regex else None
+        except re.error as error:
+            raise ConfigError(
+                f"data.patient_regex={patient_regex} is no regular expression ({error}); such as "
+                "'data.patient_regex=\"patient_([0-9]+)\"'"
+            ) from error
+        return cls(
+            tuple(map(str, classes)) if classes else None, tuple(map(str, ignore or ())), patient
+        )
+
+    def patients(self, paths: Sequence[str]) -> list[str | None]:
+        """Whom each image belongs to; None where the expression finds nobody.
+
+        Raises ConfigError when it finds nobody at all.
+        """
+        if self.patient is None:
+            return [None] * len(paths)
+        found = [self.patient.search(path) for path in paths]
+        if not any(found):
+            raise ConfigError(
+                f"data.patient_regex={self.patient.pattern} finds no patient in any path, such as "
+                f"{paths[0]}"
+            )
+        return [(match and (match[1] if match.re.groups else match[0])) or None for match in found]
 
 
 @dataclass(frozen=True)
@@ -71,7 +103,7 @@ def read_layout(
     if choice.classes is None and (doubts := find_doubts(found)):
         unclear = _Unclear(files, folders, is_folder, tree, found, doubts, choice)
         raise DataError(_ask(unclear))
-    return _layout(tree, depth, classes)
+    return _layout(tree, depth, classes, choice)
 
 
 def _look(
@@ -80,7 +112,12 @@ def _look(
     """The tree, how deep its class folders are, and those that are taken."""
     tree = grow_tree(files, folders, where, choice.ignore)
     if not tree.images:
-        raise DataError(f"no image in {where}; expected {LAYOUTS} with image files inside")
+        found = [f"{count} {name}" for name, count in tree.ignored.most_common()]
+        passed = f"; passed over: {listed(found, _SHOWN)}" if found else ""
+        raise DataError(
+            f"no image in {where}{passed}; expected {LAYOUTS} with PNG, JPEG or TIFF files inside, "
+            "or .npz and .npy files for data=npz"
+        )
     if choice.classes is None:
         depth = depth_of(tree.images)
         classes = set(folders_at(tree.images, depth))
@@ -90,7 +127,7 @@ def _look(
     return tree, depth, classes
 
 
-def _layout(tree: Tree, depth: int, classes: Collection[Parts]) -> Layout:
+def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Layout:
     items = []
     ignored = tree.ignored.copy()
     for path in tree.images:
@@ -102,10 +139,12 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts]) -> Layout:
             ignored[f"{'/'.join(path[: depth + 1])}/ (not in data.classes)"] += 1
         else:
             split = split_of(path[0]) if depth else None
-            items.append(Item("/".join((*tree.base, *path)), path[depth], split, None))
+            items.append(Item("/".join((*tree.base, *path)), path[depth], split))
     if not items:
         raise DataError(f"the images in {tree.where} are in no class folder; expected {LAYOUTS}")
     items.sort(key=lambda item: natural_key(item.path))
+    patients = choice.patients([item.path for item in items])
+    items = [replace(item, patient=name) for item, name in zip(items, patients, strict=True)]
     return Layout(tuple(items), dict(sorted(ignored.items())))
 
 

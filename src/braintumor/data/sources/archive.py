@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import lzma
 import re
 import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from braintumor.data.images import is_image_name
-from braintumor.data.sources import Item, Source
+from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
 from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
 from braintumor.errors import DataError
 
@@ -26,10 +24,6 @@ MAX_TOTAL_BYTES = 64 << 30
 
 _UNPACK = "unpack it yourself and give the folder as data.root, if you trust it"
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-_DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class ZipSource:
     def read(self, item: Item) -> bytes:
         try:
             return self.file.read(self.members[item.path])
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
 
 
@@ -66,10 +60,12 @@ def is_archive_name(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
-def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Source:
+def build(
+    root: Path | None, classes: Names = None, ignore: Names = None, patient_regex: str | None = None
+) -> Source:
     """The images in the zip or tar file `root`.
 
-    classes, ignore: folders that are classes and folders to leave out, as in folder.build.
+    classes, ignore, patient_regex: as in folder.build.
     Raises DataError when it is missing or damaged, holds no image in a known layout, or when
     a member is a link or device, leads out of the archive, or is larger than an image can be.
     """
@@ -77,16 +73,14 @@ def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Sou
         raise DataError(f"data=archive needs data.root=FILE.zip or .tar.gz with {LAYOUTS}")
     if not root.is_file():
         raise DataError(f"data.root={root} is not a file (looked from {Path.cwd()})")
-    choice = Choice.given(classes, ignore)
+    choice = Choice.given(classes, ignore, patient_regex)
     try:
         if zipfile.is_zipfile(root):
             return _zip_source(root, choice)
         return _tar_source(root, choice)
-    except _DAMAGED as error:
-        raise DataError(
-            f"{root} is damaged or no zip or tar file ({error or type(error).__name__}); "
-            "get it again, or unpack it yourself and give the folder as data.root"
-        ) from error
+    except DAMAGED as error:
+        why = why_unreadable(root, error, "zip or tar file")
+        raise DataError(f"{why}, or give the folder of it as data.root") from error
 
 
 def _zip_source(root: Path, choice: Choice) -> ZipSource:

@@ -29,13 +29,16 @@ class FolderSource:
         return path.read_bytes()
 
 
-def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Source:
+def build(
+    root: Path | None, classes: Names = None, ignore: Names = None, patient_regex: str | None = None
+) -> Source:
     """The images under root, which may also be a zip or tar file of such a folder.
 
     classes: names of the folders that are the classes; what lies beside them is left out.
     ignore: folders to leave out, as paths from where the classes or splits are.
+    patient_regex: finds the patient in the path of an image: its first group, or all of the match.
     Raises DataError when root is missing, holds no image, has an empty class folder, or can be
-    read in two ways.
+    read in two ways, and ConfigError when patient_regex is none or finds no patient.
     """
     if root is None:
         raise DataError(f"data=folder needs data.root=FOLDER with {LAYOUTS}")
@@ -43,28 +46,36 @@ def build(root: Path | None, classes: Names = None, ignore: Names = None) -> Sou
         raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
     if root.is_dir():
         files, folders = _walk(root)
-        choice = Choice.given(classes, ignore)
+        choice = Choice.given(classes, ignore, patient_regex)
         layout = read_layout(files, folders, str(root), choice, is_folder=True)
         return FolderSource(root, layout.items, layout.ignored)
     if archive.is_archive_name(root.name):
-        return archive.build(root, classes, ignore)
+        return archive.build(root, classes, ignore, patient_regex)
     other = _OTHER_SOURCES.get(root.suffix.lower())
     hint = f"use data={other} for it" if other else f"give a folder with {LAYOUTS}"
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")
 
 
 def _walk(root: Path) -> tuple[list[str], list[str]]:
-    """Files and folders below root as relative posix paths; links to folders are followed once."""
+    """Files and folders below root as relative posix paths; links to folders are followed.
+
+    A link to a folder around it is left out. Raises DataError where two names lead to one folder:
+    its images would be there twice, such as in valid/ and in test/.
+    """
     files, folders = [], []
-    seen = set()
+    seen: dict[Path, Path] = {}  # folder -> its name below root
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_raise):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        inside, real = Path(folder).relative_to(root), Path(folder).resolve()
+        first = seen.setdefault(real, inside)
+        if first != inside:
             subfolders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
+            if first in inside.parents:
+                continue
+            raise DataError(
+                f"{first.as_posix()} and {inside.as_posix()} in {root} are one folder, since one "
+                "is a link to the other; remove the link, or each image would count twice"
+            )
         subfolders.sort()
-        inside = Path(folder).relative_to(root)
         if inside.parts:
             folders.append(inside.as_posix())
         files += [(inside / name).as_posix() for name in names]

@@ -16,22 +16,23 @@ def build(
     download: bool,
     classes: Names = None,
     ignore: Names = None,
+    patient_regex: str | None = None,
 ) -> Source:
     """The images under root (a folder, or an archive, or a folder with one archive in it).
 
     handle, page: "owner/name" and web address of the data set, for kagglehub and for people.
     download: fetch the set into kagglehub's cache when root holds nothing.
-    classes, ignore: as in folder.build.
+    classes, ignore, patient_regex: as in folder.build.
     Raises DataError when there are no images and no download is asked for, or it fails.
     """
     if root is not None and (found := _what_is_there(root)) is not None:
-        return folder.build(found, classes, ignore)
+        return folder.build(found, classes, ignore, patient_regex)
     if not download:
         raise DataError(
             f"no images at data.root={root}; three ways: {_by_hand(page, root)}, name a copy that "
             "you have with data.root=FOLDER, or let it be fetched with data.download=true"
         )
-    return folder.build(_download(handle, page, root), classes, ignore)
+    return folder.build(_download(handle, page, root), classes, ignore, patient_regex)
 
 
 def _what_is_there(root: Path) -> Path | None:

@@ -1,20 +1,19 @@
-"""NumPy archives: images and labels in one .npz file, or in a train and a test file."""
+"""NumPy arrays: images and labels in .npz or .npy files, of all images or of each split."""
 
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from braintumor.data.labels import SPLIT_NAMES
-from braintumor.data.sources import Item, Source
+from braintumor.data.images import stretch_to_uint8, to_uint8
+from braintumor.data.labels import PATIENT_NAMES, SPLIT_NAMES, patient_named, split_named
+from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
@@ -22,13 +21,19 @@ from braintumor.files import natural_key
 
 MAX_TOTAL_BYTES = 64 << 30  # that a file unpacks to; what a damaged or hostile one may ask for
 
-_IMAGE_KEYS = ("x", "image", "images")
-_LABEL_KEYS = ("y", "label", "labels")
-_BLOCK = 256  # images that become 8-bit at once: floats take eight times as much memory
-_DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),
-    ValueError,  # of numpy, when an array is shorter than its header says
-)
+_ROLES = {
+    name: role
+    for role, names in {
+        "images": ("x", "image", "images", "img", "imgs", "pixels", "data", "arr_0"),
+        "labels": ("y", "label", "labels", "target", "targets", "class", "classes", "arr_1"),
+        "patient": PATIENT_NAMES,
+        "split": ("split", "subset"),
+    }.items()
+    for name in names
+}
+_BLOCK = 256  # images that become 8-bit at once
+
+Read = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -46,46 +51,73 @@ class NpzSource:
         return picture
 
 
-def build(root: Path | None, class_names: None | list[str]) -> Source:  # noqa: RUF036
-    """The images of the .npz file `root`, or of train*.npz, val*.npz and test*.npz in it.
+@dataclass(frozen=True)
+class _Part:
+    """What belongs together: role -> key, and key -> how its array is read."""
 
-    A file holds X (N, h, w[, 1 or 3]), uint8 or 0-1, and Y: whole numbers, one-hot or text; or
-    the same per split, as x_train and y_train. Also x, images, image; y, labels, label.
-    class_names: of the labels 0, 1, …; without it they are called class_0, class_1, …
+    name: str  # first part of the images' paths
+    split: str | None
+    keys: Mapping[str, str]
+    reads: Mapping[str, Read]
+
+    def read(self, role: str) -> np.ndarray:
+        return self.reads[self.keys[role]]()
+
+
+def build(root: Path | None) -> Source:
+    """The images of the .npz file `root`, or of the .npz or .npy files in the folder `root`.
+
+    Arrays: X (N, h, w), (N, h, w, 1 or 3) or (N, 1 or 3, h, w), of uint8, whole numbers or floats
+    in 0-1 or 0-255, or deeper than 8 bits, where each picture is stretched as a 16-bit file is;
+    Y: whole numbers, one-hot or text; if known patient and split, one value an image. Or the same
+    per split, as x_train and y_train. Other usual names are known; other arrays are ignored.
     Raises DataError when a file is missing, damaged, pickled, or its values do not fit.
     """
     arrays: list[np.ndarray] = []
     places: dict[str, tuple[int, int]] = {}
     items: list[Item] = []
     ignored: Counter[str] = Counter()
-    for path, file_split in _files(root):
-        with _opened(path) as file:
-            for split, x_key, y_key in _parts(file.files, path, ignored):
-                pixels = _to_uint8(_read(file, x_key, path), f"{x_key} in {path}")
-                where = f"{y_key} in {path}"
-                labels = _names(_read(file, y_key, path), class_names, where)
-                if len(pixels) != len(labels):
-                    raise DataError(
-                        f"{path} has {len(pixels)} images and {len(labels)} labels; "
-                        "save both from the same list"
-                    )
-                stem = path.name if split is None else f"{path.name}/{x_key}"
-                for row, label in enumerate(labels):
-                    places[f"{stem}#{row}"] = (len(arrays), row)
-                    items.append(Item(f"{stem}#{row}", label, split or file_split, None))
-                arrays.append(pixels)
+    for part in _parts_in(root, ignored):
+        labels = _names(part.read("labels"), part.keys["labels"])
+        pixels = _pixels(part.read("images"), part.keys["images"])
+        patients, splits = (_told(part, role, len(labels)) for role in ("patient", "split"))
+        if len(pixels) != len(labels):
+            raise DataError(
+                f"{part.name} has {len(pixels)} images and {len(labels)} labels; "
+                "save both from the same list"
+            )
+        for row, label in enumerate(labels):
+            path = f"{part.name}#{row}"
+            split = _split_of_row(splits[row], path) if splits else part.split
+            patient = patient_named(patients[row]) if patients else None
+            places[path] = (len(arrays), row)
+            items.append(Item(path, label, split, patient))
+        arrays.append(pixels)
     items.sort(key=lambda item: natural_key(item.path))
     return NpzSource(arrays, places, tuple(items), ignored)
 
 
-def _files(root: Path | None) -> list[tuple[Path, str | None]]:
-    """The files to read, each with the split that its name tells."""
+def _parts_in(root: Path | None, ignored: Counter[str]) -> Iterator[_Part]:
     if root is None:
-        raise DataError("data=npz needs data.root=FILE.npz, or a folder with train and test .npz")
+        raise DataError("data=npz needs data.root=FILE.npz, or a folder with .npz or .npy files")
+    if not root.exists():
+        raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
+    if root.suffix.lower() == ".npy":
+        raise DataError(f"{root} holds images or labels, not both; give the folder: data.root=DIR")
+    single = sorted(root.rglob("*.npy")) if root.is_dir() else []
+    if single:
+        reads = {path.relative_to(root).with_suffix("").as_posix(): path for path in single}
+        yield from _parts({key: _reader(path) for key, path in reads.items()}, root, ignored)
+        return
+    for path, split in _files(root):
+        for part in _parts(_readers(path), path, ignored):
+            yield part if part.split else _Part(part.name, split, part.keys, part.reads)
+
+
+def _files(root: Path) -> list[tuple[Path, str | None]]:
+    """The .npz files to read, each with the split that its name tells."""
     if root.is_file():
         return [(root, None)]
-    if not root.is_dir():
-        raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
     found = sorted(path for path in root.iterdir() if path.suffix.lower() == ".npz")
     if len(found) == 1:
         return [(found[0], None)]
@@ -95,119 +127,152 @@ def _files(root: Path | None) -> list[tuple[Path, str | None]]:
         names = ", ".join(path.name for path in found) or "none"
         raise DataError(
             f"{root} should hold one .npz file, or one each whose name has train, val or test "
-            f"in it; found {names}"
+            f"in it, or .npy files of images and labels; found {names}"
         )
     return splits
 
 
 def _split_in(name: str) -> str | None:
     """The split that a word of the name tells: "train_data" -> "train"."""
-    words = re.split(r"[\W_]+", name.lower())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+    return next((SPLIT_NAMES[word] for word in _words(name) if word in SPLIT_NAMES), None)
 
 
-def _opened(path: Path) -> np.lib.npyio.NpzFile:
-    """The file, whose arrays are not read yet."""
+def _words(name: str) -> list[str]:
+    return re.split(r"[\W_]+", name.lower())
+
+
+def _reader(path: Path) -> Read:
+    """Of a .npy file, whose pixels stay on disk until they are used."""
+
+    def load() -> np.ndarray:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+    return lambda: _read(load, str(path), path)
+
+
+def _readers(path: Path) -> dict[str, Read]:
+    """Of each array of a .npz file. Nothing is read yet."""
     try:
-        with zipfile.ZipFile(path) as file:
-            if sum(part.file_size for part in file.infolist()) > MAX_TOTAL_BYTES:
-                raise DataError(
-                    f"{path} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; use fewer images"
-                )
-        opened: np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
-    except _DAMAGED as error:
-        raise _damaged(path, error) from error
-    return opened
+        file: Any = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds one array and is no .npz file; name it {path.stem}.npy")
+        size = sum(part.file_size for part in file.zip.infolist())  # type: ignore[union-attr,misc]
+        if size > MAX_TOTAL_BYTES:
+            raise DataError(
+                f"{path} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; use fewer images"
+            )
+    except DAMAGED as error:
+        raise DataError(why_unreadable(path, error, "NumPy archive (.npz)")) from error
+
+    def reader(key: str) -> Read:
+        return lambda: _read(lambda: file[key], f"{key} in {path}", path)
+
+    return {key: reader(key) for key in file.files}
 
 
-def _read(file: np.lib.npyio.NpzFile, key: str, path: Path) -> np.ndarray:
+def _read(load: Read, where: str, path: Path) -> np.ndarray:
     """One array; never a pickle."""
     try:
-        array: Any = file[key]
+        array: Any = load()
     except MemoryError as error:
         raise DataError(
-            f"{key} in {path} needs more memory than there is ({error}); save it again as uint8, "
+            f"{where} needs more memory than there is ({error}); save it again as uint8, "
             "or fewer images"
         ) from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         if "allow_pickle" in str(error):
             raise DataError(
-                f"{key} in {path} holds Python objects, which would run code when read; save it "
-                "again as numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+                f"{where} holds Python objects, which would run code when read; save it again as "
+                "numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
             ) from error
-        raise _damaged(path, error) from error
+        raise DataError(why_unreadable(path, error, "NumPy array")) from error
     if not isinstance(array, np.ndarray):
-        raise DataError(f"{key} in {path} is not a NumPy array")
+        raise DataError(f"{where} is not a NumPy array")
     return array
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
-    head = path.read_bytes()[:512].lstrip().lower() if path.is_file() else b""
-    why = str(error) if head else "it is empty"
-    if head.startswith((b"<!doctype html", b"<html")):
-        why = "it is a web page: the download failed"
-    return DataError(f"{path} is damaged or no .npz file ({why}); get it again")
-
-
-def _parts(
-    keys: Sequence[str], path: Path, ignored: Counter[str]
-) -> list[tuple[str | None, str, str]]:
-    """(split, key of images, key of labels) for each pair in a file."""
-    images: dict[str | None, str] = {}
-    labels: dict[str | None, str] = {}
-    for key in keys:
-        words = re.split(r"[\W_]+", key.lower())
+def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list[_Part]:
+    """The arrays that belong together: all, or those of each split that keys name."""
+    found: dict[str | None, dict[str, str]] = {}
+    unused: dict[str, str | None] = {}
+    for key in reads:
         split = _split_in(key)
+        words = _words(key.rpartition("/")[2])
         rest = "_".join(word for word in words if word not in SPLIT_NAMES)
-        role = images if rest in _IMAGE_KEYS else labels if rest in _LABEL_KEYS else None
+        role = _ROLES.get(rest) or _ROLES.get(rest.replace("_", ""))
         if role is None:
-            ignored[f"array {key}"] += 1
-        elif split in role:
-            raise DataError(f"{path} has both {role[split]} and {key}; keep one")
+            unused[key] = split
+        elif role in found.setdefault(split, {}):
+            raise DataError(f"{root} has both {found[split][role]} and {key}; keep one")
         else:
-            role[split] = key
-    if not images or set(images) != set(labels) or (None in images and len(images) > 1):
+            found[split][role] = key
+    for split, keys in found.items():  # pictures under any name, where one array alone can be them
+        if "images" in keys:
+            continue
+        named = [k for k in unused if unused[k] == split and reads[k]().ndim in (3, 4)]
+        if len(named) == 1:
+            keys["images"] = named[0]
+            del unused[named[0]]
+    is_whole = all({"images", "labels"} <= keys.keys() for keys in found.values())
+    if not found or not is_whole or (None in found and len(found) > 1):
         raise DataError(
-            f"{path} holds {', '.join(keys) or 'nothing'}; it should hold X and Y, x and y, or "
+            f"{root} holds {', '.join(reads) or 'nothing'}; it should hold X and Y, x and y, or "
             "images and labels (or x_train, y_train, x_test, y_test)"
         )
-    return [(split, images[split], labels[split]) for split in images]
+    ignored.update(f"array {key}" for key in unused)
+    return [
+        _Part(root.name if split is None else f"{root.name}/{keys['images']}", split, keys, reads)
+        for split, keys in found.items()
+    ]
 
 
-def _to_uint8(values: np.ndarray, where: str) -> np.ndarray:
-    """uint8 (N, h, w) or (N, h, w, 1 or 3); floats in 0-1 become 0-255."""
+def _told(part: _Part, role: str, count: int) -> list[str] | None:
+    """What an array says of each image, as text; None where there is no such array."""
+    if role not in part.keys:
+        return None
+    values = _texts(np.ravel(part.read(role)))
+    if len(values) != count:
+        raise DataError(
+            f"{part.keys[role]} in {part.name} has {len(values)} values for {count} images; "
+            "save one for each"
+        )
+    return values
+
+
+def _split_of_row(text: str, path: str) -> str:
+    split = split_named(text)
+    if split is None:
+        raise DataError(f"{path} has split {text!r}; use train, val or test")
+    return split
+
+
+def _pixels(values: np.ndarray, where: str) -> np.ndarray:
+    """uint8 (N, h, w) or (N, h, w, 1 or 3)."""
     shape = values.shape
+    if len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
+        values = np.moveaxis(values, 1, 3)  # channels first, as torch has them
+        shape = values.shape
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
         raise DataError(
             f"{where} has shape {shape}; it should be (images, height, width) with "
-            "1, 3 or no channels last"
+            "1, 3 or no channels, last or after the images"
         )
-    if values.dtype == np.uint8:
-        return values
-    is_float, is_whole = values.dtype.kind == "f", values.dtype.kind in "iu"
-    low, high = (values.min(), values.max()) if is_float or is_whole else (0, 0)
-    if is_whole and low >= 0 and high <= 255:
-        return values.astype(np.uint8)
-    if is_float and low >= 0 and high <= 1:  # NaN fails both
-        pixels = np.empty(shape, np.uint8)
-        for start in range(0, len(values), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            pixels[block] = np.rint(values[block] * values.dtype.type(255))
-        return pixels
-    raise DataError(
-        f"{where} is {values.dtype} with values from {low:g} to {high:g}; it should be "
-        "whole numbers in 0-255 or floats in 0-1: scale it and save it again"
-    )
+    is_whole = values.dtype.kind in "iu" and values.dtype != np.uint8
+    if is_whole and (values.min() < 0 or values.max() > 255):
+        return np.stack([stretch_to_uint8(picture) for picture in values])
+    try:
+        return to_uint8(values, _BLOCK)
+    except DataError as error:
+        raise DataError(f"{where}: {error}; then save it again") from error
 
 
-def _names(labels: np.ndarray, names: list[str] | None, where: str) -> list[str]:
+def _names(labels: np.ndarray, where: str) -> list[str]:
     """Class names of labels: whole numbers (N,) or (N, 1), one-hot (N, K), or text."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind in "US" and labels.ndim == 1:
-        if names is not None:
-            raise DataError(f"{where} is text already; leave out data.class_names")
-        return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in labels]
+        return _texts(labels)
     is_number = labels.dtype.kind in "iufb" and labels.size > 0
     if is_number and labels.ndim == 2 and np.isin(labels, (0, 1)).all():
         if not (labels.sum(axis=1) == 1).all():
@@ -218,11 +283,8 @@ def _names(labels: np.ndarray, names: list[str] | None, where: str) -> list[str]
             f"{where} is {labels.dtype} {labels.shape}; labels should be whole numbers "
             "from 0, one-hot rows, or text"
         )
-    if names is None:
-        return [f"class_{int(label)}" for label in labels]
-    if labels.max() >= len(names):
-        raise DataError(
-            f"{where} has label {int(labels.max())}, but data.class_names names only "
-            f"{len(names)} classes; name them all, from label 0"
-        )
-    return [names[int(label)] for label in labels]
+    return [f"class_{int(label)}" for label in labels]
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    return [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from braintumor.data.labels import SPLIT_NAMES
+from braintumor.data.images import is_image_name
+from braintumor.data.labels import PATIENT_NAMES, patient_named, split_named
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError
 from braintumor.files import natural_key
@@ -19,18 +20,13 @@ from braintumor.files import natural_key
 _NAMES = {
     "path": (
         "path", "filename", "file", "filepath", "image", "imagepath", "imagefile", "imagename",
-        "imagefilename", "img", "imgpath",
+        "imagefilename", "imageid", "img", "imgpath",
     ),
     "label": (
         "label", "class", "classname", "classlabel", "category", "diagnosis", "target",
         "tumortype", "tumourtype",
     ),
-    "patient": (
-        "patient", "patientid", "patientno", "patientnumber", "patientnum", "patientcode",
-        "patientname", "patid", "ptid", "pid", "subject", "subjectid", "subjectno",
-        "subjectnumber", "subj", "subjid", "sub", "subid", "participant", "participantid",
-        "case", "caseid", "caseno", "casenumber", "mrn",
-    ),
+    "patient": PATIENT_NAMES,
     "split": ("split", "subset"),
 }  # fmt: skip
 # These often mean something else, so every one of their values must be the name of a split.
@@ -39,7 +35,7 @@ _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in name
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
 _NAMED = 5  # examples in a message
-_UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")  # a patient of no name
+_ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,8 @@ def build(table: Path | None, root: Path | None) -> Source:
     """The images that the CSV file `table` lists.
 
     Columns path and label, optionally patient and split, by these or other usual names; separated
-    by comma, semicolon or tab. What no column is used for is in `ignored`.
+    by comma, semicolon or tab. Instead of label a column of 0 and 1 for each class. What is in no
+    use is in `ignored`. A path may lack its suffix or its folders where one file alone fits.
     root: folder that paths start at, by default the table's; or the table.
     Raises DataError when columns or files are missing, or a row says too little.
     """
@@ -71,10 +68,13 @@ def build(table: Path | None, root: Path | None) -> Source:
     folder = table.parent if root is None else root
     header, lines = _read_lines(table)
     even = [line for _, line in lines if len(line) == len(header)]
+    if lines and len(even) == len(lines):
+        _name_one_hot(header, even)
     places, ignored = _find_columns(header, even, table)
     _check_rows(header, lines, table)
     items = [_item(line, places, number, table) for number, line in lines]
-    _check(items, folder, table)
+    items = _find_files(items, folder, table)
+    _check(items, table)
     items.sort(key=lambda item: natural_key(item.path))
     return TableSource(folder, tuple(items), ignored)
 
@@ -84,6 +84,8 @@ def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
+            if first.lower().startswith("sep="):  # Excel's own line
+                first = file.readline()
             separator = max(",;\t", key=first.count)
             header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
             reader = csv.reader(file, delimiter=separator)
@@ -91,6 +93,35 @@ def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}); save it as one") from error
     return header, lines
+
+
+def _name_one_hot(header: list[str], rows: Sequence[list[str]]) -> None:
+    """Where no column is the label, one of 0 and 1 for each class becomes one, in place.
+
+    Only where every row has exactly one 1 in them, so that they can mean nothing else.
+    """
+    names = [_plain(name) for name in header]
+    if any(_MEANINGS.get(name) == "label" for name in names):
+        return
+    cells = [[_ONE_HOT.get(cell.strip().casefold()) for cell in row] for row in rows]
+    places = [
+        place for place, name in enumerate(names)
+        if name and name not in _MEANINGS and all(row[place] is not None for row in cells)
+    ]  # fmt: skip
+    if len(places) < 2 or any(sum(bool(row[p]) for p in places) != 1 for row in cells):
+        return
+    for row, marks in zip(rows, cells, strict=True):
+        row.append(next(header[place] for place in places if marks[place]))
+    for place in reversed(places):
+        del header[place]
+        for row in rows:
+            del row[place]
+    header.append("label")
+
+
+def _plain(name: str) -> str:
+    """A name of a column without case and signs: "Patient ID" and "patient_id" are one."""
+    return re.sub(r"[\s_.-]+", "", name).casefold()
 
 
 def _find_columns(
@@ -102,13 +133,12 @@ def _find_columns(
     and dots of a name do not matter; of two columns that could be the same, the better name counts.
     rows: as long as the header each.
     """
-    # "Patient ID", "patient_id" and "PatientID" are one name
-    names = [re.sub(r"[\s_.-]+", "", name).casefold() for name in header]
+    names = [_plain(name) for name in header]
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
     for place in sorted(range(len(names)), key=lambda place: _RANK.get(names[place], len(_RANK))):
         meaning, why = _MEANINGS.get(names[place]), ""
-        if names[place] in _PERHAPS_SPLIT and not all(_split_named(row[place]) for row in rows):
+        if names[place] in _PERHAPS_SPLIT and not all(split_named(row[place]) for row in rows):
             meaning, why = None, ", which are not all train, val or test"
         elif meaning in places:
             why = f", since column {header[places[meaning]]} is used as the {meaning}"
@@ -127,11 +157,6 @@ def _find_columns(
     return places, dict(ignored)
 
 
-def _split_named(text: str) -> str | None:
-    """train, val or test, however a table spells it; None for any other word."""
-    return SPLIT_NAMES.get(text.strip().casefold())
-
-
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
     uneven = [str(number) for number, line in lines if len(line) != len(header)]
     if uneven:
@@ -148,17 +173,17 @@ def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) 
     if not row["path"] or not row["label"]:
         raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
     split, patient = row.get("split", ""), row.get("patient", "")
-    if split and not _split_named(split):
+    if split and not split_named(split):
         raise DataError(f"line {number} of {table} has split {split!r}; use train, val or test")
     return Item(
         path=row["path"].replace("\\", "/"),
         label=row["label"],
-        split=_split_named(split),
-        patient=None if patient.casefold() in _UNKNOWN else patient,
+        split=split_named(split),
+        patient=patient_named(patient),
     )
 
 
-def _check(items: list[Item], folder: Path, table: Path) -> None:
+def _check(items: list[Item], table: Path) -> None:
     paths = [item.path for item in items]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
@@ -169,12 +194,42 @@ def _check(items: list[Item], folder: Path, table: Path) -> None:
             f"{table} gives a split for some images only, not for {_some(unsplit)}; "
             "give it for all or leave the column out"
         )
-    absent = [path for path in paths if not (folder / path).is_file()]
-    if absent:
+
+
+def _find_files(items: list[Item], folder: Path, table: Path) -> list[Item]:
+    """The items with the paths of their files below the folder.
+
+    Raises DataError where no file fits, or more than one.
+    """
+    absent = [item.path for item in items if not (folder / item.path).is_file()]
+    if not absent:
+        return items
+    by_name: dict[str, set[str]] = defaultdict(set)  # name, with its suffix and without -> paths
+    for file in folder.rglob("*"):
+        if is_image_name(file.name) and file.is_file():
+            for name in (file.name, file.stem):
+                by_name[name].add(file.relative_to(folder).as_posix())
+    found = {path: _fitting(path, by_name[path.rpartition("/")[2]]) for path in absent}
+    lost = [path for path, files in found.items() if not files]
+    if lost:
         raise DataError(
-            f"{len(absent)} of {len(paths)} files that {table} lists are not under {folder}: "
-            f"{_some(absent)}; set data.root to the folder that the paths start at"
+            f"{len(lost)} of {len(items)} files that {table} lists are not under {folder}: "
+            f"{_some(lost)}; set data.root to the folder that the paths start at"
         )
+    unclear = {path: files for path, files in found.items() if len(files) > 1}
+    for path, files in unclear.items():
+        raise DataError(
+            f"{len(unclear)} of the files that {table} lists may each be several: {path} may be "
+            f"{_some(files)}; write their paths from {folder} on"
+        )
+    return [replace(item, path=found.get(item.path, [item.path])[0]) for item in items]
+
+
+def _fitting(path: str, files: Collection[str]) -> list[str]:
+    """Those that end as the path does, with their suffix or without."""
+    end = f"/{path}"
+    named = {file: (f"/{file}", f"/{file.rpartition('.')[0]}") for file in files}
+    return sorted(file for file, names in named.items() if any(n.endswith(end) for n in names))
 
 
 def _some(names: list[str]) -> str:

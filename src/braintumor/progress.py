@@ -1,0 +1,47 @@
+"""What a terminal shows while something takes its time; nothing where there is none.
+
+Bars are tqdm's, on standard error. A thread redraws them once a second, so that the seconds go on
+where a single step takes long.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+_REDRAW_S = 1.0
+_is_ticking = threading.Lock()  # held by the thread that redraws, from the first bar on
+
+
+def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **options: Any) -> tqdm:
+    """tqdm's bar over the items, or to be moved on by `update`; on a terminal until it is closed.
+
+    is_shown: False: not even on a terminal.  options: tqdm's, such as total and unit.
+    """
+    if sys.stderr.isatty() and _is_ticking.acquire(blocking=False):
+        threading.Thread(target=_redraw, daemon=True).start()
+    # of a terminal that says 0 x 0, as one without a window does, tqdm would show nothing
+    columns, lines = shutil.get_terminal_size()
+    options = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, **options}
+    return tqdm(items, disable=None if is_shown else True, **options)  # None: on no other file
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Within, a terminal shows what is being done and for how long; for work without steps."""
+    with bar(what, bar_format="{desc} … {elapsed}"):
+        yield
+
+
+def _redraw() -> None:
+    pause = threading.Event()
+    while not pause.wait(_REDRAW_S):
+        with tqdm.get_lock():
+            for each in [each for each in tqdm._instances if not each.disable]:
+                each.refresh(nolock=True)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from braintumor.workflows.quoting import quote_paths
+
+
+def read_by_hydra(word: str) -> object:
+    """What Hydra makes of the value; several of a sweep as a tuple."""
+    override = OverridesParser.create().parse_override(quote_paths([word])[0])
+    if override.is_sweep_override():
+        return tuple(override.sweep_string_iterator())
+    return override.value()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["~/mri", "my mri", "Brain (1)/Training", "a=b", "a:b", "ma'am", 'a"b', "día/été", "x{1}",
+     "2024", "true", "a#b", "a&b;c", "trailing\\", "back\\slash", "%d", "a@b", "100%/x", "..",
+     "a+b", "-x"],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["data.root", "ckpt", "input", "+data.table"])
+def test_a_path_arrives_as_the_shell_passed_it_on(key: str, path: str) -> None:
+    assert str(read_by_hydra(f"{key}={path}")) == path
+
+
+@pytest.mark.parametrize("name", ["a,b", "[x]", "[a,b]", "{a}", "choice(a)", "null "])
+def test_what_hydra_would_read_is_a_path_where_one_has_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert read_by_hydra(f"data.root={name}") == name
+    assert read_by_hydra(f"data.root={tmp_path / name}") == str(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("data.root=a,~/b", ("a", "'~/b'")),
+        ("seed=1,2", ("1", "2")),
+        ("data.root=null", None),
+        ("runs=[a,~/b c]", ["a", "~/b c"]),
+        ("runs=['a,b',c]", ["a,b", "c"]),
+        ("data.root='~/mri'", "~/mri"),
+        ('ckpt="a b"', "a b"),
+        ("optimizer.lr=1e-3", 1e-3),
+        ("train.phases=[{epochs: 3, trainable: all}]", [{"epochs": 3, "trainable": "all"}]),
+    ],
+)
+def test_what_is_meant_for_hydra_stays(word: str, read: object) -> None:
+    assert read_by_hydra(word) == read
+
+
+@pytest.mark.parametrize("word", ["--multirun", "-m", "--config-dir=my configs", "seed=", "epochs"])
+def test_other_words_stay(word: str) -> None:
+    assert quote_paths([word]) == [word]
+
+
+def test_the_name_of_an_option_is_no_path_though_a_folder_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "3").mkdir()
+    assert quote_paths(["data=folder", "seed=3"]) == ["data=folder", "seed=3"]
