@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Of bt-train; folds and seeds are checked in trials.py."""
+    """Of bt-train; folds and seeds are checked by train.list_trials."""
 
     data: Mapping
     model: Mapping

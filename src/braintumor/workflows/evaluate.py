@@ -21,7 +21,7 @@ from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
-from braintumor.workflows.data import drawn, labels_of, read_data
+from braintumor.workflows.data import check_same_images, drawn, labels_of, read_data
 from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
 from braintumor.workflows.results import EvaluationResult
 
@@ -135,8 +135,6 @@ def _held(request: Request, default: Path) -> Iterator[Path]:
 
 def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
-    from braintumor.workflows.resume import check_same_images  # torch, as above
-
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
         data = read_data(card.settings, card.image_size, card.data_name)
