@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from braintumor.config import typed
 from braintumor.data.manifest import group_numbers, write_manifest
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
@@ -21,7 +20,7 @@ from braintumor.evaluation.postprocessing import (
     PostProcessing,
     add_postprocessing,
 )
-from braintumor.evaluation.predict import EvalSettings, Inference
+from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
@@ -29,14 +28,13 @@ from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import EVALUATION, RUN, EvaluationFile, RunFolder, open_run, run_name
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment, mix_seed
-from braintumor.statistics.decisions import DecisionSettings
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import check_same_images, draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.setup import Experiment, setup, take_over
+from braintumor.workflows.setup import Experiment, keeps_summaries, setup, take_over
 
 
 def train_one(request: Request, prepared: Experiment | None = None) -> Run:
@@ -64,8 +62,9 @@ def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Expe
         _check_inside(RunFolder(named))
     if prepared is None:
         experiment = setup(request.settings, request.choices["data"])
-    else:
-        experiment = prepared.with_folder(request.settings["run_dir"])
+    else:  # its settings name no folder
+        own = prepared.settings | {"run_dir": request.settings["run_dir"], "overwrite": True}
+        experiment = dataclasses.replace(prepared, settings=own)
     settings, data_name = experiment.settings, experiment.data_name
     facts = {
         "seed": settings["seed"],
@@ -135,18 +134,17 @@ def _fit_postprocessing(
     best = add_postprocessing(
         list(dict.fromkeys((chosen, run.best))),
         images,
-        typed(DecisionSettings, experiment.settings["decision"], "decision"),
+        experiment.deciding,
         _inference(experiment),
-        experiment.settings["eval"]["views"],
+        experiment.evaluating.views,
     )
     describe_decisions(best[2].decisions)
     return best
 
 
 def _inference(experiment: Experiment) -> Inference:
-    return Inference(
-        2 * experiment.recipe.train.batch_size, experiment.dtype, experiment.keeps_summaries()
-    )
+    keep = keeps_summaries(experiment.settings, experiment.device)
+    return Inference(2 * experiment.recipe.train.batch_size, experiment.dtype, keep)
 
 
 def _evaluate_best(
@@ -158,7 +156,7 @@ def _evaluate_best(
     from braintumor.evaluation.leakage import leakage_by_groups
     from braintumor.report.write import write
 
-    rows, data, settings = experiment.rows("test"), experiment.data, experiment.settings
+    rows, data = experiment.rows("test"), experiment.data
     if not len(rows):
         log.warning("the data has no test split: nothing to evaluate")
         return
@@ -170,9 +168,7 @@ def _evaluate_best(
             card.classes,
             EvaluatedImages(data, experiment.labels, rows, "test", leakage),
             EvalOptions(
-                _inference(experiment),
-                typed(EvalSettings, settings["eval"], "eval"),
-                settings["decision"]["prevalence"],
+                _inference(experiment), experiment.evaluating, experiment.deciding.prevalence
             ),
             fitted,
             dataclasses.replace(read_provenance(run, card), pictures=drawn(run.path)),

@@ -34,9 +34,15 @@ _ALLOWED = ("resume", "device", "data.download", _WEIGHTS)  # beside the setting
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """Everything a run needs, accepted and in memory; nothing written yet."""
+    """Everything a run needs, accepted and in memory; nothing written yet.
+
+    evaluating, deciding, augment: sections of the settings.
+    """
 
     settings: Settings
+    evaluating: EvalSettings
+    deciding: DecisionSettings
+    augment: Augment
     data_name: str
     data: Dataset
     labels: np.ndarray
@@ -58,23 +64,9 @@ class Experiment:
         paths = tuple(self.data.manifest["path"])
         return load_split(self.data.pixels, self.labels, paths, rows, self.device)
 
-    def augment(self) -> Augment:
-        """As the `augment` section says."""
-        settings = typed(AugmentSettings, self.settings["augment"], "augment")
-        return Augment(settings, len(self.data.classes))
-
     def num_parameters(self) -> int:
         """How many numbers the model has to learn."""
         return sum(p.numel() for p in self.model.parameters())
-
-    def keeps_summaries(self) -> bool:
-        """Whether what the backbone gives of evaluated images is worth keeping."""
-        return keeps_summaries(self.settings, self.device)
-
-    def with_folder(self, run_dir: str) -> Experiment:
-        """The same for a folder of its own, which it may fill anew."""
-        own = self.settings | {"run_dir": run_dir, "overwrite": True}
-        return dataclasses.replace(self, settings=own)
 
     def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
@@ -103,9 +95,9 @@ def setup(settings: Settings, data_name: str) -> Experiment:
     if is_auto:
         settings = _with_batch_size(settings, 1)  # until the model is there
     train = typed(TrainSettings, settings["train"], "train")
-    typed(AugmentSettings, settings["augment"], "augment")
+    augment = typed(AugmentSettings, settings["augment"], "augment")
     evaluating = typed(EvalSettings, settings["eval"], "eval")
-    typed(DecisionSettings, settings["decision"], "decision")
+    deciding = typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
     configure_torch(device)
     if train.cuda_graphs and device.type != "cuda":
@@ -116,6 +108,9 @@ def setup(settings: Settings, data_name: str) -> Experiment:
     data = read_data(settings, size, data_name)
     experiment = Experiment(
         settings=settings,
+        evaluating=evaluating,
+        deciding=deciding,
+        augment=Augment(augment, len(data.classes)),
         data_name=data_name,
         data=data,
         labels=labels_of(data, data.classes),
