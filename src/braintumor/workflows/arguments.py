@@ -42,10 +42,6 @@ class Request:
         """The settings as one of the classes below. Raises ConfigError."""
         return typed(kind, self.settings, "")
 
-    def changed(self, **settings: Any) -> Request:
-        """The same with some settings replaced."""
-        return dataclasses.replace(self, settings=self.settings | settings)
-
 
 @dataclass(frozen=True)
 class TrainArguments:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from braintumor.comparison.cross_dataset import (
     empty,
@@ -33,18 +31,19 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
+from braintumor.workflows.results import CrossDatasetResult
 
 # N images of a data set, M of the chosen split
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Checkpoint:
     name: str
     path: Path
     card: Card
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Images:
     """The chosen split of a data set at one image size; mirrored: hashes of mirror images."""
 
@@ -52,18 +51,6 @@ class _Images:
     split: str
     rows: np.ndarray
     mirrored: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class CrossDatasetResult:
-    """A matrix of checkpoints and data sets on disk."""
-
-    folder: Path
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """matrix.csv: a row a pair of checkpoint and data set."""
-        return pd.read_csv(self.folder / "matrix.csv", keep_default_na=False, na_values=[""])
 
 
 def evaluate_across(request: Request) -> CrossDatasetResult:
@@ -174,10 +161,12 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
     from braintumor.workflows.load import Use, load
     from braintumor.workflows.pictures import Pictures
 
-    how = (settings["device"], settings["precision"], settings["batch_size"])
+    how = Use(
+        settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
+    )
     paths = images.data.manifest["path"].iloc[images.rows]
     chosen = Pictures(tuple(paths), images.data.pixels[images.rows], sizes=())
-    return load(checkpoint.path, Use(*how, settings["eval"]["views"])).classify(chosen)[0]
+    return load(checkpoint.path, how).classify(chosen)[0]
 
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
@@ -198,7 +187,6 @@ def data_sets(items: Sequence[str]) -> list[Named]:
     its data.root (data.table for `table`).
     Raises ConfigError when an item is none of these or comes twice.
     """
-    items = [str(item) for item in items]
     twice = sorted({item for item in items if items.count(item) > 1})
     if twice:
         raise ConfigError(f"on=[…] names {twice[0]} twice; leave one out")
@@ -211,23 +199,21 @@ def data_sets(items: Sequence[str]) -> list[Named]:
 
 
 def _named(item: str) -> Named:
-    preset, colon, root = item.partition(":")
+    preset, colon, given = item.partition(":")
+    root = Path(given).expanduser() if colon else None
     if preset in options_of("data"):
-        options = compose("data", [f"data={preset}"], {}).settings["data"]
-        if not colon:
-            return Named(preset, options)
-        key = "table" if preset == "table" else "root"
-        return Named(f"{preset}:{Path(root).name}", options | {key: str(Path(root).expanduser())})
-    path = Path(item).expanduser()
-    if not path.exists():
-        raise ConfigError(
-            f"on=[{item}] is no file or folder, and no data set by name; "
-            f"{did_you_mean(preset, options_of('data'))}"
-        )
-    kind = _kind(path)
-    key = "table" if kind == "table" else "root"
-    options = compose("data", [f"data={kind}"], {}).settings["data"]
-    return Named(path.resolve().name, options | {key: str(path)})
+        name = preset if root is None else f"{preset}:{Path(given).name}"
+    else:
+        root = Path(item).expanduser()
+        if not root.exists():
+            raise ConfigError(
+                f"on=[{item}] is no file or folder, and no data set by name; "
+                f"{did_you_mean(preset, options_of('data'))}"
+            )
+        preset, name = _kind(root), root.resolve().name
+    options = compose("data", [f"data={preset}"], {}).settings["data"]
+    place = {"table" if preset == "table" else "root": str(root)} if root is not None else {}
+    return Named(name, options | place)
 
 
 def _kind(path: Path) -> str:

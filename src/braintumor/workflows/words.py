@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from braintumor.config import config_dir, did_you_mean, options_of, pasteable
@@ -167,7 +167,8 @@ def _known_keys(error: Exception, config_name: str) -> list[str]:
     cfg = node._get_root() if node is not None else _compose(config_name)
     root = config_dir()
     groups = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir()]
-    return sorted({*(k for k in _flatten(cfg) if not k.startswith("hydra")), *groups})
+    keys = _flatten(OmegaConf.to_container(cfg))
+    return sorted({*(key for key in keys if not key.startswith("hydra")), *groups})
 
 
 def _compose(config_name: str) -> Any:
@@ -176,12 +177,8 @@ def _compose(config_name: str) -> Any:
         return hydra.compose(config_name)
 
 
-def _flatten(node: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for key in node:
-        path = f"{prefix}{key}"
-        keys.append(path)
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            keys += _flatten(child, f"{path}.")
-    return keys
+def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
