@@ -19,10 +19,9 @@ from braintumor.comparison.cross_dataset import (
 from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.fingerprints import phashes
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
-from braintumor.evaluation.leakage import find_contaminated
+from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import MATRIX
@@ -33,24 +32,12 @@ from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.results import CrossDatasetResult
 
-# N images of a data set, M of the chosen split
-
 
 @dataclass(frozen=True)
 class _Checkpoint:
     name: str
     path: Path
     card: Card
-
-
-@dataclass(frozen=True, eq=False)
-class _Images:
-    """The chosen split of a data set at one image size; mirrored: hashes of mirror images."""
-
-    data: Dataset
-    split: str
-    rows: np.ndarray
-    mirrored: np.ndarray
 
 
 def evaluate_across(request: Request) -> CrossDatasetResult:
@@ -114,48 +101,39 @@ def _cells_on(
         key = checkpoint.card.image_size, checkpoint.card.fit
         by_size.setdefault(key, []).append(checkpoint)
     for (size_px, fit), group in by_size.items():
+        options = named.options | {"fit": fit, "binary": False}
         try:
-            images = _read(named, size_px, fit, settings["split"])
+            # one class only is enough to evaluate on, which naming classes says
+            data = read_dataset(options, size_px, progress=True, classes=("any",))
+            split, rows = choose_rows(data.manifest, settings["split"])
         except DataError as error:  # one unreadable set is a reason in its cells, not the end
             log.warning("%s: %s", named.name, error)
             yield from ((checkpoint, empty(str(error))) for checkpoint in group)
             continue
+        log.info("%s: %d images, split %s, at %d px", named.name, len(rows), split, size_px)
         for checkpoint in group:
-            yield checkpoint, _cell(checkpoint, images, settings)
+            yield checkpoint, {"split": split} | _figures(checkpoint, data, rows, settings)
 
 
-def _read(named: Named, size_px: int, fit: str, split: str | None) -> _Images:
-    options = named.options | {"fit": fit, "binary": False}
-    # one class only is enough to evaluate on, which naming classes says
-    data = read_dataset(options, size_px, progress=True, classes=("any",))
-    found, rows = choose_rows(data.manifest, split)
-    log.info("%s: %d images, split %s, at %d px", named.name, len(rows), found, size_px)
-    return _Images(data, found, rows, phashes(data.thumbnails[rows][:, :, ::-1]))
-
-
-def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[str, Any]:
-    manifest = images.data.manifest.iloc[images.rows]
-    contaminated = find_contaminated(
-        manifest["sha256"].to_numpy(),
-        images.data.phashes[images.rows],
-        images.mirrored,
-        checkpoint.card.training_hashes,
-        checkpoint.card.training_phashes,
-        settings["copy_bits"],
-    )
+def _figures(
+    checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
+) -> dict[str, Any]:
+    leakage = leakage_by_hashes(data, rows, checkpoint.card, settings["copy_bits"])
+    contaminated = np.asarray(leakage.contaminated)  # hashes always tell
     try:
-        predictions = _predict(checkpoint, images, settings)
-        figures = score(predictions, manifest["label"].tolist(), contaminated)
+        predictions = _predict(checkpoint, data, rows, settings)
+        labels = data.manifest["label"].iloc[rows].tolist()
+        figures = score(predictions, labels, contaminated)
     except BraintumorError as error:
         figures = empty(str(error))
     note = f" ({figures['note']})" if figures["note"] else ""
-    log.info(
-        "  %s: %d of %d images clean%s", checkpoint.name, figures["clean_n"], len(manifest), note
-    )
-    return {"split": images.split, **figures}
+    log.info("  %s: %d of %d images clean%s", checkpoint.name, figures["clean_n"], len(rows), note)
+    return figures
 
 
-def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
+def _predict(
+    checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
+) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
@@ -164,8 +142,7 @@ def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Pr
     how = Use(
         settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
     )
-    paths = images.data.manifest["path"].iloc[images.rows]
-    chosen = Pictures(tuple(paths), images.data.pixels[images.rows], sizes=())
+    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows], sizes=())
     return load(checkpoint.path, how).classify(chosen)[0]
 
 
