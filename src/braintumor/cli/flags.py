@@ -79,7 +79,9 @@ def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
     places = [i for i, a in enumerate(arguments) if a.lstrip("+").startswith(f"{_KEY}=")]
     with ExitStack() as stack:
         if places:
-            folder = Path(_resolved(arguments[places[-1]]))
+            setup_globals()  # ${now:…}
+            named = OverridesParser.create().parse_override(arguments[places[-1]]).value()
+            folder = Path(str(OmegaConf.create({"dir": named})["dir"]))
             arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
             stack.enter_context(hold(folder, SWEEP))
         else:
@@ -89,10 +91,3 @@ def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
         # what Hydra writes before it looks at the settings of the first job
         if {path.name for path in folder.iterdir()} <= {MARKER, *SWEEP.files}:
             remove_own(folder, SWEEP)
-
-
-def _resolved(override: str) -> str:
-    """The value of an override as Hydra reads it, with quotes and ${now:…} resolved."""
-    setup_globals()
-    value = OverridesParser.create().parse_override(override).value()
-    return str(OmegaConf.create({"dir": value})["dir"])
