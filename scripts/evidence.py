@@ -69,7 +69,7 @@ def _read(path: Path) -> Found:
     from braintumor.evaluation.predict import Inference, features_of, predict_with_features
     from braintumor.runs.checkpoint import load_classifier
     from braintumor.runs.folder import RunFolder, read_config
-    from braintumor.workflows.resume import check_same_images
+    from braintumor.workflows.data import check_same_images
     from braintumor.workflows.setup import setup
 
     sys.path.insert(0, str(ROOT / "tests"))

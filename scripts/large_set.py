@@ -89,7 +89,7 @@ def _measure(count: int) -> dict[str, Any]:
     paths = tuple(work.data.manifest["path"])
     train = load_split(work.data.pixels, work.labels, paths, rows, torch.device("cpu"))
     state = FitState(work.model, BestCheckpoint(work.recipe.train.early_stopping))
-    rates = [epoch.images_per_s for epoch in fit(state, train, None, work.recipe, work.augment())]
+    rates = [epoch.images_per_s for epoch in fit(state, train, None, work.recipe, work.augment)]
     return {
         "images": len(work.data.manifest),
         "ready_s": round(ready_s, 1),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from braintumor.cli.train import run
+from braintumor.cli.commands import train as run_train
 from braintumor.workflows.compose import compose
 
 # bt("train", "seed=1", cwd=folder)
@@ -24,7 +24,7 @@ TINY = ["debug=tiny", "data.patients=24", "data.limit=null", "train.tensorboard=
 
 def train(*overrides: str) -> None:
     """bt-train without its shell: errors are raised, and there is no start-up to wait for."""
-    run(compose("train", overrides, {}))
+    run_train(compose("train", overrides, {}))
 
 
 def write_checkpoint(path: Path, tensors: dict[str, np.ndarray], card: Mapping[str, Any]) -> None:

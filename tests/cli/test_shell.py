@@ -24,10 +24,12 @@ def run_without_torch(
     name: str, *arguments: str, cwd: Path
 ) -> tuple[subprocess.CompletedProcess[str], float]:
     """The command in a process that cannot import torch, and its seconds."""
-    code = NO_TORCH + f"from braintumor.cli.{name} import main; sys.argv[0] = 'bt-{name}'; main()"
+    command = (
+        f"from braintumor.cli.commands import bt_{name}; sys.argv[0] = 'bt-{name}'; bt_{name}()"
+    )
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", NO_TORCH + command, *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     return done, time.perf_counter() - started

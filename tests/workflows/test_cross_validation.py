@@ -28,12 +28,12 @@ from braintumor.errors import (
 )
 from braintumor.evaluation.record import Evaluation, Leakage, assess
 from braintumor.records import Predictions
-from braintumor.report import write as evidence
 from braintumor.runs.folder import EVALUATION, RUN, RunFolder
 from braintumor.runs.ownership import hold
-from braintumor.workflows import cross_validation as repeats
+from braintumor.workflows import summary
+from braintumor.workflows import train as repeats
 from braintumor.workflows.arguments import Request
-from braintumor.workflows.trials import has_trials, list_trials
+from braintumor.workflows.train import has_trials, list_trials
 from support import TINY, train
 
 SETTINGS: dict[str, Any] = {
@@ -118,9 +118,9 @@ def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainings:
     stand_in = Trainings()
     monkeypatch.setattr(repeats, "train_one", stand_in)
     monkeypatch.setattr(repeats, "setup", lambda settings, data_name: (settings["fold"], data_name))
-    monkeypatch.setattr(repeats, "read_card", lambda path: ABOUT)
-    monkeypatch.setattr(evidence, "write", write_names)
-    monkeypatch.setattr(repeats, "measure", measured)
+    monkeypatch.setattr(summary, "read_card", lambda path: ABOUT)
+    monkeypatch.setattr(summary, "write", write_names)
+    monkeypatch.setattr(summary, "measure", measured)
     return stand_in
 
 

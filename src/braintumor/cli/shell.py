@@ -32,6 +32,9 @@ from braintumor.workflows.words import answer_mistake, register_models
 
 Run = Callable[[Request], None]
 
+_BUG = (
+    "this is a bug in braintumor, not your mistake; please report the lines above with the command"
+)
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -130,7 +133,7 @@ def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
         answer = answer_mistake(error, config_name, sys.argv[1:])
-        return _report(answer, 2) if answer else _report_bug()
+        return _report(answer, 2) if answer else _report(_BUG, 1)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -140,17 +143,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _report(message: str, code: int) -> int:
-    if os.environ.get("BT_DEBUG") == "1":
+    if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
     print(f"error: {message}", file=sys.stderr)
     return code
-
-
-def _report_bug() -> int:
-    traceback.print_exc()
-    print(
-        "error: this is a bug in braintumor, not your mistake; please report the lines above "
-        "with the command",
-        file=sys.stderr,
-    )
-    return 1

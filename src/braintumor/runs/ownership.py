@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Existing = Literal["refuse", "replace", "continue"]
 
 _MARKER_BYTES = 4096  # written in one piece, so that no reader sees half of it
-_PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as trials.Trial names them
+_PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as Trial of workflows names them
 
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:

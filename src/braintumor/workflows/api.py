@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
     from braintumor.data.dataset import Dataset
     from braintumor.workflows.arguments import Request
-    from braintumor.workflows.compare import ComparisonResult
-    from braintumor.workflows.cross_dataset import CrossDatasetResult
     from braintumor.workflows.load import LoadedModel
-    from braintumor.workflows.results import EvaluationResult, Run
+    from braintumor.workflows.results import (
+        ComparisonResult,
+        CrossDatasetResult,
+        EvaluationResult,
+        Run,
+    )
 
 # Each function imports its workflow when it is called: torch and matplotlib take seconds, and
 # nobody needs all of them.

@@ -42,14 +42,10 @@ class Request:
         """The settings as one of the classes below. Raises ConfigError."""
         return typed(kind, self.settings, "")
 
-    def changed(self, **settings: Any) -> Request:
-        """The same with some settings replaced."""
-        return dataclasses.replace(self, settings=self.settings | settings)
-
 
 @dataclass(frozen=True)
 class TrainArguments:
-    """Of bt-train; folds and seeds are checked in trials.py."""
+    """Of bt-train; folds and seeds are checked by train.list_trials."""
 
     data: Mapping
     model: Mapping

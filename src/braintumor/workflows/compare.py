@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
-import yaml
 
 from braintumor.comparison.compare import compare as compare_runs
 from braintumor.comparison.read import is_comparable
 from braintumor.comparison.write import board_lines, write_comparison
-from braintumor.config import config_dir, typed
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.report.plots.style import elide
 from braintumor.runs.folder import COMPARISON, RunFolder
 from braintumor.workflows.arguments import CompareArguments, Request
+from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
+from braintumor.workflows.results import ComparisonResult
 
 _WIDE = ("balanced accuracy", "best floor", "against the first, clean")  # for a console
 _ABOUT = ("model", "data", "status", "seeds", "n")
-
-
-@dataclass(frozen=True)
-class ComparisonResult:
-    """A comparison on disk."""
-
-    folder: Path
-
-    @property
-    def leaderboard(self) -> pd.DataFrame:
-        """leaderboard.csv: a row a configuration, its seeds taken together, the best first."""
-        return pd.read_csv(self.folder / "leaderboard.csv", keep_default_na=False, na_values=[""])
-
-    @property
-    def runs(self) -> pd.DataFrame:
-        """comparison.csv: a row a run."""
-        return pd.read_csv(self.folder / "comparison.csv", keep_default_na=False, na_values=[""])
-
-    @property
-    def pairs(self) -> pd.DataFrame:
-        """pairs.csv: a row a pair of configurations, with differences and p values."""
-        return pd.read_csv(self.folder / "pairs.csv", keep_default_na=False, na_values=[""])
-
-    @property
-    def page(self) -> Path:
-        """The page for people, one file."""
-        return self.folder / "comparison.html"
 
 
 def compare(request: Request) -> ComparisonResult:
@@ -79,10 +49,8 @@ def finish_sweep(folder: Path) -> None:
     jobs = [RunFolder(path.parent) for path in sorted(folder.glob("*/status.json"))]
     trials = [sorted(path.parent for path in job.path.glob("*/status.json")) for job in jobs]
     runs = [run for job, own in zip(jobs, trials, strict=True) for run in own or [job.path]]
-    values = yaml.safe_load((config_dir() / "compare.yaml").read_text(encoding="utf-8"))
-    del values["defaults"]
-    asked = typed(CompareArguments, values | {"split": "test", "different_images": True}, "")
-    _compare(runs, folder, asked)
+    asked = compose("compare", ["split=test", "different_images=true"], {})
+    _compare(runs, folder, asked.arguments(CompareArguments))
     failed = [job.path.name for job in jobs if job.read_status()["status"] != "completed"]
     if failed:
         raise TrainingError(

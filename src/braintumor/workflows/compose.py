@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from braintumor.config import config_dir, hydra_value, options_of
+from braintumor.config import hydra_value, options_of
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
-from braintumor.workflows.words import answer_mistake, register_models
-
-_ONE_AT_A_TIME = threading.RLock()
+from braintumor.workflows.words import answer_mistake, own_hydra
 
 
 def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> Request:
@@ -41,7 +36,7 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
         raise ConfigError(f"{flags[0]} is for the command line; call the function in a loop")
     if command == "train":
         overrides = tuple(resumable(overrides))
-    with _own_hydra():
+    with own_hydra():
         try:
             cfg = hydra.compose(command, [*overrides], return_hydra_config=True)
             chosen = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}
@@ -59,20 +54,6 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
     check_settings(command, composed)
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
     return Request(composed, choices, overrides, command=(f"bt-{command}", *overrides))
-
-
-@contextlib.contextmanager
-def _own_hydra() -> Iterator[None]:
-    """Hydra is one for a process: a notebook's own is there again afterwards."""
-    with _ONE_AT_A_TIME:
-        theirs = GlobalHydra.instance().hydra
-        GlobalHydra.instance().clear()
-        register_models()
-        try:
-            with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-                yield
-        finally:
-            GlobalHydra.instance().hydra = theirs
 
 
 def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,16 +80,7 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
     """Its figures, what they are worth, and where the report is."""
     from braintumor.evaluation.provenance import about_patients  # brings pandas
 
-    metrics = evaluation.to_dict()
-    describe_scores(metrics, evaluation.predictions.classes)
-    describe_accuracy(metrics)
-    if said := about_patients(evaluation.assessment.patients):
-        log.info("  %s", said)
-    log.info("report: %s", report)
-
-
-def describe_scores(metrics: Mapping, classes: Sequence[str]) -> None:
-    """The figures of one evaluation, with the weakest class."""
+    metrics, classes = evaluation.to_dict(), evaluation.predictions.classes
     scores = metrics["all"]
     recalls = {c: scores["per_class"][c]["recall"] for c in classes if scores["per_class"][c]["n"]}
     log.info(
@@ -101,6 +92,10 @@ def describe_scores(metrics: Mapping, classes: Sequence[str]) -> None:
         weakest = min(recalls, key=recalls.__getitem__)
         n = scores["per_class"][weakest]["n"]
         log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
+    describe_accuracy(metrics)
+    if said := about_patients(evaluation.assessment.patients):
+        log.info("  %s", said)
+    log.info("report: %s", report)
 
 
 def describe_accuracy(metrics: Mapping[str, Any]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from braintumor.comparison.cross_dataset import (
     empty,
@@ -21,10 +19,9 @@ from braintumor.comparison.cross_dataset import (
 from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.duplicates import phashes
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
-from braintumor.evaluation.leakage import find_contaminated
+from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import MATRIX
@@ -33,37 +30,14 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
+from braintumor.workflows.results import CrossDatasetResult
 
-# N images of a data set, M of the chosen split
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Checkpoint:
     name: str
     path: Path
     card: Card
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Images:
-    """The chosen split of a data set at one image size; mirrored: hashes of mirror images."""
-
-    data: Dataset
-    split: str
-    rows: np.ndarray
-    mirrored: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class CrossDatasetResult:
-    """A matrix of checkpoints and data sets on disk."""
-
-    folder: Path
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """matrix.csv: a row a pair of checkpoint and data set."""
-        return pd.read_csv(self.folder / "matrix.csv", keep_default_na=False, na_values=[""])
 
 
 def evaluate_across(request: Request) -> CrossDatasetResult:
@@ -127,57 +101,49 @@ def _cells_on(
         key = checkpoint.card.image_size, checkpoint.card.fit
         by_size.setdefault(key, []).append(checkpoint)
     for (size_px, fit), group in by_size.items():
+        options = named.options | {"fit": fit, "binary": False}
         try:
-            images = _read(named, size_px, fit, settings["split"])
+            # one class only is enough to evaluate on, which naming classes says
+            data = read_dataset(options, size_px, classes=("any",))
+            split, rows = choose_rows(data.manifest, settings["split"])
         except DataError as error:  # one unreadable set is a reason in its cells, not the end
             log.warning("%s: %s", named.name, error)
             yield from ((checkpoint, empty(str(error))) for checkpoint in group)
             continue
+        log.info("%s: %d images, split %s, at %d px", named.name, len(rows), split, size_px)
         for checkpoint in group:
-            yield checkpoint, _cell(checkpoint, images, settings)
+            yield checkpoint, {"split": split} | _figures(checkpoint, data, rows, settings)
 
 
-def _read(named: Named, size_px: int, fit: str, split: str | None) -> _Images:
-    options = named.options | {"fit": fit, "binary": False}
-    # one class only is enough to evaluate on, which naming classes says
-    data = read_dataset(options, size_px, classes=("any",))
-    found, rows = choose_rows(data.manifest, split)
-    log.info("%s: %d images, split %s, at %d px", named.name, len(rows), found, size_px)
-    return _Images(data, found, rows, phashes(data.thumbnails[rows][:, :, ::-1]))
-
-
-def _cell(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> dict[str, Any]:
-    manifest = images.data.manifest.iloc[images.rows]
-    contaminated = find_contaminated(
-        manifest["sha256"].to_numpy(),
-        images.data.phashes[images.rows],
-        images.mirrored,
-        checkpoint.card.training_hashes,
-        checkpoint.card.training_phashes,
-        settings["copy_bits"],
-    )
+def _figures(
+    checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
+) -> dict[str, Any]:
+    leakage = leakage_by_hashes(data, rows, checkpoint.card, settings["copy_bits"])
+    contaminated = np.asarray(leakage.contaminated)  # hashes always tell
     try:
-        predictions = _predict(checkpoint, images, settings)
-        figures = score(predictions, manifest["label"].tolist(), contaminated)
+        predictions = _predict(checkpoint, data, rows, settings)
+        labels = data.manifest["label"].iloc[rows].tolist()
+        figures = score(predictions, labels, contaminated)
     except BraintumorError as error:
         figures = empty(str(error))
     note = f" ({figures['note']})" if figures["note"] else ""
-    log.info(
-        "  %s: %d of %d images clean%s", checkpoint.name, figures["clean_n"], len(manifest), note
-    )
-    return {"split": images.split, **figures}
+    log.info("  %s: %d of %d images clean%s", checkpoint.name, figures["clean_n"], len(rows), note)
+    return figures
 
 
-def _predict(checkpoint: _Checkpoint, images: _Images, settings: Settings) -> Predictions:
+def _predict(
+    checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
+) -> Predictions:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
     from braintumor.workflows.pictures import Pictures
 
-    how = (settings["device"], settings["precision"], settings["batch_size"])
-    paths = images.data.manifest["path"].iloc[images.rows]
-    chosen = Pictures(tuple(paths), images.data.pixels[images.rows], sizes=())
-    return load(checkpoint.path, Use(*how, settings["eval"]["views"])).classify(chosen)[0]
+    how = Use(
+        settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
+    )
+    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows], sizes=())
+    return load(checkpoint.path, how).classify(chosen)[0]
 
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
@@ -198,7 +164,6 @@ def data_sets(items: Sequence[str]) -> list[Named]:
     its data.root (data.table for `table`).
     Raises ConfigError when an item is none of these or comes twice.
     """
-    items = [str(item) for item in items]
     twice = sorted({item for item in items if items.count(item) > 1})
     if twice:
         raise ConfigError(f"on=[…] names {twice[0]} twice; leave one out")
@@ -211,23 +176,21 @@ def data_sets(items: Sequence[str]) -> list[Named]:
 
 
 def _named(item: str) -> Named:
-    preset, colon, root = item.partition(":")
+    preset, colon, given = item.partition(":")
+    root = Path(given).expanduser() if colon else None
     if preset in options_of("data"):
-        options = compose("data", [f"data={preset}"], {}).settings["data"]
-        if not colon:
-            return Named(preset, options)
-        key = "table" if preset == "table" else "root"
-        return Named(f"{preset}:{Path(root).name}", options | {key: str(Path(root).expanduser())})
-    path = Path(item).expanduser()
-    if not path.exists():
-        raise ConfigError(
-            f"on=[{item}] is no file or folder, and no data set by name; "
-            f"{did_you_mean(preset, options_of('data'))}"
-        )
-    kind = _kind(path)
-    key = "table" if kind == "table" else "root"
-    options = compose("data", [f"data={kind}"], {}).settings["data"]
-    return Named(path.resolve().name, options | {key: str(path)})
+        name = preset if root is None else f"{preset}:{Path(given).name}"
+    else:
+        root = Path(item).expanduser()
+        if not root.exists():
+            raise ConfigError(
+                f"on=[{item}] is no file or folder, and no data set by name; "
+                f"{did_you_mean(preset, options_of('data'))}"
+            )
+        preset, name = _kind(root), root.resolve().name
+    options = compose("data", [f"data={preset}"], {}).settings["data"]
+    place = {"table" if preset == "table" else "root": str(root)} if root is not None else {}
+    return Named(name, options | place)
 
 
 def _kind(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
 from braintumor.data.audit import (
@@ -18,11 +19,11 @@ from braintumor.data.audit import (
     write_audit,
 )
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.manifest import class_table, size_table, write_manifest
+from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
 from braintumor.data.split import assign_splits
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
-from braintumor.runs.folder import DATA, run_name
+from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
 from braintumor.workflows.console import describe_data, log
@@ -68,6 +69,20 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
             f"{', '.join(classes)}; rename the class folders to those, or leave the others out"
         )
     return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
+
+
+def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:
+    """Raises DataError when images or splits are not those the run began with."""
+    keys = ["path", "sha256", "split"]
+    before = set(read_manifest(run.manifest)[keys].itertuples(index=False, name=None))
+    now = set(manifest[keys].itertuples(index=False, name=None))
+    changed = sorted({row[0] for row in before ^ now})
+    if changed:
+        raise DataError(
+            f"{len(changed)} images or their splits changed since {run.path} began "
+            f"({', '.join(changed[:3])}, …); restore them, or name the data set as it is now: "
+            "a new `bt-train`, or `bt-eval` with data=…"
+        )
 
 
 def write_tables(data: Dataset, folder: Path) -> None:

@@ -14,16 +14,15 @@ from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows, class_table
 from braintumor.errors import ConfigError
 from braintumor.evaluation.provenance import data_title, read_provenance
-from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier, read_card
+from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
-from braintumor.runtime import choose_device, choose_precision, configure_torch
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
-from braintumor.workflows.cross_dataset import CrossDatasetResult, evaluate_across
-from braintumor.workflows.data import drawn, labels_of, read_data
-from braintumor.workflows.outputs import check_output, existing, held_output, named_folder
-from braintumor.workflows.results import EvaluationResult
+from braintumor.workflows.cross_dataset import evaluate_across
+from braintumor.workflows.data import check_same_images, drawn, labels_of, read_data
+from braintumor.workflows.outputs import check_output, held_output, named_folder
+from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
 
 
 def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
@@ -36,22 +35,15 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
     several = asked.ckpt if isinstance(asked.ckpt, list) else [asked.ckpt]
     if asked.on or len(several) > 1:
         return evaluate_across(request)
-    ckpt = several[0] if several else None
-    return evaluate_checkpoint(request.changed(ckpt=None if ckpt is None else str(ckpt)))
-
-
-def evaluate_checkpoint(request: Request) -> EvaluationResult:
-    """Evaluate one checkpoint on one split, and write the report.
-
-    request: the settings of configs/eval.yaml with one checkpoint in ckpt.
-    Raises ConfigError, DataError, CheckpointError.
-    """
-    asked = request.arguments(EvalArguments)
     check_output(request, EVALUATION)
-    prevalence = asked.prevalence
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise ConfigError(f"prevalence={prevalence:g} should be between 0 and 1, such as 0.01")
-    path = find_checkpoint(request.settings["ckpt"])
+    if (share := asked.prevalence) is not None and not 0 < share < 1:
+        raise ConfigError(f"prevalence={share:g} should be between 0 and 1, such as 0.01")
+    ckpt = several[0] if several else None
+    return _evaluate_checkpoint(find_checkpoint(ckpt and str(ckpt)), asked, request)
+
+
+def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> EvaluationResult:
+    """Evaluate one checkpoint on one split, and write the report."""
     card, run = read_card(path), RunFolder(path.parent)
     is_own, is_refit = not asked.data, card.settings["train"]["refit"]
     if is_own and is_refit and asked.split == "val":
@@ -62,15 +54,14 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
     # torch and matplotlib, once what was asked has been accepted
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
     from braintumor.evaluation.evaluate import evaluate as evaluate_images
+    from braintumor.evaluation.heatmaps import device_of
     from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
-    from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import EvalSettings, Inference
     from braintumor.report.write import write
+    from braintumor.workflows.load import Use, load
     from braintumor.workflows.setup import keeps_summaries
 
-    fitted = load_postprocessing(path, card)
-    device = choose_device(asked.device)
-    configure_torch(device)
+    model = load(path, Use(asked.device, asked.precision, asked.batch_size))
     data, data_name = _data_for(card, request, run)
     split, rows = choose_rows(data.manifest, asked.split)
     labels = labels_of(data, card.classes)
@@ -78,26 +69,23 @@ def evaluate_checkpoint(request: Request) -> EvaluationResult:
         leakage = leakage_by_groups(data, split, refit=is_refit)
     else:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
-    model, card = load_classifier(path, device)
     which = "selected_" if path == run.selected else ""
     slug = re.sub(r"[^A-Za-z0-9-]+", "-", data_name).strip("-")[:60] or "data"
     own_name = which + (split if is_own else f"{slug}_{split}")
-    precision = asked.precision or card.settings["train"]["precision"]
-    if prevalence is None:
-        prevalence = card.settings["decision"]["prevalence"]
-    inference = Inference(
-        asked.batch_size,
-        choose_precision(precision, device),
-        keeps_summaries(card.settings, device),
+    keep = keeps_summaries(card.settings, device_of(model.network))
+    own_prevalence = card.settings["decision"]["prevalence"]
+    options = EvalOptions(
+        Inference(asked.batch_size, model.dtype, keep),
+        typed(EvalSettings, _eval_section(asked, card), "eval"),
+        own_prevalence if asked.prevalence is None else asked.prevalence,
     )
-    settings = typed(EvalSettings, _eval_section(asked, card), "eval")
     with _held(request, run.evaluation(own_name)) as folder:
         evaluation = evaluate_images(
-            model,
+            model.network,
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage),
-            EvalOptions(inference, settings, prevalence),
-            fitted,
+            options,
+            model.postprocessing,
             dataclasses.replace(
                 read_provenance(run, card),
                 data_name=data_name,
@@ -124,7 +112,7 @@ def _eval_section(asked: EvalArguments, card: Card) -> dict[str, Any]:
 def _held(request: Request, default: Path) -> Iterator[Path]:
     """Where the user says, else in the run, where an earlier one stays without overwrite=true."""
     if named_folder(request) is None and request.settings["overwrite"]:
-        with hold(default, EVALUATION, existing(request)):
+        with hold(default, EVALUATION, "replace"):
             yield default
         return
     with held_output(request, EVALUATION, default) as folder:
@@ -135,8 +123,6 @@ def _held(request: Request, default: Path) -> Iterator[Path]:
 
 def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
     """The data set the user named, as the checkpoint wants its pictures; else its own."""
-    from braintumor.workflows.resume import check_same_images  # torch, as above
-
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
         data = read_data(card.settings, card.image_size, card.data_name)

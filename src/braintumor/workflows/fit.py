@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,32 +30,27 @@ def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> Non
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
     """
-    state = FitState(experiment.model, BestCheckpoint(experiment.recipe.train.early_stopping))
 
-    def save_if_best(record: EpochRecord) -> None:
+    def save_if_best(record: EpochRecord, best: BestCheckpoint) -> None:
         if record.is_best:
-            save_best(run.best, state.best.weights, _card(experiment, dataclasses.asdict(record)))
+            save_best(run.best, best.weights, _card(experiment, record))
 
     saved = _state_to_resume(run, experiment.device) if resume else None
     train, val = experiment.images("train"), experiment.images("val")
-    _fit(
-        experiment,
-        run,
-        state,
-        train,
-        val,
-        save_if_best,
-        saved,
-    )
-    run.set_status("running", best_epoch=state.best.epoch)
-    _draw_curves(run)
-    chosen = _card(experiment, dataclasses.asdict(run.read_record(state.best.epoch)))
+    best = _fit(experiment, run, train, val, save_if_best, saved)
+    run.set_status("running", best_epoch=best.epoch)
+    # imported here, or the first step would wait for matplotlib
+    from braintumor.report.plots.performance import draw_curves
+    from braintumor.report.plots.style import to_png
+
+    write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
+    chosen = _card(experiment, run.read_record(best.epoch))
     # written anew where the run was resumed: the file may be older than the state, or damaged
     if experiment.recipe.train.refit:
-        save_best(run.selected, state.best.weights, chosen)
+        save_best(run.selected, best.weights, chosen)
         _refit(experiment.with_fresh_model(), run, chosen)
     elif saved:
-        save_best(run.best, state.best.weights, chosen)
+        save_best(run.best, best.weights, chosen)
 
 
 def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | None:
@@ -66,14 +61,6 @@ def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | N
     return load_state(run, device)
 
 
-def _draw_curves(run: RunFolder) -> None:
-    # imported here, or the first step would wait for matplotlib
-    from braintumor.report.plots.performance import draw_curves
-    from braintumor.report.plots.style import to_png
-
-    write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
-
-
 def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
     """Train the fresh model of `experiment` for as many epochs as it took to the chosen one."""
     recipe = refit_recipe(experiment.recipe, run.read_history())
@@ -82,41 +69,37 @@ def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
         "refit: %d epochs from the start on train and val together, %s images",
         recipe.total_epochs, f"{len(images):,}",
     )  # fmt: skip
-    experiment, folder = (
-        dataclasses.replace(experiment, recipe=recipe),
-        RunFolder(run.path / "refit"),
-    )
+    experiment = dataclasses.replace(experiment, recipe=recipe)
+    folder = RunFolder(run.path / "refit")
     saved = load_state(folder, experiment.device) if has_state(folder) else None
-    state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
     folder.path.mkdir(exist_ok=True)
-    _fit(experiment, folder, state, images, None, lambda _: None, saved)
-    card = dataclasses.replace(chosen, settings=experiment.settings)
-    save_best(run.best, state.best.weights, card)
+    best = _fit(experiment, folder, images, None, lambda *_: None, saved)
+    save_best(run.best, best.weights, dataclasses.replace(chosen, settings=experiment.settings))
 
 
 def _fit(
     experiment: Experiment,
     folder: RunFolder,
-    state: FitState,
     train: ImageSplit,
     val: ImageSplit | None,
-    keep: Callable[[EpochRecord], None],
+    keep: Callable[[EpochRecord, BestCheckpoint], None],
     saved: dict[str, Any] | None,
-) -> None:
+) -> BestCheckpoint:
     """Fit, and after each epoch: a row, a checkpoint by `keep`, the resume state, a line."""
     recipe = experiment.recipe
+    state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
     done = saved["epoch"] if saved else 0
     if saved:
         log.info("resuming after epoch %d", done)
     folder.cut_history(done)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
-    records = fit(state, train, val, recipe, experiment.augment(), resume_from=saved, progress=True)
+    records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
     with tensorboard as write_scalars, logging_redirect_tqdm([log]):
         try:
             for record in records:
                 folder.append_history(record)
                 write_scalars(record)
-                keep(record)
+                keep(record, state.best)
                 save_state(folder, state.state_dict())
                 describe_epoch(record, recipe.total_epochs)
         except torch._dynamo.exc.TorchDynamoException as error:
@@ -130,13 +113,13 @@ def _fit(
                 f"the device is out of memory at train.batch_size={size}, {train.images.shape[-1]} "
                 f"px; try train.batch_size={max(size // 2, 1)}"
             ) from error
+    return state.best
 
 
-def _card(experiment: Experiment, validation: Mapping[str, Any]) -> Card:
-    """The card of a checkpoint that validation chose; validation: the record of its epoch."""
-    # its images are known to the model as well
-    seen = experiment.data.manifest["split"].isin(("train", "val")).to_numpy()
-    finite = {k: v if v == v else None for k, v in validation.items()}
+def _card(experiment: Experiment, validation: EpochRecord) -> Card:
+    """The card of a checkpoint that validation chose; validation: of its epoch."""
+    rows = experiment.rows("train", "val")  # the model knows validation's images as well
+    seen = experiment.data.manifest.iloc[rows]
     return Card(
         version=__version__,
         model_name=model_name(experiment.settings["model"]),
@@ -149,10 +132,10 @@ def _card(experiment: Experiment, validation: Mapping[str, Any]) -> Card:
         std=tuple(experiment.model.backbone.std),
         model=experiment.model.settings,
         settings=experiment.settings | {"train": experiment.settings["train"] | {"refit": False}},
-        epoch=validation["epoch"],
-        validation=finite,
+        epoch=validation.epoch,
+        validation={k: v if v == v else None for k, v in dataclasses.asdict(validation).items()},
         parameters=experiment.num_parameters(),
-        training_hashes=tuple(sorted(set(experiment.data.manifest.loc[seen, "sha256"]))),
-        training_phashes=tuple(sorted(set(experiment.data.phashes[seen].tolist()))),
-        patients=dataclasses.asdict(count_patients(experiment.data.manifest[seen])),
+        training_hashes=tuple(sorted(set(seen["sha256"]))),
+        training_phashes=tuple(sorted(set(experiment.data.phashes[rows].tolist()))),
+        patients=dataclasses.asdict(count_patients(seen)),
     )

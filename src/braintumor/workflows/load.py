@@ -32,11 +32,7 @@ from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 
 @dataclass(frozen=True)
 class Use:
-    """How answers are computed.
-
-    device: auto, cpu, cuda or cuda:N.  precision, views: None: as the run was evaluated.
-    batch_size: pictures at once; changes speed and memory only.
-    """
+    """How answers are computed; as `braintumor.load` says it."""
 
     device: str = "auto"
     precision: Precision | None = None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
-from braintumor.config import typed
 from braintumor.data.manifest import group_numbers, write_manifest
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
@@ -19,7 +20,7 @@ from braintumor.evaluation.postprocessing import (
     PostProcessing,
     add_postprocessing,
 )
-from braintumor.evaluation.predict import EvalSettings, Inference
+from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
@@ -27,15 +28,13 @@ from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import EVALUATION, RUN, EvaluationFile, RunFolder, open_run, run_name
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment, mix_seed
-from braintumor.statistics.decisions import DecisionSettings
-from braintumor.workflows.arguments import Request
+from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
-from braintumor.workflows.data import draw_data, drawn, write_tables
+from braintumor.workflows.data import check_same_images, draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import check_same_images, take_over
-from braintumor.workflows.setup import Experiment, setup
+from braintumor.workflows.setup import Experiment, keeps_summaries, setup, take_over
 
 
 def train_one(request: Request, prepared: Experiment | None = None) -> Run:
@@ -59,28 +58,48 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
 def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Experiment, RunFolder]]:
     """A new run, in a folder that is held within the block."""
     check_output(request, RUN)
-    named = named_folder(request)
-    if named is not None:
+    if (named := named_folder(request)) is not None:
         _check_inside(RunFolder(named))
     if prepared is None:
         experiment = setup(request.settings, request.choices["data"])
-    else:
-        experiment = prepared.with_folder(request.settings["run_dir"])
-    name = model_name(experiment.settings["model"])
-    default = Path("runs") / run_name(experiment.data_name, name)
-    with held_output(request, RUN, default) as folder:
+    else:  # its settings name no folder
+        own = prepared.settings | {"run_dir": request.settings["run_dir"], "overwrite": True}
+        experiment = dataclasses.replace(prepared, settings=own)
+    settings, data_name = experiment.settings, experiment.data_name
+    facts = {
+        "seed": settings["seed"],
+        "parameters": experiment.num_parameters(),
+        "overrides": list(request.overrides),
+    }
+    manifest = experiment.data.manifest
+    with new_run(request, settings, data_name, facts, manifest=manifest) as run:
+        yield experiment, run
+
+
+@contextmanager
+def new_run(
+    request: Request,
+    settings: Settings,
+    data_name: str,
+    facts: Mapping[str, Any],
+    *,
+    suffix: str = "",
+    manifest: pd.DataFrame | None = None,
+) -> Iterator[RunFolder]:
+    """A run folder held within the block, with the files that say what will be done there.
+
+    facts: for status.json.  suffix: of the name that the folder gets by itself.
+    """
+    name = model_name(settings["model"])
+    with held_output(request, RUN, Path("runs") / run_name(data_name, name + suffix)) as folder:
         remove_own(folder, RUN)
         run = RunFolder(folder)
-        settings = yaml.safe_dump(experiment.settings, sort_keys=False, allow_unicode=True)
-        write_atomic(run.config, settings)
+        write_atomic(run.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         write_json(run.environment, environment(request.command))
-        write_manifest(run.manifest, experiment.data.manifest)
-        run.set_status(
-            "running", model_name=name, data_name=experiment.data_name,
-            seed=experiment.settings["seed"], parameters=experiment.num_parameters(),
-            overrides=list(request.overrides),
-        )  # fmt: skip
-        yield experiment, run
+        if manifest is not None:
+            write_manifest(run.manifest, manifest)
+        run.set_status("running", model_name=name, data_name=data_name, **facts)
+        yield run
 
 
 def _check_inside(run: RunFolder) -> None:
@@ -115,18 +134,17 @@ def _fit_postprocessing(
     best = add_postprocessing(
         list(dict.fromkeys((chosen, run.best))),
         images,
-        typed(DecisionSettings, experiment.settings["decision"], "decision"),
+        experiment.deciding,
         _inference(experiment),
-        experiment.settings["eval"]["views"],
+        experiment.evaluating.views,
     )
     describe_decisions(best[2].decisions)
     return best
 
 
 def _inference(experiment: Experiment) -> Inference:
-    return Inference(
-        2 * experiment.recipe.train.batch_size, experiment.dtype, experiment.keeps_summaries()
-    )
+    keep = keeps_summaries(experiment.settings, experiment.device)
+    return Inference(2 * experiment.recipe.train.batch_size, experiment.dtype, keep)
 
 
 def _evaluate_best(
@@ -138,7 +156,7 @@ def _evaluate_best(
     from braintumor.evaluation.leakage import leakage_by_groups
     from braintumor.report.write import write
 
-    rows, data, settings = experiment.rows("test"), experiment.data, experiment.settings
+    rows, data = experiment.rows("test"), experiment.data
     if not len(rows):
         log.warning("the data has no test split: nothing to evaluate")
         return
@@ -150,9 +168,7 @@ def _evaluate_best(
             card.classes,
             EvaluatedImages(data, experiment.labels, rows, "test", leakage),
             EvalOptions(
-                _inference(experiment),
-                typed(EvalSettings, settings["eval"], "eval"),
-                settings["decision"]["prevalence"],
+                _inference(experiment), experiment.evaluating, experiment.deciding.prevalence
             ),
             fitted,
             dataclasses.replace(read_provenance(run, card), pictures=drawn(run.path)),

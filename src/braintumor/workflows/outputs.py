@@ -21,13 +21,9 @@ from braintumor.workflows.console import log, log_to_file
 
 
 def check_output(request: Request, kind: Kind) -> None:
-    """Refuse a named folder that holds something else, before the work begins.
-
-    Raises ConfigError.
-    """
-    folder = named_folder(request)
-    if folder is not None:
-        check(folder, kind, existing(request))
+    """Raises the ConfigError that `held_output` would, before the work begins."""
+    if (folder := named_folder(request)) is not None:
+        check(folder, kind, _existing(request))
 
 
 @contextmanager
@@ -38,12 +34,11 @@ def held_output(request: Request, kind: Kind, default: Path) -> Iterator[Path]:
     Raises ConfigError when the named one holds something else, or work of the kind that
     overwrite=true does not allow to replace.
     """
-    folder = named_folder(request)
-    if folder is None:
+    if (folder := named_folder(request)) is None:
         with hold_new(default, kind) as folder:
             yield folder
     else:
-        with hold(folder, kind, existing(request)):
+        with hold(folder, kind, _existing(request)):
             yield folder
 
 
@@ -55,8 +50,7 @@ def named_folder(request: Request) -> Path | None:
     return folder.resolve() if folder is not None and folder.is_symlink() else folder
 
 
-def existing(request: Request) -> Existing:
-    """What overwrite= allows."""
+def _existing(request: Request) -> Existing:
     return "replace" if request.settings["overwrite"] else "refuse"
 
 

@@ -35,22 +35,6 @@ class Pictures:
     sizes: tuple[tuple[int, int], ...]
 
 
-def find_pictures(root: Path) -> list[Path]:
-    """The picture file, or all that lie in the folder, searched in depth, in natural order.
-
-    Raises DataError where there are none.
-    """
-    if not root.exists():
-        raise DataError(f"there is no file or folder {root}; check input=")
-    files = [root] if root.is_file() else [
-        p for p in root.rglob("*")
-        if p.is_file() and is_image_name(p.name) and not p.name.startswith(".")
-    ]  # fmt: skip
-    if not files:
-        raise DataError(f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP")
-    return sorted(files, key=lambda p: natural_key(p.as_posix()))
-
-
 def read_pictures(
     pictures: Picture | Sequence[Picture], card: Card, *, skip_unreadable: bool = False
 ) -> Pictures:
@@ -87,14 +71,27 @@ def read_pictures(
 
 
 def _listed(pictures: Sequence[Picture]) -> Iterable[tuple[str, Path | np.ndarray | Image.Image]]:
-    """Each with its name: below the folder that was given alone, else as it was given."""
+    """Each with its name: below the folder that was given alone, else as it was given.
+
+    A folder is searched in depth, in natural order.
+    """
     for number, picture in enumerate(pictures):
         if not isinstance(picture, str | Path):
             yield f"picture {number}", picture
             continue
         root = Path(picture).expanduser()
+        if not root.exists():
+            raise DataError(f"there is no file or folder {root}; check input=")
+        files = [root] if root.is_file() else [
+            path for path in root.rglob("*")
+            if path.is_file() and is_image_name(path.name) and not path.name.startswith(".")
+        ]  # fmt: skip
+        if not files:
+            raise DataError(
+                f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP"
+            )
         parent = root.parent if root.is_file() else root
-        for file in find_pictures(root):
+        for file in sorted(files, key=lambda path: natural_key(path.as_posix())):
             named = file.relative_to(parent) if len(pictures) == 1 else file
             yield named.as_posix(), file
 

@@ -12,7 +12,7 @@ from PIL import Image
 from braintumor.errors import DataError
 from braintumor.report.plots.pictures import overlay
 from braintumor.runs.checkpoint import find_checkpoint, read_card
-from braintumor.runs.folder import PREDICTIONS, EvaluationFile
+from braintumor.runs.folder import PREDICTIONS, EvaluationFile, overlay_file
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import NO_TUMOR
@@ -51,13 +51,12 @@ def predict(request: Request) -> pd.DataFrame:
     classifier = load(path, how)
     predictions, decided = classifier.classify(pictures)
     shown = min(asked.overlays, len(predictions))
-    overlays = [f"cam/{i:05d}.png" if i < shown else "" for i in range(len(predictions))]
+    overlays = [overlay_file(i) if i < shown else "" for i in range(len(predictions))]
     table = unlabelled_table(predictions, {**decided, "overlay": overlays})
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
         write_table(folder, table)
-        some = pictures.pixels[:shown], predictions.predicted[:shown]
-        _write_overlays(folder, classifier, *some)
+        _write_overlays(folder, classifier, pictures.pixels, predictions.predicted[:shown])
     for row in table.head(20).to_dict("records"):
         _describe(row)
     if len(table) > 20:
@@ -78,10 +77,11 @@ def _describe(row: Mapping[Any, Any]) -> None:
     log.info("%-40s %-14s %.3f%s", row["path"], pred, probability, "".join(notes))
 
 
-def _write_overlays(folder: Path, classifier: LoadedModel, pixels: Any, predicted: Any) -> None:
-    if not len(pixels):
+def _write_overlays(folder: Path, model: LoadedModel, pixels: Any, predicted: Any) -> None:
+    """Of the first pictures, as many as `predicted` has."""
+    if not len(predicted):
         return
     (folder / "cam").mkdir(exist_ok=True)
-    heatmaps = classifier.heatmaps_at_input_size(pixels, predicted)
-    for i, (image, heatmap) in enumerate(zip(pixels, heatmaps, strict=True)):
-        Image.fromarray(overlay(image, heatmap)).save(folder / "cam" / f"{i:05d}.png")
+    heatmaps = model.heatmaps_at_input_size(pixels[: len(predicted)], predicted)
+    for i, heatmap in enumerate(heatmaps):
+        Image.fromarray(overlay(pixels[i], heatmap)).save(folder / overlay_file(i))

@@ -94,7 +94,7 @@ class Run:
         path = self.folder / "summary.csv"
         if not path.is_file():
             raise DataError(f"{self.folder} has no summary; figures of one run are in .metrics")
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return _read(path)
 
     @property
     def evaluation(self) -> EvaluationResult:
@@ -163,3 +163,47 @@ class Run:
         except DataError as error:
             shown = f"<p>{html.escape(str(error))}</p>"
         return f"<p>{html.escape(repr(self))}</p>{shown}"
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A comparison on disk."""
+
+    folder: Path
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """leaderboard.csv: a row a configuration, its seeds taken together, the best first."""
+        return _read(self.folder / "leaderboard.csv")
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """comparison.csv: a row a run."""
+        return _read(self.folder / "comparison.csv")
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """pairs.csv: a row a pair of configurations, with differences and p values."""
+        return _read(self.folder / "pairs.csv")
+
+    @property
+    def page(self) -> Path:
+        """The page for people, one file."""
+        return self.folder / "comparison.html"
+
+
+@dataclass(frozen=True)
+class CrossDatasetResult:
+    """A matrix of checkpoints and data sets on disk."""
+
+    folder: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """matrix.csv: a row a pair of checkpoint and data set."""
+        return _read(self.folder / "matrix.csv")
+
+
+def _read(table: Path) -> pd.DataFrame:
+    """Only what is empty is missing: a class or a run may be called NA."""
+    return pd.read_csv(table, keep_default_na=False, na_values=[""])

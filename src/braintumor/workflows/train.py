@@ -1,12 +1,40 @@
-"""bt-train: one run, or all its folds and seeds."""
+"""bt-train: one run or, of several folds and seeds, an ordinary run each in one folder."""
 
 from __future__ import annotations
 
-from braintumor.workflows.arguments import Request
-from braintumor.workflows.one_run import train_one
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from braintumor.errors import CheckpointError, ConfigError
+from braintumor.runs.folder import RUN, STATES, RunFolder, open_run, read_config
+from braintumor.runs.ownership import hold
+from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.console import log
+from braintumor.workflows.one_run import new_run, train_one
+from braintumor.workflows.outputs import check_output, record_failure, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import downloads
-from braintumor.workflows.trials import has_trials
+from braintumor.workflows.setup import Experiment, downloads, setup, take_over
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One of several runs. name: fold_0, seed_1 or seed_1_fold_0; fold: None without folds."""
+
+    name: str
+    seed: int
+    fold: int | None
+
+    def run_in(self, parent: RunFolder) -> RunFolder:
+        """Its folder in that of all."""
+        return RunFolder(parent.path / self.name)
+
+    def is_complete_in(self, parent: RunFolder) -> bool:
+        """Whether it has been trained and evaluated there."""
+        return bool(self.run_in(parent).read_status().get("status") == "completed")
 
 
 def train(request: Request) -> Run:
@@ -17,9 +45,142 @@ def train(request: Request) -> Run:
     Raises ConfigError, DataError, CheckpointError, TrainingError, MachineError.
     """
     with downloads(request):
-        if not has_trials(request.settings):
-            return train_one(request)
-        # scipy and more, for which the first step of a single run would wait
-        from braintumor.workflows.cross_validation import cross_validate
+        return (cross_validate if has_trials(request.settings) else train_one)(request)
 
-        return cross_validate(request)
+
+def has_trials(settings: Settings) -> bool:
+    """Whether the settings, or the run that `resume=` names, stand for several runs.
+
+    A run that names its fold is one trial, and an ordinary run.
+    """
+    if settings["resume"]:
+        settings = read_config(open_run(settings["resume"]))
+    folds, seeds, fold = (settings.get(key) for key in ("folds", "seeds", "fold"))
+    return seeds is not None or (folds is not None and fold is None)
+
+
+def list_trials(settings: Settings) -> list[Trial]:
+    """The runs that the settings ask for: each fold of each seed.
+
+    >>> asked = {"seed": 0, "seeds": [3, 4], "folds": 2, "fold": None}
+    >>> [trial.name for trial in list_trials(asked)]
+    ['seed_3_fold_0', 'seed_3_fold_1', 'seed_4_fold_0', 'seed_4_fold_1']
+
+    Raises ConfigError when folds or seeds are not what they should be.
+    """
+    folds, seeds = settings["folds"], settings["seeds"]
+    if folds is not None and (not _is_whole(folds) or folds < 2):
+        raise ConfigError(f"folds={folds} should be a whole number of 2 or more, such as folds=5")
+    if seeds is not None and not (isinstance(seeds, list) and seeds and all(map(_is_whole, seeds))):
+        raise ConfigError(f"seeds={seeds} should be whole numbers, such as seeds=[0,1,2]")
+    if seeds is not None and len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds={seeds} names a seed twice; leave one of them out")
+    if settings["fold"] is not None:
+        raise ConfigError(
+            f"fold={settings['fold']} is one run, and seeds={seeds} are several; leave one out"
+        )
+    trials = []
+    for seed in [settings["seed"]] if seeds is None else seeds:
+        for fold in [None] if folds is None else range(folds):
+            name = "" if seeds is None else f"seed_{seed}_"
+            name += "" if fold is None else f"fold_{fold}"
+            trials.append(Trial(name.rstrip("_"), seed, fold))
+    return trials
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def cross_validate(request: Request) -> Run:
+    """Run every trial that is not complete, then pool and summarise.
+
+    A trial that fails is recorded and does not end the others.
+    Raises TrainingError at the end when some failed.
+    """
+    started = time.perf_counter()
+    begin = _resumed if request.settings["resume"] else _begun
+    with begin(request) as (parent, settings, prepared), recorded(parent, started):
+        trials = list_trials(settings)
+        for number, trial in enumerate(trials, start=1):
+            log.info("%s, part %d of %d", trial.name, number, len(trials))
+            _run_trial(parent, trial, dataclasses.replace(request, settings=settings), prepared)
+        # scikit-learn, for which the first step would wait
+        from braintumor.workflows.summary import write_results
+
+        write_results(parent, trials, settings)
+    return Run(parent.path)
+
+
+def _settings_of(trial: Trial, settings: Settings) -> Settings:
+    own = {"seed": trial.seed, "seeds": None, "fold": trial.fold, "run_dir": None, "resume": None}
+    return settings | own
+
+
+@contextmanager
+def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
+    """The parent folder, held within the block; made once the first trial's input is accepted.
+
+    With the settings, and in a list, which the caller empties, what was read for the first trial.
+    """
+    check_output(request, RUN)
+    settings, data_name = request.settings, request.choices["data"]
+    trials, seeds, folds = list_trials(settings), settings["seeds"], settings["folds"]
+    if seeds is not None and any(o.startswith("seed=") for o in request.overrides):
+        raise ConfigError(f"seeds={seeds} leaves seed=… without use; leave it out")
+    log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
+    prepared = [setup(_settings_of(trials[0], settings), data_name)]
+    suffix = (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")
+    facts = {
+        "overrides": list(request.overrides),
+        "parts": [trial.name for trial in trials],
+    }
+    with new_run(request, settings, data_name, facts, suffix=suffix) as parent:
+        yield parent, settings, prepared
+
+
+@contextmanager
+def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
+    """The parent that `resume=` names, held within the block, and its settings."""
+    parent = open_run(request.settings["resume"])
+    with hold(parent.path, RUN, "continue"):
+        if parent.read_status().get("status") == "completed":
+            if all(trial.is_complete_in(parent) for trial in list_trials(read_config(parent))):
+                raise CheckpointError(
+                    f"{parent.path} is complete, there is nothing to resume; its figures are in "
+                    f"{parent.path / 'summary.md'}"
+                )
+            parent.set_status("interrupted", why="a part has been removed since")
+        settings, _ = take_over(parent, request)
+        yield parent, settings, []
+
+
+def _run_trial(
+    parent: RunFolder, trial: Trial, request: Request, prepared: list[Experiment]
+) -> None:
+    """Train and evaluate one trial, go on with it, or leave it when it is complete.
+
+    prepared: holds what has been read for it, or nothing.
+    """
+    is_resumed = bool(request.settings["resume"])  # else what may lie here is no part of this work
+    if is_resumed and trial.is_complete_in(parent):
+        log.info("  complete")
+        return
+    run, begun = trial.run_in(parent), parent.read_status()
+    own = _settings_of(trial, request.settings) | {"run_dir": str(run.path)}
+    overrides, choices = request.overrides, request.choices
+    if is_resumed and any((run.path / state).is_file() for state in STATES):
+        own["resume"] = str(run.path)
+    else:  # as the command that made the parent would have begun it
+        own["overwrite"] = True  # the parent's, and so ours
+        choices = {**choices, "data": begun["data_name"]}
+        overrides = tuple(begun["overrides"])
+    try:
+        # popped, so that only the trial itself holds data and model
+        train_one(
+            Request(own, choices, overrides, command=request.command),
+            prepared.pop() if prepared else None,
+        )
+    except Exception as error:
+        record_failure(run, error)
+        log.error("%s failed: %s", trial.name, error)

@@ -6,9 +6,11 @@ in configs/model/attention: a new backbone is one YAML, and all its names appear
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from braintumor.config import config_dir, did_you_mean, options_of, pasteable
 
+_ONE_AT_A_TIME = threading.RLock()
 # what other toolkits call it
 _SYNONYMS = {
     "learning_rate": "optimizer.lr",
@@ -62,6 +65,20 @@ def register_models() -> None:
     for name, (backbone, attention) in model_names().items():
         parts = [{"backbone": backbone}, {"attention": attention}, {"head": "default"}]
         store.store(group="model", name=name, node={"defaults": parts})
+
+
+@contextlib.contextmanager
+def own_hydra() -> Iterator[None]:
+    """Hydra is one for a process: a notebook's own is there again afterwards."""
+    with _ONE_AT_A_TIME:
+        theirs = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        register_models()
+        try:
+            with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.instance().hydra = theirs
 
 
 def answer_mistake(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
@@ -164,24 +181,19 @@ def _known_keys(error: Exception, config_name: str) -> list[str]:
     """Every key and config group that the command takes, with the choices that were made."""
     # the complaint holds what Hydra had composed until then; composing anew takes 0.2 s
     node = getattr(error.__cause__, "parent_node", None)
-    cfg = node._get_root() if node is not None else _compose(config_name)
+    if node is None:
+        with own_hydra():
+            cfg = hydra.compose(config_name)
+    else:
+        cfg = node._get_root()
     root = config_dir()
     groups = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir()]
-    return sorted({*(k for k in _flatten(cfg) if not k.startswith("hydra")), *groups})
+    keys = _flatten(OmegaConf.to_container(cfg))
+    return sorted({*(key for key in keys if not key.startswith("hydra")), *groups})
 
 
-def _compose(config_name: str) -> Any:
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return hydra.compose(config_name)
-
-
-def _flatten(node: Any, prefix: str = "") -> list[str]:
-    keys = []
-    for key in node:
-        path = f"{prefix}{key}"
-        keys.append(path)
-        child = node._get_node(key)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            keys += _flatten(child, f"{path}.")
-    return keys
+def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
