@@ -29,8 +29,8 @@ class Classifier(nn.Module):
     settings: the `model` section that builds this model again without its weights file.
     """
 
-    mean_255: torch.Tensor
-    std_255: torch.Tensor
+    mean_255: Tensor
+    std_255: Tensor
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.backbone, self.attention, self.head = backbone, attention, head
         self.settings = dict(model)
-        for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
-            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
+        self.register_buffer("mean_255", 255 * torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std_255", 255 * torch.tensor(backbone.std).view(1, 3, 1, 1))
         self._num_trainable_stages = len(backbone.stages)
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
         self._attention_pools = is_average and hasattr(attention, "forward_pooled")
@@ -73,10 +73,9 @@ class Classifier(nn.Module):
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave."""
         attend: Any = self.attention.forward_pooled if self._attention_pools else self.attention
-        if self.training and len(features_BChw) == 1:
-            with _running_statistics(self.head):
-                return self.head(attend(features_BChw)).float()
-        return self.head(attend(features_BChw)).float()
+        is_alone = self.training and len(features_BChw) == 1
+        with _running_statistics(self.head) if is_alone else nullcontext():
+            return self.head(attend(features_BChw)).float()
 
     @property
     def is_backbone_frozen(self) -> bool:
@@ -95,7 +94,7 @@ class Classifier(nn.Module):
             yield
             return
         folded = fold_batch_norm(self.backbone)
-        self._fused = () if folded is None else (folded,)
+        self._fused = (folded,) if folded else ()
         try:
             yield
         finally:
@@ -129,8 +128,8 @@ class Classifier(nn.Module):
         Raises ConfigError for anything else.
         """
         count = len(self.backbone.stages)
-        named = {"head": 0, "last_block": 1, "all": count}
-        stages = named.get(what) if isinstance(what, str) else what
+        named: dict[str | int, int] = {"head": 0, "last_block": 1, "all": count}
+        stages = named.get(what, what)
         if type(stages) is not int or not 0 <= stages <= count:  # a bool is an int, too
             raise ConfigError(
                 f"trainable={what} is not head, last_block, all or a number of stages; "
@@ -157,7 +156,7 @@ class Classifier(nn.Module):
         heads = [*self.attention.parameters(), *self.head.parameters()]
         return {
             "backbone": [p for p in self.backbone.parameters() if p.requires_grad],
-            "head": [p for p in heads if p.requires_grad],
+            "head": heads,
         }
 
     def _open_modules(self) -> list[nn.Module]:

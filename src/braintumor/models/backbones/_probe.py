@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,13 +33,12 @@ def check_timm_name(timm_name: str | None) -> str:
     name, _, tag = timm_name.partition(".")
     if not timm.is_model(name):
         raise ConfigError(f"{key}={timm_name} is not a net of timm; {_nearest(name)}")
-    if tag:
-        tags = [n.partition(".")[2] for n in timm.list_models(f"{name}.*", pretrained=True)]
-        if tag not in tags:
-            raise ConfigError(
-                f"timm has no weights `{tag}` of `{name}`; "
-                f"tags: {', '.join(tags) or 'none, so leave it away'}"
-            )
+    tags = [n.partition(".")[2] for n in timm.list_models(f"{name}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise ConfigError(
+            f"timm has no weights `{tag}` of `{name}`; "
+            f"tags: {', '.join(tags) or 'none, so leave it away'}"
+        )
     return timm_name
 
 
@@ -149,41 +149,26 @@ def cut_stages(net: nn.Module, boundaries: list[str]) -> list[list[nn.Module]]:
         if any(boundary.startswith(f"{name}.") for boundary in boundaries):
             stages.append([])
         stages[-1].append(module)
-        if name in boundaries:
+        if name in boundaries and name != boundaries[-1]:
             stages.append([])
-    merged: list[list[nn.Module]] = []
+    merged: list[list[nn.Module]] = [[]]
     for stage in stages:
-        is_open = merged and not _has_parameters(merged[-1])
-        if merged and (is_open or not _has_parameters(stage)):
-            merged[-1].extend(stage)
-        else:
+        if _has_parameters(merged[-1]) and _has_parameters(stage):
             merged.append(stage)
-    last = boundaries[-1] if boundaries else ""
-    return _join_tail(net, merged, last)
+        else:
+            merged[-1] += stage
+    return merged
 
 
-def _join_tail(net: nn.Module, stages: list[list[nn.Module]], last: str) -> list[list[nn.Module]]:
-    """Join what follows the module named `last` to its stage."""
-    names = {id(module): name for name, module in net.named_modules()}
-    for index, stage in enumerate(stages):
-        held = [names[id(module)] for module in stage]
-        if any(last == name or last.startswith(f"{name}.") for name in held):
-            tail = [module for later in stages[index + 1 :] for module in later]
-            return [*stages[:index], stage + tail]
-    return stages
-
-
-def _units(net: nn.Module, prefix: str, boundaries: list[str]) -> list[tuple[str, nn.Module]]:
+def _units(net: nn.Module, prefix: str, boundaries: list[str]) -> Iterator[tuple[str, nn.Module]]:
     """Children in order of definition; containers that hold a boundary are opened."""
-    units = []
     for name, module in net.named_children():
         path = f"{prefix}{name}"
         inside = any(boundary.startswith(f"{path}.") for boundary in boundaries)
         if inside and isinstance(module, (nn.Sequential, nn.ModuleList)):
-            units += _units(module, f"{path}.", boundaries)
+            yield from _units(module, f"{path}.", boundaries)
         else:
-            units.append((path, module))
-    return units
+            yield path, module
 
 
 def _has_parameters(stage: list[nn.Module]) -> bool:

@@ -74,8 +74,7 @@ def build(
         resolved={"weights": "none"},
     )
     if weights != "none":
-        file = read_weights(weights)
-        file.check_arch("cnn")
+        file = read_weights(weights, "cnn")
         load_into(net, file, droppable=())
         net.mean, net.std = file.mean or net.mean, file.std or net.std
     return net
