@@ -21,10 +21,9 @@ from braintumor.data.tensors import ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded
-from braintumor.training.batches import Batches, PictureBatches
+from braintumor.training.batches import Batches, Forward, PictureBatches, record_forward
 from braintumor.training.features import feature_batches, keeps_features
-from braintumor.training.gpu import Forward, record_forward
-from braintumor.training.losses import Loss, balanced_weights, build_loss
+from braintumor.training.optim import Loss, balanced_weights, build_loss
 from braintumor.training.recipe import Recipe
 from braintumor.training.state import FitState
 

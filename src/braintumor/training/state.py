@@ -15,8 +15,7 @@ from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
 from braintumor.records import EpochRecord
-from braintumor.training.losses import build_loss
-from braintumor.training.optim import Schedule, build_optimizer
+from braintumor.training.optim import Schedule, build_loss, build_optimizer
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 
 
