@@ -30,17 +30,10 @@ class Phase:
     trainable: str | int = "all"
     lr: float | None = None
 
-    def as_setting(self) -> dict[str, Any]:
-        """As a user writes it."""
-        return {key: v for key, v in dataclasses.asdict(self).items() if v is not None}
-
 
 @dataclass(frozen=True)
 class EarlyStoppingSettings:
-    """metric: watched on validation.  patience: epochs without improvement, null never stops.
-
-    min_delta: an improvement must exceed this, in the metric's own unit.
-    """
+    """The `train.early_stopping` section. Documented in configs/training/default.yaml."""
 
     metric: Metric
     patience: int | None
@@ -104,7 +97,8 @@ class TrainSettings:
                 )
         if self.epochs is not None and len(self.phases) > 1:
             listed = [f"trainable: {p.trainable} for {p.epochs} epochs" for p in self.phases]
-            phases = pasteable("train.phases", [phase.as_setting() for phase in self.phases])
+            given = [{k: v for k, v in vars(p).items() if v is not None} for p in self.phases]
+            phases = pasteable("train.phases", given)
             raise ConfigError(
                 f"train.epochs={self.epochs} is for a training of one phase, and this one has "
                 f"{len(self.phases)} phases ({', '.join(listed)}); give each its epochs, such as "
