@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.evaluation.heatmaps import BATCH, to_tensor
-from braintumor.models.classifier import Classifier, predict_logits
+from braintumor.models.classifier import Classifier
+from braintumor.training.batches import predict_logits
 
 # N images, B batch, S side of the picture
 

@@ -15,9 +15,10 @@ from braintumor.data.augment import AugmentSettings, move_alike
 from braintumor.data.tensors import HostImages, ImageSplit
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
-from braintumor.models.classifier import Classifier, predict_logits
+from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
+from braintumor.training.batches import predict_logits
 from braintumor.training.features import FeatureStore, ViewOf, as_features, digest_of
 
 # N images, B batch, C channels, h w height and width of the backbone's map, K classes

@@ -179,18 +179,15 @@ def open_tensorboard(
         return
     from torch.utils.tensorboard import SummaryWriter  # torch, and only where it is wanted
 
-    writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch)
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch) as writer:
 
-    def write(record: EpochRecord) -> None:
-        for name, value in dataclasses.asdict(record).items():
-            if isinstance(value, float) and not math.isnan(value):
-                tag = re.sub(r"^(train|val)_(.*)", r"\2/\1", name)
-                writer.add_scalar(tag, value, record.epoch)
+        def write(record: EpochRecord) -> None:
+            for name, value in dataclasses.asdict(record).items():
+                if isinstance(value, float) and not math.isnan(value):
+                    tag = re.sub(r"^(train|val)_(.*)", r"\2/\1", name)
+                    writer.add_scalar(tag, value, record.epoch)
 
-    try:
         yield write
-    finally:
-        writer.close()
 
 
 def open_run(path: str | Path) -> RunFolder:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, cast, get_args
 
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from braintumor.data.augment import Augment
-from braintumor.data.tensors import ImageSplit, to_device
-from braintumor.models.classifier import Classifier, predict_logits
+from braintumor.data.tensors import HostImages, ImageSplit, to_device
+from braintumor.models.classifier import Classifier
 from braintumor.runtime import mix_seed
 from braintumor.training.recipe import Metric
 
@@ -112,6 +112,30 @@ def validate(
         "val_auroc": auroc,
     }
     return {name: float(value) for name, value in figures.items()}
+
+
+@torch.no_grad()
+def predict_logits(
+    model: nn.Module,
+    images: Tensor | HostImages,
+    *,
+    batch_size: int,
+    dtype: torch.dtype = torch.float32,
+    forward: Forward | None = None,
+) -> Tensor:
+    """float32 (N, K) on the model's device; the model is left in evaluation mode.
+
+    images: uint8 or float (N, C, S, S) in 0..255, on the model's device or in host memory.
+    dtype: the autocast type; float32 turns autocast off.
+    forward: a part of the model instead of all of it; `images` are then what that part takes.
+    """
+    model.eval()
+    # a model without parameters is wherever its input is
+    first = next(model.parameters(), None)
+    device, of = images.device if first is None else first.device, forward or model
+    fused = model.fused() if isinstance(model, Classifier) else nullcontext()
+    with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])
 
 
 def choose_batch_size(model: Classifier, images: int, sample: Tensor, dtype: torch.dtype) -> int:

@@ -68,8 +68,8 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
 
     options: of timm.create_model, as items.
     The gradients tell which modules have no part in the features: classifier, its norm, its
-    hidden layers. Before any download, so that a wrong size is not an hour's surprise.
-    Remembered, for a sweep asks again and again.
+    hidden layers. Before any download, so that a wrong size is not an hour's surprise; remembered,
+    for a sweep asks again and again.
     Raises ConfigError when the net does not take the size or an option.
     """
     with torch.device("meta"):
@@ -78,8 +78,7 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
             features = net.forward_features(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise _bad_size(name, image_size, str(error)) from error
-        channels = int(getattr(net, "num_features", 0))
-        layout, map_size_px, num_prefix = _read_shape(name, net, features, channels)
+        layout, map_size_px, num_prefix = _read_shape(name, net, features)
         if min(map_size_px) < 1:
             raise _bad_size(name, image_size, f"the map would be {map_size_px}")
         features.sum().backward()
@@ -89,22 +88,20 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
         held = {f"{path}.{n}" for n, _ in module.named_parameters()}
         if path and held and held <= without and not any(path.startswith(f"{u}.") for u in unused):
             unused.append(path)
-    return Shape(layout, channels, map_size_px, num_prefix, tuple(unused))
+    return Shape(layout, net.num_features, map_size_px, num_prefix, tuple(unused))
 
 
-def _read_shape(
-    name: str, net: nn.Module, features: Any, channels: int
-) -> tuple[Layout, tuple[int, int], int]:
+def _read_shape(name: str, net: Any, features: Any) -> tuple[Layout, tuple[int, int], int]:
     shape = tuple(features.shape) if isinstance(features, torch.Tensor) else ()
+    channels = getattr(net, "num_features", 0)
     if len(shape) == 4 and shape[1] == channels:
         return "map", (shape[2], shape[3]), 0
     if len(shape) == 4 and shape[3] == channels:
         return "map_last", (shape[1], shape[2]), 0
     if len(shape) == 3 and shape[2] == channels:
-        count = shape[1]
-        num_prefix = getattr(net, "num_prefix_tokens", count - math.isqrt(count) ** 2)
-        side = math.isqrt(count - num_prefix)
-        if side**2 == count - num_prefix:
+        num_prefix = getattr(net, "num_prefix_tokens", shape[1] - math.isqrt(shape[1]) ** 2)
+        side = math.isqrt(shape[1] - num_prefix)
+        if side**2 == shape[1] - num_prefix:
             return "tokens", (side, side), num_prefix
     raise ConfigError(
         f"model.backbone.timm_name={name} gives features of shape {shape or type(features)}, "

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from braintumor.errors import WeightsError
-from braintumor.models.backbones import why_no_downloads
+from braintumor.models.backbones import downloads_forbidden
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -223,5 +223,5 @@ def _from_url(url: str) -> Path:
 
 
 def _refuse_where_forbidden(place: str) -> None:
-    if why := why_no_downloads():
+    if why := downloads_forbidden.get():
         raise WeightsError(f"the ImageNet weights {place} are not in the cache, and {why}")
