@@ -129,12 +129,10 @@ def read_card(path: Path) -> Card:
 def _read_metadata(path: Path) -> dict[str, Any]:
     """What the header of a safetensors file says of the file, read without its tensors."""
     with path.open("rb") as file:
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-        raw = file.read(length) if 0 < length <= _MOST_HEADER_BYTES else b""
+        length = int.from_bytes(file.read(8), "little")
+        raw = file.read(length) if length <= _MOST_HEADER_BYTES else b""
     try:
-        header = json.loads(raw)
-        return dict(header.get("__metadata__", {}))
+        return dict(json.loads(raw).get("__metadata__", {}))
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
@@ -175,7 +173,7 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     if not ckpt:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
     path = Path(ckpt).expanduser()
-    if path.name == RunFolder(path).last.name:
+    if path.name == "last.ckpt":
         log.info("taking the best epoch of the run, not its last: best.safetensors")
         path = path.parent
     if not path.exists():
@@ -210,10 +208,10 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
         tensors = load_file(path).items()
         model.load_state_dict({k: v for k, v in tensors if not k.startswith(_OUTLIERS)})
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
+        first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
-            f"the weights in {path} are not of the model on its card ({card.model_name}):"
-            f"{' '.join(first)}; use the file that the run wrote"
+            f"the weights in {path} are not of the model on its card ({card.model_name}):{first}; "
+            "use the file that the run wrote"
         ) from error
     if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -147,10 +147,8 @@ class RunFolder:
         return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
 
     def _rows(self) -> list[dict[str, Any]]:
-        if not self.history.exists():
-            return []
-        with self.history.open(newline="") as file:
-            return list(csv.DictReader(file))
+        lines = self.history.read_text().splitlines() if self.history.exists() else []
+        return list(csv.DictReader(lines))
 
     def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")

@@ -46,7 +46,7 @@ ViewOf = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class FeatureBatches:
-    """Features of the training pictures, K views each, and of validation.
+    """Features of the training pictures, in `count` = K views each, and of validation.
 
     views: K tensors (N, F) mapped from disk, or one (K * N, F) on the device.
     first_view: int64 (N,) in [0, K), so that an epoch mixes the views.  labels: int64 (N,).
@@ -94,10 +94,7 @@ class FeatureBatches:
 
 
 def keeps_features(model: Classifier, augment: Augment, settings: FeatureSettings) -> bool:
-    """Whether the phase that the model stands in can train on kept features.
-
-    Not when part of the backbone is trained, and not under mixup, which blends pictures anew.
-    """
+    """Whether the model's phase can train on kept features; mixup blends pictures anew."""
     return settings.views > 0 and model.is_backbone_frozen and not augment.settings.mixup
 
 
@@ -112,7 +109,6 @@ def feature_batches(
     """What a frozen backbone makes of those pictures: computed, or taken from an earlier run.
 
     epochs: of the phase; more views than epochs are never seen, so they are not made.
-    progress: a bar on stderr. Features are kept in the autocast type of the pictures.
     """
     started = time.perf_counter()
     train, val, augment, seed = pictures.train, pictures.val, pictures.augment, pictures.seed

@@ -41,8 +41,7 @@ def fit(
     """Train through all phases; yields after each epoch, when `state` is safe to save.
 
     state: holds the model, on the device of `train` and `val`; changed in place.
-    val: None trains to the end of every phase; the last epoch then counts as the best one, and
-    its figures of validation are NaN.
+    val: None trains to the end of every phase; the last epoch then counts as the best one.
     resume_from: a former `state.state_dict()`; what follows is bit for bit (on CPU) what an
     uninterrupted run would have done.
     progress: a bar with the time left, where standard error is a terminal.
