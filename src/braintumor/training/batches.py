@@ -62,12 +62,10 @@ class PictureBatches:
         return self.train.images.device
 
     def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        device = self.train.device
-        generator = torch.Generator(device)
-        generator.manual_seed(mix_seed(self.seed, "augment", epoch, step))
+        device, seed = self.train.device, mix_seed(self.seed, "augment", epoch, step)
         labels_B = self.train.labels[index_B.to(device, non_blocking=True)]
         pictures = to_device(self.train.images[index_B], device)
-        x, target = self.augment(pictures, labels_B, generator)
+        x, target = self.augment(pictures, labels_B, torch.Generator(device).manual_seed(seed))
         return x, target, labels_B
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:

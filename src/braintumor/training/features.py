@@ -157,8 +157,8 @@ class View:
     number: int
 
     def __call__(self, x: Tensor, step: int) -> Tensor:
-        generator = torch.Generator(x.device)
-        generator.manual_seed(mix_seed(self.seed, "view", self.number, step))
+        seed = mix_seed(self.seed, "view", self.number, step)
+        generator = torch.Generator(x.device).manual_seed(seed)
         return self.augment(x, x.new_zeros(len(x), dtype=torch.long), generator)[0]
 
 

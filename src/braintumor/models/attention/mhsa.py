@@ -79,7 +79,7 @@ class SelfAttention(nn.Module):
         attention that it receives from all others, and one vector a head goes through both.
         """
         is_noisy = self.training and self.noise.std > 0
-        if is_noisy or x_BChw.shape[2:].numel() > _MOST_CELLS:
+        if is_noisy or x_BChw.shape[2] * x_BChw.shape[3] > _MOST_CELLS:
             return self(x_BChw).mean(dim=(2, 3))
         tokens_BNC, shift_NC = self._tokens(x_BChw)
         projected = self._project(tokens_BNC, shift_NC, parts=2)

@@ -30,12 +30,7 @@ class Cnn(Backbone):
 
 
 def build(
-    *,
-    image_size: int,
-    weights: str,
-    widths: list[int],
-    dropout: float,
-    block_attention: Mapping,
+    *, image_size: int, weights: str, widths: list[int], dropout: float, block_attention: Mapping
 ) -> Cnn:
     """The net with len(widths) blocks; every block is a stage.
 
