@@ -169,11 +169,12 @@ def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
     state = _state(folder, kind) if existing == "refuse" else None
     if state is None:
         return
-    resume = kind is RUN and state != "completed"
-    ways = [f"go on with it: bt-train resume={folder}"] if resume else []
-    ways.append(f"name another folder with {kind.key}=…")
+    can_go_on = kind is RUN and state != "completed"
+    first = f"go on with it: bt-train resume={folder}, " if can_go_on else ""
     last = "" if kind is SWEEP else ", or replace it with overwrite=true"
-    raise ConfigError(f"{folder} holds {kind.name} ({state}); {', '.join(ways)}{last}")
+    raise ConfigError(
+        f"{folder} holds {kind.name} ({state}); {first}name another folder with {kind.key}=…{last}"
+    )
 
 
 def _state(folder: Path, kind: Kind) -> str | None:

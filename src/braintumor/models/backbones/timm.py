@@ -80,7 +80,8 @@ def build(
         # file must fit them, they need not be made
         small = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
         net = create(name, kwargs | small, num_classes=0)
-    _drop(net, shape.unused)
+    for path in dict(net.named_modules()).keys() & set(shape.unused):
+        net.set_submodule(path, nn.Identity())
     if file is not None:
         load_into(net, file, droppable=shape.unused)
     mean, std = (
@@ -147,13 +148,6 @@ def _missing_keys() -> Iterator[list[str]]:
     finally:
         logger.removeFilter(note)
         logger.setLevel(level)
-
-
-def _drop(net: nn.Module, unused: tuple[str, ...]) -> None:
-    for path in unused:
-        parent, _, child = path.rpartition(".")
-        if child in dict(net.get_submodule(parent).named_children()):
-            setattr(net.get_submodule(parent), child, nn.Identity())
 
 
 def _rgb_of(value: Sequence | None, key: str) -> tuple[float, ...] | None:
