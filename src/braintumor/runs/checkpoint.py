@@ -107,14 +107,7 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
-    metadata = _read_metadata(path)
-    if set(metadata) <= {"format"}:
-        raise CheckpointError(
-            f"{path} holds weights but no braintumor card; bare backbone weights go in with "
-            f"`bt-train model.backbone.weights={path}`"
-        )
-    _check_digest(path, metadata)
-    values = _without_downloads(json.loads(metadata[_CARD_KEY]))
+    values = _without_downloads(json.loads(_read_metadata(path)[_CARD_KEY]))
     fields = [field.name for field in dataclasses.fields(Card)]
     if missing := sorted(set(fields) - set(values)):
         raise CheckpointError(
@@ -127,26 +120,27 @@ def read_card(path: Path) -> Card:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    """What the header of a safetensors file says of the file, read without its tensors."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        raw = file.read(length) if length <= _MOST_HEADER_BYTES else b""
+    """What the header says, of a file of which every byte is the one that was written."""
+    content = path.read_bytes()
+    length = min(int.from_bytes(content[:8], "little"), _MOST_HEADER_BYTES)
     try:
-        return dict(json.loads(raw).get("__metadata__", {}))
+        metadata = dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
         ) from error
-
-
-def _check_digest(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Raises CheckpointError when a byte of the file is not the one that was written."""
-    content, said = path.read_bytes(), str(metadata.get(_DIGEST_KEY)).encode()
+    if set(metadata) <= {"format"}:
+        raise CheckpointError(
+            f"{path} holds weights but no braintumor card; bare backbone weights go in with "
+            f"`bt-train model.backbone.weights={path}`"
+        )
+    said = str(metadata.get(_DIGEST_KEY)).encode()
     if said.decode() != sha256_of(content.replace(said, _BLANK.encode(), 1)):
         raise CheckpointError(
             f"{path} is damaged or was cut short: its checksum is not that of its content; copy it "
             "again, or train again"
         )
+    return metadata
 
 
 def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:
