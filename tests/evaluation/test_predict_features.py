@@ -13,7 +13,7 @@ import torch
 from braintumor.cache import cache_dir
 from braintumor.evaluation.predict import Inference, features_of, predict, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
-from braintumor.training.feature_store import FeatureStore, digest_of
+from braintumor.training.features import FeatureStore, digest_of
 from small_fit import CLASSES, MODEL, SIDE, TRAIN, VAL, images_through
 
 NAMES = tuple("wxyz"[:CLASSES])

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from braintumor.config import config_dir
 from braintumor.models.backbones import Backbone
-from braintumor.models.classifier import Classifier, build_model, predict_logits
+from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.folding import fold_batch_norm
+from braintumor.training.batches import predict_logits
 
 FOLDER = config_dir() / "model"
 BACKBONES = sorted(path.stem for path in (FOLDER / "backbone").glob("*.yaml"))

@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 import torch
 
-from braintumor.training import gpu
-from braintumor.training.gpu import choose_batch_size
+from braintumor.training import batches
+from braintumor.training.batches import choose_batch_size
 from small_fit import new_state, recipe
 
 PICTURE = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
@@ -34,7 +34,7 @@ def test_on_a_gpu_the_size_is_halved_until_it_fits(bearable: int, expected: int)
     sample = mock.MagicMock(spec=torch.Tensor)
     sample.device = torch.device("cuda")
     sample.expand = lambda size, *_: PICTURE.expand(size, -1, -1, -1)
-    with mock.patch.object(gpu, "_fits", fits):
+    with mock.patch.object(batches, "_fits", fits):
         assert choose_batch_size(model, 10**6, sample, torch.float32) == expected
     assert tried == [256, 128, 64, 32, 16][: len(tried)]
 
@@ -42,7 +42,7 @@ def test_on_a_gpu_the_size_is_halved_until_it_fits(bearable: int, expected: int)
 def test_the_trial_leaves_no_trace_in_the_model() -> None:
     model = new_state(recipe()).model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert gpu._fits(model, PICTURE.expand(8, -1, -1, -1), torch.float32)
+    assert batches._fits(model, PICTURE.expand(8, -1, -1, -1), torch.float32)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -50,4 +50,4 @@ def test_the_trial_leaves_no_trace_in_the_model() -> None:
 def test_a_batch_that_does_not_fit_is_a_no() -> None:
     model = new_state(recipe()).model
     with mock.patch.object(type(model), "forward", side_effect=torch.OutOfMemoryError):
-        assert not gpu._fits(model, PICTURE, torch.float32)
+        assert not batches._fits(model, PICTURE, torch.float32)

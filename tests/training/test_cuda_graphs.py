@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError
-from braintumor.training.batches import PictureBatches
-from braintumor.training.gpu import record_forward
+from braintumor.training.batches import PictureBatches, record_forward
 from small_fit import CLASSES, NONE, TRAIN, VAL, new_state, recipe
 
 

@@ -12,7 +12,8 @@ from braintumor.data.augment import Augment
 
 import small_fit
 from braintumor.data.tensors import ImageSplit
-from braintumor.models.classifier import build_model, predict_logits
+from braintumor.models.classifier import build_model
+from braintumor.training.batches import predict_logits
 from braintumor.training.loop import fit
 from braintumor.training.recipe import Phase
 from braintumor.training.state import BestCheckpoint, FitState

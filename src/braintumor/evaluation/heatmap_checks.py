@@ -19,7 +19,8 @@ from braintumor.evaluation.heatmaps import (
     left_as_found,
     to_tensor,
 )
-from braintumor.models.classifier import Classifier, predict_logits
+from braintumor.models.classifier import Classifier
+from braintumor.training.batches import predict_logits
 
 # N images: uint8 (N, S, S) or (N, S, S, 3), S side of the picture
 # heatmaps: float (N, S, S) in [0, 1]; masks of heads or lesions: bool (N, S, S)

@@ -14,10 +14,11 @@ from torch import Tensor
 from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
-from braintumor.models.classifier import Classifier, predict_logits
+from braintumor.models.classifier import Classifier
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
-from braintumor.training.feature_store import FeatureStore, ViewOf, as_features, digest_of
+from braintumor.training.batches import predict_logits
+from braintumor.training.features import FeatureStore, ViewOf, as_features, digest_of
 
 # N images, B batch, C channels, h w height and width of the backbone's map, K classes
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,13 @@ from braintumor.models.folding import fold_batch_norm
 class Classifier(nn.Module):
     """Raw pixels to logits: uint8 or float (B, 1|3, S, S) in 0..255 -> float32 (B, K).
 
-    Grey pictures become three equal channels; normalisation with the backbone's mean and std
-    is part of the model and of its checkpoint.
+    Grey pictures become three equal channels; normalisation is part of the model.
     settings: the `model` section that builds this model again without its weights file.
     Evaluating raises DataError on floats in 0..1, which would be answered as black pictures.
     """
 
-    mean_255: torch.Tensor
-    std_255: torch.Tensor
+    mean_255: Tensor
+    std_255: Tensor
 
     def __init__(
         self,
@@ -45,8 +44,8 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.backbone, self.attention, self.head = backbone, attention, head
         self.settings = dict(model)
-        for name, values in (("mean_255", backbone.mean), ("std_255", backbone.std)):
-            self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
+        self.register_buffer("mean_255", 255 * torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std_255", 255 * torch.tensor(backbone.std).view(1, 3, 1, 1))
         self._num_trainable_stages = len(backbone.stages)
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
         self._attention_pools = is_average and hasattr(attention, "forward_pooled")
@@ -61,11 +60,7 @@ class Classifier(nn.Module):
         return self.forward_head(self.forward_features(x_BcSS))
 
     def forward_features(self, x_BcSS: torch.Tensor) -> torch.Tensor:
-        """The backbone's map (B, C, h, w), before attention.
-
-        No gradient is recorded when the whole backbone is frozen: the maps may be kept and
-        used again.
-        """
+        """The backbone's map (B, C, h, w), before attention; no gradients when all is frozen."""
         x_B3SS = (x_BcSS.expand(-1, 3, -1, -1) - self.mean_255) / self.std_255
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._num_trainable_stages > 0):
             if self.training and len(x_B3SS) == 1:
@@ -76,10 +71,9 @@ class Classifier(nn.Module):
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave."""
         attend: Any = self.attention.forward_pooled if self._attention_pools else self.attention
-        if self.training and len(features_BChw) == 1:
-            with _running_statistics(self.head):
-                return self.head(attend(features_BChw)).float()
-        return self.head(attend(features_BChw)).float()
+        is_alone = self.training and len(features_BChw) == 1
+        with _running_statistics(self.head) if is_alone else nullcontext():
+            return self.head(attend(features_BChw)).float()
 
     @property
     def is_backbone_frozen(self) -> bool:
@@ -98,7 +92,7 @@ class Classifier(nn.Module):
             yield
             return
         folded = fold_batch_norm(self.backbone)
-        self._fused = () if folded is None else (folded,)
+        self._fused = (folded,) if folded else ()
         try:
             yield
         finally:
@@ -110,9 +104,8 @@ class Classifier(nn.Module):
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
 
-        The backbone's map (B, C, h, w); where no more is asked for (no attention, or se before
-        average pooling), what the head pools of it, such as (B, C), h*w times smaller.
-        `forward_head` takes either.
+        The backbone's map (B, C, h, w) or, with no attention or with se before average pooling,
+        what the head pools of it, such as (B, C). `forward_head` takes either.
         """
         features_BChw = self.forward_features(x_BcSS)
         return self.head[0](features_BChw) if self.pools_before_attention else features_BChw
@@ -125,15 +118,14 @@ class Classifier(nn.Module):
     def set_trainable(self, what: str | int) -> None:
         """Choose what is trained: attention and head always, of the backbone this.
 
-        what: "head" nothing, "last_block" the last stage, "all" everything, N the last N
-        stages. Position embeddings and class tokens, which belong to no stage, are trained
-        with "all". Batch-norm statistics and dropout of frozen stages rest, also after
-        `.train()`.
+        what: "head" nothing, "last_block" the last stage, "all" everything, also position
+        embeddings and class tokens, which belong to no stage; N the last N stages.
+        Batch-norm statistics and dropout of frozen stages rest, also after `.train()`.
         Raises ConfigError for anything else.
         """
         count = len(self.backbone.stages)
-        named = {"head": 0, "last_block": 1, "all": count}
-        stages = named.get(what) if isinstance(what, str) else what
+        named: dict[str | int, int] = {"head": 0, "last_block": 1, "all": count}
+        stages = named.get(what, what)
         if type(stages) is not int or not 0 <= stages <= count:  # a bool is an int, too
             raise ConfigError(
                 f"trainable={what} is not head, last_block, all or a number of stages; "
@@ -157,10 +149,9 @@ class Classifier(nn.Module):
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
         """What is trained now: {"backbone": [...], "head": [...]}, attention with the head."""
-        heads = [*self.attention.parameters(), *self.head.parameters()]
         return {
             "backbone": [p for p in self.backbone.parameters() if p.requires_grad],
-            "head": [p for p in heads if p.requires_grad],
+            "head": [*self.attention.parameters(), *self.head.parameters()],
         }
 
     def _open_modules(self) -> list[nn.Module]:
@@ -210,41 +201,6 @@ def model_name(model: Mapping[str, Any]) -> str:
     backbone, attention = model["backbone"], model["attention"]["name"]
     label = backbone.get("label") or backbone.get("timm_name") or backbone["name"]
     return label if attention == "none" else f"{label}_{attention}"
-
-
-class Images(Protocol):
-    """A tensor (N, C, S, S), or what gives its batches as one does."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-
-    def split(self, size: int, /) -> Iterable[Tensor]:
-        """Batches in order."""
-
-
-@torch.no_grad()
-def predict_logits(
-    model: nn.Module,
-    images: Images,
-    *,
-    batch_size: int,
-    dtype: torch.dtype = torch.float32,
-    forward: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:
-    """float32 (N, K) on the model's device; the model is left in evaluation mode.
-
-    images: uint8 or float (N, C, S, S) in 0..255, on the model's device or in host memory.
-    dtype: the autocast type; float32 turns autocast off.
-    forward: a part of the model instead of all of it; `images` are then what that part takes.
-    """
-    model.eval()
-    # a model without parameters is wherever its input is
-    first = next(model.parameters(), None)
-    device, of = images.device if first is None else first.device, forward or model
-    fused = model.fused() if isinstance(model, Classifier) else nullcontext()
-    with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])
 
 
 @contextmanager

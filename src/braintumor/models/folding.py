@@ -22,9 +22,8 @@ _NORMS = ("BatchNorm2d", "BatchNormAct2d")  # torch's, and timm's with an activa
 def fold_batch_norm(net: nn.Module) -> nn.Module | None:
     """The same function with fewer passes over memory: each norm done by its convolution.
 
-    net: in evaluation mode. What is not folded is shared with it; the folded weights are copies
-    and do not follow later changes. Equal up to rounding (1e-5 of the largest feature in fp32).
-    Gives None where nothing can be folded, or where the forward pass cannot be followed.
+    net: in evaluation mode; what is not folded is shared with it. Equal up to rounding (1e-5 of the
+    largest feature in fp32). None where nothing can be folded, or the pass cannot be followed.
     """
     try:
         folded = fx.GraphModule(net, _Tracer().trace(net))
@@ -61,12 +60,6 @@ def _fold(folded: fx.GraphModule, node: fx.Node) -> bool:
     )  # fmt: skip
     fused.requires_grad_(False)
     folded.set_submodule(str(before.target), fused)
-    folded.set_submodule(str(node.target), _behind(norm))
+    beside = [norm.get_submodule(name) for name in ("drop", "act") if hasattr(norm, name)]
+    folded.set_submodule(str(node.target), nn.Sequential(*beside))
     return True
-
-
-def _behind(norm: nn.BatchNorm2d) -> nn.Module:
-    """What the norm does beside norming."""
-    if type(norm).__name__ == "BatchNorm2d":
-        return nn.Identity()
-    return nn.Sequential(*(norm.get_submodule(name) for name in ("drop", "act")))

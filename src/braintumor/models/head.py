@@ -26,9 +26,7 @@ class GaussianNoise(nn.Module):
         self.std = std
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.std == 0:
-            return x
-        return x + self.std * torch.randn_like(x)
+        return x + self.std * torch.randn_like(x) if self.training and self.std else x
 
 
 class Pool(nn.Module):
@@ -55,10 +53,7 @@ class Pool(nn.Module):
 
 @dataclass(frozen=True)
 class Options:
-    """hidden: width of an extra layer, or null.  noise, dropout: in training only.
-
-    The keys of configs/model/head/, which has units.
-    """
+    """The keys of configs/model/head/, which explains them."""
 
     pooling: Pooling
     hidden: int | None

@@ -1,14 +1,17 @@
-"""best.safetensors: weights and a card, no pickle.
+"""best.safetensors: weights and a card, no pickle. last.ckpt: all that a run needs to go on.
 
-Anybody's safetensors reads it. Its own SHA-256 stands in the header, so that a file that was cut,
-torn or flipped is refused.
+Anybody's safetensors reads the one and anybody's torch the other, a zip; the one before it stays
+as previous.ckpt. A SHA-256 stands in the header, and in the comment of the zip, so that a file that
+was cut, torn or flipped is never taken.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
+import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
-from braintumor.runs.folder import RunFolder, folders_beside
+from braintumor.runs.folder import STATES, RunFolder, folders_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +35,10 @@ _DIGEST_KEY = "braintumor_sha256"
 _BLANK = "braintumor-sha256".ljust(64, ".")  # stands there while the checksum is taken
 _MOST_HEADER_BYTES = 100_000_000
 _OUTLIERS = "outliers."  # begins the names of tensors that are no weights
+_UNREADABLE = (
+    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(OSError, ImportError, pickle.UnpicklingError),
+)
 
 
 @dataclass(frozen=True)
@@ -100,14 +107,7 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
-    metadata = _read_metadata(path)
-    if set(metadata) <= {"format"}:
-        raise CheckpointError(
-            f"{path} holds weights but no braintumor card; bare backbone weights go in with "
-            f"`bt-train model.backbone.weights={path}`"
-        )
-    _check_digest(path, metadata)
-    values = _without_downloads(json.loads(metadata[_CARD_KEY]))
+    values = _without_downloads(json.loads(_read_metadata(path)[_CARD_KEY]))
     fields = [field.name for field in dataclasses.fields(Card)]
     if missing := sorted(set(fields) - set(values)):
         raise CheckpointError(
@@ -120,28 +120,27 @@ def read_card(path: Path) -> Card:
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
-    """What the header of a safetensors file says of the file, read without its tensors."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-        raw = file.read(length) if 0 < length <= _MOST_HEADER_BYTES else b""
+    """What the header says, of a file of which every byte is the one that was written."""
+    content = path.read_bytes()
+    length = min(int.from_bytes(content[:8], "little"), _MOST_HEADER_BYTES)
     try:
-        header = json.loads(raw)
-        return dict(header.get("__metadata__", {}))
+        metadata = dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
         ) from error
-
-
-def _check_digest(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Raises CheckpointError when a byte of the file is not the one that was written."""
-    content, said = path.read_bytes(), str(metadata.get(_DIGEST_KEY)).encode()
+    if set(metadata) <= {"format"}:
+        raise CheckpointError(
+            f"{path} holds weights but no braintumor card; bare backbone weights go in with "
+            f"`bt-train model.backbone.weights={path}`"
+        )
+    said = str(metadata.get(_DIGEST_KEY)).encode()
     if said.decode() != sha256_of(content.replace(said, _BLANK.encode(), 1)):
         raise CheckpointError(
             f"{path} is damaged or was cut short: its checksum is not that of its content; copy it "
             "again, or train again"
         )
+    return metadata
 
 
 def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:
@@ -168,23 +167,23 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     if not ckpt:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
     path = Path(ckpt).expanduser()
-    if path.name == RunFolder(path).last.name:
+    if path.name == "last.ckpt":
         log.info("taking the best epoch of the run, not its last: best.safetensors")
         path = path.parent
-    if path.is_dir():
-        run = RunFolder(path)
-        if not run.best.is_file():
-            if parts := run.read_status().get("parts"):
-                raise CheckpointError(
-                    f"{path} holds {len(parts)} trials; give one of them: {path / parts[0]}"
-                )
-            why = run.read_status().get("status")
-            state = f" (its status is {why!r})" if why else ""
-            raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
-        return run.best
     if not path.exists():
         raise CheckpointError(f"there is no run folder or checkpoint {path}{folders_beside(path)}")
-    return path
+    if not path.is_dir():
+        return path
+    run = RunFolder(path)
+    if run.best.is_file():
+        return run.best
+    status = run.read_status()
+    if parts := status.get("parts"):
+        raise CheckpointError(
+            f"{path} holds {len(parts)} trials; give one of them: {path / parts[0]}"
+        )
+    state = f" (its status is {status['status']!r})" if status.get("status") else ""
+    raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
 
 
 def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]:
@@ -203,10 +202,10 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
         tensors = load_file(path).items()
         model.load_state_dict({k: v for k, v in tensors if not k.startswith(_OUTLIERS)})
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
+        first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
-            f"the weights in {path} are not of the model on its card ({card.model_name}):"
-            f"{' '.join(first)}; use the file that the run wrote"
+            f"the weights in {path} are not of the model on its card ({card.model_name}):{first}; "
+            "use the file that the run wrote"
         ) from error
     if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -220,3 +219,69 @@ def load_outliers(path: Path) -> dict[str, np.ndarray]:
     with safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118
         return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names}
+
+
+def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
+    """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
+    import torch  # as above
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    newest, last, previous = _states(run)
+    content = buffer.getvalue()
+    if content[-22:-18] != b"PK\x05\x06" or content[-2:] != b"\0\0":  # the last record of a zip
+        raise AssertionError("torch.save gave a zip file with a comment")
+    content = content[:-2] + struct.pack("<H", 64)  # the length of the comment
+    write_atomic(newest, content + sha256_of(content).encode())
+    if last.exists():
+        last.replace(previous)
+    newest.replace(last)
+
+
+def has_state(run: RunFolder) -> bool:
+    """Whether there is a state to resume from, readable or not."""
+    return any(path.is_file() for path in _states(run))
+
+
+def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
+    """The newest state that is whole; damaged ones are named in the log, and removed.
+
+    Raises CheckpointError when there is none.
+    """
+    damaged: list[Path] = []
+    for path in filter(Path.is_file, _states(run)):
+        state = _read_state(path, device)
+        if state is None:
+            damaged.append(path)
+            continue
+        for other in damaged:
+            log.warning("%s is damaged; going on from the one before it, %s", other, path.name)
+            other.unlink()  # or it would take the place of the one before
+        return state
+    if damaged:
+        names = " and ".join(path.name for path in damaged)
+        raise CheckpointError(
+            f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
+            "no other state to resume from; start again with `bt-train` and its settings"
+        )
+    raise CheckpointError(
+        f"{run.path} has no last.ckpt to resume from; start again with `bt-train` and its settings"
+    )
+
+
+def _states(run: RunFolder) -> list[Path]:
+    """Where states are, the newest first; next.ckpt is there between the two renames alone."""
+    return [run.path / name for name in STATES]
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    import torch  # as above
+
+    content = path.read_bytes()
+    if content[-64:] != sha256_of(content[:-64]).encode():
+        return None
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except _UNREADABLE:
+        return None
+    return state if isinstance(state, dict) else None

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def overlay_file(index: int) -> str:
 
 
 _EVALUATION_FILES = tuple(file for name, file in vars(EvaluationFile).items() if name.isupper())
-STATES = ("last.ckpt", "previous.ckpt", "next.ckpt")
+STATES = ("next.ckpt", "last.ckpt", "previous.ckpt")  # the newest first
 _EVENTS = "tensorboard/events.out.tfevents.*"
 _RUN_FILES = (
     "config.yaml", "status.json", "environment.json", "metrics.csv", "train.log", "traceback.txt",
@@ -81,8 +82,8 @@ _RUN_FILES = (
     *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
 )  # fmt: skip
 _COMPARISON_FILES = (
-    *(f"{name}.csv" for name in ("comparison", "leaderboard", "pairs")),
-    "comparison.md", "comparison.html", "comparison.png", "pareto.png",
+    "comparison.csv", "leaderboard.csv", "pairs.csv", "comparison.md", "comparison.html",
+    "comparison.png", "pareto.png",
 )  # fmt: skip
 
 RUN = Kind("a training run", _RUN_FILES)
@@ -133,12 +134,10 @@ class RunFolder:
 
     def cut_history(self, epochs: int) -> None:
         """Drop rows after `epochs`: a resumed run writes them again."""
-        rows = self._rows()
-        kept = [row for row in rows if int(row["epoch"]) <= epochs]
-        if not kept:
-            self.history.unlink(missing_ok=True)
-        elif len(kept) < len(rows):
+        if kept := [row for row in self._rows() if int(row["epoch"]) <= epochs]:
             self._write_rows(kept)
+        else:
+            self.history.unlink(missing_ok=True)
 
     def read_record(self, epoch: int) -> EpochRecord:
         """The row of an epoch, to the last digit."""
@@ -148,10 +147,8 @@ class RunFolder:
         return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
 
     def _rows(self) -> list[dict[str, Any]]:
-        if not self.history.exists():
-            return []
-        with self.history.open(newline="") as file:
-            return list(csv.DictReader(file))
+        lines = self.history.read_text().splitlines() if self.history.exists() else []
+        return list(csv.DictReader(lines))
 
     def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
@@ -180,19 +177,15 @@ def open_tensorboard(
         return
     from torch.utils.tensorboard import SummaryWriter  # torch, and only where it is wanted
 
-    writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch)
+    with SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch) as writer:
 
-    def write(record: EpochRecord) -> None:
-        for name, value in dataclasses.asdict(record).items():
-            if isinstance(value, float) and not math.isnan(value):
-                part, _, metric = name.partition("_")
-                tag = f"{metric}/{part}" if part in ("train", "val") else name
-                writer.add_scalar(tag, value, record.epoch)
+        def write(record: EpochRecord) -> None:
+            for name, value in dataclasses.asdict(record).items():
+                if isinstance(value, float) and not math.isnan(value):
+                    tag = re.sub(r"^(train|val)_(.*)", r"\2/\1", name)
+                    writer.add_scalar(tag, value, record.epoch)
 
-    try:
         yield write
-    finally:
-        writer.close()
 
 
 def open_run(path: str | Path) -> RunFolder:
@@ -207,9 +200,8 @@ def open_run(path: str | Path) -> RunFolder:
 
 def folders_beside(path: Path) -> str:
     """What an error adds on a path that is not there: the last folders of its parent, by name."""
-    parent = path.parent
-    names = sorted(p.name for p in parent.glob("*") if p.is_dir())[-5:] if parent.is_dir() else []
-    return f"; in {parent} there are: {', '.join(names)}" if names else ""
+    names = sorted(p.name for p in path.parent.glob("*") if p.is_dir())[-5:]
+    return f"; in {path.parent} there are: {', '.join(names)}" if names else ""
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:
@@ -222,9 +214,8 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     try:
         content = yaml.safe_load(run.config.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{run.config} is not YAML ({' '.join(str(error).split())})"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{run.config} is not YAML ({reason})") from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{run.config} holds no settings; copy it from the run again")
     return dict(content)

@@ -34,7 +34,6 @@ _PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as Trial of workflows 
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
     """Raise the ConfigError that `hold` would, before the work begins; touches nothing."""
-    _refuse_links(folder, kind)
     _refuse_others(folder, kind, existing)
     if (folder / MARKER).is_file():
         with _locked(folder):
@@ -57,7 +56,7 @@ def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[No
     with _locked(folder) as descriptor:
         _refuse_others(folder, kind, existing)  # what came since
         _refuse_own(folder, kind, existing)
-        _write_marker(descriptor, kind)
+        os.pwrite(descriptor, _content(kind), 0)
         try:
             yield
         finally:
@@ -99,12 +98,11 @@ def remove_own(folder: Path, kind: Kind) -> None:
     parents: set[Path] = set()
     for path in [path for pattern in kind.files for path in folder.glob(pattern)]:
         inside = [parent for parent in path.parents if folder in parent.parents]
-        if any(parent.is_symlink() for parent in inside):
-            continue
-        if path.is_symlink() or path.is_file():
+        is_behind_link = any(parent.is_symlink() for parent in inside)
+        if not is_behind_link and (path.is_symlink() or path.is_file()):
             path.unlink()
             parents.update(inside)
-    for path in sorted(parents, key=lambda p: len(p.parts), reverse=True):
+    for path in sorted(parents, reverse=True):  # what lies inside before what holds it
         remove_if_empty(path)
 
 
@@ -113,10 +111,9 @@ def _inside(folder: Path, kind: Kind) -> list[tuple[Path, Kind]]:
     if kind is not RUN or not folder.is_dir():
         return []
     parts = [(path, RUN) for path in folder.iterdir() if _PART.fullmatch(path.name)]
-    found = parts + [(path, EVALUATION) for path in folder.glob("eval/*")]
     return [
         (path, own)
-        for path, own in found
+        for path, own in [*parts, *((path, EVALUATION) for path in folder.glob("eval/*"))]
         if not path.is_symlink() and _read_marker(path).get("holds") == own.name
     ]
 
@@ -134,8 +131,8 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _refuse_links(folder: Path, kind: Kind) -> None:
-    """What we write into may not lead to somebody else's."""
+def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
+    """Refuse a folder without a mark in which something is, and links to somebody else's."""
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; name another with {kind.key}=…")
     for name in ("plots", "eval", "refit", "tensorboard", "cam"):
@@ -144,22 +141,21 @@ def _refuse_links(folder: Path, kind: Kind) -> None:
                 f"{folder / name} is a link, and what lies behind it may not be ours; remove the "
                 f"link, or name another folder with {kind.key}=…"
             )
-
-
-def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
-    """Refuse a folder without a mark in which something is."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     # a run that was copied without its mark can go on, too
     is_run = {"config.yaml", "status.json"} <= set(names)
     is_ours = _read_marker(folder) or (existing == "continue" and is_run)
     if is_ours or not set(names) - {MARKER}:
         return
-    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     never = "; overwrite=true replaces only what it made" if existing == "replace" else ""
     raise ConfigError(
-        f"{folder} is not empty, and carries no mark of braintumor ({listed}){never}; nothing was "
-        f"changed there: name a new or empty folder with {kind.key}=…"
+        f"{folder} is not empty, and carries no mark of braintumor ({_first_of(names)}){never}; "
+        f"nothing was changed there: name a new or empty folder with {kind.key}=…"
     )
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
@@ -173,22 +169,19 @@ def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
     state = _state(folder, kind) if existing == "refuse" else None
     if state is None:
         return
-    resume = kind is RUN and state != "completed"
-    ways = [f"name another folder with {kind.key}=…"]
-    ways = [f"go on with it: bt-train resume={folder}", *ways] if resume else ways
-    if kind is not SWEEP:
-        ways.append("replace it with overwrite=true")
+    can_go_on = kind is RUN and state != "completed"
+    first = f"go on with it: bt-train resume={folder}, " if can_go_on else ""
+    last = "" if kind is SWEEP else ", or replace it with overwrite=true"
     raise ConfigError(
-        f"{folder} holds {kind.name} ({state}); {', '.join(ways[:-1])}"
-        f"{', or ' if len(ways) > 1 else ''}{ways[-1]}"
+        f"{folder} holds {kind.name} ({state}); {first}name another folder with {kind.key}=…{last}"
     )
 
 
 def _state(folder: Path, kind: Kind) -> str | None:
     """What is there, for a message; None where there is nothing to lose."""
     if kind is not RUN:
-        found = [p.name for p in folder.iterdir() if p.name != MARKER]
-        return f"{', '.join(sorted(found)[:3])}{', …' if len(found) > 3 else ''}" if found else None
+        names = sorted(path.name for path in folder.iterdir() if path.name != MARKER)
+        return _first_of(names) or None
     status = folder / "status.json"
     try:
         state = str(json.loads(status.read_text())["status"]) if status.is_file() else None
@@ -202,11 +195,7 @@ def _state(folder: Path, kind: Kind) -> str | None:
 
 def mark(folder: Path, kind: Kind) -> None:
     """Write our mark into a new folder that will take the place of a held one."""
-    descriptor = _open(folder / MARKER)
-    try:
-        _write_marker(descriptor, kind)
-    finally:
-        os.close(descriptor)
+    (folder / MARKER).write_bytes(_content(kind))
 
 
 @contextmanager
@@ -216,7 +205,9 @@ def _locked(folder: Path) -> Iterator[int]:
     Raises ConfigError when another process has it.
     """
     path = folder / MARKER
-    descriptor = _open(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ConfigError(f"{path} is a link or no file, and not of braintumor; remove it")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -231,13 +222,6 @@ def _locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _open(marker: Path) -> int:
-    """A descriptor of the marker, which is made where there is none."""
-    if marker.is_symlink() or (marker.exists() and not marker.is_file()):
-        raise ConfigError(f"{marker} is a link or no file, and not of braintumor; remove it")
-    return os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-
-
 def _in_use(folder: Path) -> str:
     who = {"process": "?", "host": "?", "since": "?", "command": "?"} | _read_marker(folder)
     then = f" and go on with bt-train resume={folder}" if who.get("holds") == RUN.name else ""
@@ -248,7 +232,8 @@ def _in_use(folder: Path) -> str:
     )
 
 
-def _write_marker(descriptor: int, kind: Kind) -> None:
+def _content(kind: Kind) -> bytes:
+    """Of the marker, in one length: it is written over an older one."""
     who = {
         "holds": kind.name,
         "process": os.getpid(),
@@ -256,8 +241,7 @@ def _write_marker(descriptor: int, kind: Kind) -> None:
         "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300],
     }
-    content = json.dumps(who).encode()
-    os.pwrite(descriptor, content.ljust(_MARKER_BYTES), 0)
+    return json.dumps(who).encode().ljust(_MARKER_BYTES)
 
 
 def _read_marker(folder: Path) -> dict[str, Any]:

@@ -76,15 +76,13 @@ def write_predictions(
     more: Mapping[str, Sequence[Any]],
 ) -> None:
     """Write predictions.csv of labelled images.  more: columns behind the others."""
-    names = np.asarray(predictions.classes, dtype=object)
     probs = predictions.probs
     # 9 digits keep a float32 exact
     rounded = np.array([float(f"{p:.9g}") for p in probs.ravel()]).reshape(probs.shape)
-    columns = _columns(predictions, rounded)
-    columns = {"path": columns.pop("path"), "true": names[predictions.labels], **columns}
-    if in_training is not None:
-        columns["in_training"] = in_training
-    write_table(folder, pd.DataFrame({**columns, **more}))
+    known = {} if in_training is None else {"in_training": in_training}
+    table = pd.DataFrame({**_columns(predictions, rounded), **known, **more})
+    table.insert(1, "true", np.asarray(predictions.classes, dtype=object)[predictions.labels])
+    write_table(folder, table)
 
 
 def unlabelled_table(predictions: Predictions, more: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

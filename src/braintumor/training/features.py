@@ -7,31 +7,45 @@ Features are kept on disk under what they depend on (weights, pictures, draws, p
 that a sweep over heads, losses and learning rates computes them once.
 """
 
-# N images, B batch, F shape of one image's features as kept: (h, w, C), or (C,) where pooled
+# N images, B batch, F shape of one image's features as they are kept: (h, w, C), the order in
+# which reductions are fast, or (C,) where they are pooled
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import logging
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from braintumor.data.tensors import Augment, ImageSplit, is_too_large, to_device
+from braintumor import cache
+from braintumor.data.tensors import Augment, HostImages, ImageSplit, is_too_large, to_device
 from braintumor.models.classifier import Classifier
-from braintumor.runtime import mix_seed
+from braintumor.runtime import in_threads, mix_seed
 from braintumor.training.batches import PictureBatches, validate
-from braintumor.training.feature_store import FeatureStore, View, as_features, digest_of
 from braintumor.training.recipe import FeatureSettings
 
+_VERSION = 4  # of what the files hold; raise it when features are computed in another way
+_NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
+_BATCH = 64  # images; part of the key, for every batch has draws of its own
+
 log = logging.getLogger(__name__)
+
+# changes the pictures (B, C, S, S) of a batch, by its number; its `str` says how, for the key
+ViewOf = Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureBatches:
-    """Features of the training pictures, K views each, and of validation.
+    """Features of the training pictures, in `count` = K views each, and of validation.
 
     views: K tensors (N, F) mapped from disk, or one (K * N, F) on the device.
     first_view: int64 (N,) in [0, K), so that an epoch mixes the views.  labels: int64 (N,).
@@ -61,34 +75,25 @@ class FeatureBatches:
             x = self.views[0].index_select(0, view_B * len(self.labels) + index_B)
         else:
             index_B = index_B[view_B.argsort(stable=True)]
-            x = self._gathered(index_B, view_B.bincount(minlength=self.count).tolist())
+            counts = view_B.bincount(minlength=self.count).tolist()
+            x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
+            parts = zip(self.views, index_B.split(counts), x.split(counts), strict=True)
+            for features, wanted, place in parts:
+                torch.index_select(features, 0, wanted, out=place)
         device = self.labels.device
         labels_B = self.labels[index_B.to(device, non_blocking=True)]
         return to_device(x, device), labels_B, labels_B
-
-    def _gathered(self, index_B: Tensor, counts: list[int]) -> Tensor:
-        """Features (B, F): counts[0] pictures in view 0, then counts[1] in view 1, and so on."""
-        x = self.views[0].new_empty((len(index_B), *self.views[0].shape[1:]))
-        parts = zip(self.views, index_B.split(counts), x.split(counts), strict=True)
-        for features, wanted, place in parts:
-            torch.index_select(features, 0, wanted, out=place)
-        return x
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model.forward_head(as_features(x))
 
     def validate(self, model: Classifier) -> dict[str, float]:
-        def forward(x: Tensor) -> Tensor:
-            return self.forward(model, x)
-
+        forward = functools.partial(self.forward, model)
         return validate(model, self.val, self.batch_size, self.dtype, forward)
 
 
 def keeps_features(model: Classifier, augment: Augment, settings: FeatureSettings) -> bool:
-    """Whether the phase that the model stands in can train on kept features.
-
-    Not when part of the backbone is trained, and not under mixup, which blends pictures anew.
-    """
+    """Whether the model's phase can train on kept features; mixup blends pictures anew."""
     return settings.views > 0 and model.is_backbone_frozen and not augment.settings.mixup
 
 
@@ -103,14 +108,15 @@ def feature_batches(
     """What a frozen backbone makes of those pictures: computed, or taken from an earlier run.
 
     epochs: of the phase; more views than epochs are never seen, so they are not made.
-    progress: a bar on stderr. Features are kept in the autocast type of the pictures.
     """
     started = time.perf_counter()
     train, val, augment, seed = pictures.train, pictures.val, pictures.augment, pictures.seed
-    store, device = FeatureStore(model, train.device, pictures.dtype, progress), train.device
+    device = train.device
+    store = FeatureStore(model, device, pictures.dtype, progress)
+    draws: list[View | None] = [None]
+    if not augment.is_identity:
+        draws = [View(augment, seed, number) for number in range(min(settings.views, epochs))]
     digest = digest_of(train.images)
-    count = 1 if augment.is_identity else min(settings.views, epochs)
-    draws = [None if augment.is_identity else View(augment, seed, n) for n in range(count)]
     views = [store.features(train.images, digest, draw) for draw in draws]
     seen = None
     if val is not None:
@@ -118,15 +124,15 @@ def feature_batches(
         seen = ImageSplit(_placed([features], device)[0], val.labels, val.paths)
     log.info(
         "features of the frozen backbone: %d view%s, %.2f GB, %s, %.1f s",
-        count, "" if count == 1 else "s", sum(view.nbytes for view in views) / 1e9,
+        len(views), "" if len(views) == 1 else "s", sum(view.nbytes for view in views) / 1e9,
         "computed" if store.has_computed else "from the cache", time.perf_counter() - started,
     )  # fmt: skip
     placed = _placed(views, device)
     rng = np.random.default_rng(mix_seed(seed, "first view"))
     return FeatureBatches(
         views=placed,
-        count=count,
-        first_view=torch.from_numpy(rng.integers(0, count, len(train))).to(placed[0].device),
+        count=len(views),
+        first_view=torch.from_numpy(rng.integers(0, len(views), len(train))).to(placed[0].device),
         labels=train.labels,
         val=seen,
         batch_size=pictures.batch_size,
@@ -139,3 +145,112 @@ def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     if device.type == "cpu" or is_too_large(len(views) * views[0].nbytes, device):
         return tuple(views)
     return (torch.cat([view.to(device) for view in views]),)
+
+
+@dataclass(frozen=True)
+class View:
+    """One draw of the augmentation for every picture."""
+
+    augment: Augment
+    seed: int
+    number: int
+
+    def __call__(self, x: Tensor, step: int) -> Tensor:
+        seed = mix_seed(self.seed, "view", self.number, step)
+        generator = torch.Generator(x.device).manual_seed(seed)
+        return self.augment(x, x.new_zeros(len(x), dtype=torch.long), generator)[0]
+
+
+class FeatureStore:
+    """The features that one frozen backbone gives. has_computed: whether any were not on disk.
+
+    forward: from the model and pictures to features; its name is part of the key.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        device: torch.device,
+        dtype: torch.dtype,
+        progress: bool,
+        forward: Callable[[Classifier, Tensor], Tensor] = Classifier.forward_cacheable,
+    ) -> None:
+        self.model, self.device, self.dtype, self.progress = model, device, dtype, progress
+        self.forward, self.has_computed = forward, False
+        weights = hashlib.sha256()
+        for name, tensor in model.frozen_state().items():
+            weights.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            weights.update(_bytes_of(tensor))
+        architecture = {k: v for k, v in model.settings["backbone"].items() if k not in _NO_MATTER}
+        pooling = model.settings["head"]["pooling"] if model.pools_before_attention else None
+        self._key = [
+            _VERSION, _BATCH, torch.__version__, device.type, str(dtype), architecture, pooling,
+            weights.hexdigest(), forward.__qualname__,
+        ]  # fmt: skip
+
+    def features(self, images: Tensor | HostImages, digest: str, view: ViewOf | None) -> Tensor:
+        """(N, F) of uint8 images (N, C, S, S) of that digest, as they are or in one view."""
+        key = json.dumps([*self._key, digest, str(view)], sort_keys=True, default=str)
+        path = cache.entry_path("features", key)
+        known = _read(path, self.dtype)
+        if known is not None and len(known) == len(images):
+            return known
+        self.has_computed = True
+        self.model.eval()
+        with self.model.fused():
+            rows = map(_as_numpy, self._compute(images, view))
+            is_written = cache.write_entry(path, {}, rows, len(images))
+            known = _read(path, self.dtype) if is_written else None
+            return torch.cat(list(self._compute(images, view))) if known is None else known
+
+    @torch.no_grad()
+    def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
+        bar = tqdm(
+            images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
+            disable=None if self.progress else True,
+        )  # fmt: skip
+        for step, batch in enumerate(bar):
+            x = to_device(batch, self.device)
+            x = view(x, step) if view else x
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                features = self.forward(self.model, x).to(self.dtype)
+            yield features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+
+
+def digest_of(images: Tensor | HostImages) -> str:
+    """SHA-256 of the pixels, by batches and of those."""
+    whole = hashlib.sha256()
+    # hashlib releases the GIL
+    for part in in_threads(lambda batch: hashlib.sha256(_bytes_of(batch)), images.split(_BATCH)):
+        whole.update(part.digest())
+    return whole.hexdigest()
+
+
+def as_features(rows: Tensor) -> Tensor:
+    """What was kept as the model gave it, without a copy: (B, h, w, C) -> (B, C, h, w)."""
+    return rows.permute(0, 3, 1, 2) if rows.ndim == 4 else rows
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    whole = tensor.detach().cpu().contiguous().reshape(-1)
+    return whole.view(torch.uint8).numpy().data
+
+
+def _as_numpy(features: Tensor) -> np.ndarray:
+    features = features.cpu().contiguous()
+    # numpy has no bfloat16; its bits are kept as they are
+    return (features.view(torch.int16) if features.dtype == torch.bfloat16 else features).numpy()
+
+
+def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
+    """Mapped, not read: pages that several runs use are in memory once. None when damaged."""
+    # writable, as torch takes no read-only memory without a complaint
+    entry = cache.read_entry(path, (), writable=True)
+    if entry is None:
+        return None
+    if not entry.is_whole():
+        entry.discard()
+        return None
+    entry.touch()
+    features = torch.from_numpy(entry.rows)
+    return features.view(dtype) if dtype == torch.bfloat16 else features

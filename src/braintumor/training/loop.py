@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,10 +20,9 @@ from braintumor.data.tensors import Augment, ImageSplit, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded
-from braintumor.training.batches import Batches, PictureBatches
+from braintumor.training.batches import Batches, Forward, PictureBatches, record_forward
 from braintumor.training.features import feature_batches, keeps_features
-from braintumor.training.gpu import Forward, record_forward
-from braintumor.training.losses import Loss, balanced_weights, build_loss
+from braintumor.training.optim import Loss, balanced_weights, build_loss
 from braintumor.training.recipe import Recipe
 from braintumor.training.state import FitState
 
@@ -41,8 +40,7 @@ def fit(
     """Train through all phases; yields after each epoch, when `state` is safe to save.
 
     state: holds the model, on the device of `train` and `val`; changed in place.
-    val: None trains to the end of every phase; the last epoch then counts as the best one, and
-    its figures of validation are NaN.
+    val: None trains to the end of every phase; the last epoch then counts as the best one.
     resume_from: a former `state.state_dict()`; what follows is bit for bit (on CPU) what an
     uninterrupted run would have done.
     progress: a bar with the time left, where standard error is a terminal.
@@ -56,14 +54,10 @@ def fit(
     is_weighted = recipe.train.imbalance == "class_weights"
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
-    # to the last epoch of the last phase; early stopping may come before
     with tqdm(
-        total=recipe.total_epochs * steps,
-        initial=state.epoch * steps,
-        unit="batch",
-        leave=False,
+        total=recipe.total_epochs * steps, initial=state.epoch * steps, unit="batch", leave=False,
         disable=None if progress else True,  # None: only where standard error is a terminal
-    ) as bar:
+    ) as bar:  # fmt: skip
         job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, bar)
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
@@ -87,13 +81,17 @@ class _FitContext:
 
 def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     """The epochs that are left of the phase the state stands in."""
-    state = job.state
-    epochs = job.recipe.epochs_of(job.recipe.train.phases[state.phase])
+    state, recipe, model = job.state, job.recipe, job.state.model
+    epochs, size = recipe.epochs_of(recipe.train.phases[state.phase]), recipe.train.batch_size
     if state.phase_epoch == epochs or state.best.should_stop:
         return
-    batches = _open_batches(job, epochs)
+    pictures = PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
+    batches: Batches = pictures
+    if keeps_features(model, job.augment, recipe.features):
+        progress, settings = not job.bar.disable, recipe.features
+        batches = feature_batches(model, pictures, settings, epochs=epochs, progress=progress)
     # a frozen backbone stays as it is for the phase
-    with state.model.fused() if state.model.is_backbone_frozen else nullcontext():
+    with model.fused() if model.is_backbone_frozen else nullcontext():
         forward = _choose_forward(job, batches)
         while state.phase_epoch < epochs and not state.best.should_stop:
             yield _epoch(job, batches, forward)
@@ -111,7 +109,9 @@ def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
     figures = batches.validate(state.evaluated)
     state.epoch += 1
     state.phase_epoch += 1
-    record = EpochRecord(
+    cost = -state.epoch if job.val is None else state.best.cost_of(figures, state.epoch)
+    state.schedule.observe(cost)
+    return EpochRecord(
         epoch=state.epoch,
         phase=state.phase + 1,
         lr=max(group["lr"] for group in state.optimizer.param_groups),
@@ -119,10 +119,9 @@ def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
         train_accuracy=accuracy,
         images_per_s=len(order) / (trained - started),
         seconds=time.perf_counter() - started,
-        is_best=False,
+        is_best=state.best.observe(cost, state.epoch, state.evaluated),
         **figures,
     )
-    return _mark_best(record, state, validated=job.val is not None)
 
 
 def _train_epoch(
@@ -166,17 +165,6 @@ def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
     return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
 
 
-def _open_batches(job: _FitContext, epochs: int) -> Batches:
-    """What the phase that the state stands in trains on, for so many epochs."""
-    recipe, model = job.recipe, job.state.model
-    size = recipe.train.batch_size
-    pictures = PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)
-    if not keeps_features(model, job.augment, recipe.features):
-        return pictures
-    progress = not job.bar.disable
-    return feature_batches(model, pictures, recipe.features, epochs=epochs, progress=progress)
-
-
 def _choose_forward(job: _FitContext, batches: Batches) -> Forward:
     """The forward pass of a phase; recorded where a full batch has the same shape each time."""
     state, size = job.state, job.recipe.train.batch_size
@@ -186,14 +174,6 @@ def _choose_forward(job: _FitContext, batches: Batches) -> Forward:
     index_B = torch.from_numpy(order[:size]).to(batches.index_device)
     sample, _, _ = batches.batch(index_B, state.epoch, 0)
     return record_forward(batches, state.model, sample, job.dtype)
-
-
-def _mark_best(record: EpochRecord, state: FitState, *, validated: bool) -> EpochRecord:
-    """The record with `is_best` decided; the schedule and the best weights learn of it."""
-    cost = state.best.cost_of(record) if validated else -record.epoch
-    state.schedule.observe(cost)
-    is_best = state.best.observe(cost, record.epoch, state.evaluated)
-    return replace(record, is_best=is_best)
 
 
 def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:

@@ -30,17 +30,10 @@ class Phase:
     trainable: str | int = "all"
     lr: float | None = None
 
-    def as_setting(self) -> dict[str, Any]:
-        """As a user writes it."""
-        return {key: v for key, v in dataclasses.asdict(self).items() if v is not None}
-
 
 @dataclass(frozen=True)
 class EarlyStoppingSettings:
-    """metric: watched on validation.  patience: epochs without improvement, null never stops.
-
-    min_delta: an improvement must exceed this, in the metric's own unit.
-    """
+    """The `train.early_stopping` section. Documented in configs/training/default.yaml."""
 
     metric: Metric
     patience: int | None
@@ -104,7 +97,8 @@ class TrainSettings:
                 )
         if self.epochs is not None and len(self.phases) > 1:
             listed = [f"trainable: {p.trainable} for {p.epochs} epochs" for p in self.phases]
-            phases = pasteable("train.phases", [phase.as_setting() for phase in self.phases])
+            given = [{k: v for k, v in vars(p).items() if v is not None} for p in self.phases]
+            phases = pasteable("train.phases", given)
             raise ConfigError(
                 f"train.epochs={self.epochs} is for a training of one phase, and this one has "
                 f"{len(self.phases)} phases ({', '.join(listed)}); give each its epochs, such as "
@@ -143,20 +137,17 @@ class Recipe:
 def refit_recipe(recipe: Recipe, history: pd.DataFrame) -> Recipe:
     """The recipe to train anew on training and validation images, as long as validation found best.
 
-    Validation costs a fifth of the training images. Once it has chosen the number of epochs it is
-    no longer needed, and its images can be learnt from. Nothing measures the second training but
-    the test split.
-    history: a row an epoch, with the columns epoch, phase and is_best of records.EpochRecord. Each
-    phase gets the epochs to its best one; one that did not improve on the phase before is left out,
-    as its weights were.
+    Validation costs a fifth of the training images, and is not needed once it has chosen the number
+    of epochs. Nothing measures the second training but the test split.
+    history: metrics.csv. Each phase gets the epochs to its best one; one that did not improve on
+    the phase before is left out, as its weights were.
     A phase that ran to its end under a schedule that falls to it is repeated whole: which of the
     last epochs is best is chance (on Nickparvar the last was .0016 of macro F1 below the best, mean
     of 11 runs, where the standard error of one is .005), and a shorter phase would be another
     schedule.
     Source: Goodfellow et al. 2016, Deep Learning, section 7.8, the first strategy there.
     """
-    falls = recipe.scheduler["name"] in _FALLING
-    phases = []
+    falls, phases = recipe.scheduler["name"] in _FALLING, []
     for number, phase in enumerate(recipe.train.phases, start=1):
         rows = history[history["phase"] == number]
         if not rows["is_best"].any():

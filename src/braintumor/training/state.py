@@ -14,10 +14,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
-from braintumor.records import EpochRecord
-from braintumor.training.losses import build_loss
-from braintumor.training.optim import Schedule, build_optimizer
+from braintumor.training.optim import Schedule, build_loss, build_optimizer
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
+
+_COUNTS = ("phase", "phase_epoch", "epoch", "ema_steps")  # of a FitState, as last.ckpt has them
+_PARTS = ("model", "optimizer", "schedule", "scaler", "best")
 
 
 @dataclass
@@ -30,13 +31,13 @@ class BestCheckpoint:
     bad_epochs: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def cost_of(self, record: EpochRecord) -> float:
+    def cost_of(self, figures: Mapping[str, float], epoch: int) -> float:
         """The watched metric with lower meaning better; a NaN counts as worst.
 
         Raises TrainingError when the first epoch already has no such figure.
         """
-        value = getattr(record, self.settings.metric)
-        if math.isnan(value) and record.epoch == 1:
+        value = figures[self.settings.metric]
+        if math.isnan(value) and epoch == 1:
             raise TrainingError(
                 f"train.early_stopping.metric={self.settings.metric} is undefined on this "
                 "validation split, as when a class has no image there; choose val_loss"
@@ -59,12 +60,10 @@ class BestCheckpoint:
         return patience is not None and self.bad_epochs >= patience
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("cost", "epoch", "bad_epochs", "weights")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "settings"}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
 
 
 @dataclass
@@ -94,23 +93,20 @@ class FitState:
 
     def enter(self, index: int, recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype) -> None:
         """Begin phase `index`, from the best weights so far: new optimizer, new schedule."""
-        phase = recipe.train.phases[index]
+        phase, options = recipe.train.phases[index], recipe.optimizer
         if self.best.weights:
             self.model.load_state_dict(self.best.weights)
         self.phase, self.phase_epoch, self.best.bad_epochs = index, 0, 0
         self.model.set_trainable(phase.trainable)
-        own = phase.lr is not None
-        lr = not_negative(
-            phase.lr if own else recipe.optimizer["lr"],
-            f"train.phases[{index}].lr" if own else "optimizer.lr",
-        )
+        if phase.lr is None:
+            lr = not_negative(options["lr"], "optimizer.lr")
+        else:
+            lr = not_negative(phase.lr, f"train.phases[{index}].lr")
         scales = {
             "backbone": not_negative(recipe.backbone_lr_scale, "model.backbone.lr_scale"),
-            "head": not_negative(recipe.optimizer["head_lr_scale"], "optimizer.head_lr_scale"),
+            "head": not_negative(options["head_lr_scale"], "optimizer.head_lr_scale"),
         }
-        self.optimizer = build_optimizer(
-            recipe.optimizer, self.model.parameter_groups(), lr, scales
-        )
+        self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
         self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
@@ -131,33 +127,21 @@ class FitState:
         get_ema_multi_avg_fn(decay)(averaged, current, None)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "phase": self.phase,
-            "phase_epoch": self.phase_epoch,
-            "epoch": self.epoch,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "ema": self.ema.state_dict() if self.ema else None,
-            "ema_steps": self.ema_steps,
-            "best": self.best.state_dict(),
-        }
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
+        return counts | parts | {"ema": self.ema.state_dict() if self.ema else None}
 
     def load_state_dict(
         self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
     ) -> None:
         """Stand where `state_dict` was taken; the model must be of the same shape."""
         self.enter(state["phase"], recipe, steps_per_epoch, dtype)
-        self.phase_epoch, self.epoch = state["phase_epoch"], state["epoch"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name in _COUNTS:
+            setattr(self, name, state[name])
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
-            self.ema_steps = state["ema_steps"]
-        self.best.load_state_dict(state["best"])
 
 
 def check_recipe(recipe: Recipe, model: Classifier) -> None:

@@ -20,7 +20,7 @@ from braintumor.models.classifier import Classifier, build_model, model_name
 from braintumor.runs.folder import RunFolder, read_config
 from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
 from braintumor.statistics.decisions import DecisionSettings
-from braintumor.training.gpu import choose_batch_size
+from braintumor.training.batches import choose_batch_size
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Request, Settings, check_settings

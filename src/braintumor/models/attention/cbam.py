@@ -49,17 +49,12 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_px, padding=kernel_px // 2, bias=False)
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
-        summary_B2hw = torch.cat(
-            [x_BChw.mean(dim=1, keepdim=True), x_BChw.amax(dim=1, keepdim=True)], dim=1
-        )
+        summary_B2hw = torch.stack([x_BChw.mean(dim=1), x_BChw.amax(dim=1)], dim=1)
         return x_BChw * self.conv(summary_B2hw).sigmoid()
 
 
 class CBAM(nn.Sequential):
-    """Channels, then positions: float (B, C, h, w) -> (B, C, h, w)."""
-
-    def __init__(self, channels: ChannelAttention, positions: SpatialAttention) -> None:
-        super().__init__(channels, positions)
+    """ChannelAttention, then SpatialAttention: float (B, C, h, w) -> (B, C, h, w)."""
 
     def forward_pooled(self, x_BChw: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, without the two gated maps: (B, C).
@@ -91,8 +86,5 @@ def build(
             f"`model.attention.kernel_px={kernel_px}` must be odd, to keep the map's size; "
             "give 7 or 3"
         )
-    hidden = hidden_width(channels, reduction, "model.attention.reduction")
-    return CBAM(
-        ChannelAttention(channels, hidden, use_max=channel_pool == "avgmax"),
-        SpatialAttention(kernel_px),
-    )
+    hidden, use_max = hidden_width(channels, reduction), channel_pool == "avgmax"
+    return CBAM(ChannelAttention(channels, hidden, use_max), SpatialAttention(kernel_px))

@@ -65,13 +65,11 @@ class SelfAttention(nn.Module):
         return projected.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
-        height, width = x_BChw.shape[2:]
+        dropout = self.dropout if self.training else 0.0
         q_BHNd, k_BHNd, v_BHNd = self.queries_keys_values(x_BChw)
-        mixed_BHNd = F.scaled_dot_product_attention(
-            q_BHNd, k_BHNd, v_BHNd, dropout_p=self.dropout if self.training else 0.0
-        )
+        mixed_BHNd = F.scaled_dot_product_attention(q_BHNd, k_BHNd, v_BHNd, dropout_p=dropout)
         y_BNC = self.out(mixed_BHNd.transpose(1, 2).flatten(2))
-        y_BChw = y_BNC.transpose(1, 2).unflatten(2, (height, width))
+        y_BChw = y_BNC.transpose(1, 2).unflatten(2, x_BChw.shape[2:])
         return self.noise(x_BChw + y_BChw if self.residual else y_BChw)
 
     def forward_pooled(self, x_BChw: torch.Tensor) -> torch.Tensor:
@@ -89,9 +87,10 @@ class SelfAttention(nn.Module):
         weights_BHNN = (q_BHNd * q_BHNd.shape[-1] ** -0.5 @ k_BHNd.mT).softmax(dim=-1)
         received_BHN = F.dropout(weights_BHNN, self.dropout, self.training).mean(dim=2)
         mixed_BHC = received_BHN @ tokens_BNC * self._scale + received_BHN @ shift_NC
-        width = len(self.qkv.weight) // 3
-        weight_HdC = self.qkv.weight[2 * width :].unflatten(0, (self.heads, -1))
-        bias_Hd = self.qkv.bias[2 * width :].unflatten(0, (self.heads, -1))
+        weight_HdC, bias_Hd = (
+            values.chunk(3)[2].unflatten(0, (self.heads, -1))
+            for values in (self.qkv.weight, self.qkv.bias)
+        )
         share_BH1 = received_BHN.sum(dim=2, keepdim=True)  # 1, but for dropout
         value_BHd = torch.einsum("bhc,hdc->bhd", mixed_BHC, weight_HdC) + share_BH1 * bias_Hd
         y_BC = self.out(value_BHd.flatten(1))
@@ -153,37 +152,27 @@ def build(channels: int, options: Options) -> nn.Module:
 
     heads x head width is the width of queries, keys and values: `head_dim` sets the width of
     a head, `dim` the width of all heads together; with neither, a head has channels / heads.
-    Keras' MultiHeadAttention(heads, key_dim=C) is head_dim = "channels": every head has the
-    full width C, and the layer heads times the parameters of torch's.
+    Keras' MultiHeadAttention(heads, key_dim=C) is head_dim = "channels".
     Raises ConfigError when the heads do not divide the width, or dim contradicts head_dim.
     """
-    where = "model.attention"
+    where, heads, dim = "model.attention", options.heads, options.dim
     head_dim = channels if options.head_dim == "channels" else options.head_dim
-    for key, value in (("heads", options.heads), ("head_dim", head_dim), ("dim", options.dim)):
+    for key, value in (("heads", heads), ("head_dim", head_dim), ("dim", dim)):
         if value is not None and value < 1:
             raise ConfigError(f"`{where}.{key}={value}` is a count; give 1 or more")
-    head_width = _head_width(channels, options.heads, head_dim, options.dim, where)
-    check_std(options.noise, f"{where}.noise")
-    check_rate(options.dropout, f"{where}.dropout")
-    return SelfAttention(channels, head_width, options)
-
-
-def _head_width(
-    channels: int, heads: int, head_dim: int | None, dim: int | None, where: str
-) -> int:
-    if head_dim is not None:
-        if dim not in (None, heads * head_dim):
-            raise ConfigError(
-                f"`{where}.dim={dim}` is not heads x head_dim = {heads * head_dim}; "
-                f"give one of them and set {where}.dim=null or {where}.head_dim=null"
-            )
-        return head_dim
-    width = channels if dim is None else dim
-    if width % heads:
+    if head_dim is not None and dim not in (None, heads * head_dim):
+        raise ConfigError(
+            f"`{where}.dim={dim}` is not heads x head_dim = {heads * head_dim}; "
+            f"give one of them and set {where}.dim=null or {where}.head_dim=null"
+        )
+    width = dim or channels
+    if head_dim is None and width % heads:
         divisors = [n for n in range(1, min(width, 64) + 1) if width % n == 0]
         key = "the backbone's channels" if dim is None else f"{where}.dim"
         raise ConfigError(
             f"`{where}.heads={heads}` does not divide {key} = {width}; "
             f"give heads of {', '.join(map(str, divisors))}, or set {where}.head_dim"
         )
-    return width // heads
+    check_std(options.noise, f"{where}.noise")
+    check_rate(options.dropout, f"{where}.dropout")
+    return SelfAttention(channels, head_dim or width // heads, options)

@@ -34,14 +34,15 @@ class SqueezeExcitation(nn.Module):
         return mean_BC * self.gate(mean_BC)
 
 
-def hidden_width(channels: int, reduction: int, where: str) -> int:
+def hidden_width(channels: int, reduction: int) -> int:
     """channels / reduction, at least 1. Raises ConfigError when reduction is not positive."""
     if reduction < 1:
-        raise ConfigError(f"`{where}={reduction}` divides the channels; give 1 or more")
+        raise ConfigError(
+            f"`model.attention.reduction={reduction}` divides the channels; give 1 or more"
+        )
     return max(channels // reduction, 1)
 
 
 def build(channels: int, *, reduction: int) -> nn.Module:
     """Squeeze-and-excitation over `channels`; reduction is r of the paper."""
-    hidden = hidden_width(channels, reduction, "model.attention.reduction")
-    return SqueezeExcitation(channels, hidden)
+    return SqueezeExcitation(channels, hidden_width(channels, reduction))

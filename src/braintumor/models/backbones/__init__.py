@@ -7,28 +7,26 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from braintumor import config as settings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0..1, as torchvision gives them
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# keys of a backbone's YAML that other rooms read: run folders, data, optimizer
-NOT_OPTIONS = ("label", "image_size", "lr_scale")
+_NOT_OPTIONS = ("label", "image_size", "lr_scale")  # read by run folders, data, optimizer
 
-_downloads_forbidden: ContextVar[str | None] = ContextVar("_downloads_forbidden", default=None)
+# why nothing may be fetched now; None when it may
+downloads_forbidden: ContextVar[str | None] = ContextVar("downloads_forbidden", default=None)
 
 
 class Backbone(nn.Module):
     """Base of the backbones: normalised float (B, 3, S, S) -> (B, channels, *map_size_px).
 
     mean, std: of RGB in 0..1, what the net's input is normalised with.
-    stages: the net cut from input to output into lists of modules; what is frozen is a
-        number of stages counted from the input.
+    stages: the net cut from input to output into lists of modules; so many from the input on
+        are frozen.
     image_size: side of the pictures in px, that `map_size_px` belongs to.
-    resolved: options that build the same net again where the weights file is absent, such as
-        pad_type and mean taken from the .json beside it.
+    resolved: options that build the same net again where the weights file is absent.
     """
 
     def __init__(
@@ -50,19 +48,15 @@ class Backbone(nn.Module):
         self.stages = stages
         self.resolved = dict(resolved)
 
-    def forward(self, x_B3SS: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
-
 
 def build_backbone(options: Mapping[str, Any], image_size: int) -> Backbone:
     """The net of `options["name"]` for pictures of `image_size` px, with its weights loaded.
 
-    The other options go to `build(image_size=..., **options)` of backbones/<name>.py, save
-    label, image_size and lr_scale, which other rooms read.
+    The other options go to `build(image_size=..., **options)` of backbones/<name>.py.
     Raises ConfigError on an unknown name or option or a size that the net cannot take,
     WeightsError when weights cannot be had or do not fit.
     """
-    options = {key: value for key, value in options.items() if key not in NOT_OPTIONS}
+    options = {key: value for key, value in options.items() if key not in _NOT_OPTIONS}
     where, name = "model.backbone", options.pop("name", None)
     build = settings.find_builder(__name__, name, f"{where}.name")
     return cast(Backbone, settings.call(build, options, where, image_size=image_size))
@@ -74,13 +68,8 @@ def no_downloads(why: str) -> Iterator[None]:
 
     why: for the error where they are not there; it says what the user can do.
     """
-    token = _downloads_forbidden.set(why)
+    token = downloads_forbidden.set(why)
     try:
         yield
     finally:
-        _downloads_forbidden.reset(token)
-
-
-def why_no_downloads() -> str | None:
-    """Why nothing may be fetched now; None when it may."""
-    return _downloads_forbidden.get()
+        downloads_forbidden.reset(token)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,13 +33,12 @@ def check_timm_name(timm_name: str | None) -> str:
     name, _, tag = timm_name.partition(".")
     if not timm.is_model(name):
         raise ConfigError(f"{key}={timm_name} is not a net of timm; {_nearest(name)}")
-    if tag:
-        tags = [n.partition(".")[2] for n in timm.list_models(f"{name}.*", pretrained=True)]
-        if tag not in tags:
-            raise ConfigError(
-                f"timm has no weights `{tag}` of `{name}`; "
-                f"tags: {', '.join(tags) or 'none, so leave it away'}"
-            )
+    tags = [n.partition(".")[2] for n in timm.list_models(f"{name}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise ConfigError(
+            f"timm has no weights `{tag}` of `{name}`; "
+            f"tags: {', '.join(tags) or 'none, so leave it away'}"
+        )
     return timm_name
 
 
@@ -68,8 +68,8 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
 
     options: of timm.create_model, as items.
     The gradients tell which modules have no part in the features: classifier, its norm, its
-    hidden layers. Before any download, so that a wrong size is not an hour's surprise.
-    Remembered, for a sweep asks again and again.
+    hidden layers. Before any download, so that a wrong size is not an hour's surprise; remembered,
+    for a sweep asks again and again.
     Raises ConfigError when the net does not take the size or an option.
     """
     with torch.device("meta"):
@@ -78,8 +78,7 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
             features = net.forward_features(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise _bad_size(name, image_size, str(error)) from error
-        channels = int(getattr(net, "num_features", 0))
-        layout, map_size_px, num_prefix = _read_shape(name, net, features, channels)
+        layout, map_size_px, num_prefix = _read_shape(name, net, features)
         if min(map_size_px) < 1:
             raise _bad_size(name, image_size, f"the map would be {map_size_px}")
         features.sum().backward()
@@ -89,22 +88,20 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
         held = {f"{path}.{n}" for n, _ in module.named_parameters()}
         if path and held and held <= without and not any(path.startswith(f"{u}.") for u in unused):
             unused.append(path)
-    return Shape(layout, channels, map_size_px, num_prefix, tuple(unused))
+    return Shape(layout, net.num_features, map_size_px, num_prefix, tuple(unused))
 
 
-def _read_shape(
-    name: str, net: nn.Module, features: Any, channels: int
-) -> tuple[Layout, tuple[int, int], int]:
+def _read_shape(name: str, net: Any, features: Any) -> tuple[Layout, tuple[int, int], int]:
     shape = tuple(features.shape) if isinstance(features, torch.Tensor) else ()
+    channels = getattr(net, "num_features", 0)
     if len(shape) == 4 and shape[1] == channels:
         return "map", (shape[2], shape[3]), 0
     if len(shape) == 4 and shape[3] == channels:
         return "map_last", (shape[1], shape[2]), 0
     if len(shape) == 3 and shape[2] == channels:
-        count = shape[1]
-        num_prefix = getattr(net, "num_prefix_tokens", count - math.isqrt(count) ** 2)
-        side = math.isqrt(count - num_prefix)
-        if side**2 == count - num_prefix:
+        num_prefix = getattr(net, "num_prefix_tokens", shape[1] - math.isqrt(shape[1]) ** 2)
+        side = math.isqrt(shape[1] - num_prefix)
+        if side**2 == shape[1] - num_prefix:
             return "tokens", (side, side), num_prefix
     raise ConfigError(
         f"model.backbone.timm_name={name} gives features of shape {shape or type(features)}, "
@@ -149,41 +146,26 @@ def cut_stages(net: nn.Module, boundaries: list[str]) -> list[list[nn.Module]]:
         if any(boundary.startswith(f"{name}.") for boundary in boundaries):
             stages.append([])
         stages[-1].append(module)
-        if name in boundaries:
+        if name in boundaries and name != boundaries[-1]:
             stages.append([])
-    merged: list[list[nn.Module]] = []
+    merged: list[list[nn.Module]] = [[]]
     for stage in stages:
-        is_open = merged and not _has_parameters(merged[-1])
-        if merged and (is_open or not _has_parameters(stage)):
-            merged[-1].extend(stage)
-        else:
+        if _has_parameters(merged[-1]) and _has_parameters(stage):
             merged.append(stage)
-    last = boundaries[-1] if boundaries else ""
-    return _join_tail(net, merged, last)
+        else:
+            merged[-1] += stage
+    return merged
 
 
-def _join_tail(net: nn.Module, stages: list[list[nn.Module]], last: str) -> list[list[nn.Module]]:
-    """Join what follows the module named `last` to its stage."""
-    names = {id(module): name for name, module in net.named_modules()}
-    for index, stage in enumerate(stages):
-        held = [names[id(module)] for module in stage]
-        if any(last == name or last.startswith(f"{name}.") for name in held):
-            tail = [module for later in stages[index + 1 :] for module in later]
-            return [*stages[:index], stage + tail]
-    return stages
-
-
-def _units(net: nn.Module, prefix: str, boundaries: list[str]) -> list[tuple[str, nn.Module]]:
+def _units(net: nn.Module, prefix: str, boundaries: list[str]) -> Iterator[tuple[str, nn.Module]]:
     """Children in order of definition; containers that hold a boundary are opened."""
-    units = []
     for name, module in net.named_children():
         path = f"{prefix}{name}"
         inside = any(boundary.startswith(f"{path}.") for boundary in boundaries)
         if inside and isinstance(module, (nn.Sequential, nn.ModuleList)):
-            units += _units(module, f"{path}.", boundaries)
+            yield from _units(module, f"{path}.", boundaries)
         else:
-            units.append((path, module))
-    return units
+            yield path, module
 
 
 def _has_parameters(stage: list[nn.Module]) -> bool:

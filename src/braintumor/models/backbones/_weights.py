@@ -11,8 +11,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from braintumor.errors import WeightsError
-from braintumor.models.backbones import why_no_downloads
+from braintumor.models.backbones import downloads_forbidden
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -40,30 +39,22 @@ class WeightsFile:
     """Tensors of a file and what the .json beside it says about the net that they fit.
 
     mean, std: of RGB in 0..1.  pad_type ("same"), bn_eps: how the net was built; the same
-    weights give other features under timm's defaults.  arch: timm's name of the net.
+    weights give other features under timm's defaults.
     """
 
     path: Path
     tensors: dict[str, torch.Tensor]
-    arch: str | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     pad_type: str | None
     bn_eps: float | None
 
-    def check_arch(self, arch: str) -> None:
-        """Raises WeightsError when the .json says that the weights are of another net."""
-        if self.arch is not None and self.arch.split(".")[0] != arch.split(".")[0]:
-            raise WeightsError(
-                f"{self.path} holds weights of `{self.arch}` (its .json says so), not of `{arch}`; "
-                f"set model.backbone.timm_name={self.arch} or give another file"
-            )
 
-
-def read_weights(weights: str) -> WeightsFile:
+def read_weights(weights: str, arch: str) -> WeightsFile:
     """The file that model.backbone.weights names, with the .json of the same stem if present.
 
-    Raises WeightsError when it is absent, of another format, or damaged.
+    arch: timm's name of the net that it is for.
+    Raises WeightsError when it is absent, of another format, damaged, or of another net.
     """
     path = Path(weights).expanduser()
     if path.suffix != ".safetensors":
@@ -81,7 +72,14 @@ def read_weights(weights: str) -> WeightsFile:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} cannot be read ({error}); get the file again") from error
-    return WeightsFile(path, tensors, **_about(path.with_suffix(".json")))
+    about = _about(path.with_suffix(".json"))
+    said = about.pop("arch")
+    if said is not None and said.split(".")[0] != arch.split(".")[0]:
+        raise WeightsError(
+            f"{path} holds weights of `{said}` (its .json says so), not of `{arch}`; "
+            f"set model.backbone.timm_name={said} or give another file"
+        )
+    return WeightsFile(path, tensors, **about)
 
 
 def load_into(net: nn.Module, file: WeightsFile, droppable: Collection[str]) -> None:
@@ -117,7 +115,7 @@ def load_into(net: nn.Module, file: WeightsFile, droppable: Collection[str]) -> 
 
 
 def _about(path: Path) -> dict[str, Any]:
-    """Fields of WeightsFile that a .json file gives; null where it is silent or absent."""
+    """arch, mean, std, pad_type and bn_eps as a .json file gives them; null where it is silent."""
     content: Any = {}
     if path.is_file():
         try:
@@ -132,17 +130,22 @@ def _about(path: Path) -> dict[str, Any]:
             raise WeightsError(
                 f"`{key}` in {path} should be a {kind.__name__}, not {value!r}; mend or remove it"
             )
-    about = {key: content.get(key) for key in ("arch", "pad_type", "bn_eps")}
-    return about | {key: _three(content.get(key), key, path) for key in ("mean", "std")}
+    about = {key: content.get(key) for key in ("arch", "pad_type", "bn_eps", "mean", "std")}
+    for key in ("mean", "std"):
+        if (value := about[key]) is not None:
+            about[key] = rgb_numbers(value, key)
+            if about[key] is None:
+                raise WeightsError(
+                    f"`{key}` in {path} should be three numbers for R, G, B, not {value!r}"
+                )
+    return about
 
 
-def _three(value: Any, key: str, path: Path) -> tuple[float, ...] | None:
-    if value is None:
-        return None
-    numbers = [v for v in value if isinstance(v, int | float)] if isinstance(value, list) else []
-    if len(numbers) != 3 or len(value) != 3 or (key == "std" and min(numbers) <= 0):
-        raise WeightsError(f"`{key}` in {path} should be three numbers for R, G, B, not {value!r}")
-    return tuple(float(v) for v in numbers)
+def rgb_numbers(value: Any, key: str) -> tuple[float, ...] | None:
+    """Three numbers, of a std above 0; None where the value is anything else."""
+    values = value if isinstance(value, Sequence) else ()
+    numbers = [v for v in values if isinstance(v, int | float) and (key == "mean" or v > 0)]
+    return tuple(map(float, numbers)) if len(numbers) == len(values) == 3 else None
 
 
 def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:
@@ -152,38 +155,43 @@ def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:
     without asking the network; within `no_downloads` no other is.
     Raises WeightsError, with the ways out, when there are none or they cannot be had.
     """
-    url = source.url if isinstance(source.url, str) else (source.url or [""])[0]
+    hub_id, url = source.hf_hub_id, str(source.url or "")
+    if not hub_id and not url:
+        raise WeightsError(
+            f"timm has no pretrained weights of `{timm_name}`; give "
+            "model.backbone.weights=FILE.safetensors, or model.backbone.weights=none to train from "
+            "scratch, or another model.backbone.timm_name"
+        )
     try:
-        if source.hf_hub_id:
-            return _from_hub(source.hf_hub_id, source.hf_hub_filename or "model.safetensors")
-        if url:
+        if not hub_id:
             return _from_url(url)
+        return _from_hub(hub_id, source.hf_hub_filename or "model.safetensors")
     except WeightsError:
         raise
     # what a dead network raises differs between versions of the hub's client
     except Exception as error:
-        place = f"{source.hf_hub_id} on the hub" if source.hf_hub_id else url
-        raise _unavailable(timm_name, place, error) from error
-    raise WeightsError(
-        f"timm has no pretrained weights of `{timm_name}`; give "
-        "model.backbone.weights=FILE.safetensors, or model.backbone.weights=none to train from "
-        "scratch, or another model.backbone.timm_name"
-    )
+        place = f"{hub_id} on the hub" if hub_id else url
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"ImageNet weights of `{timm_name}` are not in the cache and cannot be downloaded from "
+            f"{place} ({reason}); do one of: (1) run once with network, or set HF_ENDPOINT to a "
+            "mirror, or HF_HOME to a cache filled elsewhere; (2) model.backbone.weights="
+            "FILE.safetensors; (3) model.backbone.weights=none to train from scratch"
+        ) from error
 
 
 def _from_hub(hub_id: str, filename: str) -> Path:
-    repo, _, revision = hub_id.partition("@")
-    names = [re.sub(r"\.(bin|pth|pt)$", ".safetensors", filename), filename]
-    if filename == "model.safetensors":
-        names.append("pytorch_model.bin")
-    names = list(dict.fromkeys(names))
+    repo, _, tag = hub_id.partition("@")
+    revision = tag or None
+    safe = re.sub(r"\.(bin|pth|pt)$", ".safetensors", filename)
+    names = (safe, "pytorch_model.bin" if filename == "model.safetensors" else filename)
     for name in names:
-        cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision or None)
+        cached = huggingface_hub.try_to_load_from_cache(repo, name, revision=revision)
         if isinstance(cached, str):
             return Path(cached)
     _refuse_where_forbidden(repo)
     for name in names:
-        url = huggingface_hub.hf_hub_url(repo, name, revision=revision or None)
+        url = huggingface_hub.hf_hub_url(repo, name, revision=revision)
         try:
             # one question without retries, for hf_hub_download asks for a minute
             huggingface_hub.get_hf_file_metadata(url, timeout=TIMEOUT_S)
@@ -192,7 +200,7 @@ def _from_hub(hub_id: str, filename: str) -> Path:
                 raise
             continue
         log.info("downloading %s of %s", name, repo)
-        return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision or None))
+        return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision))
     raise AssertionError("a last name either returns or raises")
 
 
@@ -204,34 +212,16 @@ def _from_url(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         digest = re.search(r"-([a-f0-9]{8,})\.", path.name)
         log.info("downloading %s", url)
-        with _socket_timeout(TIMEOUT_S):
-            torch.hub.download_url_to_file(
-                url, str(path), digest and digest.group(1), progress=False
-            )
+        # torch.hub takes no timeout, and waits for minutes for a host that does not answer
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(TIMEOUT_S)
+        try:
+            torch.hub.download_url_to_file(url, str(path), digest and digest[1], progress=False)
+        finally:
+            socket.setdefaulttimeout(before)
     return path
 
 
 def _refuse_where_forbidden(place: str) -> None:
-    if why := why_no_downloads():
+    if why := downloads_forbidden.get():
         raise WeightsError(f"the ImageNet weights {place} are not in the cache, and {why}")
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """torch.hub takes no timeout, and waits for minutes for a host that does not answer."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _unavailable(timm_name: str, place: str, error: Exception) -> WeightsError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return WeightsError(
-        f"ImageNet weights of `{timm_name}` are not in the cache and cannot be downloaded from "
-        f"{place} ({reason}); do one of: (1) run once with network, or set HF_ENDPOINT to a "
-        "mirror, or HF_HOME to a cache filled elsewhere; (2) model.backbone.weights="
-        "FILE.safetensors; (3) model.backbone.weights=none to train from scratch"
-    )

@@ -30,12 +30,7 @@ class Cnn(Backbone):
 
 
 def build(
-    *,
-    image_size: int,
-    weights: str,
-    widths: list[int],
-    dropout: float,
-    block_attention: Mapping,
+    *, image_size: int, weights: str, widths: list[int], dropout: float, block_attention: Mapping
 ) -> Cnn:
     """The net with len(widths) blocks; every block is a stage.
 
@@ -74,8 +69,7 @@ def build(
         resolved={"weights": "none"},
     )
     if weights != "none":
-        file = read_weights(weights)
-        file.check_arch("cnn")
+        file = read_weights(weights, "cnn")
         load_into(net, file, droppable=())
         net.mean, net.std = file.mean or net.mean, file.std or net.std
     return net

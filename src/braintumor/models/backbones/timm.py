@@ -17,9 +17,14 @@ from safetensors import SafetensorError
 from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError
-from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from braintumor.models.backbones import Backbone
 from braintumor.models.backbones._probe import Shape, check_timm_name, create, cut_stages, dry_run
-from braintumor.models.backbones._weights import fetch_pretrained, load_into, read_weights
+from braintumor.models.backbones._weights import (
+    fetch_pretrained,
+    load_into,
+    read_weights,
+    rgb_numbers,
+)
 
 # B batch, S side of the picture, C channels, h w height and width of the map, N tokens
 
@@ -59,14 +64,13 @@ def build(
     Raises ConfigError for an unknown name or a picture too small, WeightsError for weights.
     """
     name = check_timm_name(timm_name)
-    source = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
-    file = None if weights in ("imagenet", "none") else read_weights(weights)
+    source: Any = timm.models.get_pretrained_cfg(name)  # every net of timm has one
+    file = None if weights in ("imagenet", "none") else read_weights(weights, name)
     if file is not None:
-        file.check_arch(name)
         pad_type, bn_eps = pad_type or file.pad_type, bn_eps or file.bn_eps
-        mean, std = mean or list(file.mean or ()), std or list(file.std or ())
+        mean, std = mean or file.mean, std or file.std
     kwargs: dict[str, Any] = {"pad_type": pad_type, "bn_eps": bn_eps}
-    if source is not None and source.fixed_input_size:
+    if source.fixed_input_size:
         kwargs["img_size"] = image_size  # position embeddings are made, or resampled, to this
     shape = dry_run(name, image_size, tuple(kwargs.items()))
     if weights == "imagenet":
@@ -76,18 +80,24 @@ def build(
         # file must fit them, they need not be made
         small = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
         net = create(name, kwargs | small, num_classes=0)
-    _drop(net, shape.unused)
+    for path in dict(net.named_modules()).keys() & set(shape.unused):
+        net.set_submodule(path, nn.Identity())
     if file is not None:
         load_into(net, file, droppable=shape.unused)
-    mean = _three(mean, "mean") or (source.mean if source else IMAGENET_MEAN)
-    std = _three(std, "std") or (source.std if source else IMAGENET_STD)
+    mean, std = (
+        _rgb_of(value, key) or tuple(getattr(source, key))
+        for key, value in (("mean", mean), ("std", std))
+    )
+    # the last modules of the stages, as timm knows them
+    info = getattr(net, "feature_info", None) or []
+    ends = [entry["module"] for entry in getattr(info, "info", info) if entry.get("module")]
     return TimmBackbone(
         net,
         shape,
         image_size=image_size,
-        mean=tuple(mean),
-        std=tuple(std),
-        stages=cut_stages(net, _boundaries(net)),
+        mean=mean,
+        std=std,
+        stages=cut_stages(net, ends),
         resolved={
             "weights": "none", "mean": list(mean), "std": list(std),
             "pad_type": pad_type, "bn_eps": bn_eps,
@@ -99,15 +109,8 @@ def _pretrained(
     name: str, source: Any, kwargs: dict[str, Any], unused: tuple[str, ...]
 ) -> nn.Module:
     """The net with all of timm's weights; with its classifier, which makes timm load strictly."""
-    if source is None:
-        raise WeightsError(
-            f"timm has no pretrained weights of `{name}`; give model.backbone.weights="
-            "FILE.safetensors, or none to train from scratch"
-        )
     path = fetch_pretrained(name, source)
-    overlay: dict[str, Any] = {"file": str(path)}
-    if path.suffix != ".npz":
-        overlay["custom_load"] = False
+    overlay = {"file": str(path)} | ({} if path.suffix == ".npz" else {"custom_load": False})
     with _missing_keys() as missing:
         try:
             net = create(name, kwargs, pretrained=True, pretrained_cfg_overlay=overlay)
@@ -147,23 +150,8 @@ def _missing_keys() -> Iterator[list[str]]:
         logger.setLevel(level)
 
 
-def _drop(net: nn.Module, unused: tuple[str, ...]) -> None:
-    for path in unused:
-        parent, _, child = path.rpartition(".")
-        if child in dict(net.get_submodule(parent).named_children()):
-            setattr(net.get_submodule(parent), child, nn.Identity())
-
-
-def _boundaries(net: nn.Module) -> list[str]:
-    """Names of the last modules of the stages, as timm's feature_info gives them."""
-    info = getattr(net, "feature_info", None) or []
-    return [entry["module"] for entry in getattr(info, "info", info) if entry.get("module")]
-
-
-def _three(value: Sequence | None, key: str) -> tuple[float, ...] | None:
-    if not value:
-        return None
-    numbers = [v for v in value if isinstance(v, int | float) and (key == "mean" or v > 0)]
-    if len(numbers) != 3 or len(value) != 3:
+def _rgb_of(value: Sequence | None, key: str) -> tuple[float, ...] | None:
+    numbers = rgb_numbers(value, key)
+    if value and numbers is None:
         raise ConfigError(f"`model.backbone.{key}={value}` should be three numbers for R, G, B")
-    return tuple(float(v) for v in numbers)
+    return numbers
