@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 _REDRAW_S = 1.0
+_DELAY_S = 0.5  # what takes less shows no bar
 _is_ticking = threading.Lock()  # held by the thread that redraws, from the first bar on
 
 
@@ -28,8 +30,10 @@ def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **op
         threading.Thread(target=_redraw, daemon=True).start()
     # of a terminal that says 0 x 0, as one without a window does, tqdm would show nothing
     columns, lines = shutil.get_terminal_size()
-    options = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, **options}
-    return tqdm(items, disable=None if is_shown else True, **options)  # None: on no other file
+    how = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, "delay": _DELAY_S}
+    return tqdm(
+        items, disable=None if is_shown else True, **how, **options
+    )  # None: on no other file
 
 
 @contextmanager
@@ -39,9 +43,20 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def above_bars() -> Iterator[None]:
+    """Within, lines may be printed: bars on the terminal make room for them."""
+    with tqdm.external_write_mode(file=sys.stdout):
+        yield
+
+
 def _redraw() -> None:
     pause = threading.Event()
     while not pause.wait(_REDRAW_S):
         with tqdm.get_lock():
-            for each in [each for each in tqdm._instances if not each.disable]:
+            now = time.time()
+            for each in [
+                b for b in tqdm._instances if not b.disable and now - b.start_t > _DELAY_S
+            ]:
+                each.last_print_t = now  # else closing would take it for one that was never shown
                 each.refresh(nolock=True)

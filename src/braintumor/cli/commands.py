@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from braintumor.cli.shell import command
+from braintumor.progress import waiting
 from braintumor.runs.folder import open_run
 from braintumor.workflows.arguments import Request, resumable
 
@@ -23,13 +24,15 @@ def train(request: Request) -> None:
     """Train what the settings say; under -m one job of a sweep."""
     if resume := request.settings["resume"]:
         open_run(resume)
-    from braintumor.workflows.train import train as workflow  # torch
+    with waiting("starting"):
+        from braintumor.workflows.train import train as workflow  # torch
 
     workflow(request)
 
 
 def _after_sweep(folder: Path) -> None:
-    from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
+    with waiting("starting"):
+        from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
 
     finish_sweep(folder)
 
@@ -40,7 +43,8 @@ def bt_eval() -> None:
 
 
 def _evaluate(request: Request) -> None:
-    from braintumor.workflows.evaluate import evaluate  # pandas
+    with waiting("starting"):
+        from braintumor.workflows.evaluate import evaluate  # pandas
 
     evaluate(request)
 
@@ -51,7 +55,8 @@ def bt_predict() -> None:
 
 
 def _predict(request: Request) -> None:
-    from braintumor.workflows.predict import predict  # pandas
+    with waiting("starting"):
+        from braintumor.workflows.predict import predict  # pandas
 
     predict(request)
 
@@ -62,7 +67,8 @@ def bt_data() -> None:
 
 
 def _explore(request: Request) -> None:
-    from braintumor.workflows.data import explore  # scikit-learn
+    with waiting("starting"):
+        from braintumor.workflows.data import explore  # scikit-learn
 
     explore(request)
 
@@ -73,6 +79,7 @@ def bt_compare() -> None:
 
 
 def _compare(request: Request) -> None:
-    from braintumor.workflows.compare import compare  # matplotlib
+    with waiting("starting"):
+        from braintumor.workflows.compare import compare  # matplotlib
 
     compare(request)

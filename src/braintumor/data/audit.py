@@ -22,6 +22,7 @@ from braintumor.data.manifest import Patients, component_numbers, count_patients
 from braintumor.data.reading import Fingerprints
 from braintumor.data.split import seen_in_training
 from braintumor.files import write_atomic, write_json
+from braintumor.progress import waiting
 
 # N images, P pairs
 
@@ -58,6 +59,7 @@ class Audit:
     is_cached: bool
 
 
+@waiting("searching for copies")
 def audit_images(manifest: pd.DataFrame, fingerprints: Fingerprints) -> Audit:
     """Find the copies among all images, from the cache where the same images were there before.
 

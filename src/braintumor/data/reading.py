@@ -16,13 +16,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image as pil
 from scipy import ndimage
-from tqdm import tqdm
 
 from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError
 from braintumor.files import sha256_of
+from braintumor.progress import bar
 from braintumor.runtime import cores, in_threads
 
 # N images, h, w height and width of a picture in its file, S side of the square that a model
@@ -134,8 +134,8 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
 
     # Pillow, hashlib and read() release the GIL
     results = itertools.chain.from_iterable(in_threads(read_batch, batches))
-    bar = tqdm(results, "reading images", len(items), unit="img", disable=None)
-    for item, read in zip(items, bar, strict=True):
+    shown = bar("reading images", results, total=len(items), unit="img")
+    for item, read in zip(items, shown, strict=True):
         if isinstance(read, str):
             unreadable.append((item.path, read))
             continue

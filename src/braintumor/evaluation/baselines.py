@@ -18,11 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from braintumor import cache
 from braintumor.data.images import rim_px
 from braintumor.data.split import seen_in_training
 from braintumor.errors import DataError
+from braintumor.progress import waiting
 
 # N training images, M images tested, B images of a block, S side in px, F features, K classes
 
@@ -44,6 +46,7 @@ _COLUMNS = (
 _RIM_CELLS = 16  # a strip of the frame is read as so many means, of 14 px length at 224 px
 
 
+@waiting("measuring floors")
 def cached_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
 ) -> pd.DataFrame:
@@ -64,7 +67,9 @@ def cached_baselines(
     if known is not None:
         known.touch()
         return pd.DataFrame(known.columns, index=pd.Index(names, name="floor"))
-    table = measure_baselines(pixels, manifest, classes, split)
+    # on several cores scikit-learn's threads and torch's wait for each other: 200 s against 5 s
+    with threadpool_limits(1):
+        table = measure_baselines(pixels, manifest, classes, split)
     if table["seconds"].sum() > _WORTH_KEEPING_S:
         cache.write_entry(path, {name: table[name].to_numpy() for name in _COLUMNS})
     return table

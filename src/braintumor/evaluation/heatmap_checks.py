@@ -20,6 +20,7 @@ from braintumor.evaluation.heatmaps import (
     to_tensor,
 )
 from braintumor.models.classifier import Classifier
+from braintumor.progress import waiting
 from braintumor.training.batches import predict_logits
 
 # N images: uint8 (N, S, S) or (N, S, S, 3), S side of the picture
@@ -39,6 +40,7 @@ _SPOT = 0.2  # of the side, standard deviation of the round spot that knows noth
 Checks = dict[str, dict[str, Any]]
 
 
+@waiting("checking the heat maps")
 def check_explanations(
     model: Classifier,
     images: np.ndarray,

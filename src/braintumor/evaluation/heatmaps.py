@@ -31,6 +31,7 @@ from braintumor.config import did_you_mean
 from braintumor.errors import ConfigError
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
+from braintumor.progress import waiting
 
 # N images: uint8 (N, S, S) or (N, S, S, 3)
 # B batch, S side of the picture, C channels, h w height and width of the map,
@@ -42,6 +43,7 @@ Part = Literal["head", "all"]
 _BATCH = 16  # images that a look into the model takes at a time
 
 
+@waiting("drawing heat maps")
 def cam_heatmaps(
     model: Classifier,
     images: np.ndarray,

@@ -13,6 +13,7 @@ import numpy as np
 from braintumor.data.tensors import ImageSplit
 from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier
+from braintumor.progress import waiting
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
 from braintumor.statistics.decisions import (
@@ -84,6 +85,7 @@ def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
     )
 
 
+@waiting("fitting decisions on validation")
 def add_postprocessing(
     paths: Sequence[Path], images: FitImages, settings: DecisionSettings, how: Inference, views: int
 ) -> tuple[Classifier, Card, PostProcessing]:

@@ -168,6 +168,7 @@ class FeatureExtractor:
             batch_size=self.how.batch_size,
             dtype=self.how.dtype,
             forward=forward,
+            what="evaluating",
         )
 
     def logits(self, summary: Tensor) -> Tensor:

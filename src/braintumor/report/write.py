@@ -24,6 +24,7 @@ from PIL import Image
 from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
+from braintumor.progress import waiting
 from braintumor.report import figures, verdict
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
@@ -58,6 +59,7 @@ _ALT = {
 }
 
 
+@waiting("drawing the report")
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write figures, tables, pictures and the page of an evaluation.
 

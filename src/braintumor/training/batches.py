@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, cast, get_args
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from braintumor.data.tensors import Augment, HostImages, ImageSplit, to_device
 from braintumor.models.classifier import Classifier
+from braintumor.progress import bar
 from braintumor.runtime import mix_seed
 from braintumor.training.recipe import Metric
 
@@ -119,12 +120,14 @@ def predict_logits(
     batch_size: int,
     dtype: torch.dtype = torch.float32,
     forward: Forward | None = None,
+    what: str | None = None,
 ) -> Tensor:
     """float32 (N, K) on the model's device; the model is left in evaluation mode.
 
     images: uint8 or float (N, C, S, S) in 0..255, on the model's device or in host memory.
     dtype: the autocast type; float32 turns autocast off.
     forward: a part of the model instead of all of it; `images` are then what that part takes.
+    what: the name of a bar to show on a terminal.
     """
     model.eval()
     # a model without parameters is wherever its input is
@@ -132,7 +135,10 @@ def predict_logits(
     device, of = images.device if first is None else first.device, forward or model
     fused = model.fused() if isinstance(model, Classifier) else nullcontext()
     with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        return torch.cat([of(batch.to(device)).float() for batch in images.split(batch_size)])
+        batches: Iterable[Tensor] = images.split(batch_size)
+        if what:
+            batches = bar(what, batches, total=math.ceil(len(images) / batch_size), unit="batch")
+        return torch.cat([of(batch.to(device)).float() for batch in batches])
 
 
 def choose_batch_size(model: Classifier, images: int, sample: Tensor, dtype: torch.dtype) -> int:

@@ -16,6 +16,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,11 +25,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from braintumor import cache
 from braintumor.data.tensors import Augment, HostImages, ImageSplit, is_too_large, to_device
 from braintumor.models.classifier import Classifier
+from braintumor.progress import bar
 from braintumor.runtime import in_threads, mix_seed
 from braintumor.training.batches import PictureBatches, validate
 from braintumor.training.recipe import FeatureSettings
@@ -205,11 +206,10 @@ class FeatureStore:
 
     @torch.no_grad()
     def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
-        bar = tqdm(
-            images.split(_BATCH), "features of the frozen backbone", unit="batch", leave=False,
-            disable=None if self.progress else True,
-        )  # fmt: skip
-        for step, batch in enumerate(bar):
+        what, total = "features of the frozen backbone", math.ceil(len(images) / _BATCH)
+        batches = images.split(_BATCH)
+        shown = bar(what, batches, total=total, unit="batch", is_shown=self.progress)
+        for step, batch in enumerate(shown):
             x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

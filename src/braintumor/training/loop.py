@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from braintumor.data.tensors import Augment, ImageSplit, epoch_order
 from braintumor.errors import TrainingError
+from braintumor.progress import bar
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded
 from braintumor.training.batches import Batches, Forward, PictureBatches, record_forward
@@ -54,11 +55,9 @@ def fit(
     is_weighted = recipe.train.imbalance == "class_weights"
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
-    with tqdm(
-        total=recipe.total_epochs * steps, initial=state.epoch * steps, unit="batch", leave=False,
-        disable=None if progress else True,  # None: only where standard error is a terminal
-    ) as bar:  # fmt: skip
-        job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, bar)
+    total, done = recipe.total_epochs * steps, state.epoch * steps
+    with bar("training", is_shown=progress, total=total, initial=done, unit="batch") as shown:
+        job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, shown)
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.progress import above_bars
 from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class _Stdout(logging.StreamHandler):
     @property
     def stream(self) -> Any:
         return sys.stdout
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with above_bars():
+            super().emit(record)
 
 
 def log_to_console() -> None:

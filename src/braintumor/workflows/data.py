@@ -23,6 +23,7 @@ from braintumor.data.manifest import class_table, read_manifest, size_table, wri
 from braintumor.data.split import assign_splits
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
+from braintumor.progress import waiting
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
@@ -93,6 +94,7 @@ def write_tables(data: Dataset, folder: Path) -> None:
         write_audit(folder, data.manifest, data.audit)
 
 
+@waiting("drawing the data")
 def draw_data(data: Dataset, folder: Path) -> None:
     """The same as pictures, with samples of each class, under plots/; takes seconds."""
     # matplotlib, for which the first step would wait

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from braintumor._version import __version__
 from braintumor.data.manifest import count_patients
@@ -93,7 +92,7 @@ def _fit(
     folder.cut_history(done)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
-    with tensorboard as write_scalars, logging_redirect_tqdm([log]):
+    with tensorboard as write_scalars:
         try:
             for record in records:
                 folder.append_history(record)
