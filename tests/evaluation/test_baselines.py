@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -204,3 +209,37 @@ def test_an_unknown_clean_figure_is_not_spoken_of(
 ) -> None:
     assert "copy" not in above_baseline(0.984, measured, clean)
     assert "copy" not in above_baseline(0.984, measured.assign(clean_accuracy=np.nan), 0.9)
+
+
+_TIMED = """
+import sys, time
+import numpy as np, pandas as pd, torch
+from braintumor.evaluation.baselines import cached_baselines
+rng = np.random.default_rng(0)
+n = 1200
+pixels = rng.integers(0, 256, (n, 64, 64), dtype=np.uint8)
+manifest = pd.DataFrame({
+    "path": [f"{i}.png" for i in range(n)], "label": rng.choice(["a", "b", "c"], n),
+    "split": ["train", "train", "test"] * (n // 3), "group": range(n), "width": 64, "height": 64,
+    "mode": "L", "sha256": [str(i) for i in range(n)],
+})
+torch.randn(500, 500) @ torch.randn(500, 500)  # its threads are there
+began = time.perf_counter()
+table = cached_baselines(pixels, manifest, ("a", "b", "c"))
+print(time.perf_counter() - began)
+"""
+
+
+@pytest.mark.slow
+def test_more_threads_do_not_make_it_slower(tmp_path: Path) -> None:
+    def seconds(number: int, **threads: str) -> float:
+        env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        env |= {"BT_CACHE": str(tmp_path / f"{number}{len(threads)}"), **threads}
+        done = subprocess.run(
+            [sys.executable, "-c", _TIMED], env=env, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout)
+
+    runs = range(2)
+    one = min(seconds(k, OMP_NUM_THREADS="1") for k in runs)
+    assert min(seconds(k) for k in runs) <= 1.5 * one
