@@ -15,6 +15,7 @@ from braintumor.data.audit import (
     summarise,
     write_audit,
 )
+from braintumor.data.images import Fit
 from braintumor.data.reading import Fingerprints, fingerprint
 from braintumor.data.sources.phantom import Phantom
 from braintumor.files import sha256_of
@@ -200,7 +201,7 @@ def test_report_counts_leaks_conflicts_and_oddities(
     assert content["oddities"]["blank"]["first"] == ["3.png"]
     table = pd.read_csv(tmp_path / "duplicates.csv")
     assert table["path_b"].tolist() == ["5.png", "4.png"]  # the contradiction first
-    lines = five_lines(summarise(manifest, result))
+    lines = five_lines(summarise(manifest, result), "pad")
     assert len(lines) == 6
     assert "2 of 3 test images (66.7%) have a copy in train or val" in lines[2]
     assert lines[3].startswith("  patients are not known: images of one patient may be in train")
@@ -227,9 +228,39 @@ def test_no_patient_is_claimed_that_the_data_do_not_name(
     assert content["patients"] == {
         "images": 4, "known": known, "patients": len({*named} - {None}),
     }  # fmt: skip
-    lines = five_lines(content)
+    lines = five_lines(content, "pad")
     assert side in lines[2]
     assert [unknown in line for line in lines[3:]] == [True] if unknown else len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (["CT/a.png", "CT/b.png", "MRI/c.png"], "2 CT, 1 MR; a model may"),
+        (["ct (1).png", "x/b.png", "x/c.png"], "1 CT; a model may"),
+        (["brain ct/a.png", "brain ct/b.png", "brain ct/c.png"], None),  # all the same
+        (["mri/a.png", "flair/b.png", "x/c.png"], None),
+        (["octave/a.png", "affect/b.png", "direct/c.png"], None),
+    ],
+)
+def test_other_kinds_of_scan_are_found_by_their_names(
+    heads: list[np.ndarray], paths: list[str], said: str | None
+) -> None:
+    manifest, result = audited(*table_of(heads[:3], path=paths))
+    lines = [line for line in five_lines(summarise(manifest, result), "pad") if "kind of" in line]
+    assert [said in line for line in lines] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(("fit", "is_said"), [("stretch", True), ("pad", False)])
+def test_pictures_that_a_square_would_squeeze_are_found(
+    heads: list[np.ndarray], fit: Fit, is_said: bool
+) -> None:
+    manifest, prints = table_of(heads[:3])
+    manifest[["width", "height"]] = [[200, 200], [210, 200], [200, 300]]
+    content = summarise(*audited(manifest, prints))
+    assert content["not_square"] == {"images": 1, "largest_ratio": 1.5}
+    lines = [line for line in five_lines(content, fit) if "not square (sides up to 1.5" in line]
+    assert len(lines) == is_said
 
 
 def test_label_conflicts_are_pairs_with_two_labels(heads: list[np.ndarray]) -> None:

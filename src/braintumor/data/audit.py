@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pandas as pd
 
 from braintumor import cache
 from braintumor.data.duplicates import find_near_copies, phashes
+from braintumor.data.images import Fit
+from braintumor.data.labels import modality_of
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
 from braintumor.data.reading import Fingerprints
 from braintumor.data.split import seen_in_training
@@ -36,6 +39,7 @@ _DESCRIBED = (
     *("path_a", "path_b", "kind", "correlation", "same_label", "label_a", "label_b"),
     *("split_a", "split_b", "crosses_test"),
 )
+_SQUARE = 1.1  # longest side over shortest up to which a square distorts nothing that one sees
 _NAMED = 5  # images that audit.json names of each finding; the count covers all
 
 
@@ -175,7 +179,8 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     manifest: N rows with label, split and group, in the order of the audit.
     pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
     are known.  test: images with a copy or their patient in train or val, of them byte-identical
-    ones; null without a test split.
+    ones; null without a test split.  modalities: of how many images a word of the path says that
+    they are CT, PET or MR.
     """
     a, b = (audit.pairs[name].to_numpy() for name in "ab")
     groups = component_numbers(a, b, len(manifest))  # copies share one
@@ -201,10 +206,18 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
             flag: {"images": len(named), "first": named[:_NAMED]}
             for flag, named in sorted(flagged.items())
         },
+        "not_square": _not_square(manifest),
+        "modalities": dict(Counter(filter(None, map(modality_of, path)))),
         "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
         "seconds": round(audit.seconds, 2),
         "from_cache": audit.is_cached,
     }
+
+
+def _not_square(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Images that a square distorts visibly, and the longest side of one over its shortest."""
+    ratio = manifest[["width", "height"]].max(axis=1) / manifest[["width", "height"]].min(axis=1)
+    return {"images": int((ratio > _SQUARE).sum()), "largest_ratio": round(float(ratio.max()), 2)}
 
 
 def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
@@ -233,8 +246,8 @@ def _about_class(rows: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
     }
 
 
-def five_lines(content: dict[str, Any]) -> list[str]:
-    """The summary for the console."""
+def five_lines(content: dict[str, Any], fit: Fit) -> list[str]:
+    """The summary for the console. fit: how pictures become square."""
     how = "from the cache" if content["from_cache"] else "searched"
     counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
     lines = [
@@ -263,6 +276,19 @@ def five_lines(content: dict[str, Any]) -> list[str]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())
         lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    modalities = content["modalities"]
+    if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):
+        named = ", ".join(f"{count:,} {name}" for name, count in modalities.items())
+        lines.append(
+            f"  more than one kind of scan, as names of files and folders say: {named}; a model "
+            "may tell the classes by the kind of scan, so keep one (data.ignore, data.classes)"
+        )
+    if fit == "stretch" and (count := content["not_square"]["images"]):
+        lines.append(
+            f"  {count:,} pictures are not square (sides up to "
+            f"{content['not_square']['largest_ratio']:g} to 1): data.fit=stretch squeezes the "
+            "heads in them, data.fit=pad keeps their shape"
+        )
     if content["oddities"]:
         odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
         lines.append(f"  odd pictures: {odd}")

@@ -53,6 +53,11 @@ PATIENT_NAMES = (
     "subjectno", "subjectnumber", "subj", "subjid", "sub", "subid", "participant",
     "participantid", "case", "caseid", "caseno", "casenumber", "mrn",
 )  # fmt: skip
+_MODALITIES = {
+    "CT": {"ct", "cta", "cect", "ncct"},
+    "PET": {"pet"},
+    "MR": {"mr", "mri", "mra", "flair", "dwi", "adc", "swi"},
+}
 _NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
 
@@ -206,6 +211,16 @@ def split_named(text: str) -> str | None:
 def patient_named(text: str) -> str | None:
     """The patient as a table has it; None where the cell says that it is not known."""
     return None if text.strip().casefold() in _NO_PATIENT else text.strip()
+
+
+def modality_of(path: str) -> str | None:
+    """CT, PET or MR when a word of the path says so; of "mri/ct/1.png" it is CT.
+
+    >>> modality_of("Brain CT scans/Healthy/ct_1.jpg"), modality_of("FLAIR/3.png")
+    ('CT', 'MR')
+    """
+    words = {word for part in path.split("/") for word in words_of(part)}
+    return next((name for name, said in _MODALITIES.items() if said & words), None)
 
 
 def label_of(folder: str) -> str:

@@ -73,7 +73,7 @@ def cached_baselines(
     return table
 
 
-# on several cores the threads of scikit-learn and of torch wait for each other: 172 s, and 4 s on one
+# on several cores threads of scikit-learn and torch wait for each other: 172 s, and 4 s on one
 @threadpool_limits.wrap(limits=1)
 def measure_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"

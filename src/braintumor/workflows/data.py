@@ -52,7 +52,7 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
     describe_data(class_table(manifest), data.ignored, len(data.unreadable))
     log.info("  %s", data.reading)
-    for line in five_lines(summarise(manifest, audit)):
+    for line in five_lines(summarise(manifest, audit), options["fit"]):
         log.info("%s", line)
     return data
 
