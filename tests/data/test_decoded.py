@@ -23,6 +23,7 @@ from braintumor.data import decoded, reading
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
+from braintumor.data.sources.phantom import Phantom
 from braintumor.errors import MachineError
 
 NAMES = [f"{label}/{number}.png" for label in "ab" for number in range(1, 6)]
@@ -499,3 +500,23 @@ def _root_of(array: np.ndarray) -> Any:
     while isinstance(array, np.ndarray) and array.base is not None:
         array = array.base
     return array
+
+
+def test_what_is_generated_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Phantom(8, 2, 48, 0, 0.25)
+    made: list[str] = []
+    draw = Phantom.read
+
+    def read(self: Phantom, item: Item) -> np.ndarray:
+        made.append(item.path)
+        return draw(self, item)
+
+    monkeypatch.setattr(Phantom, "read", read)
+    first = read_images(source, source.items, 48, "stretch")
+    assert len(made) == 16
+    again = read_images(source, source.items, 48, "stretch")
+    assert len(made) == 16
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+    np.testing.assert_array_equal(first.pixels, [draw(source, item) for item in source.items])
+    read_images(other := Phantom(8, 2, 48, 1, 0.25), other.items, 48, "stretch")
+    assert len(made) == 32  # of another seed

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
-from braintumor.data.sources import Item, Source
+from braintumor.data.sources import Generates, Item, Source
 from braintumor.errors import DataError
 from braintumor.files import sha256_of
 from braintumor.progress import bar
@@ -79,7 +79,7 @@ _DTYPES = dict(zip(Facts._fields, ("i8", "i8", "S", "S", "S"), strict=True))
 class Reading:
     """All that was read: of the N readable images in order, and why the others are not.
 
-    sha256: of the bytes of each file.
+    sha256: of the bytes of each file; of a generated picture, of what it is made of.
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3). Read-only: a memory map
         that processes share, where an earlier run had the same images.
     unreadable: (path, reason).
@@ -163,17 +163,22 @@ def _read_one(
 ) -> _Read | str:
     """The image, or the reason why it cannot be read.
 
-    Generated pictures and arrays go the same way: they are made anew on every run, and the
-    cache then saves resizing, fingerprinting and holding them once a process.
+    Generated pictures are known by what they are made of, and made once.
     """
     try:
-        raw = source.read(item)
-        sha256 = _content_hash(raw)
+        began = time.perf_counter()
+        raw = None
+        if isinstance(source, Generates):
+            sha256 = sha256_of(source.identity(item).encode())
+        else:
+            raw = source.read(item)
+            sha256 = _content_hash(raw)
         square, known = pixels.find(sha256), thumbnails.find(sha256)
         if square and known:
             return _Read(sha256, square, known, 0.0)
-        began = time.perf_counter()
-        image, mode = decode(raw)
+        if raw is not None:  # every run reads its files
+            began = time.perf_counter()
+        image, mode = decode(source.read(item) if raw is None else raw)
     except (DataError, OSError) as error:
         return str(error)
     if known is None:

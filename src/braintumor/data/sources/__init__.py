@@ -69,6 +69,14 @@ class KnowsLesions(Protocol):
         """Where the lesion is: bool (h, w) of the picture as decoded, all False without one."""
 
 
+@runtime_checkable
+class Generates(Protocol):
+    """What a source offers beside `Source` where it makes its pictures and reads none."""
+
+    def identity(self, item: Item) -> str:
+        """All that decides what `read` gives: where a run knows that, nothing is made again."""
+
+
 def build_source(name: str, options: Mapping[str, Any]) -> Source:
     """The source called `name`, listed and ready to read.
 

@@ -36,6 +36,7 @@ from braintumor.errors import DataError
 from braintumor.runtime import mix_seed
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+_VERSION = 1  # of the drawing; raise it when a picture changes, or runs would take the old one
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less whole numbers, spread evenly
 
 
@@ -75,6 +76,10 @@ class Phantom:
             split = _split_of(patient, self.test_share)
             items += [Item(path, label, split, name) for path in paths]
         return tuple(items)
+
+    def identity(self, item: Item) -> str:
+        """What the picture is a function of."""
+        return f"phantom {_VERSION} seed {self.seed} {item.path} {self.size_px} px"
 
     def read(self, item: Item) -> np.ndarray:
         """The picture: uint8 (size_px, size_px)."""
