@@ -12,17 +12,16 @@ import numpy as np
 import pandas as pd
 
 from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
+from braintumor.evaluation.quote import FEW, Quote, choose_quote
 from braintumor.files import natural_key
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions
 from braintumor.statistics.intervals import metric_intervals
-from braintumor.statistics.metrics import compute_metrics, with_intervals
+from braintumor.statistics.metrics import compute_metrics, means_over, with_intervals
 
 # M images evaluated, S image size px, K classes
-
-FEW = 20  # images of a class; below, one image moves its recall by more than 5 points
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +131,12 @@ class Evaluation:
             return np.ones(len(self.predictions), dtype=bool)
         return ~trust.contaminated
 
+    @property
+    def quote(self) -> Quote:
+        """The figure that can be quoted of this evaluation, or why there is none."""
+        trust = self.assessment
+        return choose_quote(self.split, self.metrics, trust.clean, trust.count)
+
     def to_dict(self) -> dict[str, Any]:
         """The content of metrics.json; undefined figures are NaN here and null there."""
         trust = self.assessment
@@ -141,6 +146,7 @@ class Evaluation:
             "all": self.metrics,
             "clean": trust.clean,
             "contaminated": trust.count,
+            "quote": self.quote.to_dict(),
             "patients": {
                 **dataclasses.asdict(trust.patients.evaluated),
                 "compared_with_training": trust.patients.are_compared,
@@ -227,9 +233,10 @@ def assess(
 
 
 def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
-    """What compute_metrics says, each figure followed by its interval, and how many groups."""
+    """What compute_metrics says, each figure followed by its interval; groups; means_over."""
     found = with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
-    return found | {"groups": len(predictions if groups is None else np.unique(groups))}
+    count = len(predictions if groups is None else np.unique(groups))
+    return found | {"groups": count, "means_over": means_over(found["per_class"])}
 
 
 def _best(baselines: pd.DataFrame | None) -> dict[str, Any] | None:
