@@ -182,6 +182,25 @@ def test_checks_of_heat_maps_are_rows():
     assert row["hint"] == "Less is better; mean of 32 images."
 
 
+def test_maps_no_better_than_the_middle_of_the_head_are_said_to_be_so(make_predictions):
+    def check(value, middle, gain):
+        return {"value": value, "middle": middle, "gain_ci": gain, "meaning": "m", "n": 16}
+
+    better = check(0.6, 0.4, [0.1, 0.3])
+    level, worse = check(0.41, 0.40, [-0.02, 0.04]), check(0.3, 0.4, [-0.2, -0.05])
+    said = figures.about_heatmaps({"deletion": level, "insertion": worse, "lesion_iou": better})
+    assert "not shown to be better than pointing at the middle" in said
+    assert "deletion 0.41 against 0.40; insertion 0.30 against 0.40" in said
+    assert "They are better in: overlap with the lesion (iou)." in said
+    assert figures.about_heatmaps({"deletion": better}) == ""
+    assert figures.about_heatmaps({"outside_head": {"value": 0.1, "meaning": "m", "n": 3}}) == ""
+    assert figures.about_heatmaps(None) == ""
+    p = make_predictions()
+    images = {"images": np.zeros((120, 8, 8), np.uint8), "heatmaps": {0: np.ones((2, 2))}}
+    html = _page(p, checks={"deletion": level}, **images)
+    assert html.count("not shown to be better than pointing at the middle") == 3  # each place
+
+
 def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predictions):
     """CLAIM 2024 has 44 items, TRIPOD+AI 27 with 52 parts; each is answered or listed as open."""
     p = make_predictions()

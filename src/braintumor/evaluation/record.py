@@ -76,7 +76,9 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """Heat maps, index of an image -> float (S, S) in [0, 1], and how far to trust them.
+    """Heat maps, index of an image -> float (h, w) in [0, 1], and how far to trust them.
+
+    h, w: of the cells that the model has, or of the picture; never enlarged in between.
 
     method: the setting eval.cam.  checks: as check_explanations gives them; None: not made.
     """
@@ -146,7 +148,6 @@ class Evaluation:
             "all": self.metrics,
             "clean": trust.clean,
             "contaminated": trust.count,
-            "quote": self.quote.to_dict(),
             "patients": {
                 **dataclasses.asdict(trust.patients.evaluated),
                 "compared_with_training": trust.patients.are_compared,
@@ -156,6 +157,7 @@ class Evaluation:
             "calibration": self.calibration,
             "decisions": self.decision_summary,
             "explanations": self.explanations.checks,
+            "quote": self.quote.to_dict(),
         }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from braintumor.evaluation.provenance import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
-from braintumor.report.page import defined_pair, number, percent, percents
+from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
 from braintumor.statistics.confidence import BINS, CERTAINTY
 from braintumor.statistics.metrics import confusion_matrix
@@ -100,6 +100,28 @@ def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str,
         )
         for name, check in (checks or {}).items()
     ]
+
+
+def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """A warning where maps are no better than a spot in the middle of the head, else empty.
+
+    No better: the interval of the gain holds 0, or lies below it.
+    """
+    compared = {name: c for name, c in (checks or {}).items() if c.get("gain_ci")}
+    known = {n: c for n, c in compared.items() if is_defined(c["gain_ci"][0]) or c["n"] == 1}
+    weak = [n for n, c in known.items() if not c["gain_ci"][0] > 0]
+    if not weak:
+        return ""
+    against = "; ".join(
+        f"{_CHECKS[n].lower()} {known[n]['value']:.2f} against {known[n]['middle']:.2f}"
+        for n in weak
+    )
+    said = (
+        "Do not read a finding from these maps: they are not shown to be better than pointing at "
+        f"the middle of every head without a look at it ({against})."
+    )
+    better = [_CHECKS[name].lower() for name in known if name not in weak]
+    return f"{said} They are better in: {', '.join(better)}." if better else said
 
 
 def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:

@@ -37,7 +37,7 @@ from braintumor.report.plots.performance import (
     draw_roc,
 )
 from braintumor.report.plots.pictures import draw_examples, overlay
-from braintumor.report.plots.style import PNG_EFFORT, to_png
+from braintumor.report.plots.style import PNG_EFFORT, about_numbers, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 from braintumor.runs.predictions_table import write_predictions
@@ -169,6 +169,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
         charts=drawn,
+        numbers=about_numbers(evaluation.predictions.classes),
         wrong=wrong,
         right=right,
         has={
@@ -183,7 +184,9 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=figures.calibration_table(evaluation.calibration),
         calibrated_on=figures.only_clean(evaluation),
+        unseen=f"{int(evaluation.unseen.sum()):,}",
         decisions=figures.decisions_section(evaluation),
+        heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
         checks=figures.check_rows(evaluation.explanations.checks),
         card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
         limits=limits(evaluation),
@@ -209,13 +212,13 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     add("performance", "ROC", EvaluationFile.ROC, draw_roc, predictions)
     pr_file = EvaluationFile.PRECISION_RECALL
     add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
-    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, predictions)
+    unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, unseen)
     if trust.baselines is not None:
         clean = trust.clean["accuracy"] if trust.clean else None
         shown = trust.baselines, evaluation.metrics["accuracy"], clean
         add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
     if evaluation.decisions:
-        unseen = predictions.subset(evaluation.unseen)
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
     if about.history is not None and not about.history.empty:

@@ -48,7 +48,7 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
         upper.text(0.03, 0.95, "above the line: underconfident", va="top", **look)
         upper.text(0.97, 0.05, "below the line: overconfident", ha="right", **look)
         upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
-        upper.set_title("Calibration of the top probability")
+        upper.set_title(f"Calibration of the top probability (n = {len(predictions):,})")
         lower.bar(centre, count, 0.9 / BINS, color=theme.muted, alpha=0.75)
         style.only_grid(lower, "y")
         above = {"textcoords": "offset points", "ha": "center", "size": 8}
