@@ -42,6 +42,22 @@ _COMPARED = {
 }  # fmt: skip
 
 
+def about(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What model, on what data, and for what it is not: name and text of each."""
+    known, trust = evaluation.provenance, evaluation.assessment
+    images = known.images or {}
+    learnt = elide(known.data_name) or "data that are not named here"
+    if images.get("train"):
+        learnt += f", {images['train']:,} images"
+    counts = evaluation.metrics["per_class"].items()
+    listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
+    return [
+        ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
+        ("Asked about", f"{evaluation.split} split: {listed}; {trust.patients.evaluated.words}"),
+        ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
+    ]
+
+
 def headline(evaluation: Evaluation) -> str:
     """One sentence: how many are right, of which images; of those to quote where there are some."""
     quote = evaluation.quote
@@ -196,7 +212,8 @@ def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
     whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
     return {
         "tiles": _tiles(metrics, trust),
-        "warnings": _warnings(trust),
+        # where copies leave no figure to quote, the result has said why
+        "warnings": [] if trust.count and evaluation.quote.why else _warnings(trust),
         "leak": _leak(metrics["n"], trust, evaluation.quote),
         "means": about_means(trust.clean) if trust.clean and trust.count else "",
         "compared": _COMPARED,
@@ -273,9 +290,7 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
         "a new patient's scan cannot.",
         not_known,
     ]
-    if quote.figures is None:
-        said.append(quote.why)
-    else:
+    if quote.figures is not None:  # else the result says why not
         images = "image" if quote.figures["n"] == 1 else "images"
         said.append(
             f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
@@ -156,6 +157,10 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         created=about.created,
         n=len(evaluation.predictions),
         errors=errors,
+        about=verdict.about(evaluation),
+        shown=evaluation.quote.figures or metrics,
+        quotable=evaluation.quote.figures is not None,
+        chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),

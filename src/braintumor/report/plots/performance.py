@@ -204,7 +204,7 @@ def draw_baselines(
 
 
 def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
-    """Training and validation side by side, the phases and the best epoch marked.
+    """Loss above accuracy, of training and validation; the phases and the best epoch marked.
 
     history: a row an epoch, columns as in records.EpochRecord (metrics.csv).
     """
@@ -218,8 +218,9 @@ def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     epochs, last = history["epoch"], max(int(history["epoch"].max()), 2)
     marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
     with style.using(theme):
-        figure = style.new_figure(9.6, 4.2)
-        left, right = figure.subplots(1, 2)
+        # one above the other, so that a phone shows both whole
+        figure = style.new_figure(6.2, 7.8)
+        left, right = figure.subplots(2, 1)
         for column, text, colour, line in series:
             axes = left if "loss" in column else right
             look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 3.5}
