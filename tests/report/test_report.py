@@ -142,6 +142,8 @@ def test_page_of_a_class_without_images_shows_a_dash():
     html = _render(p)
     assert not re.search(r"\bnan\b", _Page(html).text.lower())
     assert re.search("<td[^>]*>–", html)
+    assert html.count("over 2 of 3 classes") == 4  # balanced accuracy, macro F1 and the rankings
+    assert "There is no image of c here: means over classes are over a and b." in html
 
 
 def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():

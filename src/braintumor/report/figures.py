@@ -13,7 +13,7 @@ from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
 from braintumor.statistics.confidence import BINS, CERTAINTY
-from braintumor.statistics.metrics import confusion_matrix
+from braintumor.statistics.metrics import confusion_matrix, means_over
 
 TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),
@@ -75,6 +75,16 @@ def confusion(predictions: Predictions) -> dict[str, Any]:
     return {"counts": counts.tolist(), "shares": share.tolist(), "shades": shades.tolist()}
 
 
+def tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """TILES, where a mean is not over all classes with how many it is over."""
+    over, count = means_over(metrics["per_class"]), len(metrics["per_class"])
+    few = {key: len(names) for key, names in over.items() if 0 < len(names) < count}
+    return [
+        (key, name, f"{hint}; over {few[key]} of {count} classes" if key in few else hint)
+        for key, name, hint in TILES
+    ]
+
+
 def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Rows before and after, and a sentence on the temperature. summary: calibration_summary."""
     if not summary:
@@ -109,7 +119,9 @@ def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
     """
     compared = {name: c for name, c in (checks or {}).items() if c.get("gain_ci")}
     known = {n: c for n, c in compared.items() if is_defined(c["gain_ci"][0]) or c["n"] == 1}
-    weak = [n for n, c in known.items() if not c["gain_ci"][0] > 0]
+    weak = [
+        n for n, c in known.items() if not (is_defined(c["gain_ci"][0]) and c["gain_ci"][0] > 0)
+    ]
     if not weak:
         return ""
     against = "; ".join(

@@ -169,7 +169,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         groups=metrics.get("groups"),
         units=trust.patients.units,
         narrow=about_intervals(trust.patients),
-        tiles=figures.TILES,
+        tiles=figures.tiles(metrics),
         columns=figures.CLASS_COLUMNS,
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
