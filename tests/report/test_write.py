@@ -147,6 +147,7 @@ def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
     alone = _write(tmp_path / "alone", left, **(how | how_left))
     titles = [drawn.axes[0].get_title(loc="left") for drawn in blank_pictures if drawn.axes]
     assert "Calibration of the top probability (n = 80)" in titles
+    assert "Calibration of the top probability (n = 120)" not in titles
     assert found["decisions"] == alone["decisions"]
     assert found["calibration"] == alone["calibration"]
     assert found["decisions"]["foreign"]["n"] == 80
