@@ -130,6 +130,10 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._send("Emulation.setEmulatedMedia", features=[scheme])
 
+    def print_media(self, *, is_on: bool) -> None:
+        """Styles as on paper."""
+        self._send("Emulation.setEmulatedMedia", media="print" if is_on else "screen")
+
     def audit(self) -> str:
         """What axe holds against the page as it stands, a paragraph a rule; empty when nothing.
 

@@ -178,28 +178,55 @@ def measured() -> pd.DataFrame:
     return pd.DataFrame(figures, index=[NEAREST, RIM]).assign(**counts)
 
 
+def _figures(accuracy: float, low: float, high: float, n: int) -> dict[str, object]:
+    return {"accuracy": accuracy, "accuracy_ci": [low, high], "n": n}
+
+
 def test_above_the_floor_in_words(measured: pd.DataFrame) -> None:
-    text = above_baseline(0.984, measured, 0.93).replace("\N{NO-BREAK SPACE}", " ")
-    assert text == (
-        "Over all 1,311 images the model (98.4 %) is 0.5 percentage points above the best floor, "
-        "1-nearest neighbour on pixels (97.9 %); over the 319 without a copy in training it "
-        "(93.0 %) is 9.9 percentage points above the best floor, outer rim only (83.1 %)."
+    """Above is what the interval leaves no doubt of: both floors lie below it."""
+    sides = _figures(0.993, 0.985, 0.997, 1311), _figures(0.93, 0.90, 0.953, 319)
+    text, is_above = above_baseline(sides[0], measured, sides[1])
+    assert is_above
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == (
+        "Over all 1,311 images the model, 99.3 % (95 % CI 98.5 to 99.7 %), is 1.4 percentage "
+        "points above the best floor, 1-nearest neighbour on pixels (97.9 %); over the 319 without "
+        "a copy in training it, 93.0 % (95 % CI 90.0 to 95.3 %), is 9.9 percentage points above "
+        "the best floor, outer rim only (83.1 %)."
     )
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "clean", "said"),
+    ("of_all", "of_clean", "verdict", "said"),
     [
-        (0.970, 0.930, "is 0.9 percentage points below the best floor, 1-nearest"),
-        (0.984, 0.820, "is 1.1 percentage points below the best floor, outer rim"),
-        (0.979, 0.930, "is level with the best floor, 1-nearest"),
+        ((0.96, 0.95, 0.97), (0.93, 0.9, 0.95), "is worse", "points below the best floor, 1-near"),
+        ((0.99, 0.98, 0.99), (0.79, 0.75, 0.82), "is worse", "points below the best floor, outer"),
+        # half a point more, and the interval holds the floor
+        (
+            (0.984, 0.97, 0.99),
+            (0.93, 0.9, 0.95),
+            "is not shown to be better",
+            "not told apart from",
+        ),
+        (
+            (0.979, 0.97, 0.99),
+            (0.93, 0.9, 0.95),
+            "is not shown to be better",
+            "not told apart from",
+        ),
+        (
+            (0.99, 0.98, 0.99),
+            (0.85, 0.80, 0.88),
+            "is not shown to be better",
+            "not told apart from",
+        ),
     ],
 )
 def test_a_model_that_is_not_above_is_told_so(
-    measured: pd.DataFrame, accuracy: float, clean: float, said: str
+    measured: pd.DataFrame, of_all: tuple, of_clean: tuple, verdict: str, said: str
 ) -> None:
-    text = above_baseline(accuracy, measured, clean)
-    assert text.startswith("The model is not better than a rule that knows no anatomy: over all")
+    text, is_above = above_baseline(_figures(*of_all, 1311), measured, _figures(*of_clean, 319))
+    assert not is_above
+    assert text.startswith(f"The model {verdict} than a rule that knows no anatomy: over all")
     assert said in text
 
 
@@ -207,8 +234,10 @@ def test_a_model_that_is_not_above_is_told_so(
 def test_an_unknown_clean_figure_is_not_spoken_of(
     measured: pd.DataFrame, clean: float | None
 ) -> None:
-    assert "copy" not in above_baseline(0.984, measured, clean)
-    assert "copy" not in above_baseline(0.984, measured.assign(clean_accuracy=np.nan), 0.9)
+    figures, none = _figures(0.984, 0.97, 0.99, 1311), clean and _figures(clean, 0.9, 0.9, 319)
+    assert "copy" not in above_baseline(figures, measured, none)[0]
+    unknown = measured.assign(clean_accuracy=np.nan)
+    assert "copy" not in above_baseline(figures, unknown, _figures(0.9, 0.8, 0.95, 319))[0]
 
 
 _TIMED = """

@@ -250,3 +250,20 @@ def test_the_model_is_left_bit_for_bit() -> None:
     assert [(m.training, len(m._forward_hooks)) for m in model.modules()] == found
     assert [p.requires_grad for p in model.parameters()] == wanted
     assert all(p.grad is grad for p, grad in zip(model.parameters(), grads, strict=True))
+
+
+def test_a_map_is_compared_with_the_middle_of_the_head_image_by_image() -> None:
+    """Gains of 0.1, 0.2 and 0.3: mean 0.2, t of 2 degrees 4.3027, deviation 0.1 over root 3."""
+    scores = np.array([0.3, 0.5, np.nan, 0.4])
+    found = checks._beside_middle(scores, np.array([0.2, 0.2, np.nan, 0.2]))
+    assert found["middle"] == pytest.approx(0.2)
+    assert found["gain_ci"] == pytest.approx([0.2 - 0.24841, 0.2 + 0.24841], abs=1e-4)
+
+
+def test_a_map_of_the_middle_is_no_better_than_the_middle() -> None:
+    images = pictures(5)
+    spots = checks.spots_in_head(checks.head_masks(images))
+    found = check(spots, images, masks=np.stack([in_cell(5)] * 3))
+    for name in ("deletion", "insertion", "pointing_hits", "lesion_iou"):
+        assert found[name]["gain_ci"] == pytest.approx([0, 0], abs=1e-6), name
+        assert found[name]["middle"] == pytest.approx(found[name]["value"], abs=1e-6)

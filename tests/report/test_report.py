@@ -141,7 +141,9 @@ def test_page_of_a_class_without_images_shows_a_dash():
     p = Predictions(("a", "b", "c"), tuple("123456"), labels, np.eye(3)[labels])
     html = _render(p)
     assert not re.search(r"\bnan\b", _Page(html).text.lower())
-    assert "<td>–" in html
+    assert re.search("<td[^>]*>–", html)
+    assert html.count("over 2 of 3 classes") == 4  # balanced accuracy, macro F1 and the rankings
+    assert "There is no image of c here: means over classes are over a and b." in html
 
 
 def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
@@ -176,7 +178,7 @@ def test_verdict_cautions_by_split_and_by_what_is_known_of_copies(make_predictio
 
     assert said("test", None) == [verdict.COPIES]
     assert said("test", 0) == []
-    assert "knows 2 of these 8 images (25.0\u00a0%)" in said("test", 2)[0]
+    assert "knows 2 of these 8 images (25.0\u00a0%)" in " ".join(said("test", 2))
     assert "trained on" in said("train", None)[0]
     assert "chosen on these" in said("val", 0)[0]
 
@@ -197,11 +199,11 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
     assert "89.9\u00a0%" in three
     assert "eight intensity statistics, all images; without copies 69.7\u00a0%" in three
     assert "90 of 120 images are known to the model from its training (75.0\u00a0%)" in page.text
-    assert "Fewer than 20 images" in three
+    assert "No overall figure can be quoted" in three
 
 
 def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, floors):
-    p = make_predictions(n=120)
+    p = make_predictions(n=120, skill=9.0)
     clean = np.zeros(120, bool)
     page = _Page(_render(p, clean, floors, patients=ALL_KNOWN))
     assert "None of the 120 images" in page.text
@@ -216,6 +218,30 @@ def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_prediction
     page = _Page(_render(p, np.zeros(40, bool), None, None))
     assert "The split has fewer than 20 images of glioma" in page.text
     assert "split=grouped" not in page.text
+
+
+def test_page_opens_with_what_how_good_and_what_not_to_believe(make_predictions, floors):
+    """Whoever prints the first page alone has it all there."""
+    about = {"model_name": "net", "data_name": "mri", "images": {"train": 800}}
+    text = _Page(_render(make_predictions(), np.arange(120) < 90, floors, **about)).text
+    top = text[text.index("Result\n") : text.index("Copies in training", text.index("Result\n"))]
+    parts = (
+        "net, trained on mri, 800 images", "test split: glioma", "not a medical device",
+        "How good it is", "What not to believe", "No overall figure can be quoted",
+        "The model knows 90 of these 120", "The model is worse than a rule",
+        "Patients are not known",
+    )  # fmt: skip
+    places = [top.index(part) for part in parts]
+    assert places == sorted(places)
+    assert top.count("No overall figure can be quoted") == 1
+
+
+@pytest.mark.parametrize("word", ["AURC", "nats", "Conformal", "MCC", "AUROC", "AUPRC", "ECE",
+    "Brier", "CI", "IoU", "SSIM", "temperature", "Macro F1"])  # fmt: skip
+def test_every_hard_word_has_a_line_of_plain_english(make_predictions, word):
+    html = _render(make_predictions())
+    words = html[html.index('<section id="words"') :]
+    assert re.search(rf"<dt>[^<]*{word}[^<]*</dt><dd>[^<]{{40,}}</dd>", words)
 
 
 def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):

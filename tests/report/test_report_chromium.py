@@ -271,3 +271,49 @@ def test_axe_finds_nothing_on_the_page_and_in_the_picture_view(opened, width, is
     browser.click(f'figure[data-index="{choose_examples(p, 4)[0]}"] button')
     assert browser.run("document.getElementById('viewer').open")
     assert browser.audit() == ""
+
+
+def test_a_phone_shows_everything_whole(opened):
+    """Nothing passes the edge, and no table or text has to be pushed sideways."""
+    browser, _ = opened(classes=("glioma", "meningioma", "no_tumor", "pituitary"))
+    browser.resize(390, 844)
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    beyond = browser.run(
+        "[...document.querySelectorAll('main *')].filter(e => !e.closest('.broad, svg, .unseen')"
+        " && e.getBoundingClientRect().right > 390.5).map(e => e.outerHTML.slice(0, 90))"
+    )
+    assert beyond == []
+    pushed = browser.run(
+        "[...document.querySelectorAll('.scroll, pre')].filter(e => e.scrollWidth > e.clientWidth)"
+        ".map(e => e.outerHTML.slice(0, 90))"
+    )
+    assert pushed == []
+
+
+def test_long_parts_are_folded_and_a_link_or_paper_unfolds_them(opened):
+    browser, _ = opened()
+    is_open = "document.querySelector('#calibration > details').open"
+    assert not browser.run(is_open)
+    browser.click('nav a[href="#calibration"]')
+    browser.until(is_open)
+    folded = "document.querySelectorAll('details:not([open])').length"
+    before = browser.run(folded)
+    assert before > 3
+    browser.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.run(folded) == 0
+    browser.run("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.run(folded) == before
+
+
+def test_the_result_fits_on_one_page_of_paper_and_ends_it(opened):
+    """A4 less Chromium's own margins: 718 x 1047 px."""
+    browser, _ = opened()
+    browser.resize(718, 1000)
+    browser.print_media(is_on=True)
+    try:
+        bottom = "document.getElementById('verdict').getBoundingClientRect().bottom + scrollY"
+        assert browser.run(bottom) < 1047
+        ending = "getComputedStyle(document.getElementById('verdict')).breakAfter"
+        assert browser.run(ending) == "page"
+    finally:
+        browser.print_media(is_on=False)

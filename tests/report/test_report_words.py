@@ -77,7 +77,7 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
     assert "(1,141 images, 802 groups)" in html
     for text in (
         f"98.5{SPACE}%", f"97.0–99.3{SPACE}%", "n = 1,906", f"prevalence of 10.0{SPACE}% (stated)",
-        "Coverage of &lt;b&gt;", "the 1,180 most confident images", "at least 0.83;",
+        "Coverage of &lt;b&gt;", "the 1,180 most confident images", "at least 0.83, and let",
         "wrong ones of the 1,219 answers",  f"about 2.0{SPACE}% at most",
     ):  # fmt: skip
         assert text in html, text
@@ -90,7 +90,7 @@ def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
     assert by_name["Specificity"]["interval"] == ""
     assert _decisions(None) is None
     none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
-    assert _decisions(SUMMARY | none)["parts"][0]["title"] == "Abstention"
+    assert _decisions(SUMMARY | none)["parts"][0]["title"].endswith("(abstention)")
     assert len(_decisions(SUMMARY | none)["parts"]) == 1
 
 
@@ -169,7 +169,7 @@ def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
     kept = [{"share": 0.9, "n": 90, "accuracy": 0.8}]
     unfit = {"kept": kept, "fitted": {"confidence": None, "target": 0.02}}
     part = _decisions({"abstention": unfit})["parts"][0]
-    assert "Every image is answered" in part["said"]
+    assert "a person has to check every answer" in part["said"]
     assert [row["name"] for row in part["rows"]] == ["90 % answered", "AURC"]
 
 
@@ -180,6 +180,25 @@ def test_checks_of_heat_maps_are_rows():
     assert row["name"] == "Heat outside the head"
     assert row["value"] == "0.1400"
     assert row["hint"] == "Less is better; mean of 32 images."
+
+
+def test_maps_no_better_than_the_middle_of_the_head_are_said_to_be_so(make_predictions):
+    def check(value, middle, gain):
+        return {"value": value, "middle": middle, "gain_ci": gain, "meaning": "m", "n": 16}
+
+    better = check(0.6, 0.4, [0.1, 0.3])
+    level, worse = check(0.41, 0.40, [-0.02, 0.04]), check(0.3, 0.4, [-0.2, -0.05])
+    said = figures.about_heatmaps({"deletion": level, "insertion": worse, "lesion_iou": better})
+    assert "not shown to be better than pointing at the middle" in said
+    assert "deletion 0.41 against 0.40; insertion 0.30 against 0.40" in said
+    assert "They are better in: overlap with the lesion (iou)." in said
+    assert figures.about_heatmaps({"deletion": better}) == ""
+    assert figures.about_heatmaps({"outside_head": {"value": 0.1, "meaning": "m", "n": 3}}) == ""
+    assert figures.about_heatmaps(None) == ""
+    p = make_predictions()
+    images = {"images": np.zeros((120, 8, 8), np.uint8), "heatmaps": {0: np.ones((2, 2))}}
+    html = _page(p, checks={"deletion": level}, **images)
+    assert html.count("not shown to be better than pointing at the middle") == 3  # each place
 
 
 def test_checklists_have_the_items_of_the_guidelines_and_hide_no_gap(make_predictions):

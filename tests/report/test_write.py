@@ -29,11 +29,14 @@ FILES = {
 
 @pytest.fixture
 def blank_pictures(monkeypatch):
-    """A white dot for every chart, where a test is about everything else."""
-    buffer = io.BytesIO()
+    """A white dot for every chart, where a test is about everything else; gives the charts."""
+    buffer, drawn = io.BytesIO(), []
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     for module in (page, evidence):
-        monkeypatch.setattr(module, "to_png", lambda *_: buffer.getvalue())
+        monkeypatch.setattr(
+            module, "to_png", lambda figure, *_: drawn.append(figure) or buffer.getvalue()
+        )
+    return drawn
 
 
 def _write(folder, p, images=None, heatmaps=None, history=None, pictures=None, **more):
@@ -66,11 +69,13 @@ def test_metrics_file_is_what_is_returned_with_null_for_undefined(tmp_path):
     returned = _write(tmp_path / "e", p)
     stored = json.loads((tmp_path / "e" / "metrics.json").read_text())
     keys = ["split", "n", "all", "clean", "contaminated", "patients", "floor", "shortcuts"]
-    keys += ["calibration", "decisions", "explanations"]
+    keys += ["calibration", "decisions", "explanations", "quote"]
     assert list(stored) == keys
     assert (stored["split"], stored["n"]) == ("test", 3)
     unknown = {"images": 3, "known": 0, "patients": 0, "compared_with_training": False}
     assert stored.pop("patients") == unknown
+    quote = stored.pop("quote")
+    assert (quote["images"], quote["n"], quote["why"]) == ("all", 3, None)
     assert [stored[key] for key in list(stored)[3:]] == [None] * 7  # nothing of it was given
     assert stored["all"]["per_class"]["c"]["recall"] is None
     assert np.isnan(returned["all"]["per_class"]["c"]["recall"])
@@ -124,9 +129,8 @@ def test_clean_block_is_that_of_an_evaluation_of_the_clean_images_alone(
     assert not (tmp_path / "alone" / "floors.png").exists()
 
 
-@pytest.mark.usefixtures("blank_pictures")
 def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
-    tmp_path, make_predictions
+    tmp_path, make_predictions, blank_pictures
 ):
     settings = DecisionSettings(
         sensitivity=0.9, prevalence=None, coverage=0.9, risk=0.2, reject=0.02
@@ -141,6 +145,9 @@ def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
     left = p.subset(~is_known)
     how_left = {"decided": decide(left, decisions, scores[~is_known]), "groups": groups[~is_known]}
     alone = _write(tmp_path / "alone", left, **(how | how_left))
+    titles = [drawn.axes[0].get_title(loc="left") for drawn in blank_pictures if drawn.axes]
+    assert "Calibration of the top probability (n = 80)" in titles
+    assert "Calibration of the top probability (n = 120)" not in titles
     assert found["decisions"] == alone["decisions"]
     assert found["calibration"] == alone["calibration"]
     assert found["decisions"]["foreign"]["n"] == 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import replace
 
@@ -17,7 +18,9 @@ from braintumor.records import Predictions
 from braintumor.statistics.metrics import (
     classification_report,
     compute_metrics,
+    confusion_figures,
     confusion_matrix,
+    means_over,
     with_intervals,
 )
 
@@ -183,8 +186,31 @@ def test_report_is_scikit_learns_word_for_word(make_predictions):
     assert classification_report(p) == theirs
 
 
-def test_report_names_a_class_that_is_absent():
-    assert "never" in classification_report(_predictions([0, 1], [0, 1], ("a", "b", "never")))
+def test_report_has_the_macro_f1_of_the_metrics_and_dashes_for_an_absent_class():
+    """One class is not in the split: its F1 is undefined and not 0, here as in metrics.json."""
+    p = _predictions([0, 0, 1, 1], [0, 0, 1, 1], ("a", "b", "nan"))
+    text = classification_report(p)
+    absent, macro = (re.search(rf"^ *{name} .*", text, re.M).group(0) for name in ("nan", "macro"))
+    assert absent.split() == ["nan", "–", "–", "–", "0"]
+    assert macro.split() == ["macro", "avg", "1.00", "1.00", "1.00", "4"]
+    assert compute_metrics(p)["macro_f1"] == 1.0
+
+
+@pytest.mark.parametrize("predicted", [[0, 1, 1, 0], [2, 1, 1, 0], [0, 0, 0, 0]])
+def test_every_macro_f1_is_the_same(predicted):
+    """Of console, metrics.json, resamples, training and scikit-learn's table."""
+    p = _predictions([0, 0, 1, 1], predicted, ("a", "b", "c", "d"))
+    found = compute_metrics(p)
+    f1 = [row["f1"] for row in found["per_class"].values() if not np.isnan(row["f1"])]
+    assert found["macro_f1"] == pytest.approx(np.mean(f1))
+    resampled = confusion_figures(confusion_matrix(p).astype(float))["macro_f1"]
+    assert resampled == pytest.approx(found["macro_f1"])
+    assert sk.f1_score(p.labels, p.predicted, average="macro") == pytest.approx(found["macro_f1"])
+    (row,) = re.findall(r"macro avg +\S+ +\S+ +(\S+)", classification_report(p))
+    assert row == f"{found['macro_f1']:.2f}"
+    names = means_over(found["per_class"])
+    assert names["balanced_accuracy"] == ["a", "b"]
+    assert names["macro_f1"] == (["a", "b", "c"] if 2 in predicted else ["a", "b"])
 
 
 def test_no_image_is_an_error_that_says_so():

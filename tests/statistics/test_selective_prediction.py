@@ -99,8 +99,8 @@ def test_what_cannot_be_shown_is_said(caplog: pytest.LogCaptureFixture) -> None:
     few = of_confidence(np.linspace(0.99, 0.6, 148).tolist(), [1] * 148)
     with caplog.at_level(logging.WARNING):
         assert fit_confidence(few, np.arange(148), 0.02) is None
-    assert "every image is answered" in caplog.text
-    assert "at most 0.02 of the answers are wrong" in caplog.text
+    assert "no answer of this model can be taken unchecked" in caplog.text
+    assert "at most 2 % of such answers are wrong" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["told", "told in groups", "not told"])

@@ -53,6 +53,12 @@ def test_what_is_unknown_is_not_said(lines: list[str], caplog) -> None:
     assert caplog.messages == ["accuracy: all 0.975 (n=1311)"]
 
 
+def test_why_no_figure_can_be_quoted_is_said_on_the_console(lines: list[str], caplog) -> None:
+    why = "No overall figure can be quoted: none of no_tumor."
+    describe_accuracy(_figures(None, 3, None) | {"quote": {"why": why}})
+    assert any(why in line for line in caplog.messages)
+
+
 def test_copies_of_training_images_in_other_data_are_told_apart(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:

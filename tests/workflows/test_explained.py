@@ -25,6 +25,7 @@ PHANTOMS = {"patients": 8, "slices_per_patient": 2, "size_px": 64, "seed": 0, "t
 SECTION = {
     "name": "phantom", "image_size": 64, "fit": "stretch", "binary": False,
     "skip_unreadable": False, "limit": None, "val_fraction": 0.2, "test_fraction": 0.2,
+    "class_names": None,
 }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def test_each_map_meets_the_lesion_of_its_own_image(monkeypatch: pytest.MonkeyPa
     def knowing(_: Any, images: np.ndarray, *__: Any) -> np.ndarray:
         return np.stack([masks[image.tobytes()] for image in images]).astype(np.float32)
 
-    monkeypatch.setattr(evaluate, "cam_heatmaps", knowing)
+    monkeypatch.setattr(evaluate, "heat_cells", knowing)
     monkeypatch.setattr(checks, "_forgetting", lambda *_: {})
     monkeypatch.setattr(checks, "_perturbing", lambda *_: {})
     rows = np.arange(len(data.manifest))[::-2]

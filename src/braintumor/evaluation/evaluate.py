@@ -11,7 +11,7 @@ from braintumor.data.dataset import Dataset
 from braintumor.data.images import occlude_centre, occlude_rim
 from braintumor.data.tensors import ImageSplit, load_split
 from braintumor.evaluation.heatmap_checks import check_explanations
-from braintumor.evaluation.heatmaps import cam_heatmaps, check_method, device_of
+from braintumor.evaluation.heatmaps import check_method, device_of, enlarge, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing
 from braintumor.evaluation.predict import (
     EvalSettings,
@@ -119,6 +119,7 @@ def explain(
     paths, lesion = data.manifest["path"].iloc[rows], data.lesion_mask
     masks = np.stack([lesion(path) for path in paths]) if lesion else None
     how = (settings.cam, settings.cam_layer)
-    heatmaps = cam_heatmaps(model, pixels, targets, *how)
+    cells = heat_cells(model, pixels, targets, *how)
+    heatmaps = enlarge(cells, pixels.shape[1:3])
     checks = check_explanations(model, pixels, targets, heatmaps, *how, masks)
-    return Explanations(settings.cam, dict(zip(shown.tolist(), heatmaps, strict=True)), checks)
+    return Explanations(settings.cam, dict(zip(shown.tolist(), cells, strict=True)), checks)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
+from scipy.special import stdtrit
 from skimage.filters import threshold_otsu
 from skimage.metrics import structural_similarity
 
@@ -35,6 +36,7 @@ _BELOW_OTSU = 0.5  # brain is darker than fat, and Otsu's threshold lies between
 
 # 15 px are allowed in pictures of about 500 px: Zhang et al. 2016, arXiv:1608.00507, section 4.1
 _TOLERANCE = 0.03  # of the side
+_TAIL = 0.975  # of an interval of 95 %
 _SPOT = 0.2  # of the side, standard deviation of the round spot that knows nothing of the picture
 
 Checks = dict[str, dict[str, Any]]
@@ -51,6 +53,9 @@ def check_explanations(
     masks: np.ndarray | None = None,
 ) -> Checks:
     """name -> {"value": float, "meaning": a plain sentence, "n": images it is the mean of}.
+
+    Of deletion, insertion, pointing_hits and lesion_iou also "middle", the value of a spot in the
+    middle of the head, and "gain_ci", the 95 % interval of how much better the map is than it.
 
     targets: int (N,), the classes that were explained.  heatmaps: what cam_heatmaps gave for them
     by this method at this layer.  masks: where the lesions are; None where nobody knows.
@@ -110,13 +115,15 @@ def _perturbing(
             "Mean probability of the class while the picture is blurred, the hottest places "
             "first: the lower, the more the answer depends on these places; "
             f"{_mean(of_spots[0]):.2f} when starting at the middle of the head.",
-        ),
+        )
+        | _beside_middle(-deletion, -of_spots[0]),
         "insertion": _check(
             insertion,
             "Mean probability of the class while a blurred picture is made sharp, the hottest "
             "places first: the higher, the more these places suffice; "
             f"{_mean(of_spots[1]):.2f} when starting at the middle of the head.",
-        ),
+        )
+        | _beside_middle(insertion, of_spots[1]),
     }
 
 
@@ -136,24 +143,41 @@ def _locating(heatmaps: np.ndarray, in_head: np.ndarray, masks: np.ndarray | Non
     if masks is None:
         return checks
     spots = spots_in_head(in_head)
+    hits, of_middle = pointing_hits(heatmaps, masks), pointing_hits(spots, masks)
+    overlap, of_spots = top_area_iou(heatmaps, masks), top_area_iou(spots, masks)
     return checks | {
         "pointing_hits": _check(
-            pointing_hits(heatmaps, masks),
+            hits,
             "Share of lesions that the hottest point hits, whatever the answer was, give or take "
             "3 % of the picture's side; pointing at the middle of the head every time hits "
-            f"{_mean(pointing_hits(spots, masks)):.2f}.",
-        ),
+            f"{_mean(of_middle):.2f}.",
+        )
+        | _beside_middle(hits, of_middle),
         "lesion_iou": _check(
-            top_area_iou(heatmaps, masks),
+            overlap,
             "Overlap (intersection over union) of each lesion with as many of the hottest "
             "pixels, 1 at best; a round spot in the middle of the head has "
-            f"{_mean(top_area_iou(spots, masks)):.2f}.",
-        ),
+            f"{_mean(of_spots):.2f}.",
+        )
+        | _beside_middle(overlap, of_spots),
     }
 
 
 def _check(scores: np.ndarray, meaning: str) -> dict[str, Any]:
     return {"value": _mean(scores), "meaning": meaning, "n": int((~np.isnan(scores)).sum())}
+
+
+def _beside_middle(scores: np.ndarray, of_spots: np.ndarray) -> dict[str, Any]:
+    """The mean of the spots, and Student's interval of the gain over them, image by image.
+
+    scores, of_spots: float (N,), more is better; costs come in negated.
+    """
+    gain = (scores - of_spots)[~np.isnan(scores)]
+    reach = float("nan")
+    if len(gain) > 1:
+        reach = float(stdtrit(len(gain) - 1, _TAIL) * gain.std(ddof=1) / np.sqrt(len(gain)))
+    mean = _mean(gain)
+    return {"middle": abs(_mean(of_spots)), "gain_ci": [mean - reach, mean + reach]}
 
 
 def _mean(scores: np.ndarray) -> float:

@@ -52,7 +52,23 @@ def cam_heatmaps(
     layer: Layer,
     batch_size: int = _BATCH,
 ) -> np.ndarray:
-    """The map of logit targets[i] on images[i]: float32 (N, S, S) in [0, 1], each its own scale.
+    """The cells of `heat_cells` enlarged to the pictures, smoothly: float32 (N, S, S) in [0, 1].
+
+    Smooth for the eye and for comparisons by structure; what the model has are the cells.
+    Raises ConfigError as `heat_cells` does.
+    """
+    return enlarge(heat_cells(model, images, targets, method, layer, batch_size), images.shape[1:3])
+
+
+def heat_cells(
+    model: Classifier,
+    images: np.ndarray,
+    targets: np.ndarray,
+    method: Method,
+    layer: Layer,
+    batch_size: int = _BATCH,
+) -> np.ndarray:
+    """The map of logit targets[i] on images[i]: float32 (N, h, w) in [0, 1], each its own scale.
 
     By the method attention: where attention lay on images[i], whatever the target and the layer.
 
@@ -63,7 +79,7 @@ def cam_heatmaps(
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
     if method == "attention":
-        return attention_maps(model, images, batch_size)
+        return attention_cells(model, images, batch_size)
     if method not in get_args(Method):
         known = did_you_mean(str(method), get_args(Method))
         raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
@@ -82,8 +98,7 @@ def cam_heatmaps(
         "hirescam": library.HiResCAM,
         "layercam": library.LayerCAM,
     }
-    size_px = images.shape[1:3]
-    heatmaps = np.zeros((len(images), *size_px), dtype=np.float32)
+    cells = []
     with left_as_found(model), torch.enable_grad(), contextlib.ExitStack() as stack:
         cam = kinds[method](rest, [where])
         # its own `with` is not used: that swallows every IndexError raised inside
@@ -93,10 +108,22 @@ def cam_heatmaps(
             with torch.no_grad():
                 features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
             wanted = [ClassifierOutputTarget(int(target)) for target in targets[chunk]]
-            maps_Bhw = cam(features_BChw.requires_grad_(), wanted)
-            # cv2 takes (width, height)
-            heatmaps[chunk] = scale_cam_image(maps_Bhw, (size_px[1], size_px[0]))
-    return heatmaps.clip(0, 1)
+            cells.append(scale_cam_image(cam(features_BChw.requires_grad_(), wanted)))
+    # of no image, one cell each
+    found = np.concatenate(cells) if cells else np.zeros((0, 1, 1))
+    return np.asarray(found.clip(0, 1), dtype=np.float32)
+
+
+def enlarge(cells: np.ndarray, size_px: tuple[int, ...]) -> np.ndarray:
+    """Cells, float (N, h, w), as pictures of size_px (height, width), without steps.
+
+    Each map is stretched to reach 1 again, unless it is empty.
+    """
+    maps = F.interpolate(
+        torch.from_numpy(cells)[:, None], size_px, mode="bilinear", align_corners=False
+    )[:, 0].numpy()
+    strongest = maps.max(axis=(1, 2), keepdims=True)
+    return np.asarray(maps / np.where(strongest > 0, strongest, 1), dtype=np.float32)
 
 
 def check_method(model: Classifier, method: Method) -> None:
@@ -122,9 +149,14 @@ class _FromFeatures(nn.Module):
         return self.model.head(self.model.attention(self.features(features_BChw))).float()
 
 
-@torch.no_grad()
 def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
-    """How much each place is attended to: float32 (N, S, S) in [0, 1], 1 at the strongest.
+    """The cells of `attention_cells`, enlarged: float32 (N, S, S) in [0, 1]."""
+    return enlarge(attention_cells(model, images, batch_size), images.shape[1:3])
+
+
+@torch.no_grad()
+def attention_cells(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
+    """How much each place is attended to: float32 (N, h, w) in [0, 1], 1 at the strongest.
 
     The attention weights of all tokens on a token, averaged over heads and tokens and divided
     by the strongest; nothing is subtracted, so attention that is spread evenly is warm all over
@@ -133,18 +165,15 @@ def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BAT
     Raises ConfigError when the model's attention has no such weights.
     """
     attention = _attention_of(model)
-    maps = np.zeros(images.shape[:3], dtype=np.float32)
+    cells = [np.zeros((0, 1, 1), dtype=np.float32)]
     with left_as_found(model):
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
             received_BT = attention_weights(attention, features_BChw).mean(dim=(1, 2))
-            received_B1hw = received_BT.unflatten(1, (1, *features_BChw.shape[2:]))
-            large = F.interpolate(
-                received_B1hw, images.shape[1:3], mode="bilinear", align_corners=False
-            )[:, 0]
-            maps[chunk] = (large / large.amax(dim=(1, 2), keepdim=True)).cpu().numpy()
-    return maps
+            received_BT = received_BT / received_BT.amax(dim=1, keepdim=True)
+            cells.append(received_BT.unflatten(1, features_BChw.shape[2:]).cpu().numpy())
+    return np.concatenate(cells[1:] or cells)
 
 
 def _attention_of(model: Classifier) -> SelfAttention:

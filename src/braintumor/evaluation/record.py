@@ -12,17 +12,16 @@ import numpy as np
 import pandas as pd
 
 from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
+from braintumor.evaluation.quote import FEW, Quote, choose_quote
 from braintumor.files import natural_key
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions
 from braintumor.statistics.intervals import metric_intervals
-from braintumor.statistics.metrics import compute_metrics, with_intervals
+from braintumor.statistics.metrics import compute_metrics, means_over, with_intervals
 
 # M images evaluated, S image size px, K classes
-
-FEW = 20  # images of a class; below, one image moves its recall by more than 5 points
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,9 @@ class Assessment:
 
 @dataclass(frozen=True, eq=False)
 class Explanations:
-    """Heat maps, index of an image -> float (S, S) in [0, 1], and how far to trust them.
+    """Heat maps, index of an image -> float (h, w) in [0, 1], and how far to trust them.
+
+    h, w: of the cells that the model has, or of the picture; never enlarged in between.
 
     method: the setting eval.cam.  checks: as check_explanations gives them; None: not made.
     """
@@ -132,6 +133,12 @@ class Evaluation:
             return np.ones(len(self.predictions), dtype=bool)
         return ~trust.contaminated
 
+    @property
+    def quote(self) -> Quote:
+        """The figure that can be quoted of this evaluation, or why there is none."""
+        trust = self.assessment
+        return choose_quote(self.split, self.metrics, trust.clean, trust.count)
+
     def to_dict(self) -> dict[str, Any]:
         """The content of metrics.json; undefined figures are NaN here and null there."""
         trust = self.assessment
@@ -150,6 +157,7 @@ class Evaluation:
             "calibration": self.calibration,
             "decisions": self.decision_summary,
             "explanations": self.explanations.checks,
+            "quote": self.quote.to_dict(),
         }
 
 
@@ -227,9 +235,10 @@ def assess(
 
 
 def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
-    """What compute_metrics says, each figure followed by its interval, and how many groups."""
+    """What compute_metrics says, each figure followed by its interval; groups; means_over."""
     found = with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
-    return found | {"groups": len(predictions if groups is None else np.unique(groups))}
+    count = len(predictions if groups is None else np.unique(groups))
+    return found | {"groups": count, "means_over": means_over(found["per_class"])}
 
 
 def _best(baselines: pd.DataFrame | None) -> dict[str, Any] | None:

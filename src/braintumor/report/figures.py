@@ -10,21 +10,21 @@ import numpy as np
 from braintumor.evaluation.provenance import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
-from braintumor.report.page import defined_pair, number, percent, percents
+from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
 from braintumor.statistics.confidence import BINS, CERTAINTY
-from braintumor.statistics.metrics import confusion_matrix
+from braintumor.statistics.metrics import confusion_matrix, means_over
 
 TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),
-    ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
-    ("macro_f1", "Macro F1", "mean F1 of the classes"),
-    ("mcc", "MCC", "truth against prediction, −1 to 1"),
-    ("auroc", "AUROC", "mean, one class against the rest"),
-    ("auprc", "Average precision", "AUPRC; mean, one class against the rest"),
-    ("loss", "Loss", "cross-entropy in nats; 0 is best"),
+    ("balanced_accuracy", "Balanced accuracy", "share found, mean of the classes"),
+    ("macro_f1", "Macro F1", "precision and recall in one, mean of the classes"),
+    ("mcc", "MCC", "agreement beyond guessing; 1 is perfect, 0 is guessing"),
+    ("auroc", "AUROC", "how often a class ranks above the rest; 0.5 is a coin"),
+    ("auprc", "Average precision", "AUPRC: precision over all thresholds"),
+    ("loss", "Loss", "surprise at the truth (cross-entropy in nats); 0 is best"),
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
-    ("ece", "ECE", f"calibration error, {BINS} bins; 0 is best"),
+    ("ece", "ECE", f"how far stated from true certainty ({BINS} bins); 0 is best"),
 )
 CLASS_COLUMNS = {
     "precision": "Precision", "recall": "Recall", "specificity": "Specificity", "npv": "NPV",
@@ -34,7 +34,7 @@ _CALIBRATION = (
     ("ece", "ECE", f"mean difference of confidence and accuracy, {BINS} bins of equal width"),
     ("ece_mass", "ECE, equal mass", f"the same, {BINS} bins of as many images each"),
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2"),
-    ("loss", "Loss", "cross-entropy in nats"),
+    ("loss", "Loss", "surprise at the truth (cross-entropy in nats)"),
 )
 _CHECKS = {
     "ssim_head_random": "SSIM, last layers randomised",
@@ -75,6 +75,16 @@ def confusion(predictions: Predictions) -> dict[str, Any]:
     return {"counts": counts.tolist(), "shares": share.tolist(), "shades": shades.tolist()}
 
 
+def tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """TILES, where a mean is not over all classes with how many it is over."""
+    over, count = means_over(metrics["per_class"]), len(metrics["per_class"])
+    few = {key: len(names) for key, names in over.items() if 0 < len(names) < count}
+    return [
+        (key, name, f"{hint}; over {few[key]} of {count} classes" if key in few else hint)
+        for key, name, hint in TILES
+    ]
+
+
 def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Rows before and after, and a sentence on the temperature. summary: calibration_summary."""
     if not summary:
@@ -100,6 +110,30 @@ def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str,
         )
         for name, check in (checks or {}).items()
     ]
+
+
+def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
+    """A warning where maps are no better than a spot in the middle of the head, else empty.
+
+    No better: the interval of the gain holds 0, or lies below it.
+    """
+    compared = {name: c for name, c in (checks or {}).items() if c.get("gain_ci")}
+    known = {n: c for n, c in compared.items() if is_defined(c["gain_ci"][0]) or c["n"] == 1}
+    weak = [
+        n for n, c in known.items() if not (is_defined(c["gain_ci"][0]) and c["gain_ci"][0] > 0)
+    ]
+    if not weak:
+        return ""
+    against = "; ".join(
+        f"{_CHECKS[n].lower()} {known[n]['value']:.2f} against {known[n]['middle']:.2f}"
+        for n in weak
+    )
+    said = (
+        "Do not read a finding from these maps: they are not shown to be better than pointing at "
+        f"the middle of every head without a look at it ({against})."
+    )
+    better = [_CHECKS[name].lower() for name in known if name not in weak]
+    return f"{said} They are better in: {', '.join(better)}." if better else said
 
 
 def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -190,7 +224,8 @@ def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
     new, several = "a new image", "images"
     if patients.are_known_of_training:
         new, several = "an image of a new patient", "patients"
-    said = f"For {new} (or set of copies) the set holds the true class with a probability of "
+    said = "Instead of one answer, a list of the classes that it may be. "
+    said += f"For {new} (or set of copies) the set holds the true class with a probability of "
     said += f"{target}, if new {several} are like those of validation. One class: a "
     said += "definite answer. Several: the model cannot decide between them. None: no class is "
     said += "probable enough; a person should look."
@@ -214,10 +249,10 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     fitted, rows = block["fitted"], []
     target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
-        said = "An image is answered where its highest probability is at least "
-        said += f"{number(fitted['confidence'], '.3g')}; the others are left to a person. "
-        said += f"Chosen on validation so that, with {_CERTAINTY} certainty, at most {target} of "
-        said += "the answers are wrong. The rows below tell what other shares would give."
+        said = "Take an answer only where the model gives it a probability of at least "
+        said += f"{number(fitted['confidence'], '.3g')}, and let a person read the other images. "
+        said += f"On validation images this leaves, with {_CERTAINTY} certainty, at most {target} "
+        said += "of the answers wrong. The last rows show what other shares would give."
         among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
         among += _missed(fitted, "risk", at_most=True)
         rows = [
@@ -225,17 +260,19 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
             _row(fitted, "risk", "Wrong answers", among),
         ]
     else:
-        said = "No threshold was fitted: at no confidence could validation show that at most "
-        said += f"{target} of the answers are wrong. Every image is answered. The rows show what "
-        said += "leaving the least confident images to a person would give."
+        said = "The model cannot tell which of its answers are safe: on the validation images, "
+        said += f"however sure it was, it could not be shown that at most {target} of such answers "
+        said += "are wrong. So no image is set aside for a person, and a person has to check every "
+        said += "answer. The rows show how often it is right on the images it is surest of."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the {_n(row, 'n')} most confident images")
         for row in block.get("kept") or ()
     ]  # fmt: skip
-    best = "mean error over all such shares; 0 is best"
+    best = "share of wrong answers, averaged over leaving out none to nearly all images, the least "
+    best += "sure first; 0 is best"
     rows.append(_entry("AURC", number(block.get("aurc")), best))
-    return {"title": "Abstention", "said": said, "rows": rows}
+    return {"title": "When to leave it to a person (abstention)", "said": said, "rows": rows}
 
 
 def _missed(block: Mapping[str, Any], key: str, *, at_most: bool = False) -> str:

@@ -11,8 +11,8 @@ from PIL import Image
 from braintumor.evaluation.record import Evaluation, choose_examples
 from braintumor.files import natural_key
 from braintumor.records import Predictions
-from braintumor.report.page import inlined_image, webp
-from braintumor.report.plots.pictures import heat_layer, overlay
+from braintumor.report.page import inlined_drawing, inlined_image, webp
+from braintumor.report.plots.pictures import heat_layer, in_cells, overlay
 from braintumor.runtime import in_threads
 
 # M images evaluated, S image size px, K classes
@@ -21,7 +21,7 @@ MOST = 1500  # thumbnails on a page; of more images only those of most interest 
 _EXAMPLES = 16  # shown when no heat maps say which
 _STATIC = 8  # examples of either kind above the browser of all
 _LARGEST_PX = 256  # of an inlined slice: sharp at the size the page shows it
-_HEAT_PX = 64  # of a heat map, which is smooth: it comes from a map of some 5 x 5 cells
+_HEAT_PX = 64  # most of a heat map a side: it comes from some 5 x 5 cells
 _LARGE = 96  # most slices beside the examples that the page holds in full size
 # side in px and quality of WebP, the finest first; 1,311 real slices take 2.5, 1.9, 1.3, 0.9 MB
 _STEPS = ((112, 60), (96, 50), (72, 45), (56, 35))
@@ -110,7 +110,9 @@ def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dic
     large: dict[int, dict[str, str]] = {}
     # full cover at the most heat: a slider of the page thins it
     for i, heatmap in sorted(evaluation.explanations.heatmaps.items()):
-        large[int(i)] = {"heat": inlined_image(heat_layer(heatmap, 1.0), _HEAT_PX, 80)}
+        side = tuple(min(cells, _HEAT_PX) for cells in heatmap.shape)
+        layer = heat_layer(in_cells(heatmap, side), 1.0)
+        large[int(i)] = {"heat": inlined_drawing(layer)}
     if evaluation.images is None:
         return large
     missing = [i for i in dict.fromkeys([*large, *order]) if i not in shown]

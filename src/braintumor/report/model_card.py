@@ -14,6 +14,7 @@ from braintumor.evaluation.provenance import (
     about_patients,
     about_training,
 )
+from braintumor.evaluation.quote import Quote
 from braintumor.evaluation.record import Evaluation
 from braintumor.report.page import FOLDER, with_interval
 from braintumor.report.plots.style import elide
@@ -185,10 +186,21 @@ def _of_result(evaluation: Evaluation) -> dict[str, str]:
         "metrics": "Accuracy, balanced accuracy, macro F1, MCC, AUROC, average precision, "
         "calibration; sensitivity, specificity and predictive values of each class.",
         "intervals": intervals if metrics.get("accuracy_ci") is not None else "",
-        "result": f"Accuracy {with_interval(metrics, 'accuracy')}; all figures under Figures.",
+        "result": _quoted(evaluation.quote),
         "failures": f"{errors:,} wrong answers, all under All pictures and in the matrix.",
         "robustness": " ".join(robustness),
     }
+
+
+def _quoted(quote: Quote) -> str:
+    """The figure that the page says to quote, and no other."""
+    if quote.figures is None:
+        return quote.why
+    which = " without a copy in training" if quote.images == "clean" else ""
+    return (
+        f"Accuracy {with_interval(quote.figures, 'accuracy')} over {quote.figures['n']:,} images"
+        f"{which}; all figures under Figures."
+    )
 
 
 def _setting(about: Provenance, key: str) -> Any:

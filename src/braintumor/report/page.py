@@ -27,6 +27,7 @@ from braintumor.report.plots.style import DARK, LIGHT, elide, to_png
 
 FOLDER = Path(__file__).parent
 WEBP = "data:image/webp;base64,"
+_PNG = "data:image/png;base64,"
 _WIDEST_PX = 1500  # of an inlined picture
 _SIGN = "\N{NO-BREAK SPACE}%"
 
@@ -86,6 +87,13 @@ def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:
     return WEBP + webp(Image.fromarray(image), largest_px, quality)
 
 
+def inlined_drawing(image: np.ndarray) -> str:
+    """A picture of few colours, uint8 (h, w, 3|4), as PNG: every pixel stays as it is."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return _PNG + base64.b64encode(buffer.getvalue()).decode()
+
+
 def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -> str:
     """WebP in base64, without the prefix. effort: 0 quick to 6 small."""
     if max(picture.size) > largest_px:
@@ -99,7 +107,7 @@ def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -
 def _inlined(png: bytes) -> str:
     """A drawing stays PNG; a grid of photographs becomes WebP, a tenth of the size."""
     if len(png) < 200_000:
-        return "data:image/png;base64," + base64.b64encode(png).decode()
+        return _PNG + base64.b64encode(png).decode()
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
         return WEBP + webp(picture.convert("RGB"), _WIDEST_PX, 85)
 

@@ -174,7 +174,7 @@
     const list = [["True class", data.classes[data.truth[i]]]];
     if (data.tumor) list.push(["Called", data.tumor[i] ? "tumor" : "no tumor"]);
     if (data.answered) {
-      list.push(["Sure enough", data.answered[i] ? "yes" : "no: left to a person"]);
+      list.push(["Sure enough", data.answered[i] ? "yes" : "no: let a person read it"]);
     }
     if (data.sets) {
       const names = data.sets[i].map((k) => data.classes[k]).join(", ");
@@ -257,6 +257,26 @@
       figure.querySelector("figcaption").append(button);
     });
   }
+  // ---- folded parts ----------------------------------------------------------------------
+  // a link into a folded part unfolds it
+  const unfold = () => {
+    const part = location.hash.length > 1 && find(location.hash.slice(1));
+    if (part) for (const fold of part.querySelectorAll(":scope > .fold")) fold.open = true;
+  };
+  window.addEventListener("hashchange", unfold);
+  for (const link of document.querySelectorAll("nav a")) {
+    link.addEventListener("click", () => setTimeout(unfold)); // also a second time
+  }
+  unfold();
+  let shut = []; // parts to fold again after printing
+  window.addEventListener("beforeprint", () => {
+    shut = [...document.querySelectorAll("details:not([open])")];
+    for (const part of shut) part.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const part of shut) part.open = false;
+  });
+
   for (const element of document.querySelectorAll("[data-scripted]")) element.hidden = false;
   choose();
 })();

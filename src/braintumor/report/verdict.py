@@ -12,27 +12,29 @@ import numpy as np
 import pandas as pd
 
 from braintumor.evaluation.provenance import about_patients, about_training
-from braintumor.evaluation.record import FEW, Assessment, Evaluation
+from braintumor.evaluation.quote import (
+    FEW,
+    Figures,
+    Quote,
+    about_means,
+    accuracy_interval,
+    fall_from_validation,
+)
+from braintumor.evaluation.record import Assessment, Evaluation
 from braintumor.report.page import is_defined, percent, with_interval
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
 # K classes
 
-_OF_SPLIT = {
-    "train": "These are the images that the model was trained on: the figures tell how well it "
-    "remembers them, not how it does on new ones.",
-    "val": "The epoch that was kept was chosen on these very images, so the figures are somewhat "
-    "too good; the test split is the one to quote.",
-}
 COPIES = (
     "It is not known here which of these images the model has seen in training, as they are or as "
     "copies. A public data set's own test split may share pictures with its training split; where "
     "it does, every figure on this page is too high."
 )
 LEAK = (
-    "The model knows {count:,} of these {n:,} images ({share}) from its training. The figures over "
-    "all images are too high; read the second of the three below."
+    "The model knows {count:,} of these {n:,} images ({share}) from its training, as they are or "
+    "as copies. Do not believe the figures over all images: they are too high."
 )
 _COMPARED = {
     "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
@@ -40,38 +42,95 @@ _COMPARED = {
 }  # fmt: skip
 
 
+def about(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What model, on what data, and for what it is not: name and text of each."""
+    known, trust = evaluation.provenance, evaluation.assessment
+    images = known.images or {}
+    learnt = elide(known.data_name) or "data that are not named here"
+    if images.get("train"):
+        learnt += f", {images['train']:,} images"
+    counts = evaluation.metrics["per_class"].items()
+    listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
+    return [
+        ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
+        ("Asked about", f"{evaluation.split} split: {listed}; {trust.patients.evaluated.words}"),
+        ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
+    ]
+
+
 def headline(evaluation: Evaluation) -> str:
-    """One sentence: how many are right, of which images."""
-    n, right = len(evaluation.predictions), int(evaluation.is_right.sum())
+    """One sentence: how many are right, of which images; of those to quote where there are some."""
+    quote = evaluation.quote
+    figures = quote.figures or evaluation.metrics
+    n = figures["n"]
+    right = round(figures["accuracy"] * n)
     images = "image" if n == 1 else "images"
     data = elide(evaluation.provenance.data_name) or "the data"
-    return (
-        f"{right:,} of {n:,} {images} in the {evaluation.split} split of {data} are classified "
-        f"correctly: accuracy {with_interval(evaluation.metrics, 'accuracy')}."
+    where = f"in the {evaluation.split} split of {data}"
+    if quote.images == "clean":
+        where += " that have no copy in training"
+    said = (
+        f"{right:,} of {n:,} {images} {where} are classified correctly: accuracy "
+        f"{with_interval(figures, 'accuracy')}."
     )
+    return said if quote.figures else f"{said} This figure cannot be quoted."
 
 
 def findings(evaluation: Evaluation) -> list[str]:
     """How far above the baselines, where the model is weakest, which classes have no figure."""
     matrix = confusion_matrix(evaluation.predictions)
     names = [elide(name) for name in evaluation.predictions.classes]
-    trust, above = evaluation.assessment, []
-    if trust.baselines is not None:
-        # where nothing is known from training, both would say the same
-        clean = trust.clean["accuracy"] if trust.clean and trust.count else None
-        above = [above_baseline(evaluation.metrics["accuracy"], trust.baselines, clean)]
-    return [*above, _weakest(matrix, names), *_missing(matrix, names)]
+    text, is_above = _floors(evaluation)
+    above = [text] if text and is_above else []
+    return [*above, _weakest(matrix, names), *_missing(evaluation, matrix, names)]
 
 
 def cautions(evaluation: Evaluation) -> list[str]:
-    """What the figures do not say: the role of the split, copies of training images, patients."""
-    split, n, count = evaluation.split, len(evaluation.predictions), evaluation.assessment.count
-    said = [_OF_SPLIT.get(split, "")]
+    """What not to believe: split, copies of training images, floors, a fall, patients."""
+    split, n, trust = evaluation.split, len(evaluation.predictions), evaluation.assessment
+    quote, count = evaluation.quote, evaluation.assessment.count
+    said = [quote.why]
     if split != "train" and count is None:
         said.append(COPIES)
     elif split != "train" and count:
         said.append(LEAK.format(count=count, n=n, share=percent(count / n)))
-    return [*filter(None, [*said, about_patients(evaluation.assessment.patients)])]
+    return [*filter(None, [*said, *doubts(evaluation), about_patients(trust.patients)])]
+
+
+def doubts(evaluation: Evaluation) -> list[str]:
+    """Sentences on a model that is not above its floors, and on a fall from validation."""
+    text, is_above = _floors(evaluation)
+    return [*filter(None, ["" if is_above else text, _fall(evaluation)])]
+
+
+def _floors(evaluation: Evaluation) -> tuple[str, bool]:
+    """What above_baseline says, and whether the model is above; an empty text where unknown."""
+    trust = evaluation.assessment
+    if trust.baselines is None:
+        return "", True
+    # where nothing is known from training, both would say the same
+    clean = trust.clean if trust.count else None
+    return above_baseline(evaluation.metrics, trust.baselines, clean)
+
+
+def _fall(evaluation: Evaluation) -> str:
+    """A sentence on a large fall of accuracy from validation; empty where there is none."""
+    if evaluation.split in ("train", "val"):
+        return ""
+    about, quote = evaluation.provenance, evaluation.quote
+    figures = quote.figures or evaluation.metrics
+    fall = fall_from_validation(figures, about.history, about.images)
+    if fall is None:
+        return ""
+    low, high = (f"{100 * limit:.1f}" for limit in fall.interval)
+    copies = " without a copy" if quote.images == "clean" else ""
+    return (
+        f"Accuracy falls from {percent(fall.validation)} on {fall.images:,} validation images to "
+        f"{percent(fall.here)} on these {figures['n']:,}{copies}: by "
+        f"{100 * (fall.validation - fall.here):.1f} percentage points (95 % CI {low} to {high}), "
+        "more than chance explains. These images differ from those of training, or validation was "
+        "too easy: do not expect the validation figure on new images."
+    )
 
 
 def _weakest(matrix: np.ndarray, names: list[str]) -> str:
@@ -91,48 +150,56 @@ def _weakest(matrix: np.ndarray, names: list[str]) -> str:
     )
 
 
-def _missing(matrix: np.ndarray, names: list[str]) -> list[str]:
+def _missing(evaluation: Evaluation, matrix: np.ndarray, names: list[str]) -> list[str]:
     said = []
     counts, called = matrix.sum(axis=1), matrix.sum(axis=0)
-    if absent := [names[k] for k in np.flatnonzero(counts == 0)]:
-        said.append(
-            f"The split holds no image of {', '.join(absent)}: what cannot be computed is shown "
-            "as a dash, and means over classes leave it out."
-        )
+    if means := about_means(evaluation.metrics):
+        said.append(f"{means} What cannot be computed is shown as a dash.")
     if silent := ", ".join(names[k] for k in np.flatnonzero((called == 0) & (counts > 0))):
         said.append(f"The model never answers {silent}: look at the training before using it.")
     return said
 
 
-def above_baseline(accuracy: float, baselines: pd.DataFrame, clean_accuracy: float | None) -> str:
-    """One sentence: how far a model is above the best baseline, on all and on clean images.
+def above_baseline(
+    figures: Figures, baselines: pd.DataFrame, clean: Figures | None
+) -> tuple[str, bool]:
+    """One sentence on a model and the best baseline, and whether it is above, without a doubt.
 
-    accuracy, clean_accuracy: the model's, in [0, 1]; None or NaN: no clean figure is known.
-    Over the clean images the best baseline may be another.
+    figures: accuracy, its interval and n of the model; clean: the same of the clean images, None
+    where they are not known. Over the clean images the best baseline may be another.
     """
-    on_all, is_above = _against(accuracy, baselines["accuracy"])
-    count = int(baselines["n"].iloc[0])
-    text = f"over all {count:,} images the model ({percent(accuracy)}) is {on_all}"
+    sides = [("over all {n:,} images", figures, baselines["accuracy"])]
     known = baselines["clean_accuracy"].dropna()
-    if is_defined(clean_accuracy) and len(known):
-        on_clean, is_above_clean = _against(clean_accuracy, known)
-        count, is_above = int(baselines["clean_n"].iloc[0]), is_above and is_above_clean
-        text += (
-            f"; over the {count:,} without a copy in training it ({percent(clean_accuracy)}) "
-            f"is {on_clean}"
-        )
-    if is_above:
-        return f"{text[0].upper()}{text[1:]}."
-    return f"The model is not better than a rule that knows no anatomy: {text}."
+    if clean is not None and is_defined(clean["accuracy"]) and len(known):
+        sides.append(("over the {n:,} without a copy in training", clean, known))
+    parts: list[str] = []
+    places: list[int] = []
+    for images, of_model, of_baselines in sides:
+        text, place = _against(of_model, of_baselines)
+        subject = "it" if parts else "the model"
+        accuracy = with_interval(of_model, "accuracy")
+        parts.append(f"{images.format(n=of_model['n'])} {subject}, {accuracy}, is {text}")
+        places.append(place)
+    said = "; ".join(parts)
+    if min(places) > 0:
+        return f"{said[0].upper()}{said[1:]}.", True
+    verdict = "is worse" if min(places) < 0 else "is not shown to be better"
+    return f"The model {verdict} than a rule that knows no anatomy: {said}.", False
 
 
-def _against(accuracy: float, baselines: pd.Series) -> tuple[str, bool]:
-    """ "2.1 percentage points above the best floor, NAME (96.3 %)", and whether it is above."""
+def _against(figures: Figures, baselines: pd.Series) -> tuple[str, int]:
+    """ "2.1 percentage points above the best floor, NAME (96.3 %)", and 1 above, -1 below or 0.
+
+    A floor inside the interval of the model's accuracy is neither.
+    """
     name, best = baselines.idxmax(), baselines.max()
-    points = round(100 * (accuracy - best), 1)
-    place = "above" if points > 0 else "below"
-    distance = f"{abs(points):.1f} percentage points {place}" if points else "level with"
-    return f"{distance} the best floor, {name} ({percent(best)})", points > 0
+    low, high = accuracy_interval(figures)
+    place = int(best < low) - int(best > high)
+    floor = f"the best floor, {name} ({percent(best)})"
+    if not place:
+        return f"not told apart from {floor}, which lies inside that interval", place
+    points = f"{abs(100 * (figures['accuracy'] - best)):.1f} percentage points"
+    return f"{points} {'above' if place > 0 else 'below'} {floor}", place
 
 
 def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
@@ -145,8 +212,10 @@ def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
     whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
     return {
         "tiles": _tiles(metrics, trust),
-        "warnings": _warnings(trust),
-        "leak": _leak(metrics["n"], trust),
+        # where copies leave no figure to quote, the result has said why
+        "warnings": [] if trust.count and evaluation.quote.why else _warnings(trust),
+        "leak": _leak(metrics["n"], trust, evaluation.quote),
+        "means": about_means(trust.clean) if trust.clean and trust.count else "",
         "compared": _COMPARED,
         "clean": trust.clean if trust.count else None,
         "floors": {} if floors is None else floors.to_dict("index"),
@@ -198,7 +267,7 @@ def _warnings(trust: Assessment) -> list[str]:
     ]
 
 
-def _leak(n: int, trust: Assessment) -> list[str]:
+def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
     """How many of the n images the model knows from training, and what follows; for anyone."""
     if trust.count is None:
         return []
@@ -221,12 +290,10 @@ def _leak(n: int, trust: Assessment) -> list[str]:
         "a new patient's scan cannot.",
         not_known,
     ]
-    if trust.clean is None:
-        said.append("No image is left that could tell how the model does on new patients.")
-    else:
-        images = "image" if trust.clean["n"] == 1 else "images"
+    if quote.figures is not None:  # else the result says why not
+        images = "image" if quote.figures["n"] == 1 else "images"
         said.append(
-            f"The figure to quote is the accuracy over the {trust.clean['n']:,} {images} without "
-            f"a copy: {with_interval(trust.clean, 'accuracy')}."
+            f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "
+            f"a copy: {with_interval(quote.figures, 'accuracy')}."
         )
     return [*filter(None, said)]

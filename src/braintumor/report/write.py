@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
@@ -38,7 +39,7 @@ from braintumor.report.plots.performance import (
     draw_roc,
 )
 from braintumor.report.plots.pictures import draw_examples, overlay
-from braintumor.report.plots.style import PNG_EFFORT, to_png
+from braintumor.report.plots.style import PNG_EFFORT, about_numbers, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_if_empty, remove_own
 from braintumor.runs.predictions_table import write_predictions
@@ -158,6 +159,10 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         created=about.created,
         n=len(evaluation.predictions),
         errors=errors,
+        about=verdict.about(evaluation),
+        shown=evaluation.quote.figures or metrics,
+        quotable=evaluation.quote.figures is not None,
+        chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),
@@ -166,11 +171,12 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         groups=metrics.get("groups"),
         units=trust.patients.units,
         narrow=about_intervals(trust.patients),
-        tiles=figures.TILES,
+        tiles=figures.tiles(metrics),
         columns=figures.CLASS_COLUMNS,
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
         charts=drawn,
+        numbers=about_numbers(evaluation.predictions.classes),
         wrong=wrong,
         right=right,
         has={
@@ -185,7 +191,9 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         thumbnails_note=_about_thumbnails(browser["thumbs"]),
         calibration=figures.calibration_table(evaluation.calibration),
         calibrated_on=figures.only_clean(evaluation),
+        unseen=f"{int(evaluation.unseen.sum()):,}",
         decisions=figures.decisions_section(evaluation),
+        heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
         checks=figures.check_rows(evaluation.explanations.checks),
         card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
         limits=limits(evaluation),
@@ -211,13 +219,13 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     add("performance", "ROC", EvaluationFile.ROC, draw_roc, predictions)
     pr_file = EvaluationFile.PRECISION_RECALL
     add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
-    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, predictions)
+    unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, unseen)
     if trust.baselines is not None:
         clean = trust.clean["accuracy"] if trust.clean else None
         shown = trust.baselines, evaluation.metrics["accuracy"], clean
         add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
     if evaluation.decisions:
-        unseen = predictions.subset(evaluation.unseen)
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
     if about.history is not None and not about.history.empty:

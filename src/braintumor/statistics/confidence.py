@@ -213,10 +213,10 @@ def fit_confidence(predictions: Predictions, groups: np.ndarray, risk: float) ->
         answered = end
     if not answered:
         _log.warning(
-            "every image is answered, none is left to a person: at no confidence can validation "
-            "show that at most %g of the answers are wrong; validate on more images, or raise "
-            "decision.risk",
-            risk,
+            "no answer of this model can be taken unchecked: however sure it was, validation could "
+            "not show that at most %g %% of such answers are wrong, so no image is set aside for a "
+            "person; validate on more images, or raise decision.risk",
+            100 * risk,
         )
         return None
     last, below = confidence[answered - 1], confidence[min(answered, len(confidence) - 1)]

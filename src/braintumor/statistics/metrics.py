@@ -19,6 +19,10 @@ from braintumor.statistics.confidence import brier, expected_calibration_error, 
 
 # N images, K classes, R resamples
 
+# mean over classes -> what of each class it is the mean of
+_MEANS = {"balanced_accuracy": "recall", "macro_f1": "f1", "auroc": "auroc", "auprc": "auprc"}
+_COLUMNS = 40  # characters of the four columns of scikit-learn's report
+
 
 def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     """The figures of one split: the "all" block of metrics.json.
@@ -48,13 +52,14 @@ def compute_metrics(predictions: Predictions) -> dict[str, Any]:
     per_class = _per_class(predictions)
     labels, predicted = predictions.labels, predictions.predicted
     several = len(np.unique(labels)) > 1
+    means = {mean: _mean(per_class, key) for mean, key in _MEANS.items()}
     return {
         "accuracy": float(sk.accuracy_score(labels, predicted)),
-        "balanced_accuracy": _mean(per_class, "recall"),
-        "macro_f1": _mean(per_class, "f1"),
+        "balanced_accuracy": means["balanced_accuracy"],
+        "macro_f1": means["macro_f1"],
         "mcc": float(sk.matthews_corrcoef(labels, predicted)) if several else float("nan"),
-        "auroc": _mean(per_class, "auroc"),
-        "auprc": _mean(per_class, "auprc"),
+        "auroc": means["auroc"],
+        "auprc": means["auprc"],
         "loss": float(image_losses(predictions).mean()),
         "brier": brier(predictions.probs, labels),
         "ece": expected_calibration_error(predictions.probs, labels),
@@ -82,10 +87,28 @@ def with_intervals(metrics: Mapping[str, Any], intervals: Mapping[str, Any]) -> 
 
 
 def classification_report(predictions: Predictions) -> str:
-    """scikit-learn's table as text, word for word; it prints 0 where a figure is undefined."""
+    """scikit-learn's table as text, word for word, with a dash where a figure is undefined.
+
+    "macro avg" is over the classes that have the figure, as everywhere here: of the F1 it is the
+    macro_f1 of compute_metrics.
+    """
     classes = predictions.classes
-    how = {"labels": range(len(classes)), "target_names": classes, "zero_division": 0}
-    return str(sk.classification_report(predictions.labels, predictions.predicted, **how))
+    how = {"labels": range(len(classes)), "target_names": classes, "zero_division": np.nan}
+    text = str(sk.classification_report(predictions.labels, predictions.predicted, **how))
+    # a class may be called nan: names stand before the four columns
+    parts = [(line[:-_COLUMNS], line[-_COLUMNS:]) for line in text.split("\n")]
+    return "\n".join(name + figures.replace("nan", "  –") for name, figures in parts)
+
+
+def means_over(per_class: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Mean of compute_metrics -> the classes that it is over.
+
+    per_class: as compute_metrics gives it; a figure that is left out is not defined.
+    """
+    return {
+        mean: [name for name, row in per_class.items() if not np.isnan(row.get(key, np.nan))]
+        for mean, key in _MEANS.items()
+    }
 
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:

@@ -84,6 +84,8 @@ def describe_epoch(record: EpochRecord, epochs: int) -> None:
 def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
     """Its figures, what they are worth, and where the report is."""
     from braintumor.evaluation.provenance import about_patients  # brings pandas
+    from braintumor.evaluation.quote import about_means  # brings pandas
+    from braintumor.report.verdict import doubts  # brings matplotlib
 
     metrics, classes = evaluation.to_dict(), evaluation.predictions.classes
     scores = metrics["all"]
@@ -93,11 +95,15 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
         metrics["split"], metrics["n"],
         *(_rate(scores[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")),
     )  # fmt: skip
+    if means := about_means(scores):
+        log.info("  %s", means)
     if recalls:
         weakest = min(recalls, key=recalls.__getitem__)
         n = scores["per_class"][weakest]["n"]
         log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
     describe_accuracy(metrics)
+    for doubt in doubts(evaluation):
+        log.warning("  %s", doubt)
     if said := about_patients(evaluation.assessment.patients):
         log.info("  %s", said)
     log.info("report: %s", report)
@@ -117,6 +123,8 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
     log.info("accuracy: %s", " | ".join(parts))
     if known:
         log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
+    if why := (metrics.get("quote") or {}).get("why"):
+        log.warning("  %s", why)
 
 
 def _with_interval(figures: Mapping[str, Any]) -> str:

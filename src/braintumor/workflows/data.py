@@ -115,7 +115,7 @@ def draw_data(data: Dataset, folder: Path) -> None:
     }
     if data.audit:
         pairs = choose_pairs(describe_pairs(data.manifest, data.audit.pairs))
-        figures["copies"] = draw_copies(data.pixels, data.manifest["path"], pairs)
+        figures["copies"] = draw_copies(data.pixels, data.manifest, pairs)
     for name, figure in figures.items():
         write_atomic(folder / "plots" / f"{name}.png", to_png(figure))
 

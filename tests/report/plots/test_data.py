@@ -23,6 +23,10 @@ def pair(a: int, b: int, **facts: object) -> dict[str, object]:
     return usual | facts
 
 
+def _manifest(*paths: str) -> pd.DataFrame:
+    return pd.DataFrame({"path": paths, "label": "glioma"})
+
+
 def test_contradictions_come_first_then_leaks_then_the_least_alike() -> None:
     table = pd.DataFrame(
         [
@@ -45,7 +49,7 @@ def test_at_most_24_pairs_and_none_twice() -> None:
 def test_picture_shows_both_images_of_a_pair() -> None:
     images = np.zeros((2, 8, 8), np.uint8)
     images[1] = 200
-    figure = draw_copies(images, pd.Series(["0.png", "1.png"]), pd.DataFrame([pair(0, 1)]))
+    figure = draw_copies(images, _manifest("0.png", "1.png"), pd.DataFrame([pair(0, 1)]))
     (shown,) = figure.axes[0].images
     left, right = np.split(np.asarray(shown.get_array()), 2, axis=1)
     assert left.max() == 0
@@ -54,6 +58,6 @@ def test_picture_shows_both_images_of_a_pair() -> None:
 
 def test_no_copies_is_said() -> None:
     none = choose_pairs(pd.DataFrame([pair(0, 1)]).head(0))
-    figure = draw_copies(np.zeros((1, 8, 8), np.uint8), pd.Series(["0.png"]), none)
+    figure = draw_copies(np.zeros((1, 8, 8), np.uint8), _manifest("0.png"), none)
     assert figure.texts[0].get_text() == "No copies"
     assert to_png(figure).startswith(b"\x89PNG")

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
@@ -26,7 +28,7 @@ def test_both_pictures_are_drawn_in_both_themes(make_predictions, theme) -> None
     decisions = fit_decisions(predictions, None, None, SETTINGS)
     figure = draw_decisions(predictions, decisions, theme=theme)
     picture = Image.open(io.BytesIO(style.to_png(figure, theme)))
-    assert picture.size == (1440, 630)
+    assert picture.size == (840, 1260)
     assert len(figure.axes) == 2
 
 
@@ -80,3 +82,16 @@ def test_a_threshold_at_the_edge_and_images_without_a_tumor_draw(threshold: floa
         fit_decisions(predictions, None, None, SETTINGS), threshold=threshold
     )
     style.to_png(draw_decisions(predictions, decisions))
+
+
+@pytest.mark.parametrize("skill", [0.5, 2.0, 6.0])
+def test_labels_of_the_curve_do_not_cover_each_other(make_predictions, skill) -> None:  # type: ignore[no-untyped-def]
+    predictions = make_predictions(400, skill=skill)
+    figure = draw_decisions(predictions, fit_decisions(predictions, None, None, SETTINGS))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    shown = [t for t in figure.axes[0].texts if t.get_text().endswith("%")]
+    boxes = [text.get_window_extent(renderer) for text in shown]
+    assert boxes
+    for first, second in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second)

@@ -26,3 +26,12 @@ def test_overlay_is_what_a_viewer_makes_of_slice_and_layer(shape: tuple[int, ...
     expected = Image.alpha_composite(picture, Image.fromarray(heat_layer(heat)))
     difference = np.asarray(expected)[..., :3].astype(int) - overlay(image, heat)
     assert np.abs(difference).max() <= 1
+
+
+def test_cells_are_drawn_as_coarse_as_they_are():
+    """Two cells over eight pixels: two colours, with one edge in the middle."""
+    image = np.full((8, 8), 100, np.uint8)
+    mixed = overlay(image, np.array([[1.0, 0.2]], np.float32)).astype(int)
+    assert (mixed == mixed[:1]).all()
+    steps = np.abs(np.diff(mixed[0], axis=0)).sum(axis=1)
+    assert np.flatnonzero(steps).tolist() == [3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +18,7 @@ from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probabili
 
 _EDGE = 1e-4  # thresholds are drawn from here to 1 - here
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+_APART = 0.12, 0.08  # shares of width and height that a label takes
 BINS = 10  # of 15, many are empty in a picture of a few hundred images
 
 
@@ -41,21 +41,20 @@ def draw_calibration(predictions: Predictions, *, theme: Theme = LIGHT) -> Figur
             text = f"before temperature {predictions.temperature:.2f}"
             thin = {"color": theme.muted, "linewidth": 1, "markersize": 3}
             upper.plot(x[n > 0], y[n > 0], "o-", label=text, **thin)
-            upper.legend(loc="upper left", bbox_to_anchor=(0.005, 0.86), borderaxespad=0)
         dots = {"color": theme.right, "marker": "o", "markersize": 6, "zorder": 3}
         upper.plot(mean[is_filled], accuracy[is_filled], **dots)
-        look: dict[str, Any] = {"color": theme.muted, "size": 8.5}
-        upper.text(0.03, 0.95, "above the line: underconfident", va="top", **look)
-        upper.text(0.97, 0.05, "below the line: overconfident", ha="right", **look)
         upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
-        upper.set_title("Calibration of the top probability")
+        upper.set_title(f"Calibration of the top probability (n = {len(predictions):,})")
         lower.bar(centre, count, 0.9 / BINS, color=theme.muted, alpha=0.75)
         style.only_grid(lower, "y")
         above = {"textcoords": "offset points", "ha": "center", "size": 8}
         for x, amount in zip(centre[is_filled], count[is_filled], strict=True):
             lower.annotate(f"{amount:,}", (x, amount), (0, 2), **above)
         lower.set_ylim(0, count.max() * 1.25)
-        lower.set(xlabel="probability of the predicted class", ylabel="images")
+        meaning = "above the dotted line: less sure than right; below: too sure"
+        lower.set(xlabel=f"probability of the predicted class\n({meaning})", ylabel="images")
+        if predictions.temperature != 1:
+            style.legend_below(figure)
     return figure
 
 
@@ -70,9 +69,10 @@ def draw_decisions(
     calibrated = replace(predictions, temperature=decisions.temperature)
     has_threshold = decisions.threshold is not None and NO_TUMOR in predictions.classes
     with style.using(theme):
-        figure = style.new_figure(9.6 if has_threshold else 5.2, 4.2)
+        # one above the other, so that a phone shows both whole
+        figure = style.new_figure(5.6, 8.4 if has_threshold else 4.2)
         if has_threshold:
-            left, right = figure.subplots(1, 2)
+            left, right = figure.subplots(2, 1)
             _draw_thresholds(right, calibrated, float(decisions.threshold or 0), theme)
         else:
             left = figure.subplots()
@@ -87,7 +87,12 @@ def _draw_abstention(
     axes.plot(coverage, risk, color=theme.right)
     rows = np.ceil(np.array(KEPT) * len(risk) - 1e-9).astype(int) - 1
     axes.plot(coverage[rows], risk[rows], "o", color=theme.right, markersize=5, zorder=3)
-    for row in rows:
+    highest, last = max(1.25 * float(risk.max()), 0.01), None
+    for row in rows:  # from the right; one that would cover another stands in the table alone
+        place = coverage[row], float(risk[row]) / highest
+        if last and last[0] - place[0] < _APART[0] and abs(last[1] - place[1]) < _APART[1]:
+            continue
+        last = place
         axes.annotate(
             f"{risk[row]:.1%}", (coverage[row], risk[row]), (0, 7), textcoords="offset points",
             ha="right", size=8.5, color=theme.ink,
@@ -99,7 +104,7 @@ def _draw_abstention(
         label = f"from {confidence:.3g} on: {share:.1%} answered, {wrong:.1%} wrong"
         axes.plot(share, wrong, "D", color=theme.wrong, markersize=7, zorder=4, label=label)
         _legend_below(axes)
-    axes.set(xlim=(-0.02, 1.03), ylim=(0, max(1.25 * float(risk.max()), 0.01)))
+    axes.set(xlim=(-0.02, 1.03), ylim=(0, highest))
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")

@@ -35,7 +35,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     strength = np.where(matrix > 0, 0.12 + 0.78 * np.sqrt(share), 0)
     is_right = np.eye(count, dtype=bool)[..., None]
     colours = np.where(is_right, right(0.85 * share), wrong(strength))[..., :3]
-    names = [style.label(name, 40 if count <= 12 else 20) for name in classes]
+    names = style.class_labels(classes, 40 if count <= 12 else 20)
     side = max(2.4, 0.95 * count if count <= 12 else 0.45 * count)
     with style.using(LIGHT):
         long = style.width_of(names)
@@ -80,14 +80,14 @@ def draw_roc(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
     A class without images on both sides has no curve, and the legend says so.
     """
     curves: list[Curve] = []
-    for k, name in enumerate(predictions.classes):
+    for k, name in enumerate(style.class_labels(predictions.classes, 26)):
         is_class = predictions.labels == k
         if is_class.all() or not is_class.any():
-            curves.append((f"{style.label(name, 26)}: not defined here", *np.empty((2, 0)), np.nan))
+            curves.append((f"{name}: not defined here", *np.empty((2, 0)), np.nan))
             continue
         false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
         area = float(auc(false_rate, true_rate))
-        curves.append((f"{style.label(name, 26)}: AUROC {area:.4f}", false_rate, true_rate, area))
+        curves.append((f"{name}: AUROC {area:.4f}", false_rate, true_rate, area))
     with style.using(theme):
         figure, axes = _square(len(curves))
         axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
@@ -114,14 +114,14 @@ def draw_precision_recall(predictions: Predictions, *, theme: Theme = LIGHT) -> 
     model without skill would get.
     """
     curves: list[Curve] = []
-    for k, name in enumerate(predictions.classes):
+    for k, name in enumerate(style.class_labels(predictions.classes, 26)):
         is_class, score = predictions.labels == k, predictions.probs[:, k]
         if is_class.all() or not is_class.any():
-            curves.append((f"{style.label(name, 26)}: not defined here", *np.empty((2, 0)), np.nan))
+            curves.append((f"{name}: not defined here", *np.empty((2, 0)), np.nan))
             continue
         precision, recall, _ = precision_recall_curve(is_class, score)
         area = float(average_precision_score(is_class, score))
-        text = f"{style.label(name, 26)}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
+        text = f"{name}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
         curves.append((text, recall, precision, area))
     with style.using(theme):
         figure, axes = _square(len(curves))
@@ -204,7 +204,7 @@ def draw_baselines(
 
 
 def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
-    """Training and validation side by side, the phases and the best epoch marked.
+    """Loss above accuracy, of training and validation; the phases and the best epoch marked.
 
     history: a row an epoch, columns as in records.EpochRecord (metrics.csv).
     """
@@ -218,8 +218,9 @@ def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     epochs, last = history["epoch"], max(int(history["epoch"].max()), 2)
     marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
     with style.using(theme):
-        figure = style.new_figure(9.6, 4.2)
-        left, right = figure.subplots(1, 2)
+        # one above the other, so that a phone shows both whole
+        figure = style.new_figure(6.2, 7.8)
+        left, right = figure.subplots(2, 1)
         for column, text, colour, line in series:
             axes = left if "loss" in column else right
             look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 3.5}

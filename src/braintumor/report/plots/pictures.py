@@ -33,14 +33,23 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """The slice with the heat over it: uint8 (S, S, 3).
 
-    image: uint8 (S, S) or (S, S, 3).  heatmap: float (S, S) in [0, 1].
+    image: uint8 (S, S) or (S, S, 3).  heatmap: float (h, w) in [0, 1], whose cells are drawn as
+    coarse as they are: between them the model tells nothing.
     Colour covers in proportion to the heat, so that what the model did not use stays plain
     grey; the scale rises in lightness, so that it reads without colour vision too.
     """
-    layer = heat_layer(heatmap) / 255
+    layer = heat_layer(in_cells(heatmap, image.shape[:2])) / 255
     share = layer[..., 3:]
     mixed = as_rgb(image) / 255 * (1 - share) + layer[..., :3] * share
     return (mixed * 255).round().astype(np.uint8)
+
+
+def in_cells(heatmap: np.ndarray, size_px: tuple[int, ...]) -> np.ndarray:
+    """The map at the size (height, width) of a picture, each cell a block of one colour."""
+    rows, columns = (
+        np.arange(px) * cells // px for px, cells in zip(size_px, heatmap.shape, strict=True)
+    )
+    return np.asarray(heatmap[np.ix_(rows, columns)])
 
 
 def heat_layer(heatmap: np.ndarray, strongest: float = STRONGEST) -> np.ndarray:
@@ -63,13 +72,13 @@ def draw_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str])
     """
     with style.using(LIGHT):
         figure, frames = style.picture_grid(len(classes), _PER_CLASS, 1.3, 1.3, caption=0.34)
-        for k, name in enumerate(classes):
+        for k, name in enumerate(style.class_labels(classes)):
             own = np.flatnonzero(labels == k)
             taken = own[np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)]
             row = frames[k * _PER_CLASS : (k + 1) * _PER_CLASS]
             for axes, index in zip(row, taken, strict=False):
                 axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
-            title = f"{style.label(name)} ({len(own):,} images)"
+            title = f"{name} ({len(own):,} images)"
             row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
         style.write_title(figure, "Samples of each class")
     return figure
@@ -108,7 +117,7 @@ def draw_examples(
 
 def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> None:
     truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
-    names = [style.label(name, longest) for name in predictions.classes]
+    names = style.class_labels(predictions.classes, longest)
     mark, colour = ("✓", LIGHT.right) if truth == guess else ("✗", LIGHT.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
     said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
@@ -125,7 +134,7 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     splits = sorted(counts.columns, key=lambda s: (_SPLITS.index(s) if s in _SPLITS else 9, s))
     height = 0.8 / len(splits)
     with style.using(LIGHT):
-        names = [style.label(name) for name in counts.index]
+        names = style.class_labels(counts.index.tolist())
         figure = style.new_figure(6.4 + style.width_of(names), 1.5 + max(0.85 * len(counts), 1.2))
         axes = figure.subplots()
         rows = np.arange(len(counts))
@@ -176,9 +185,10 @@ def _stack(axes: Axes, counts: pd.DataFrame) -> None:
         shown = pd.concat([shown, rest.to_frame().T])
     names = [style.label(str(name), 20) for name in shown.index]
     start = pd.Series(0, index=shown.index)
-    for k, label in enumerate(shown.columns):
+    classes = style.class_labels(shown.columns.tolist())
+    for k, (label, text) in enumerate(zip(shown.columns, classes, strict=True)):
         colour = LIGHT.series[k % len(LIGHT.series)]
-        axes.barh(names, shown[label], 0.72, left=start, color=colour, label=style.label(label))
+        axes.barh(names, shown[label], 0.72, left=start, color=colour, label=text)
         start = start + shown[label]
     for row, total in enumerate(start):
         axes.annotate(f"{total:,}", (total, row), (4, 0), textcoords="offset points", va="center")
@@ -206,13 +216,15 @@ def choose_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return chosen[~chosen.index.duplicated()].head(_PAIRS)
 
 
-def draw_copies(images: np.ndarray, paths: pd.Series, table: pd.DataFrame) -> Figure:
+def draw_copies(images: np.ndarray, manifest: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """A cell a pair: both images as they are, what kind of copy, how alike, labels and splits.
 
-    images: uint8 (N, S, S) or (N, S, S, 3).  paths: of the images, in their order.
+    images: uint8 (N, S, S) or (N, S, S, 3).  manifest: columns path and label, in their order.
     table: the pairs, P rows as `choose_pairs` gives them; without one the figure says so.
     """
-    row_of = {path: row for row, path in enumerate(paths)}
+    row_of = {path: row for row, path in enumerate(manifest["path"])}
+    classes = sorted(manifest["label"].astype(str).unique())
+    name_of = dict(zip(classes, style.class_labels(classes, 14), strict=True))
     rows = max(1, -(-len(table) // _COLUMNS))
     with style.using(LIGHT):
         figure, frames = style.picture_grid(rows, _COLUMNS, 2.7, 1.35, caption=0.5)
@@ -224,7 +236,7 @@ def draw_copies(images: np.ndarray, paths: pd.Series, table: pd.DataFrame) -> Fi
             said = f"{pair['kind']}, {pair['correlation']:.3f}"
             axes.text(0, 1.13, said, weight="bold", color=colour, **place)
             for side, x in (("a", 0), ("b", 0.5)):
-                said = f"{style.label(str(pair[f'label_{side}']), 14)} ({pair[f'split_{side}']})"
+                said = f"{name_of[str(pair[f'label_{side}'])]} ({pair[f'split_{side}']})"
                 axes.text(x, 1.01, said, color=LIGHT.muted, **place)
         title = "Pairs of copies: contradicting labels, test against training, and the least alike"
         style.write_title(figure, title if len(table) else "No copies")

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
+
+from braintumor.report.plots import fonts
 
 DPI = 150
 PNG_EFFORT = 4  # of 9: drawings as small as with 6, photographs a tenth larger, in half the time
@@ -54,8 +54,7 @@ DARK = Theme(
 )  # fmt: skip
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _LINES = ("-", "--", ":", "-.")
-# Wanted beside DejaVu Sans, which is always there and knows no Chinese, Japanese or Korean.
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Noto Sans")
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def using(theme: Theme) -> Iterator[None]:
     """Draw inside this: colours, sizes and fonts of the theme, and no mathematics in texts."""
     settings: dict[Any, Any] = {
         "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
-        "font.family": list(_fonts()), "font.size": 9.5, "text.color": theme.ink,
+        "font.family": fonts.families(), "font.size": 9.5, "text.color": theme.ink,
         "figure.facecolor": theme.paper, "savefig.facecolor": theme.paper, "savefig.dpi": "figure",
         "axes.facecolor": theme.paper, "axes.edgecolor": theme.muted, "axes.labelcolor": theme.ink,
         "axes.titlecolor": theme.ink, "axes.titlelocation": "left", "axes.titlesize": 11,
@@ -141,13 +140,49 @@ def label(name: str, longest: int = 40) -> str:
     direction marks, and characters that no font here knows, become one replacement mark a run.
     """
     # Printed last to first, a right-to-left mark could make "gpj.exe" out of an honest name.
-    shown = "".join(c if _is_drawable(c) else _UNKNOWN for c in str(name))
+    shown = "".join(c if fonts.is_drawable(c) else _UNKNOWN for c in str(name))
     return elide(re.sub(f"{_UNKNOWN}+", _UNKNOWN, shown), longest)
+
+
+def class_labels(classes: Sequence[str], longest: int = 40) -> list[str]:
+    """Names of classes as a picture can show them, no two alike.
+
+    Where a name has letters that no font here draws, or two would look the same, each begins with
+    its number among the classes from 1, and a name without any letter is its number alone.
+    """
+    shown = [label(name, longest) for name in classes]
+    if not _lack_letters(tuple(classes)) and len(set(shown)) == len(shown):
+        return shown
+    return [
+        f"{k}: {name}" if any(map(str.isalnum, name)) else f"class {k}"
+        for k, name in enumerate(shown, start=1)
+    ]
+
+
+def about_numbers(classes: Sequence[str]) -> str:
+    """What the numbers in pictures stand for; empty where pictures show every name."""
+    if class_labels(classes) == [label(name) for name in classes]:
+        return ""
+    numbered = ", ".join(f"{k} {elide(name)}" for k, name in enumerate(classes, start=1))
+    return f"pictures show these classes by number: {numbered}"
+
+
+@functools.cache
+def _lack_letters(classes: tuple[str, ...]) -> bool:
+    """Whether no font here draws some letter of some name; the log then says so, once."""
+    letters = {c for name in classes for c in str(name) if fonts.is_shown(c)}
+    if all(map(fonts.is_drawable, letters)):
+        return False
+    numbered = ", ".join(f"{k} {name}" for k, name in enumerate(classes, start=1))
+    _log.warning(
+        "no font on this computer draws all class names, so pictures show numbers: %s", numbered
+    )
+    return True
 
 
 def width_of(names: Iterable[str]) -> float:
     """Inches that the longest of the names takes in the size of tick labels."""
-    font = next(iter(_fonts().values()))
+    font = next(iter(fonts.wanted().values()))
     font.set_size(9.5, 72)
     longest = 0.0
     for name in names:
@@ -193,20 +228,3 @@ def draw_cells(axes: Axes, colours: np.ndarray, **how: Any) -> None:
     axes.set_yticks(np.arange(colours.shape[0] + 1) - 0.5, minor=True)
     axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
     axes.tick_params(which="minor", length=0)
-
-
-def _is_drawable(character: str) -> bool:
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-        return False
-    return any(font.get_char_index(ord(character)) for font in _fonts().values())
-
-
-@functools.cache
-def _fonts() -> dict[str, FT2Font]:
-    """Those of _FONTS that this machine has, by name."""
-    known = {entry.name for entry in font_manager.fontManager.ttflist}
-    return {
-        name: FT2Font(str(font_manager.findfont(name, fallback_to_default=False)))
-        for name in _FONTS
-        if name in known
-    }
