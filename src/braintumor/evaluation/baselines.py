@@ -61,7 +61,7 @@ def cached_baselines(
         return pd.DataFrame(known.columns, index=pd.Index(names, name="floor"))
     table = measure_baselines(pixels, manifest, classes, split)
     if table["seconds"].sum() > _WORTH_KEEPING_S:
-        cache.write_entry(path, {name: table[name].to_numpy() for name in table})
+        cache.write_entry(path, {name: table[name].to_numpy() for name in _columns(classes)})
     return table
 
 

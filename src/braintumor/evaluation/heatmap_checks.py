@@ -19,7 +19,7 @@ from braintumor.evaluation.heatmaps import (
     left_as_found,
     to_tensor,
 )
-from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Network
 from braintumor.training.batches import predict_logits
 
 # N images: uint8 (N, S, S) or (N, S, S, 3), S side of the picture
@@ -40,7 +40,7 @@ Checks = dict[str, dict[str, Any]]
 
 
 def check_explanations(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
@@ -67,7 +67,7 @@ def check_explanations(
 
 
 def _forgetting(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
@@ -92,7 +92,7 @@ def _forgetting(
 
 
 def _perturbing(
-    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
 ) -> Checks:
     """Mean height of the deletion and of the insertion curve.
 
@@ -161,7 +161,7 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def perturbation_curves(
-    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
 ) -> np.ndarray:
     """The target's probability as pixels go, and as they come: float (2, N, STEPS + 1).
 
