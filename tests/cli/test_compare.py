@@ -15,7 +15,7 @@ def _run(folder: Path, paths: list[str]) -> None:
     """The smallest folder that counts as an evaluated run."""
     out = folder / "eval" / "test"
     out.mkdir(parents=True)
-    status = {"status": "completed", "model_name": "cnn", "best_epoch": 1}
+    status = {"status": "completed", "model_name": folder.name, "best_epoch": 1}
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "of": folder.name}))
     history = {"epoch": [1], "is_best": [True], "images_per_s": [9.0]}

@@ -37,7 +37,7 @@ _NAMES = {
 _DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 _ABOUT = ("run", "model", "data", "overrides", "status")
 _RUN_COLUMNS = (
-    "configuration", "run", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
+    "configuration", "run", "folder", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
     "auroc", "clean_accuracy", "best_epoch", "seconds", "why",
 )  # fmt: skip
 
