@@ -41,7 +41,7 @@ def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         "comparison.csv", "comparison.html", "comparison.md", "comparison.png", "leaderboard.csv",
-        "pairs.csv", "pareto.png", ".braintumor",
+        "leaderboard.tex", "pairs.csv", "pareto.png", ".braintumor",
     }  # fmt: skip
 
 

@@ -82,8 +82,8 @@ _RUN_FILES = (
     *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
 )  # fmt: skip
 _COMPARISON_FILES = (
-    "comparison.csv", "leaderboard.csv", "pairs.csv", "comparison.md", "comparison.html",
-    "comparison.png", "pareto.png",
+    "comparison.csv", "leaderboard.csv", "leaderboard.tex", "pairs.csv", "comparison.md",
+    "comparison.html", "comparison.png", "pareto.png",
 )  # fmt: skip
 
 RUN = Kind("a training run", _RUN_FILES)
