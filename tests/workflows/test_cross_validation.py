@@ -385,6 +385,10 @@ def test_two_folds_from_data_to_summary(
     right = sum(floor["accuracy"] * count for floor, count in zip(floors, counts, strict=True))
     best = (right / sum(counts)).max()
     assert whole["floor"]["accuracy"] == pytest.approx(best)
+    errors = pd.read_csv(parent / "eval/pooled/errors.csv")
+    assert len(errors) == (pooled["true"] != pooled["pred"]).sum() > 0
+    group = manifest.set_index("path")["group"]
+    assert errors["group"].tolist() == group[errors["path"]].tolist()
     assert "best floor" in (parent / "eval/pooled/report.html").read_text()
 
     shutil.rmtree(parent / "fold_1")

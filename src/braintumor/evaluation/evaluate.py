@@ -100,6 +100,8 @@ def evaluate(
         explanations=explanations,
         images=pixels,
         examples=settings.examples,
+        wrong_pictures=settings.wrong_pictures,
+        groups=images.data.manifest["group"].iloc[images.rows].fillna("").to_numpy(dtype=object),
         provenance=provenance,
     )  # fmt: skip
 

@@ -42,11 +42,12 @@ class EvalSettings:
     heatmaps: int
     cam: Method
     cam_layer: Layer
+    wrong_pictures: int = 0
 
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
-        for name in ("examples", "heatmaps"):
+        for name in ("examples", "heatmaps", "wrong_pictures"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"eval.{name}={getattr(self, name)} should be 0 or more")
 

@@ -73,12 +73,12 @@ def _pool(
     predictions, contaminated = pool_folds(tested)
     # every trial divides the same images, so the groups of one are those of all
     manifest = read_manifest(runs[0].manifest)
-    groups = manifest.set_index("path")["group"]
+    own_groups = manifest.set_index("path")["group"].loc[list(predictions.paths)]
     leakage = Leakage(
         contaminated,
         baselines=pool_baselines(tested),
         patients=_patients_of_all(manifest),
-        groups=group_numbers(groups.loc[list(predictions.paths)]),
+        groups=group_numbers(own_groups),
     )
     provenance = dataclasses.replace(
         read_provenance(parent, read_card(runs[0].best)),
@@ -89,7 +89,11 @@ def _pool(
     )
     folder = parent.evaluation(name)
     with hold(folder, EVALUATION, "replace"):
-        pooled = dataclasses.replace(measure(predictions, "pooled", leakage), provenance=provenance)
+        pooled = dataclasses.replace(
+            measure(predictions, "pooled", leakage),
+            provenance=provenance,
+            groups=own_groups.fillna("").to_numpy(dtype=object),
+        )
         write(pooled, folder)
     return pooled.to_dict()
 
