@@ -96,7 +96,7 @@ def test_commands_say_ensemble_and_write_as_for_one_model(
     done = bt("predict", f"ckpt={folds}", "input=new", "run_dir=out", cwd=where)
     assert done.returncode == 0, done.stderr
     assert "ensemble of 2 models" in done.stdout
-    assert "only the most probable class" in done.stdout
+    assert "none is applied, and the answer is the most probable class" in done.stdout
     assert (where / "out" / "cam" / "00002.png").is_file()
 
     refused = bt("eval", f"ckpt={folds}", cwd=where)

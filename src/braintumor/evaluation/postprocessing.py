@@ -76,8 +76,8 @@ def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
     """
     if path.is_dir():
         _log.info(
-            "%s: the mean of their probabilities; the thresholds of each are for it alone, so "
-            "there are no tumor calls, sets or doubts, only the most probable class",
+            "%s: probabilities are averaged; thresholds were fitted for each model alone, so "
+            "none is applied, and the answer is the most probable class",
             card.model_name,
         )
         return None
