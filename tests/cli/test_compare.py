@@ -15,7 +15,7 @@ def _run(folder: Path, paths: list[str]) -> None:
     """The smallest folder that counts as an evaluated run."""
     out = folder / "eval" / "test"
     out.mkdir(parents=True)
-    status = {"status": "completed", "model_name": "cnn", "best_epoch": 1}
+    status = {"status": "completed", "model_name": folder.name, "best_epoch": 1}
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "of": folder.name}))
     history = {"epoch": [1], "is_best": [True], "images_per_s": [9.0]}
@@ -41,7 +41,7 @@ def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {
         "comparison.csv", "comparison.html", "comparison.md", "comparison.png", "leaderboard.csv",
-        "pairs.csv", "pareto.png", ".braintumor",
+        "leaderboard.tex", "pairs.csv", "pareto.png", ".braintumor",
     }  # fmt: skip
 
 

@@ -32,15 +32,16 @@ def compare_runs(folders, split="test"):
 
 def _run(
     folder, val_f1=0.9, accuracy=0.8, paths=("a", "b"), status="completed", shas=None, seed=7,
-    wrong=(), settings=None, **more,
+    wrong=(), settings=None, model=None, **more,
 ):  # fmt: skip
     """A run folder as bt-train leaves it; accuracy None: never evaluated.
 
     wrong: paths that it gets wrong.  settings: beside the seed.  more: keys of metrics.json.
+    model: its name, which is that of the folder where none is given, so that it names the run.
     """
     folder.mkdir(parents=True)
     state = {"status": status, "why": None if status == "completed" else "loss is NaN"}
-    state |= {"model_name": "cnn_se", "data_name": "phantom", "parameters": 1234}
+    state |= {"model_name": model or folder.name, "data_name": "phantom", "parameters": 1234}
     state |= {"seconds": 61.5, "best_epoch": 2 if status == "completed" else None, "seed": seed}
     (folder / "status.json").write_text(json.dumps(state))
     # settings of its own, unless told, or all runs were seeds of one configuration
@@ -104,7 +105,7 @@ def test_rank_by_test_is_said(tmp_path):
 
 
 def test_row_holds_what_the_folder_says(tmp_path):
-    row = compare_runs([_run(tmp_path / "r")]).iloc[0]
+    row = compare_runs([_run(tmp_path / "r", model="cnn_se")]).iloc[0]
     assert (row["model"], row["data"], row["seed"], row["split"]) == (
         "cnn_se",
         "phantom",
@@ -149,7 +150,7 @@ def test_sweep_stands_for_its_jobs_and_failed_ones_keep_their_row(tmp_path):
     _run(sweep / "1", status="failed", accuracy=None)
     table = compare_runs([sweep])
     assert [name.split("/")[-1] for name in table["run"]] == ["0", "2", "10", "1"]
-    assert table["run"][0] == "2025-01-01_12-00/0"
+    assert table["folder"][0] == str(sweep / "0")
     assert list(table["status"]) == ["completed"] * 3 + ["failed"]
     assert table["why"][3] == "loss is NaN"
 
@@ -169,7 +170,7 @@ def test_folds_stand_for_themselves_and_their_run_for_what_is_pooled(tmp_path):
 def test_the_same_run_twice_is_one_row_and_equal_names_are_told_apart(tmp_path):
     first, second = _run(tmp_path / "x" / "r"), _run(tmp_path / "y" / "r")
     table = compare_runs([first, second, first])
-    assert sorted(table["run"]) == ["x/r", "y/r"]
+    assert sorted(table["run"]) == ["r (x/r)", "r (y/r)"]
 
 
 @pytest.mark.parametrize(
@@ -233,26 +234,30 @@ def test_content_decides_what_the_same_images_are(tmp_path, first, second, is_sa
 
 def test_seeds_are_one_row_with_mean_and_spread(tmp_path):
     for seed, accuracy in ((0, 0.7), (1, 0.8), (2, 0.9)):
-        _run(tmp_path / "many" / f"seed_{seed}", accuracy=accuracy, seed=seed, settings="one")
+        folder = tmp_path / "many" / f"seed_{seed}"
+        _run(folder, accuracy=accuracy, seed=seed, settings="one", model="cnn")
     other = _run(tmp_path / "other", val_f1=0.5)
     found = _compare([tmp_path / "many", other])
-    assert list(found.board["run"]) == ["many", "other"]
+    assert list(found.board["run"]) == ["cnn", "other"]
+    assert set(found.runs["run"]) == {"cnn seed=0", "cnn seed=1", "cnn seed=2", "other"}
     row = found.board.iloc[0]
     assert (row["runs"], row["completed"], row["seeds"]) == (3, 3, "0, 1, 2")
     assert (row["accuracy"], row["accuracy_std"]) == pytest.approx((0.8, 0.1))
     assert np.isnan(found.board["accuracy_std"][1])
-    assert list(found.runs["configuration"]) == ["many"] * 3 + ["other"]
+    assert list(found.runs["configuration"]) == ["cnn"] * 3 + ["other"]
     assert row["images_per_s"] == pytest.approx(3 / (1 / 10 + 1 / 20 + 1 / 20))
 
 
 def test_a_seed_without_predictions_has_no_set_of_images(tmp_path):
-    runs = [_run(tmp_path / "m" / name, seed=n, settings="m") for n, name in enumerate("xy")]
+    runs = [
+        _run(tmp_path / "m" / name, seed=n, settings="m", model="m") for n, name in enumerate("xy")
+    ]
     (runs[0] / "eval" / "test" / "predictions.csv").unlink()
     found = _compare([*runs, _run(tmp_path / "n", paths=("c", "d"))], different_images=True)
     sets = dict(zip(found.runs["run"], found.runs["image_set"], strict=True))
-    assert pd.isna(sets["x"])
-    assert (sets["y"], sets["n"]) == (1, 2)
-    assert any(note.startswith("x: there is no predictions.csv") for note in found.notes)
+    assert pd.isna(sets["m seed=0"])
+    assert (sets["m seed=1"], sets["n"]) == (1, 2)
+    assert any(note.startswith("m seed=0: there is no predictions.csv") for note in found.notes)
 
 
 def test_a_seed_that_is_there_twice_is_told(tmp_path):
@@ -349,7 +354,8 @@ def test_comparison_is_written_and_names_do_no_harm(tmp_path, name):
     runs = [_run(tmp_path / name, val_f1=0.9), _run(tmp_path / "c", val_f1=0.8)]
     out = tmp_path / "out"
     write_comparison(out, _compare(runs))
-    assert list(pd.read_csv(out / "comparison.csv")["run"]) == [name, "c"]
+    told, other = pd.read_csv(out / "comparison.csv")["run"]
+    assert (told, other) == (name if len(name) <= 60 else "w" * 29 + "…" + "w" * 30, "c")
     assert list(pd.read_csv(out / "leaderboard.csv")["n"]) == [2, 2]
     assert list(pd.read_csv(out / "pairs.csv")["second"]) == ["c"]
     text = (out / "comparison.md").read_text()
@@ -428,8 +434,8 @@ def test_runs_with_and_without_overrides_are_compared(tmp_path):
     state = json.loads((runs[1] / "status.json").read_text())
     (runs[1] / "status.json").write_text(json.dumps(state | {"overrides": ["optimizer.lr=1e-2"]}))
     board = _compare(runs).board.set_index("run")
-    assert board.loc["fast", "overrides"] == "optimizer.lr=1e-2"
-    assert pd.isna(board.loc["plain", "overrides"])
+    assert board.loc["fast lr=1e-2", "overrides"] == "optimizer.lr=1e-2"
+    assert pd.isna(board.loc["plain lr=default", "overrides"])
 
 
 def test_a_sweep_shows_what_it_varied_and_nothing_else(tmp_path):

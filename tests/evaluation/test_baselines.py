@@ -75,6 +75,9 @@ def test_copies_count_among_all_images_and_not_among_the_clean() -> None:
     # clean: 7 and 8, both of class b, one of them right
     clean = ["clean_accuracy", "clean_balanced_accuracy", "clean_n"]
     assert found[clean].tolist() == [0.5, 0.5, 2]
+    recalls = found[["recall_a", "recall_b", "clean_recall_b"]].tolist()
+    assert recalls == pytest.approx([1, 2 / 3, 0.5])
+    assert np.isnan(found["clean_recall_a"])  # no such image
 
 
 def test_without_a_clean_image_there_is_no_clean_figure() -> None:

@@ -23,7 +23,7 @@ from made_up import evaluation_of
 FILES = {
     "metrics.json", "classification_report.txt", "confusion_matrix.csv", "confusion_matrix.png",
     "predictions.csv", "roc.png", "pr.png", "calibration.png", "examples.png", "cam",
-    "report.html", ".braintumor",
+    "report.html", "errors.csv", ".braintumor",
 }  # fmt: skip
 
 

@@ -221,7 +221,14 @@ def test_no_flipped_bit_and_no_cut_is_taken(sealed: Path) -> None:
             read_card(sealed)
 
 
-def test_a_folder_of_several_trials_names_one_to_give(tmp_path: Path) -> None:
-    RunFolder(tmp_path).set_status("completed", parts=["seed_0", "seed_1"])
-    with pytest.raises(CheckpointError, match=r"holds 2 trials; give one of them: .*seed_0$"):
-        find_checkpoint(tmp_path)
+def test_a_folder_of_several_trials_is_taken_when_all_have_ended(
+    saved: tuple[Path, torch.nn.Module], tmp_path: Path
+) -> None:
+    parent = tmp_path / "parent"
+    RunFolder(parent).set_status("completed", parts=["seed_0", "seed_1"])
+    with pytest.raises(CheckpointError, match=r"\(seed_0, seed_1\); go on with `bt-train resume="):
+        find_checkpoint(parent)
+    for name in ("seed_0", "seed_1"):
+        RunFolder(parent / name).set_status("completed")
+        (parent / name / "best.safetensors").write_bytes(saved[0].read_bytes())
+    assert find_checkpoint(parent) == parent

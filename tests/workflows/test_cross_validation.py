@@ -360,14 +360,18 @@ def test_a_seed_beside_seeds_is_refused(trainings: Trainings) -> None:
 
 
 @pytest.mark.slow
-def test_two_folds_from_data_to_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_folds_from_data_to_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Trained, one part deleted, resumed to the same predictions, and compared."""
     dot = io.BytesIO()
     Image.new("RGB", (1, 1)).save(dot, "PNG")  # pictures take most of the time, and say nothing
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
     monkeypatch.chdir(tmp_path)
-    train(*TINY, "split=grouped", "folds=2", "eval.examples=0", "run_dir=parent")
+    with caplog.at_level("INFO"):
+        train(*TINY, "split=grouped", "folds=2", "eval.examples=0", "run_dir=parent")
     parent = tmp_path / "parent"
+    assert caplog.messages[-1] == "report: parent/eval/pooled/report.html"
     pooled = pd.read_csv(parent / "eval/pooled/predictions.csv")
     manifest = pd.read_csv(parent / "fold_0/manifest.csv")
     assert sorted(pooled["path"]) == sorted(manifest["path"])  # every image once
@@ -377,6 +381,15 @@ def test_two_folds_from_data_to_summary(tmp_path: Path, monkeypatch: pytest.Monk
     expected = np.average([part["all"]["accuracy"] for part in parts], weights=counts)
     assert whole["all"]["accuracy"] == pytest.approx(expected)
     assert whole["n"] == sum(counts) == len(manifest)
+    floors = [pd.read_csv(parent / f"fold_{i}/eval/test/floors.csv", index_col=0) for i in (0, 1)]
+    right = sum(floor["accuracy"] * count for floor, count in zip(floors, counts, strict=True))
+    best = (right / sum(counts)).max()
+    assert whole["floor"]["accuracy"] == pytest.approx(best)
+    errors = pd.read_csv(parent / "eval/pooled/errors.csv")
+    assert len(errors) == (pooled["true"] != pooled["pred"]).sum() > 0
+    group = manifest.set_index("path")["group"]
+    assert errors["group"].tolist() == group[errors["path"]].tolist()
+    assert "best floor" in (parent / "eval/pooled/report.html").read_text()
 
     shutil.rmtree(parent / "fold_1")
     train("resume=parent")

@@ -31,7 +31,8 @@ def mine(tmp_path: Path) -> Path:
         "plots/thesis.pdf", "plots/curves.png", "eval/test/report.html", "refit/last.ckpt",
         "tensorboard/events.out.tfevents.1", "cam/00000.png", "predictions.csv", "report.html",
         "metrics.csv", "train.log", "last.ckpt", "config.yaml", "manifest.csv", "matrix.csv",
-        "comparison.html", "status.json",
+        "comparison.html", "status.json", "leaderboard.tex", "errors.csv",
+        "eval/test/errors.csv", "eval/test/wrong/0001_glioma_as_no_tumor.png",
     ]  # fmt: skip
     for name in names:
         path = tmp_path / "mine" / name
@@ -71,10 +72,13 @@ def test_a_run_is_replaced_when_that_is_said_and_the_files_of_others_stay(
 ) -> None:
     shutil.copytree(trained, tmp_path / "run")
     others = ["thesis.pdf", "plots/thesis.pdf", "eval/test/cam/mine.png", "eval/mine/report.html"]
+    others += ["eval/test/wrong/mine.png"]
     for name in others:
         (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text("mine")
     (tmp_path / "run" / "eval" / "test_2").mkdir()
+    wrong = tmp_path / "run" / "eval" / "test" / "wrong" / "0001_glioma_as_no_tumor.png"
+    shutil.copy(tmp_path / "run" / "plots" / "samples.png", wrong)  # of the former run
     before = contents(tmp_path / "run")
     options = [*TINY, *QUICK, "train.max_epochs=1", "seed=7", "run_dir=run"]
     refused = bt("train", *options, cwd=tmp_path)
@@ -88,6 +92,7 @@ def test_a_run_is_replaced_when_that_is_said_and_the_files_of_others_stay(
     assert json.loads(after["status.json"])["seed"] == 7
     assert len(after["metrics.csv"].splitlines()) == 2
     assert not any(name.startswith("eval/test/cam/0") for name in after)  # of the former run
+    assert not wrong.exists()
 
 
 def test_an_evaluation_in_the_run_is_beside_the_former_one_unless_said(

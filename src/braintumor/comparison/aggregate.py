@@ -18,7 +18,7 @@ from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
-# M images of all folds, K classes
+# F folds, M images of all of them, B baselines, K classes
 
 # key in metrics.json -> what a person reads
 FIGURES = {
@@ -61,6 +61,37 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
     )
     seen = [table.in_training for table in tables if table.in_training is not None]
     return predictions, np.concatenate(seen) if len(seen) == len(tables) else None
+
+
+def pool_baselines(folders: Sequence[Path]) -> pd.DataFrame | None:
+    """Baselines over the images of all folds, as measure_baselines gives them for one.
+
+    Each fold's learnt from its training images and answered its test images; here every answer
+    counts once. None unless every fold has them, with the recall of each class.
+    folders: an evaluation each, of folds that `pool_folds` accepts.
+    """
+    if not all((folder / EvaluationFile.BASELINES).is_file() for folder in folders):
+        return None
+    tables = [_read_table(folder) for folder in folders]
+    floors = [_read_baselines(folder / EvaluationFile.BASELINES) for folder in folders]
+    names, classes = floors[0].index, tables[0].classes
+    pooled: dict[str, Any] = {}
+    for kind in ("", "clean_"):
+        columns = [f"{kind}recall_{name}" for name in classes]
+        if any(set(columns) - set(floor) for floor in floors):
+            return None  # an earlier version kept no recalls
+        recall_FBK = np.stack([floor.loc[names, columns].to_numpy(float) for floor in floors])
+        counts_FK = np.stack([_counts(table, only_clean=bool(kind)) for table in tables])
+        right_BK = (np.nan_to_num(recall_FBK) * counts_FK[:, None]).sum(axis=0)
+        counts_K = counts_FK.sum(axis=0)
+        total = int(counts_K.sum())
+        recall_BK = right_BK / np.where(counts_K > 0, counts_K, np.nan)
+        pooled[f"{kind}accuracy"] = right_BK.sum(axis=1) / (total or np.nan)
+        pooled[f"{kind}balanced_accuracy"] = pd.DataFrame(recall_BK).mean(axis=1).to_numpy()
+        pooled[f"{kind}n"] = total
+        pooled |= dict(zip(columns, recall_BK.T, strict=True))
+    pooled["seconds"] = sum(floor.loc[names, "seconds"].to_numpy(float) for floor in floors)
+    return pd.DataFrame(pooled, index=names)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -115,9 +146,12 @@ def summary_lines(table: pd.DataFrame, pooled: list[str]) -> list[str]:
     pooled: names of the pooled rows.
     """
     lines = []
-    for name, words in FIGURES.items():
+    floor = {} if table["floor_accuracy"].isna().all() else {"floor_accuracy": "best floor"}
+    for name, words in (FIGURES | floor).items():
         texts = []
         for title, column in (("all", name), ("clean", f"clean_{name}")):
+            if column not in table:
+                continue
             values = table[column].to_dict()
             mean, std, least, most = (values[row] for row in ("mean", "std", "min", "max"))
             if np.isnan(mean):
@@ -145,6 +179,21 @@ def _read_table(folder: Path) -> PredictionsTable:
         return read_predictions(folder)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(folder / EvaluationFile.PREDICTIONS, error) from error
+
+
+def _read_baselines(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, index_col="floor")
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _counts(table: PredictionsTable, *, only_clean: bool) -> np.ndarray:
+    """Images of each class: int (K,); of clean ones none, where nobody knows which are."""
+    labels = table.labels
+    if only_clean:
+        labels = labels[:0] if table.in_training is None else labels[~table.in_training]
+    return np.bincount(labels, minlength=len(table.classes))
 
 
 def _unreadable(path: Path, reason: Exception) -> CheckpointError:

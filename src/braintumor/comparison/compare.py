@@ -76,7 +76,7 @@ def compare(
     runs = read_runs(folders, split)
     table = runs_table(runs)
     sets = number_image_sets(run.evaluated for run in runs if run.evaluated is not None)
-    configurations = find_configurations(runs, table)
+    configurations = find_configurations(runs)
     competitors = [
         Competitor(one.name, one.evaluated, tuple(sets[e] for e in one.evaluated))
         for one in configurations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
 
 By = Literal["validation", "test"]
@@ -19,9 +19,9 @@ _OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "
 _OF_CLEAN = ("n", "accuracy", "balanced_accuracy", "macro_f1")  # images without copies in training
 _OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
 _COUNTS = ("seed", "n", "clean_n", "best_epoch", "parameters")
-_TEXTS = ("run", "model", "data", "overrides", "status", "split", "why")
+_TEXTS = ("run", "folder", "model", "data", "overrides", "status", "split", "why")
 RUN_COLUMNS = (
-    "run", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
+    "run", "folder", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
     *(f"clean_{name}" for name in _OF_CLEAN), "floor_accuracy", "best_epoch",
     *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "images_per_s", "seconds", "why",
     *(f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")),
@@ -37,8 +37,6 @@ BOARD_COLUMNS = (
       for end in ("", "_std", *(("_low", "_high") if name in WITH_INTERVAL else ()))),
     "clean_n", "floor_accuracy", "parameters", "images_per_s", "seconds", "why",
 )  # fmt: skip
-# what a run may differ in and still be the same configuration
-_NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume")
 
 
 @dataclass(frozen=True)
@@ -86,32 +84,12 @@ def ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
     return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
 
 
-def find_configurations(runs: Sequence[Run], table: pd.DataFrame) -> list[Configuration]:
-    """The configurations in the order in which they first appear.
-
-    table: by runs_table. What its runs have in common of the overrides that not all runs share
-    names a configuration, with the model, where they do not fill a folder of their own.
-    A run without config.yaml is its own configuration.
-    """
+def find_configurations(runs: Sequence[Run]) -> list[Configuration]:
+    """The configurations in the order in which they first appear."""
     members: dict[str, list[Run]] = {}
     for run in runs:
-        members.setdefault(_settings(run), []).append(run)
-    overrides = dict(zip(table["run"], table["overrides"], strict=True))
-    parents = [{run.folder.path.resolve().parent for run in own} for own in members.values()]
-    shared = Counter(parent for found in parents for parent in found)
-    names: Counter[str] = Counter()
-    found = []
-    for own, above in zip(members.values(), parents, strict=True):
-        name = own[0].name
-        if len(own) > 1 and len(above) == 1 and shared[next(iter(above))] == 1:
-            name = next(iter(above)).name
-        elif len(own) > 1:
-            common = _common([overrides[run.name] for run in own])
-            name = f"{own[0].status.get('model_name') or ''} {common}".strip() or name
-        names[name] += 1
-        number = names[name]
-        found.append(Configuration(f"{name} ({number})" if number > 1 else name, tuple(own)))
-    return found
+        members.setdefault(run.configuration, []).append(run)
+    return [Configuration(name, tuple(own)) for name, own in members.items()]
 
 
 def leaderboard(
@@ -145,6 +123,7 @@ def _run_row(run: Run) -> dict[str, Any]:
     return {
         **values,
         "run": run.name,
+        "folder": str(run.folder.path),
         "model": status.get("model_name"),
         "data": status.get("data_name") or run.config.get("data", {}).get("name"),
         "seed": run.seed,
@@ -182,19 +161,12 @@ def _training_figures(run: Run) -> dict[str, Any]:
     return {"best_epoch": best_epoch, **values}
 
 
-def _settings(run: Run) -> str:
-    if not run.config:
-        return str(run.folder.path.resolve())
-    settings = {name: value for name, value in run.config.items() if name not in _NOT_SETTINGS}
-    return json.dumps(settings, sort_keys=True, default=str)
-
-
 def _common(overrides: Sequence[str | None]) -> str:
     """Overrides that all of these runs have, but for the seed."""
     # pandas may turn a None among texts into NaN
     first, *others = [o.split() if isinstance(o, str) else [] for o in overrides]
     kept = set(first).intersection(*others)
-    return " ".join(w for w in first if w in kept and w.split("=")[0] not in _NOT_SETTINGS)
+    return " ".join(w for w in first if w in kept and w.split("=")[0] not in NOT_SETTINGS)
 
 
 def _board_row(runs: pd.DataFrame) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from braintumor.comparison.names import About, name_runs
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError
 from braintumor.runs.folder import EvaluationFile, RunFolder
@@ -41,16 +43,18 @@ class Evaluated:
 class Run:
     """One run folder; what is not in it is an empty mapping.
 
-    name: tells it apart from the others.  split: the evaluation that is read.
+    split: the evaluation that is read.  name: tells it apart from the others.
+    configuration: the name that runs of the same settings share.
     """
 
     folder: RunFolder
-    name: str
     split: str
     status: dict[str, Any]
     config: dict[str, Any]
     metrics: dict[str, Any]
     environment: dict[str, Any]
+    name: str = ""
+    configuration: str = ""
 
     @property
     def seed(self) -> int | None:
@@ -115,8 +119,12 @@ def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
     paths = list({path.resolve(): path for path in found}.values())
     if not paths:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
+    runs = [_read_run(path, split) for path in paths]
+    told = zip(run_names(paths), runs, strict=True)
+    names = name_runs([About(folder, run.status, run.config) for folder, run in told])
     return [
-        _read_run(path, name, split) for path, name in zip(paths, run_names(paths), strict=True)
+        dataclasses.replace(run, name=name, configuration=configuration)
+        for run, (configuration, name) in zip(runs, names, strict=True)
     ]
 
 
@@ -150,11 +158,12 @@ def damaged(
     return CheckpointError(f"{path} cannot be read ({first}); {remedy}")
 
 
-def _read_run(path: Path, name: str, split: str) -> Run:
+def _read_run(path: Path, split: str) -> Run:
     folder = RunFolder(path)
     metrics = folder.evaluation(split) / EvaluationFile.METRICS
     files = (folder.status, folder.config, metrics, folder.environment)
-    run = Run(folder, name, split, *map(_read_mapping, files))
+    status, config, measured, environment = map(_read_mapping, files)
+    run = Run(folder, split, status, config, measured, environment)
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(
             f"{path} has no evaluation on {split} ({metrics} is not there); "

@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from braintumor.comparison.compare import TESTED, Comparison
+from braintumor.comparison.latex import leaderboard_table
 from braintumor.comparison.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
 from braintumor.report.page import (
@@ -37,7 +38,7 @@ _NAMES = {
 _DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 _ABOUT = ("run", "model", "data", "overrides", "status")
 _RUN_COLUMNS = (
-    "configuration", "run", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
+    "configuration", "run", "folder", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
     "auroc", "clean_accuracy", "best_epoch", "seconds", "why",
 )  # fmt: skip
 
@@ -45,11 +46,13 @@ _RUN_COLUMNS = (
 def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Write the tables, the pictures, comparison.md and comparison.html.
 
-    comparison.csv: a row a run. leaderboard.csv: a row a configuration. pairs.csv: a row a pair.
+    comparison.csv: a row a run. leaderboard.csv and .tex: a row a configuration. pairs.csv: a row
+    a pair.
     """
     board, pairs, runs = comparison.board, comparison.pairs, comparison.runs
     for name, table in {"comparison": runs, "leaderboard": board, "pairs": pairs}.items():
         write_atomic(folder / f"{name}.csv", str(table.to_csv(index=False)))
+    write_atomic(folder / "leaderboard.tex", leaderboard_table(comparison, _NAMES))
     write_atomic(folder / "comparison.md", _markdown(comparison))
     ranking = draw_chart(
         "Ranking",

@@ -27,7 +27,7 @@ from braintumor.evaluation.record import (
     choose_examples,
     measure,
 )
-from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
 
 # N images of the data set, M images evaluated
@@ -57,7 +57,7 @@ class EvalOptions:
 
 
 def evaluate(
-    model: Classifier,
+    model: Network,
     classes: tuple[str, ...],
     images: EvaluatedImages,
     options: EvalOptions,
@@ -67,7 +67,7 @@ def evaluate(
     """Evaluate the chosen images.
 
     classes: of the model, in the order of its logits.
-    fitted: what the checkpoint carries; None where its training did not end.
+    fitted: what the checkpoint carries; None where its training did not end, and of an ensemble.
     Raises ConfigError when the model has nothing that eval.cam could show.
     """
     settings, how = options.settings, options.inference
@@ -100,12 +100,14 @@ def evaluate(
         explanations=explanations,
         images=pixels,
         examples=settings.examples,
+        wrong_pictures=settings.wrong_pictures,
+        groups=images.data.manifest["group"].iloc[images.rows].fillna("").to_numpy(dtype=object),
         provenance=provenance,
     )  # fmt: skip
 
 
 def explain(
-    model: Classifier, predictions: Predictions, images: EvaluatedImages, settings: EvalSettings
+    model: Network, predictions: Predictions, images: EvaluatedImages, settings: EvalSettings
 ) -> Explanations:
     """Heat maps of the images most worth a look, and numbers on how far to trust them."""
     # of more images the right ones are others, and no example should lack its map

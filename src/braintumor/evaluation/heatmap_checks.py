@@ -20,7 +20,7 @@ from braintumor.evaluation.heatmaps import (
     left_as_found,
     to_tensor,
 )
-from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Network
 from braintumor.progress import waiting
 from braintumor.training.batches import predict_logits
 
@@ -44,7 +44,7 @@ Checks = dict[str, dict[str, Any]]
 
 @waiting("checking the heat maps")
 def check_explanations(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
@@ -74,7 +74,7 @@ def check_explanations(
 
 
 def _forgetting(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     heatmaps: np.ndarray,
@@ -99,7 +99,7 @@ def _forgetting(
 
 
 def _perturbing(
-    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
 ) -> Checks:
     """Mean height of the deletion and of the insertion curve.
 
@@ -187,7 +187,7 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def perturbation_curves(
-    model: Classifier, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
 ) -> np.ndarray:
     """The target's probability as pixels go, and as they come: float (2, N, STEPS + 1).
 

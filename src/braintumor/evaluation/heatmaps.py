@@ -31,6 +31,7 @@ from braintumor.config import did_you_mean
 from braintumor.errors import ConfigError
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Ensemble, Network
 from braintumor.progress import waiting
 
 # N images: uint8 (N, S, S) or (N, S, S, 3)
@@ -45,7 +46,7 @@ _BATCH = 16  # images that a look into the model takes at a time
 
 @waiting("drawing heat maps")
 def cam_heatmaps(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     method: Method,
@@ -61,7 +62,7 @@ def cam_heatmaps(
 
 
 def heat_cells(
-    model: Classifier,
+    model: Network,
     images: np.ndarray,
     targets: np.ndarray,
     method: Method,
@@ -76,8 +77,13 @@ def heat_cells(
     backbone's before it. They are one map where there is no attention.
     Works in fp32 and evaluation mode whatever is frozen, and leaves modes, requires_grad,
     gradients and hooks as they were. A map is all zero where no cell speaks for the target.
+    Of an ensemble it is the mean of the maps of its members.
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
+    if isinstance(model, Ensemble):
+        how = (targets, method, layer, batch_size)
+        maps = [heat_cells(member, images, *how) for member in model.members]
+        return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
     if method == "attention":
         return attention_cells(model, images, batch_size)
     if method not in get_args(Method):
@@ -126,10 +132,11 @@ def enlarge(cells: np.ndarray, size_px: tuple[int, ...]) -> np.ndarray:
     return np.asarray(maps / np.where(strongest > 0, strongest, 1), dtype=np.float32)
 
 
-def check_method(model: Classifier, method: Method) -> None:
+def check_method(model: Network, method: Method) -> None:
     """Raises ConfigError when the model has nothing that the method could show."""
     if method == "attention":
-        _attention_of(model)
+        for member in model.members if isinstance(model, Ensemble) else (model,):
+            _attention_of(member)
 
 
 class _FromFeatures(nn.Module):
@@ -229,7 +236,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
             parameter.grad = grad
 
 
-def forgetful_copy(model: Classifier, images: np.ndarray, part: Part, seed: int) -> Classifier:
+def forgetful_copy(model: Network, images: np.ndarray, part: Part, seed: int) -> Network:
     """A copy of the model whose weights are random, in the head or in all of it; the model stays.
 
     images: what batch norm is fitted to anew where the backbone changed: with statistics of the
@@ -238,6 +245,10 @@ def forgetful_copy(model: Classifier, images: np.ndarray, part: Part, seed: int)
     instead; after that the signal fades away in deep nets without batch norm, and the map with
     it, while shuffled weights keep the size that they were trained to.
     """
+    if isinstance(model, Ensemble):
+        copies = [forgetful_copy(member, images, part, seed) for member in model.members]
+        members = [member for member in copies if isinstance(member, Classifier)]
+        return Ensemble(members, model.temperatures).eval()
     forgetful = copy.deepcopy(model).eval()
     generator = torch.Generator().manual_seed(seed)
     changed = forgetful if part == "all" else forgetful.head

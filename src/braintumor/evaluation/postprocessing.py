@@ -70,7 +70,18 @@ class FitImages:
 
 
 def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
-    """What was fitted for the checkpoint; None, and a warning, where its training did not end."""
+    """What was fitted for the checkpoint; None, and a word on it, where there is nothing.
+
+    Nothing is fitted for an ensemble: the thresholds of each model are for its own probabilities,
+    and those of the mean are less extreme.
+    """
+    if path.is_dir():
+        _log.info(
+            "%s: probabilities are averaged; thresholds were fitted for each model alone, so "
+            "none is applied, and the answer is the most probable class",
+            card.model_name,
+        )
+        return None
     if card.decisions is None:
         _log.warning(
             "%s has no temperature and thresholds yet, since its training did not end; go on with "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,15 @@ from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, mov
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
 from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Ensemble, Network
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
 from braintumor.training.batches import predict_logits
 from braintumor.training.features import FeatureStore, ViewOf, as_features, digest_of
 
 # N images, B batch, C channels, h w height and width of the backbone's map, K classes
+
+_LEAST = 1e-12  # of a mean probability, whose logarithm is a logit
 
 # beyond the mirror image: small moves, as a technician would place the head slightly otherwise
 _SMALL_MOVES = AugmentSettings(
@@ -38,11 +42,12 @@ class EvalSettings:
     heatmaps: int
     cam: Method
     cam_layer: Layer
+    wrong_pictures: int = 0
 
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
-        for name in ("examples", "heatmaps"):
+        for name in ("examples", "heatmaps", "wrong_pictures"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"eval.{name}={getattr(self, name)} should be 0 or more")
 
@@ -82,26 +87,34 @@ class EvalView:
 
 
 def predict(
-    model: Classifier, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int = 1
+    model: Network, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int = 1
 ) -> Predictions:
     """Predictions for every image of the split, in its order.
 
     views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
-    every picture and call. Probabilities are averaged; logits are then their logarithms.
+    every picture and call. Probabilities are averaged; logits are then their logarithms. So are
+    those of an ensemble, each at the temperature of its model.
     Raises CheckpointError where they are not finite.
     """
+    if isinstance(model, Ensemble):
+        answers = [predict(member, split, classes, how, views) for member in model.members]
+        return _together(answers, model.temperatures)
     read = FeatureExtractor(model, split.images, how)
     return _averaged(read, split, classes, read(read.logits), views)
 
 
 def predict_with_features(
-    model: Classifier, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int
+    model: Network, split: ImageSplit, classes: tuple[str, ...], how: Inference, views: int
 ) -> tuple[Predictions, np.ndarray]:
     """The same, and what tells strange pictures from brains (see statistics).
 
     float32 (N, 2, C): the backbone's map of the plain picture, averaged over its upper and its
-    lower half; a middle row belongs to both.
+    lower half; a middle row belongs to both. Of an ensemble (N, 2, 0): no two of its networks
+    have the same features.
     """
+    if isinstance(model, Ensemble):
+        predictions = predict(model, split, classes, how, views)
+        return predictions, np.empty((len(predictions), 2, 0), np.float32)
     read = FeatureExtractor(model, split.images, how)
 
     def both(summary: Tensor) -> Tensor:
@@ -119,6 +132,14 @@ def features_of(model: Classifier, split: ImageSplit, how: Inference) -> np.ndar
     return read(read.halves).cpu().numpy()
 
 
+def _together(answers: Sequence[Predictions], temperatures: Sequence[float]) -> Predictions:
+    """The mean of the probabilities of several models; logits are its logarithms."""
+    pairs = zip(answers, temperatures, strict=True)
+    probs = np.mean([dataclasses.replace(a, temperature=t).probs for a, t in pairs], axis=0)
+    logits = np.log(np.maximum(probs, _LEAST)).astype(np.float32)
+    return dataclasses.replace(answers[0], logits=logits)
+
+
 def _averaged(
     read: FeatureExtractor, split: ImageSplit, classes: tuple[str, ...], first: Tensor, views: int
 ) -> Predictions:
@@ -130,7 +151,7 @@ def _averaged(
         probs = first.double().softmax(dim=1)
         for number in range(1, views):
             probs += read(read.logits, EvalView(number)).double().softmax(dim=1)
-        logits = (probs / views).clamp_min(1e-12).log()
+        logits = (probs / views).clamp_min(_LEAST).log()
     predictions = Predictions(
         classes=classes,
         paths=split.paths,

@@ -30,6 +30,7 @@ class Provenance:
 
     command: text, or the list of its words.  settings: resolved.  images: split -> count, of the
     data set of the training.  best_epoch: a text names that of each fold.
+    members: models that answer together.
     history: metrics.csv of the training.  pictures: title -> PNG file, of the data set.
     """
 
@@ -45,6 +46,7 @@ class Provenance:
     parameters: int | None = None
     images: Mapping[str, int] | None = None
     folds: int | None = None
+    members: int = 1
     seed: int | None = None
     history: pd.DataFrame | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)

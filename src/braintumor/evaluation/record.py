@@ -102,6 +102,8 @@ class Evaluation:
     decision_summary, calibration: measured on `unseen`; None without decisions.
     images: uint8 (M, S, S) or (M, S, S, 3); None: no picture is shown.
     examples: how many pictures to show at first; None: those with a heat map.
+    wrong_pictures: of how many errors to keep the picture.
+    groups: text (M,), as in the manifest, "" for an image of its own; None: not known.
     """
 
     split: str
@@ -115,6 +117,8 @@ class Evaluation:
     explanations: Explanations = field(default_factory=Explanations)
     images: np.ndarray | None = None
     examples: int | None = None
+    wrong_pictures: int = 0
+    groups: np.ndarray | None = None
     provenance: Provenance = field(default_factory=Provenance)
 
     @property

@@ -109,9 +109,11 @@ def _of_training(about: Provenance) -> dict[str, str]:
     versions = about.environment.get("versions") or {}
     metric = _setting(about, "train.early_stopping.metric") or "validation"
     choice = f"Epoch {about.best_epoch}, by {metric}, never by test images."
+    over = [f"{about.members} models"] if about.members > 1 else []
+    over += [f"{views} views of each picture (eval.views)"] if (views or 1) > 1 else []
     averaged = "None: one model, one view of each picture."
-    if views is not None and views > 1:
-        averaged = f"Probabilities are averaged over {views} views of each picture (eval.views)."
+    if over:
+        averaged = f"Probabilities are averaged over {' and '.join(over)}."
     return {
         "kind": f"Deep learning: {name} classifies slices." if name else "",
         "model": f"{name}{size}{_architecture(about)}." if name else "",

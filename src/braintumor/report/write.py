@@ -27,6 +27,7 @@ from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
 from braintumor.progress import waiting
 from braintumor.report import figures, verdict
+from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
 from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
@@ -71,6 +72,7 @@ def write(evaluation: Evaluation, folder: Path) -> None:
     try:
         write_json(new / EvaluationFile.METRICS, evaluation.to_dict())
         _write_tables(new, evaluation)
+        write_errors(new, evaluation)
         charts = draw_charts(evaluation)
         _write_pictures(new, evaluation, charts)
         write_atomic(new / EvaluationFile.REPORT, render(evaluation, charts))

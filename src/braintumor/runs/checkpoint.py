@@ -163,7 +163,10 @@ def _without_weights(section: Any) -> Any:
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:
-    """The weights file that `ckpt=` means: a run folder, its best.safetensors, or last.ckpt."""
+    """The weights file that `ckpt=` means: a run folder, its best.safetensors, or last.ckpt.
+
+    A folder of folds or seeds is given as it is: its models answer together (runs/ensemble.py).
+    """
     if not ckpt:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
     path = Path(ckpt).expanduser()
@@ -177,13 +180,30 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     run = RunFolder(path)
     if run.best.is_file():
         return run.best
+    if members_of(path):
+        return path
     status = run.read_status()
-    if parts := status.get("parts"):
-        raise CheckpointError(
-            f"{path} holds {len(parts)} trials; give one of them: {path / parts[0]}"
-        )
     state = f" (its status is {status['status']!r})" if status.get("status") else ""
     raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
+
+
+def members_of(path: Path) -> list[RunFolder]:
+    """The runs of the folds and seeds in a folder, in order; [] where it is another.
+
+    Raises CheckpointError where not all have ended: some would answer for all in silence.
+    """
+    parts = RunFolder(path).read_status().get("parts", [])
+    members = [RunFolder(path / str(name)) for name in parts]
+    is_ready = [m.best.is_file() and m.read_status().get("status") == "completed" for m in members]
+    if all(is_ready):
+        return members
+    absent = ", ".join(m.path.name for m, ok in zip(members, is_ready, strict=True) if not ok)
+    ready = [str(m.path) for m, ok in zip(members, is_ready, strict=True) if ok]
+    alone = f", or give one that has ended alone: {ready[0]}" if ready else ""
+    raise CheckpointError(
+        f"the models in {path} answer together, and not all of them have ended ({absent}); go on "
+        f"with `bt-train resume={path}`{alone}"
+    )
 
 
 def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]:

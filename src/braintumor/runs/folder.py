@@ -46,6 +46,7 @@ _DATA_FILES = (
     "manifest.csv", "classes.csv", "image_sizes.csv", "audit.json", "duplicates.csv", "floors.csv",
     *(f"plots/{name}.png" for name in _IMAGES),
 )  # fmt: skip
+_WRONG = "wrong/[0-9][0-9][0-9][0-9]*_*_as_*.png"
 _OVERLAYS = "cam/[0-9][0-9][0-9][0-9][0-9]*.png"
 
 
@@ -65,11 +66,17 @@ class EvaluationFile:
     BASELINES = "floors.csv"
     BASELINES_PICTURE = "floors.png"
     DECISIONS = "decisions.png"
+    ERRORS = "errors.csv"
 
 
 def overlay_file(index: int) -> str:
     """The picture with its heat map of one image, by number: names belong to strangers."""
     return f"cam/{index:05d}.png"
+
+
+def wrong_file(rank: int, true: str, pred: str) -> str:
+    """The picture of an error, by its place from 1, its class and what it was taken for."""
+    return f"wrong/{rank:04d}_{true}_as_{pred}.png"
 
 
 _EVALUATION_FILES = tuple(file for name, file in vars(EvaluationFile).items() if name.isupper())
@@ -82,12 +89,12 @@ _RUN_FILES = (
     *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
 )  # fmt: skip
 _COMPARISON_FILES = (
-    "comparison.csv", "leaderboard.csv", "pairs.csv", "comparison.md", "comparison.html",
-    "comparison.png", "pareto.png",
+    "comparison.csv", "leaderboard.csv", "leaderboard.tex", "pairs.csv", "comparison.md",
+    "comparison.html", "comparison.png", "pareto.png",
 )  # fmt: skip
 
 RUN = Kind("a training run", _RUN_FILES)
-EVALUATION = Kind("an evaluation", (*_EVALUATION_FILES, _OVERLAYS))
+EVALUATION = Kind("an evaluation", (*_EVALUATION_FILES, _OVERLAYS, _WRONG))
 PREDICTIONS = Kind("a set of predictions", (EvaluationFile.PREDICTIONS, _OVERLAYS))
 DATA = Kind("a data report", _DATA_FILES)
 COMPARISON = Kind("a comparison", _COMPARISON_FILES)

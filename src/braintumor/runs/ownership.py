@@ -135,7 +135,7 @@ def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
     """Refuse a folder without a mark in which something is, and links to somebody else's."""
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; name another with {kind.key}=…")
-    for name in ("plots", "eval", "refit", "tensorboard", "cam"):
+    for name in ("plots", "eval", "refit", "tensorboard", "cam", "wrong"):
         if (folder / name).is_symlink():
             raise ConfigError(
                 f"{folder / name} is a link, and what lies behind it may not be ours; remove the "

@@ -73,7 +73,7 @@ def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
     # what tells no row from another, such as the same model everywhere
     dull = [name for name in _ABOUT if name in lines and len(lines) > 1 == lines[name].nunique()]
     lines = lines[[name for name in lines if name not in (*_WIDE, *dull)]]
-    lines = lines.map(lambda text: elide(text, 44))
+    lines = lines.map(lambda text: elide(text, 60))  # as long as a name
     for line in lines.to_string(index=False).splitlines():
         log.info("%s", line)
     log.info("%s", comparison.notes[0])

@@ -23,7 +23,8 @@ from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
-from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
+from braintumor.runs.checkpoint import Card, find_checkpoint
+from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
@@ -85,11 +86,11 @@ def _listed(value: Any) -> list[str]:
 def _checkpoints(given: list[str]) -> list[_Checkpoint]:
     """All cards read, before the first image is."""
     paths = list(dict.fromkeys(find_checkpoint(path) for path in given))
-    names = run_names([path.parent for path in paths])
+    names = run_names([run_of(path).path for path in paths])
     if len(set(names)) < len(names):  # two files of one folder
         names = [str(path) for path in paths]
     pairs = zip(names, paths, strict=True)
-    return [_Checkpoint(name, path, read_card(path)) for name, path in pairs]
+    return [_Checkpoint(name, path, read_model_card(path)) for name, path in pairs]
 
 
 def _cells_on(

@@ -14,7 +14,8 @@ from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows, class_table
 from braintumor.errors import ConfigError
 from braintumor.evaluation.provenance import data_title, read_provenance
-from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
+from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
+from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import EvalArguments, Request
@@ -44,8 +45,15 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
 
 def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> EvaluationResult:
     """Evaluate one checkpoint on one split, and write the report."""
-    card, run = read_card(path), RunFolder(path.parent)
+    card, run = read_model_card(path), run_of(path)
     is_own, is_refit = not asked.data, card.settings["train"]["refit"]
+    members = len(members_of(path)) if path.is_dir() else 1
+    if is_own and path.is_dir():
+        raise ConfigError(
+            f"{path} is an {card.model_name}, and images that one of them was tested on, others "
+            f"were trained on; figures on its own data are in {path / 'summary.md'}. Evaluate it "
+            "on other data: data=folder data.root=DIR"
+        )
     if is_own and is_refit and asked.split == "val":
         raise ConfigError(
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
@@ -90,6 +98,8 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
                 read_provenance(run, card),
                 data_name=data_name,
                 pictures=drawn(run.path) if is_own else {},
+                members=members,
+                best_epoch=card.epoch if members == 1 else None,
             ),
         )
         write(evaluation, folder)

@@ -19,9 +19,10 @@ from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.heatmaps import cam_heatmaps, device_of
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
-from braintumor.models.classifier import Classifier
+from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
-from braintumor.runs.checkpoint import Card, find_checkpoint, load_classifier
+from braintumor.runs.checkpoint import Card, find_checkpoint
+from braintumor.runs.ensemble import load_network
 from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import Precision, choose_device, choose_precision, configure_torch
 from braintumor.statistics.decisions import columns_of
@@ -47,14 +48,14 @@ class Use:
 
 
 def load(path: str | Path, how: Use | None = None) -> LoadedModel:
-    """The model of a run folder, or of its best.safetensors.
+    """The model of a run folder, or of its best.safetensors; of folds or seeds their ensemble.
 
     Raises CheckpointError when there is none or it is damaged.
     """
     how, path = typed(Use, vars(how or Use()), ""), find_checkpoint(path)
     device = choose_device(how.device)
     configure_torch(device)
-    model, card = load_classifier(path, device)
+    model, card = load_network(path, device)
     precision = how.precision or card.settings["train"]["precision"]
     return LoadedModel(
         model, card, load_postprocessing(path, card), how, choose_precision(precision, device)
@@ -65,7 +66,7 @@ def load(path: str | Path, how: Use | None = None) -> LoadedModel:
 class LoadedModel:
     """A trained network with its card and what validation fitted for it."""
 
-    network: Classifier
+    network: Network
     card: Card
     postprocessing: PostProcessing | None
     how: Use

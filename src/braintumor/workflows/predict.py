@@ -11,7 +11,8 @@ from PIL import Image
 
 from braintumor.errors import DataError
 from braintumor.report.plots.pictures import overlay
-from braintumor.runs.checkpoint import find_checkpoint, read_card
+from braintumor.runs.checkpoint import find_checkpoint
+from braintumor.runs.ensemble import read_model_card
 from braintumor.runs.folder import PREDICTIONS, EvaluationFile, overlay_file
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
@@ -44,7 +45,9 @@ def predict(request: Request) -> pd.DataFrame:
     path = find_checkpoint(asked.ckpt)
     if not asked.input:
         raise DataError("no pictures given; name a file or a folder with input=PATH")
-    pictures = read_pictures(asked.input, read_card(path), skip_unreadable=asked.skip_unreadable)
+    pictures = read_pictures(
+        asked.input, read_model_card(path), skip_unreadable=asked.skip_unreadable
+    )
     from braintumor.workflows.load import Use, load  # torch, once there are pictures
 
     how = Use(asked.device, asked.precision, asked.batch_size, asked.views)

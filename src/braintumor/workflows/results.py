@@ -15,7 +15,7 @@ from braintumor.errors import CheckpointError, DataError
 from braintumor.runs.folder import EvaluationFile, RunFolder
 
 if TYPE_CHECKING:
-    from braintumor.models.classifier import Classifier
+    from braintumor.models.ensemble import Network
 
 _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")
 
@@ -143,13 +143,14 @@ class Run:
             raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
         return self._paths.read_history()
 
-    def model(self) -> Classifier:
-        """The network with its best weights, in evaluation mode on the CPU."""
+    def model(self) -> Network:
+        """The network with its best weights, in evaluation mode on the CPU; of folds, of all."""
         import torch  # which tables do not need
 
-        from braintumor.runs.checkpoint import load_classifier
+        from braintumor.runs.checkpoint import find_checkpoint
+        from braintumor.runs.ensemble import load_network
 
-        return load_classifier(self._paths.best, torch.device("cpu"))[0]
+        return load_network(find_checkpoint(self.folder), torch.device("cpu"))[0]
 
     def __repr__(self) -> str:
         status = self.status

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.comparison.aggregate import (
+    pool_baselines,
     pool_folds,
     read_metrics,
     summarise,
@@ -21,7 +22,7 @@ from braintumor.evaluation.provenance import KnownPatients, about_training, read
 from braintumor.evaluation.record import Leakage, measure
 from braintumor.report.write import write
 from braintumor.runs.checkpoint import read_card
-from braintumor.runs.folder import EVALUATION, RunFolder
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
@@ -59,6 +60,8 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
             f"{len(failed)} of {len(trials)} parts failed ({', '.join(failed)}); why stands in "
             f"{parent.path}/<part>/status.json, and `bt-train resume={parent.path}` tries again"
         )
+    for name in pooled:
+        log.info("report: %s", parent.evaluation(name) / EvaluationFile.REPORT)
 
 
 def _pool(
@@ -66,14 +69,16 @@ def _pool(
 ) -> dict[str, Any]:
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
     runs = [trial.run_in(parent) for trial in folds]
-    predictions, contaminated = pool_folds([run.evaluation("test") for run in runs])
+    tested = [run.evaluation("test") for run in runs]
+    predictions, contaminated = pool_folds(tested)
     # every trial divides the same images, so the groups of one are those of all
     manifest = read_manifest(runs[0].manifest)
-    groups = manifest.set_index("path")["group"]
+    own_groups = manifest.set_index("path")["group"].loc[list(predictions.paths)]
     leakage = Leakage(
         contaminated,
+        baselines=pool_baselines(tested),
         patients=_patients_of_all(manifest),
-        groups=group_numbers(groups.loc[list(predictions.paths)]),
+        groups=group_numbers(own_groups),
     )
     provenance = dataclasses.replace(
         read_provenance(parent, read_card(runs[0].best)),
@@ -84,7 +89,11 @@ def _pool(
     )
     folder = parent.evaluation(name)
     with hold(folder, EVALUATION, "replace"):
-        pooled = dataclasses.replace(measure(predictions, "pooled", leakage), provenance=provenance)
+        pooled = dataclasses.replace(
+            measure(predictions, "pooled", leakage),
+            provenance=provenance,
+            groups=own_groups.fillna("").to_numpy(dtype=object),
+        )
         write(pooled, folder)
     return pooled.to_dict()
 

@@ -35,11 +35,8 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme
     texts[0 if by == "validation" else 1] += " (sorted by this)"
     colours = (theme.muted, theme.right, theme.series[2])
     with style.using(theme):
-        models = zip(board["model"].fillna(""), board["run"], strict=True)
-        names = [f"{style.label(m, 32)}\n{style.label(r, 40)}" for m, r in models]
-        figure = style.new_figure(
-            6.6 + style.width_of("\n".join(names).split("\n")), 1.7 + 0.5 * max(len(board), 2)
-        )
+        names = [style.label(name, 60) for name in board["run"]]
+        figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
         axes = figure.subplots()
         for number, column in enumerate(_COLUMNS):
             values = _numbers(board, column)
@@ -101,7 +98,7 @@ def draw_pareto(board: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     board: as Comparison.board; the number in a dot is the row from 1. On the stepped line are
     those that nobody beats in both. A configuration without a figure is left out.
     """
-    names = [f"{n}  {style.label(name, 34)}" for n, name in enumerate(board["run"], start=1)]
+    names = [f"{n}  {style.label(name, 60)}" for n, name in enumerate(board["run"], start=1)]
     names = [*names[:_LISTED], *([f"… and {len(names) - _LISTED} more"] * (len(names) > _LISTED))]
     with style.using(theme):
         beside = 0.4 + style.width_of(names)
