@@ -20,6 +20,8 @@ from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows
+from braintumor.data.sources.archive import is_archive_name
+from braintumor.data.sources.folder import OTHER_SOURCES
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
@@ -146,9 +148,6 @@ def _predict(
     return load(checkpoint.path, how).classify(chosen)[0]
 
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
-
-
 @dataclass(frozen=True)
 class Named:
     """A data set by its short name, and the `data` section that reads it."""
@@ -197,11 +196,11 @@ def _kind(path: Path) -> str:
     """The preset that reads the file or folder."""
     if path.is_dir():
         return "npz" if any(path.glob("*.npz")) else "folder"
-    suffix = path.suffix.casefold()
-    kind = {".npz": "npz", ".csv": "table"} | dict.fromkeys(_ARCHIVES, "archive")
-    if suffix not in kind:
+    if is_archive_name(path.name):
+        return "archive"
+    if (kind := OTHER_SOURCES.get(path.suffix.lower())) is None:
         raise ConfigError(
             f"on=[{path}] is a file of another kind; give a folder, a zip or tar file, a .npz, or "
-            "a .csv table of path and label"
+            "a .csv or .tsv table of path and label"
         )
-    return kind[suffix]
+    return kind

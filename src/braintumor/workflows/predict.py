@@ -43,8 +43,9 @@ def predict(request: Request) -> pd.DataFrame:
     check_output(request, PREDICTIONS)
     path = find_checkpoint(asked.ckpt)
     if not asked.input:
-        raise DataError("no pictures given; name a file or a folder with input=PATH")
-    pictures = read_pictures(asked.input, read_card(path), skip_unreadable=asked.skip_unreadable)
+        raise DataError("no pictures given; name a file, a folder or an archive with input=PATH")
+    given = [*map(str, asked.input)] if isinstance(asked.input, list) else asked.input
+    pictures = read_pictures(given, read_card(path), skip_unreadable=asked.skip_unreadable)
     from braintumor.workflows.load import Use, load  # torch, once there are pictures
 
     how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
