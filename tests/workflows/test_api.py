@@ -21,7 +21,7 @@ import braintumor as bt
 from braintumor.data.images import decode, resize
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.workflows.compose import compose
-from braintumor.workflows.load import LoadedModel, _at_own_size
+from braintumor.workflows.load import LoadedModel, at_own_size
 from braintumor.workflows.pictures import from_array
 from braintumor.workflows.results import EvaluationResult, Run
 from support import Command
@@ -277,7 +277,7 @@ def test_the_way_back_from_the_square_finds_the_same_place(fit: Any, size: tuple
     picture = np.zeros(size, np.uint8)
     y, x = size[0] // 3, size[1] // 4
     picture[y - 3 : y + 4, x - 3 : x + 4] = 255
-    back = _at_own_size(resize(picture, 64, fit).astype(np.float32) / 255, size, fit)
+    back = at_own_size(resize(picture, 64, fit).astype(np.float32) / 255, size, fit)
     rows, columns = np.nonzero(back > 0.5)
     assert back.shape == size
     assert abs(rows.mean() - y) < 1.5

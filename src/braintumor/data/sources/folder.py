@@ -68,8 +68,9 @@ def read_file(path: Path) -> bytes:
 def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
     """Files and folders below root as relative posix paths; links to folders are followed.
 
-    A folder is entered once: a link to a folder around it is left out, and where two names lead to
-    one folder the third is {the name entered: the other}.
+    A folder is entered once, by its own name where that lies beside the link. A link to a folder
+    around it is left out; where two names lead to one folder, the third holds
+    {the name entered: the other}.
     Raises DataError where a folder cannot be listed.
     """
     files, folders = [], []
@@ -83,7 +84,7 @@ def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
             if first not in inside.parents:
                 twice[first.as_posix()] = inside.as_posix()
             continue
-        subfolders.sort()
+        subfolders.sort(key=lambda name: ((Path(folder) / name).is_symlink(), name))
         if inside.parts:
             folders.append(inside.as_posix())
         files += [(inside / name).as_posix() for name in names]
