@@ -101,6 +101,7 @@ class Evaluation:
     decision_summary, calibration: measured on `unseen`; None without decisions.
     images: uint8 (M, S, S) or (M, S, S, 3); None: no picture is shown.
     examples: how many pictures to show at first; None: those with a heat map.
+    joined: what was done where model and data have other classes; empty where they have not.
     """
 
     split: str
@@ -115,6 +116,7 @@ class Evaluation:
     images: np.ndarray | None = None
     examples: int | None = None
     provenance: Provenance = field(default_factory=Provenance)
+    joined: str = ""
 
     @property
     def is_right(self) -> np.ndarray:
@@ -138,6 +140,7 @@ class Evaluation:
         return {
             "split": self.split,
             "n": len(self.predictions),
+            "classes_joined": self.joined or None,
             "all": self.metrics,
             "clean": trust.clean,
             "contaminated": trust.count,

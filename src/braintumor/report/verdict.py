@@ -64,9 +64,9 @@ def findings(evaluation: Evaluation) -> list[str]:
 
 
 def cautions(evaluation: Evaluation) -> list[str]:
-    """What the figures do not say: the role of the split, copies of training images, patients."""
+    """What the figures do not say: joined classes, the split, copies in training, patients."""
     split, n, count = evaluation.split, len(evaluation.predictions), evaluation.assessment.count
-    said = [_OF_SPLIT.get(split, "")]
+    said = [evaluation.joined, _OF_SPLIT.get(split, "")]
     if split != "train" and count is None:
         said.append(COPIES)
     elif split != "train" and count:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from braintumor.comparison.cross_dataset import (
+    TumorCalls,
     empty,
     matrix_table,
     score,
@@ -123,9 +124,9 @@ def _figures(
     leakage = leakage_by_hashes(data, rows, checkpoint.card, settings["copy_bits"])
     contaminated = np.asarray(leakage.contaminated)  # hashes always tell
     try:
-        predictions = _predict(checkpoint, data, rows, settings)
+        predictions, calls = _predict(checkpoint, data, rows, settings)
         labels = data.manifest["label"].iloc[rows].tolist()
-        figures = score(predictions, labels, contaminated)
+        figures = score(predictions, labels, contaminated, leakage.groups, calls)
     except BraintumorError as error:
         figures = empty(str(error))
     note = f" ({figures['note']})" if figures["note"] else ""
@@ -135,7 +136,7 @@ def _figures(
 
 def _predict(
     checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
-) -> Predictions:
+) -> tuple[Predictions, TumorCalls | None]:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
@@ -144,8 +145,13 @@ def _predict(
     how = Use(
         settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
     )
-    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows], sizes=())
-    return load(checkpoint.path, how).classify(chosen)[0]
+    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows])
+    model = load(checkpoint.path, how)
+    predictions, decided = model.classify(chosen)
+    fitted = model.postprocessing
+    if fitted is None or fitted.decisions.threshold is None:
+        return predictions, None
+    return predictions, TumorCalls(np.asarray(decided["is_tumor"]), fitted.decisions.threshold)
 
 
 @dataclass(frozen=True)
