@@ -140,7 +140,6 @@ class Evaluation:
         return {
             "split": self.split,
             "n": len(self.predictions),
-            "classes_joined": self.joined or None,
             "all": self.metrics,
             "clean": trust.clean,
             "contaminated": trust.count,
@@ -153,6 +152,7 @@ class Evaluation:
             "calibration": self.calibration,
             "decisions": self.decision_summary,
             "explanations": self.explanations.checks,
+            "classes_joined": self.joined or None,
         }
 
 
