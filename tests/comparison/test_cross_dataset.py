@@ -9,15 +9,15 @@ import sklearn.metrics as sk
 
 from braintumor.comparison.cross_dataset import (
     COLUMNS,
+    TumorCalls,
     empty,
-    fit_labels,
-    in_classes,
     matrix_markdown,
     matrix_table,
     score,
     short_table,
     write_matrix,
 )
+from braintumor.evaluation.common_classes import fit_labels, in_classes
 from braintumor.records import Predictions
 
 FOUR = ("glioma", "meningioma", "no_tumor", "pituitary")
@@ -90,11 +90,30 @@ def test_tumour_classes_are_summed_after_the_temperature() -> None:
     assert two.predicted[0] == TWO.index("no_tumor")
 
 
-def test_a_binary_model_keeps_its_own_order_of_classes() -> None:
-    p = Predictions(("tumor", "no_tumor"), ("x", "y"), np.zeros(2, int), np.eye(2, dtype="f4") * 9)
-    two = in_classes(p, ["glioma", "no_tumor"], TWO)
-    assert two.classes == ("tumor", "no_tumor")
+@pytest.mark.parametrize("classes", [TWO, TWO[::-1]])
+def test_a_binary_model_keeps_its_own_order_of_classes(classes: tuple[str, ...]) -> None:
+    p = Predictions(classes, ("x", "y"), np.zeros(2, int), np.eye(2, dtype="f4") * 9)
+    labels = ["glioma" if name == "tumor" else name for name in classes]
+    two = in_classes(p, labels, TWO)
+    assert two.classes == classes
     assert two.predicted.tolist() == two.labels.tolist() == [0, 1]
+
+
+def test_joined_classes_come_with_threshold_and_intervals() -> None:
+    """Three tumors and two without; p(tumor) .9 .6 .2 | .4 .1, called from .5 on, by hand."""
+    tumor = np.array([0.9, 0.6, 0.2, 0.4, 0.1])
+    probs = np.stack([tumor / 2, tumor / 4, 1 - tumor, tumor / 4], axis=1)
+    p = Predictions(FOUR, tuple("abcde"), np.zeros(5, np.int64), np.log(probs).astype("f4"))
+    labels = ["tumor"] * 3 + ["no_tumor"] * 2
+    seen = np.array([True, False, False, False, False])
+    cell = score(p, labels, seen, np.arange(5), TumorCalls(tumor >= 0.5, 0.5))
+    assert (cell["sensitivity"], cell["specificity"]) == (pytest.approx(2 / 3), 1)
+    assert (cell["clean_sensitivity"], cell["clean_specificity"]) == (0.5, 1)
+    assert cell["auroc"] == pytest.approx(5 / 6)  # of six pairs, .2 against .4 is the wrong one
+    assert cell["auroc_low"] < cell["auroc"] < cell["auroc_high"]
+    assert "of the 4 without a copy in training: AUROC 0." in cell["note"]
+    assert "called tumor from 0.5 on with sensitivity 0.500, specificity 1.000" in cell["note"]
+    assert set(cell) | {"ckpt", "data", "split"} == set(COLUMNS)
 
 
 def test_clean_figures_leave_contaminated_images_out(make_predictions) -> None:

@@ -69,14 +69,14 @@ def test_metrics_file_is_what_is_returned_with_null_for_undefined(tmp_path):
     returned = _write(tmp_path / "e", p)
     stored = json.loads((tmp_path / "e" / "metrics.json").read_text())
     keys = ["split", "n", "all", "clean", "contaminated", "patients", "floor", "shortcuts"]
-    keys += ["calibration", "decisions", "explanations", "quote"]
+    keys += ["calibration", "decisions", "explanations", "quote", "classes_joined"]
     assert list(stored) == keys
     assert (stored["split"], stored["n"]) == ("test", 3)
     unknown = {"images": 3, "known": 0, "patients": 0, "compared_with_training": False}
     assert stored.pop("patients") == unknown
     quote = stored.pop("quote")
     assert (quote["images"], quote["n"], quote["why"]) == ("all", 3, None)
-    assert [stored[key] for key in list(stored)[3:]] == [None] * 7  # nothing of it was given
+    assert [stored[key] for key in list(stored)[3:]] == [None] * 8  # nothing of it was given
     assert stored["all"]["per_class"]["c"]["recall"] is None
     assert np.isnan(returned["all"]["per_class"]["c"]["recall"])
     assert stored["all"]["accuracy"] == returned["all"]["accuracy"] == 1

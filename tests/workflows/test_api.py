@@ -18,10 +18,10 @@ import torch
 from PIL import Image
 
 import braintumor as bt
-from braintumor.data.images import resize
+from braintumor.data.images import decode, resize
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.workflows.compose import compose
-from braintumor.workflows.load import LoadedModel, _at_own_size
+from braintumor.workflows.load import LoadedModel, at_own_size
 from braintumor.workflows.pictures import from_array
 from braintumor.workflows.results import EvaluationResult, Run
 from support import Command
@@ -229,11 +229,11 @@ def test_a_picture_that_pillow_has_opened_is_read_as_its_file(
     [
         (b"no picture", "bytes is no picture"),
         (np.zeros((8, 4, 4), np.uint8), r"list\(array\)"),
-        (np.zeros((4, 4), np.int16), "no known white"),
+        (np.zeros((4, 4), bool), "holds no intensities"),
         (np.full((4, 4), -0.5), "neither"),
-        (np.full((4, 4), 1.5), "neither"),
+        (np.full((4, 4), 1.5), "may be of 0-1 or of 0-255"),
         (np.full((4, 4), 300.0), "neither"),
-        (np.full((4, 4), np.nan), "NaN"),
+        (np.full((4, 4), np.nan), "neither"),
         (np.zeros((2, 3, 4, 5), np.uint8), "no picture"),
     ],
 )
@@ -247,6 +247,16 @@ def test_what_is_ambiguous_is_refused(
 def test_floats_are_scaled_by_what_white_must_be() -> None:
     assert from_array(np.array([[0.0, 1.0]])).tolist() == [[0, 255]]
     assert from_array(np.array([[0.0, 200.0]])).tolist() == [[0, 200]]
+    assert from_array(np.array([[0, 200]], np.int64)).tolist() == [[0, 200]]
+
+
+def test_arrays_of_16_bits_and_channels_first_are_those_of_their_files(tmp_path: Path) -> None:
+    deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 300
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    from_file = decode((tmp_path / "deep.png").read_bytes()).pixels
+    np.testing.assert_array_equal(from_array(deep), from_file)
+    colour = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    np.testing.assert_array_equal(from_array(np.moveaxis(colour, 2, 0)), colour)
 
 
 def test_a_heat_map_lies_on_the_picture_as_it_is(
@@ -267,7 +277,7 @@ def test_the_way_back_from_the_square_finds_the_same_place(fit: Any, size: tuple
     picture = np.zeros(size, np.uint8)
     y, x = size[0] // 3, size[1] // 4
     picture[y - 3 : y + 4, x - 3 : x + 4] = 255
-    back = _at_own_size(resize(picture, 64, fit).astype(np.float32) / 255, size, fit)
+    back = at_own_size(resize(picture, 64, fit).astype(np.float32) / 255, size, fit)
     rows, columns = np.nonzero(back > 0.5)
     assert back.shape == size
     assert abs(rows.mean() - y) < 1.5

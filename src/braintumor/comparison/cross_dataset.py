@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
 
-from braintumor.data.labels import CANONICAL
+from braintumor.evaluation.common_classes import fit_labels, in_classes
+from braintumor.evaluation.record import figures_with_intervals
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown, escaped
 from braintumor.report.plots.comparison import draw_matrix, rate
 from braintumor.report.plots.style import to_png
-from braintumor.statistics.metrics import compute_metrics
+from braintumor.statistics.decisions import NO_TUMOR
 
 # M images, K classes of the model
 
@@ -24,8 +25,10 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 COLUMNS = (
     "ckpt", "data", "split", "n", *FIGURES, "clean_n", *(f"clean_{name}" for name in FIGURES),
     "classes", "note",
+    *(f"{name}_{end}" for name in FIGURES for end in ("low", "high")),
+    *(f"clean_{name}_{end}" for name in FIGURES for end in ("low", "high")),
+    "threshold", "sensitivity", "specificity", "clean_sensitivity", "clean_specificity",
 )  # fmt: skip
-BINARY = ("no_tumor", "tumor")
 NOTES = (
     "Balanced accuracy over the images that the checkpoint has not seen in training, as copies or "
     "mirrored; n is their number. In brackets: over all images. Figures of one column can be "
@@ -35,54 +38,24 @@ NOTES = (
 )
 
 
-def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
-    """The classes in which a model and a data set can be compared, and what was done for it.
+@dataclass(frozen=True, eq=False)
+class TumorCalls:
+    """What the fitted threshold says of M images: bool (M,), and the threshold."""
 
-    classes: K names that the model knows.  labels: those of the data, harmonised.
-    Both as they are where the model knows every label; both as no_tumor / tumor where one side
-    is, and the other has no_tumor and known tumours; else None, and the reason.
-    """
-    found, known = set(labels), set(classes)
-    if found <= known:
-        return tuple(classes), ""
-    strange = sorted(found - set(CANONICAL))
-    if known == set(BINARY) and not strange:
-        return BINARY, "labels of the data joined to no_tumor / tumor"
-    if found <= set(BINARY) and known <= set(CANONICAL) and "no_tumor" in known:
-        return BINARY, f"the model's {len(classes)} classes joined to no_tumor / tumor"
-    if found <= set(BINARY) and "no_tumor" not in known:
-        return None, "the model has no class no_tumor, and the data tells only tumor from no_tumor"
-    unknown = ", ".join(strange or sorted(found - known))
-    return None, f"the model does not know {unknown}; it knows {', '.join(classes)}"
-
-
-def in_classes(
-    predictions: Predictions, labels: Sequence[str], wanted: tuple[str, ...]
-) -> Predictions:
-    """The predictions with the labels of the data, both in the classes that `fit_labels` chose.
-
-    predictions: of a model, whose own labels are not read.  labels: M, harmonised.
-    Probabilities of the tumour classes are summed (in logits: log of the sum of exp).
-    """
-    logits = predictions.logits / predictions.temperature
-    if wanted != predictions.classes:
-        labels = [label if label == "no_tumor" else "tumor" for label in labels]
-        if set(predictions.classes) == set(wanted):
-            wanted = predictions.classes
-        else:
-            healthy = predictions.classes.index("no_tumor")
-            tumour = logsumexp(np.delete(logits, healthy, axis=1).astype(np.float64), axis=1)
-            logits = np.stack([logits[:, healthy], tumour], axis=1)
-    truth = np.array([wanted.index(label) for label in labels], dtype=np.int64)
-    return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
+    is_tumor: np.ndarray
+    threshold: float
 
 
 def score(
-    predictions: Predictions, labels: Sequence[str], contaminated: np.ndarray
+    predictions: Predictions,
+    labels: Sequence[str],
+    contaminated: np.ndarray,
+    groups: np.ndarray | None = None,
+    calls: TumorCalls | None = None,
 ) -> dict[str, Any]:
-    """The figures of one pair, over all and over clean images: n to note of COLUMNS.
+    """The figures of one pair, over all and over clean images, by the names of COLUMNS.
 
-    contaminated: bool (M,).
+    contaminated: bool (M,).  groups: int (M,), which intervals count; None: each image alone.
     """
     wanted, note = fit_labels(predictions.classes, labels)
     if wanted is None:
@@ -93,19 +66,48 @@ def score(
     if len(present) == 1:
         only = fitted.classes[present[0]]
         notes.append(f"images of {only} only: balanced accuracy is its recall")
-    clean = fitted.subset(~contaminated)
-    if not len(clean):
+    if contaminated.all():
         notes.append("no image that the model has not seen in training")
-    figures = compute_metrics(fitted)
-    of_clean = compute_metrics(clean) if len(clean) else {}
-    return {
-        "n": len(fitted),
-        **{name: figures[name] for name in FIGURES},
-        "clean_n": len(clean),
-        **{f"clean_{name}": of_clean.get(name, float("nan")) for name in FIGURES},
-        "classes": len(wanted),
-        "note": "; ".join(notes),
-    }
+    cell: dict[str, Any] = {"n": len(fitted), "clean_n": int((~contaminated).sum())}
+    for which, rows in (("", np.ones(len(fitted), bool)), ("clean_", ~contaminated)):
+        own = _figures(fitted, rows, groups, calls)
+        cell |= {f"{which}{name}": value for name, value in own.items()}
+    if calls:
+        cell["threshold"] = calls.threshold
+    if note and calls:
+        notes.append(_said(cell))
+    return cell | {"classes": len(wanted), "note": "; ".join(notes)}
+
+
+def _figures(
+    predictions: Predictions, rows: np.ndarray, groups: np.ndarray | None, calls: TumorCalls | None
+) -> dict[str, float]:
+    """FIGURES of the chosen images, the ends of their intervals, and what the threshold does."""
+    if not rows.any():
+        return dict.fromkeys(FIGURES, float("nan"))
+    own = predictions.subset(rows)
+    found = figures_with_intervals(own, None if groups is None else groups[rows])
+    figures = {name: found[name] for name in FIGURES}
+    for name in FIGURES:
+        low, high = found.get(f"{name}_ci") or (float("nan"), float("nan"))
+        figures |= {f"{name}_low": low, f"{name}_high": high}
+    if calls:
+        called, is_tumor = calls.is_tumor[rows], own.labels != own.classes.index(NO_TUMOR)
+        for name, kind in (("sensitivity", called[is_tumor]), ("specificity", ~called[~is_tumor])):
+            figures[name] = float(kind.mean()) if len(kind) else float("nan")
+    return figures
+
+
+def _said(cell: Mapping[str, Any]) -> str:
+    """The figures of two classes in words, of clean images where there are some."""
+    which = "clean_" if cell["clean_n"] else ""
+    names = "auroc", "auroc_low", "auroc_high", "sensitivity", "specificity"
+    area, low, high, sensitivity, specificity = (rate(cell[which + name]) for name in names)
+    of = f"the {cell['clean_n']} without a copy in training" if which else "all"
+    return (
+        f"of {of}: AUROC {area} [{low}, {high}], called tumor from {cell['threshold']:.3g} on "
+        f"with sensitivity {sensitivity}, specificity {specificity}"
+    )
 
 
 def empty(reason: str) -> dict[str, Any]:

@@ -123,6 +123,13 @@ def to_uint8(values: np.ndarray, block: int = 256) -> np.ndarray:
     return pixels
 
 
+def is_deep(values: np.ndarray) -> bool:
+    """Whether they are whole numbers beyond 0-255: each picture is then to be stretched."""
+    if values.dtype.kind not in "iu" or values.dtype == np.uint8 or not values.size:
+        return False
+    return bool(values.min() < 0 or values.max() > 255)
+
+
 def resize(pixels: np.ndarray, size_px: int, fit: Fit) -> np.ndarray:
     """uint8 (h, w[, 3]) -> (S, S[, 3]), bilinear with antialiasing.
 

@@ -10,6 +10,7 @@ import numpy as np
 from braintumor.data.dataset import Dataset
 from braintumor.data.images import occlude_centre, occlude_rim
 from braintumor.data.tensors import ImageSplit, load_split
+from braintumor.evaluation.common_classes import heat_targets, in_classes, in_two
 from braintumor.evaluation.heatmap_checks import check_explanations
 from braintumor.evaluation.heatmaps import check_method, device_of, enlarge, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing
@@ -38,6 +39,7 @@ class EvaluatedImages:
     """Which images of a data set are evaluated, and what is known of them.
 
     labels: int (N,) of the whole data set.  rows: int (M,).  split: its name.
+    classes: of the labels, where they are not those of the model: the answers are joined to them.
     """
 
     data: Dataset
@@ -45,6 +47,7 @@ class EvaluatedImages:
     rows: np.ndarray
     split: str
     leakage: Leakage
+    classes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,31 @@ def evaluate(
         decisions = fitted.decisions
         predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
         decided = fitted.decide(predictions, features)
-    explanations = explain(model, predictions, images, settings)
     occluded = {
         name: predict(model, on_device(occlude(pixels)), classes, how)
         for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
     }
+    own, temperature = predictions, predictions.temperature
+    if (wanted := images.classes) is not None:
+        names = [wanted[label] for label in labels]
+        predictions = in_classes(predictions, names, wanted)
+        occluded = {
+            name: in_classes(dataclasses.replace(other, temperature=temperature), names, wanted)
+            for name, other in occluded.items()
+        }
+        if decisions is not None and decided is not None:
+            decisions, decided = in_two(decisions, decided)
+    explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
+    found = measure(
+        predictions, images.split, images.leakage, occluded, decisions, decided, options.prevalence
+    )
+    if wanted is not None and (summary := found.decision_summary):
+        fitted_on = {**summary["fitted_on"], "temperature": temperature}
+        summary = {**summary, "fitted_on": fitted_on, "abstention": None}
+        # what the temperature changed, it changed of the classes of the model
+        found = dataclasses.replace(found, decision_summary=summary, calibration=None)
     return dataclasses.replace(
-        measure(
-            predictions, images.split, images.leakage, occluded, decisions, decided,
-            options.prevalence,
-        ),
+        found,
         explanations=explanations,
         images=pixels,
         examples=settings.examples,
@@ -107,9 +125,16 @@ def evaluate(
 
 
 def explain(
-    model: Network, predictions: Predictions, images: EvaluatedImages, settings: EvalSettings
+    model: Network,
+    predictions: Predictions,
+    images: EvaluatedImages,
+    settings: EvalSettings,
+    targets: np.ndarray | None = None,
 ) -> Explanations:
-    """Heat maps of the images most worth a look, and numbers on how far to trust them."""
+    """Heat maps of the images most worth a look, and numbers on how far to trust them.
+
+    targets: int (M,), the class of the model that each map is of; None: the one answered.
+    """
     # of more images the right ones are others, and no example should lack its map
     counts = (settings.heatmaps, settings.examples)
     chosen = dict.fromkeys(i for count in counts for i in choose_examples(predictions, count))
@@ -117,7 +142,8 @@ def explain(
         return Explanations(settings.cam)
     shown = np.array(list(chosen), dtype=np.int64)
     data, rows = images.data, images.rows[shown]
-    pixels, targets = data.pixels[rows], predictions.predicted[shown]
+    pixels = data.pixels[rows]
+    targets = (predictions.predicted if targets is None else targets)[shown]
     paths, lesion = data.manifest["path"].iloc[rows], data.lesion_mask
     masks = np.stack([lesion(path) for path in paths]) if lesion else None
     how = (settings.cam, settings.cam_layer)

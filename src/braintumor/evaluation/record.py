@@ -104,6 +104,7 @@ class Evaluation:
     examples: how many pictures to show at first; None: those with a heat map.
     wrong_pictures: of how many errors to keep the picture.
     groups: text (M,), as in the manifest, "" for an image of its own; None: not known.
+    joined: what was done where model and data have other classes; empty where they have not.
     """
 
     split: str
@@ -120,6 +121,7 @@ class Evaluation:
     wrong_pictures: int = 0
     groups: np.ndarray | None = None
     provenance: Provenance = field(default_factory=Provenance)
+    joined: str = ""
 
     @property
     def is_right(self) -> np.ndarray:
@@ -162,6 +164,7 @@ class Evaluation:
             "decisions": self.decision_summary,
             "explanations": self.explanations.checks,
             "quote": self.quote.to_dict(),
+            "classes_joined": self.joined or None,
         }
 
 

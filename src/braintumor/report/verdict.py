@@ -86,10 +86,10 @@ def findings(evaluation: Evaluation) -> list[str]:
 
 
 def cautions(evaluation: Evaluation) -> list[str]:
-    """What not to believe: split, copies of training images, floors, a fall, patients."""
+    """What not to believe: joined classes, split, copies, floors, a fall, patients."""
     split, n, trust = evaluation.split, len(evaluation.predictions), evaluation.assessment
     quote, count = evaluation.quote, evaluation.assessment.count
-    said = [quote.why]
+    said = [evaluation.joined, quote.why]
     if split != "train" and count is None:
         said.append(COPIES)
     elif split != "train" and count:

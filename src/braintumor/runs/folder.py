@@ -69,6 +69,13 @@ class EvaluationFile:
     ERRORS = "errors.csv"
 
 
+class PredictionsFile:
+    """The names of what bt-predict leaves beside predictions.csv and cam/."""
+
+    PAGE = "predictions.html"
+    UNREADABLE = "unreadable.csv"
+
+
 def overlay_file(index: int) -> str:
     """The picture with its heat map of one image, by number: names belong to strangers."""
     return f"cam/{index:05d}.png"
@@ -95,7 +102,10 @@ _COMPARISON_FILES = (
 
 RUN = Kind("a training run", _RUN_FILES)
 EVALUATION = Kind("an evaluation", (*_EVALUATION_FILES, _OVERLAYS, _WRONG))
-PREDICTIONS = Kind("a set of predictions", (EvaluationFile.PREDICTIONS, _OVERLAYS))
+PREDICTIONS = Kind(
+    "a set of predictions",
+    (EvaluationFile.PREDICTIONS, PredictionsFile.PAGE, PredictionsFile.UNREADABLE, _OVERLAYS),
+)
 DATA = Kind("a data report", _DATA_FILES)
 COMPARISON = Kind("a comparison", _COMPARISON_FILES)
 MATRIX = Kind("a matrix", ("matrix.csv", "matrix.md", "matrix.png"))

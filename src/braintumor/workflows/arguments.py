@@ -91,7 +91,7 @@ class PredictArguments:
     """Of bt-predict."""
 
     ckpt: Path | None
-    input: Path | None
+    input: Path | list | None
     run_dir: Path | None
     overwrite: bool
     overlays: int

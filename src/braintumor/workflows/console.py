@@ -102,6 +102,13 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
         n = scores["per_class"][weakest]["n"]
         log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
     describe_accuracy(metrics)
+    call = (metrics["decisions"] or {}).get("tumor_call")
+    if evaluation.joined and call:
+        log.info(
+            "called tumor from %.3g on: sensitivity %s (n=%d)  specificity %s (n=%d)",
+            call["threshold"], _rate(call["sensitivity"]), call["n_tumor"],
+            _rate(call["specificity"]), call["n_no_tumor"],
+        )  # fmt: skip
     for doubt in doubts(evaluation):
         log.warning("  %s", doubt)
     if said := about_patients(evaluation.assessment.patients):

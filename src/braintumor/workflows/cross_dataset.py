@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from braintumor.comparison.cross_dataset import (
+    TumorCalls,
     empty,
     matrix_table,
     score,
@@ -20,6 +21,8 @@ from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows
+from braintumor.data.sources.archive import is_archive_name
+from braintumor.data.sources.folder import OTHER_SOURCES
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
@@ -122,9 +125,9 @@ def _figures(
     leakage = leakage_by_hashes(data, rows, checkpoint.card, settings["copy_bits"])
     contaminated = np.asarray(leakage.contaminated)  # hashes always tell
     try:
-        predictions = _predict(checkpoint, data, rows, settings)
+        predictions, calls = _predict(checkpoint, data, rows, settings)
         labels = data.manifest["label"].iloc[rows].tolist()
-        figures = score(predictions, labels, contaminated)
+        figures = score(predictions, labels, contaminated, leakage.groups, calls)
     except BraintumorError as error:
         figures = empty(str(error))
     note = f" ({figures['note']})" if figures["note"] else ""
@@ -134,7 +137,7 @@ def _figures(
 
 def _predict(
     checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
-) -> Predictions:
+) -> tuple[Predictions, TumorCalls | None]:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
@@ -143,11 +146,13 @@ def _predict(
     how = Use(
         settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
     )
-    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows], sizes=())
-    return load(checkpoint.path, how).classify(chosen)[0]
-
-
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
+    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows])
+    model = load(checkpoint.path, how)
+    predictions, decided = model.classify(chosen)
+    fitted = model.postprocessing
+    if fitted is None or fitted.decisions.threshold is None:
+        return predictions, None
+    return predictions, TumorCalls(np.asarray(decided["is_tumor"]), fitted.decisions.threshold)
 
 
 @dataclass(frozen=True)
@@ -198,11 +203,11 @@ def _kind(path: Path) -> str:
     """The preset that reads the file or folder."""
     if path.is_dir():
         return "npz" if any(path.glob("*.npz")) else "folder"
-    suffix = path.suffix.casefold()
-    kind = {".npz": "npz", ".csv": "table"} | dict.fromkeys(_ARCHIVES, "archive")
-    if suffix not in kind:
+    if is_archive_name(path.name):
+        return "archive"
+    if (kind := OTHER_SOURCES.get(path.suffix.lower())) is None:
         raise ConfigError(
             f"on=[{path}] is a file of another kind; give a folder, a zip or tar file, a .npz, or "
-            "a .csv table of path and label"
+            "a .csv or .tsv table of path and label"
         )
-    return kind[suffix]
+    return kind

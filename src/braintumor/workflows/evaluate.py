@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.labels import collapse_to_binary
 from braintumor.data.manifest import choose_rows, class_table
 from braintumor.errors import ConfigError
+from braintumor.evaluation.common_classes import (
+    BINARY,
+    answers_joined,
+    fit_labels,
+    labels_joined,
+)
 from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
@@ -72,7 +81,9 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     model = load(path, Use(asked.device, asked.precision, asked.batch_size))
     data, data_name = _data_for(card, request, run)
     split, rows = choose_rows(data.manifest, asked.split)
-    labels = labels_of(data, card.classes)
+    labels, classes, joined = _labels_for(data, card)
+    if joined:
+        log.warning("%s", joined)
     if is_own:
         leakage = leakage_by_groups(data, split, refit=is_refit)
     else:
@@ -91,7 +102,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
         evaluation = evaluate_images(
             model.network,
             card.classes,
-            EvaluatedImages(data, labels, rows, split, leakage),
+            EvaluatedImages(data, labels, rows, split, leakage, classes),
             options,
             model.postprocessing,
             dataclasses.replace(
@@ -102,6 +113,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
                 best_epoch=card.epoch if members == 1 else None,
             ),
         )
+        evaluation = dataclasses.replace(evaluation, joined=joined)
         write(evaluation, folder)
         describe_evaluation(evaluation, folder / EvaluationFile.REPORT)
     return EvaluationResult(folder)
@@ -146,10 +158,30 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
                 f"data.{key}={options[key]}, but the checkpoint was trained with {own}; "
                 f"leave data.{key} out"
             )
-    is_binary = card.binary or set(card.classes) == {"no_tumor", "tumor"}
-    options = options | {"fit": card.fit, "binary": is_binary}
-    data = read_dataset(options, card.image_size, classes=card.classes)
+    data = read_dataset(options | {"fit": card.fit}, card.image_size, classes=card.classes)
     name = data_title(request.choices["data"], options.get("root"))
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
     return data, name
+
+
+def _labels_for(data: Dataset, card: Card) -> tuple[np.ndarray, tuple[str, ...] | None, str]:
+    """Class numbers of the labels, int (N,); their classes where not the model's; and what to say.
+
+    Where one side tells tumor from no_tumor only, both are compared in these two classes.
+    Raises DataError when the data has a class that the model does not know.
+    """
+    labels = data.manifest["label"].tolist()
+    if set(labels) <= set(card.classes):
+        return labels_of(data, card.classes), None, ""
+    if set(card.classes) == set(BINARY):
+        two = collapse_to_binary(labels)
+        return _numbers(two, card.classes), None, labels_joined(labels)
+    wanted, _ = fit_labels(card.classes, labels)
+    if wanted is None:
+        return labels_of(data, card.classes), None, ""  # which says why it cannot be
+    return _numbers(labels, wanted), wanted, answers_joined(card.classes)
+
+
+def _numbers(labels: Sequence[str], classes: tuple[str, ...]) -> np.ndarray:
+    return np.array([classes.index(label) for label in labels], dtype=np.int64)

@@ -132,7 +132,7 @@ class LoadedModel:
             self.classify(read)[0].predicted if target is None else [self.classes.index(target)]
         )
         square = self.heatmaps_at_input_size(read.pixels, np.asarray(answer))[0]
-        return _at_own_size(square, read.sizes[0], self.card.fit)
+        return at_own_size(square, read.sizes[0], self.card.fit)
 
     def heatmaps_at_input_size(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """float32 (N, S, S) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
@@ -140,7 +140,7 @@ class LoadedModel:
         return cam_heatmaps(self.network, pixels, targets, how["cam"], how["cam_layer"])
 
 
-def _at_own_size(
+def at_own_size(
     square: np.ndarray, size: tuple[int, int], fit: Literal["stretch", "pad"]
 ) -> np.ndarray:
     """The map of the square picture on the picture that it was made from: the way back of resize.

@@ -1,25 +1,47 @@
-"""Pictures without labels: files, folders, Pillow images and arrays, as a checkpoint wants them."""
+"""Pictures without labels: files, folders, archives, Pillow images and arrays, for a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import glob
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import Image
 
-from braintumor.data.images import decode, from_pillow, is_image_name, resize
+from braintumor.data.images import (
+    decode,
+    from_pillow,
+    is_deep,
+    resize,
+    stretch_to_uint8,
+    to_uint8,
+)
+from braintumor.data.sources._folders import image_paths
+from braintumor.data.sources.archive import is_archive_name, open_archive
+from braintumor.data.sources.folder import read_file, walk
 from braintumor.errors import DataError
 from braintumor.files import natural_key
+from braintumor.progress import bar
+from braintumor.runtime import in_threads
 
 if TYPE_CHECKING:
     from braintumor.runs.checkpoint import Card
 
 # h, w height and width of a picture, S side of the square that the model sees
 
+log = logging.getLogger("braintumor")
+
 Picture = Union[str, Path, np.ndarray, "Image.Image"]
+Read = Callable[[], np.ndarray]  # a picture at its own size, uint8 (h, w[, 3]), decoded anew
+
+_TAKEN = "PNG, JPEG, BMP, TIFF, GIF or WebP, also in a zip or tar file"
+_LISTED = 20  # unreadable pictures in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +49,15 @@ class Pictures:
     """Pictures at the size of a model.
 
     names: N, a path or "picture 3".  pixels: uint8 (N, S, S) when all are grey, else
-    (N, S, S, 3).  sizes: of each its own (height, width).
+    (N, S, S, 3).  sizes: of each its own (height, width).  originals: N, each reads it again.
+    unreadable: (name, reason) of those left out.
     """
 
     names: tuple[str, ...]
     pixels: np.ndarray
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[tuple[int, int], ...] = ()
+    originals: tuple[Read, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 def read_pictures(
@@ -40,66 +65,151 @@ def read_pictures(
 ) -> Pictures:
     """All pictures, decoded, grey where they are grey, and square.
 
-    pictures: one or several of: path of a file or folder, Pillow image, array as `from_array`
-        takes it.  A file is named by its path below its folder.
-    Raises DataError that names all that cannot be read.
+    pictures: one or several of: path of a file, folder, zip or tar file, pattern such as
+        "scans/*.png", Pillow image, array as `from_array` takes it.  A file is named by its path
+        below the folder or archive that was given alone, else as it was given.
+    A folder is searched in depth, links to folders are followed. What is passed over in it (files
+    of other kinds, hidden ones, previews that a server or notebook made), and what is left out
+    since it cannot be read, is logged by name and number.
+    Raises DataError that names all that cannot be read, or what lies where no picture is.
     """
     one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
     several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
-    names, squares, sizes, bad, count = [], [], [], [], 0
-    for name, picture in _listed(several):
-        count += 1
-        try:
-            pixels = _decoded(picture)
-        except (DataError, OSError) as error:
-            bad.append(f"{picture if isinstance(picture, Path) else name}: {error}")
-            continue
-        names.append(name)
-        sizes.append(pixels.shape[:2])
-        squares.append(resize(pixels, card.image_size, card.fit))
-    if not count:
+    if not several:
         raise DataError("there are no pictures to read; give paths, arrays or Pillow images")
-    if bad and (not skip_unreadable or not names):
-        listed = "\n  ".join(bad[:20])
-        raise DataError(
-            f"{len(bad)} of {count} pictures cannot be read; mend or remove them, or use "
-            f"skip_unreadable=true:\n  {listed}"
-        )
+    passed_over: Counter[str] = Counter()
+    found = list(_found(several, passed_over))
+    if passed_over:
+        log.warning("passed over: %s", _counted(passed_over))
+
+    def square(read: Read) -> tuple[np.ndarray, tuple[int, int]] | str:
+        try:
+            pixels = read()
+        except (DataError, OSError) as error:
+            return str(error)
+        return resize(pixels, card.image_size, card.fit), pixels.shape[:2]
+
+    results = in_threads(square, [read for _, read in found])
+    results = bar("reading pictures", results, total=len(found), unit="img")
+    made = [(name, read, result) for (name, read), result in zip(found, results, strict=True)]
+    unreadable = tuple((name, why) for name, _, why in made if isinstance(why, str))
+    good = [(name, read, *result) for name, read, result in made if not isinstance(result, str)]
+    _report(unreadable, len(found), is_refused=not (skip_unreadable and good))
+    names, originals, squares, sizes = zip(*good, strict=True)
     if any(p.ndim == 3 for p in squares):
-        squares = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in squares]
-    return Pictures(tuple(names), np.stack(squares), tuple(sizes))
+        squares = tuple(p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in squares)
+    return Pictures(names, np.stack(squares), sizes, originals, unreadable)
 
 
-def _listed(pictures: Sequence[Picture]) -> Iterable[tuple[str, Path | np.ndarray | Image.Image]]:
-    """Each with its name: below the folder that was given alone, else as it was given.
+def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bool) -> None:
+    """Name what cannot be read, in the DataError or in the log."""
+    if not unreadable:
+        return
+    lines = [f"\n  {name}: {why}" for name, why in unreadable[:_LISTED]]
+    if (more := len(unreadable) - _LISTED) > 0:
+        lines.append(f"\n  … and {more} more")
+    if is_refused:
+        raise DataError(
+            f"{len(unreadable)} of {count} pictures cannot be read; mend or remove them"
+            + (", or use skip_unreadable=true:" if len(unreadable) < count else ":")
+            + "".join(lines)
+        )
+    log.warning(
+        "left out: %d of %d pictures cannot be read:%s", len(unreadable), count, "".join(lines)
+    )
 
-    A folder is searched in depth, in natural order.
-    """
+
+def _found(pictures: Sequence[Picture], passed_over: Counter[str]) -> Iterator[tuple[str, Read]]:
+    """Name and reader of each picture, in natural order within what was given."""
     for number, picture in enumerate(pictures):
         if not isinstance(picture, str | Path):
-            yield f"picture {number}", picture
+            yield f"picture {number}", partial(_of_memory, picture)
             continue
-        root = Path(picture).expanduser()
-        if not root.exists():
-            raise DataError(f"there is no file or folder {root}; check input=")
-        files = [root] if root.is_file() else [
-            path for path in root.rglob("*")
-            if path.is_file() and is_image_name(path.name) and not path.name.startswith(".")
-        ]  # fmt: skip
+        here: Counter[str] = Counter()
+        root, files = _below(Path(picture).expanduser(), here)
         if not files:
+            held = f"it holds {_counted(here)}" if here else "it is empty"
             raise DataError(
-                f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP"
+                f"{picture} holds no pictures ({held}); input= takes {_TAKEN}: convert others to "
+                "PNG first"
             )
-        parent = root.parent if root.is_file() else root
-        for file in sorted(files, key=lambda path: natural_key(path.as_posix())):
-            named = file.relative_to(parent) if len(pictures) == 1 else file
-            yield named.as_posix(), file
+        passed_over.update(here)
+        for name in sorted(files, key=natural_key):
+            yield name if len(pictures) == 1 else (root / name).as_posix(), files[name]
 
 
-def _decoded(picture: Path | np.ndarray | Image.Image) -> np.ndarray:
-    """uint8 (h, w[, 3])."""
-    if isinstance(picture, Path):
-        return decode(picture.read_bytes()).pixels
+def _below(path: Path, passed_over: Counter[str]) -> tuple[Path, dict[str, Read]]:
+    """What a path or pattern stands for: a root, and name below it -> reader of the picture."""
+    if path.is_dir():
+        return path, _in_folder(path, _walked(path, passed_over), passed_over)
+    if path.is_file() and is_archive_name(path.name):
+        return path, _in_archive(path, passed_over)
+    if path.exists():
+        return path.parent, {path.name: partial(_of_file, path)}
+    if not glob.has_magic(str(path)):
+        raise DataError(f"there is no file or folder {path}; check input=")
+    plain = [part for part in path.parts if not glob.has_magic(part)]
+    root = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if part not in plain)])
+    return root, _matching(path, root, passed_over)
+
+
+def _matching(pattern: Path, root: Path, passed_over: Counter[str]) -> dict[str, Read]:
+    """The pictures that a pattern names, and those in the folders and archives that it does."""
+    # Path.glob follows no links
+    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
+    matches = sorted(map(Path, names), key=lambda path: len(path.parts))
+    if not matches:
+        raise DataError(f"nothing is named like {pattern}; check input=")
+    files: dict[Path, str] = {}  # one of several names that links give a file
+    archives = [path for path in matches if path.is_file() and is_archive_name(path.name)]
+    for match in matches:
+        inside = [match / name for name in _walked(match, passed_over)] if match.is_dir() else []
+        for path in inside if match.is_dir() else [match]:
+            files.setdefault(path.resolve(), path.relative_to(root).as_posix())
+    opened = {path.relative_to(root).as_posix() for path in archives}
+    found = _in_folder(root, set(files.values()) - opened, passed_over)
+    for path in archives:
+        inner = _in_archive(path, passed_over)
+        found |= {f"{path.relative_to(root).as_posix()}/{n}": read for n, read in inner.items()}
+    return found
+
+
+def _walked(folder: Path, passed_over: Counter[str]) -> list[str]:
+    files, _, twice = walk(folder)
+    for first, again in twice.items():
+        passed_over[f"linked folder ({again} is {first})"] += 1
+    return files
+
+
+def _in_folder(root: Path, files: Iterable[str], passed_over: Counter[str]) -> dict[str, Read]:
+    names = ["/".join(parts) for parts in image_paths(files, passed_over)]
+    return {name: partial(_of_file, root / name) for name in names}
+
+
+def _in_archive(path: Path, passed_over: Counter[str]) -> dict[str, Read]:
+    archive = open_archive(path)
+    names = ["/".join(parts) for parts in image_paths(archive.files, passed_over)]
+    return {name: partial(_of_member, archive.read, name) for name in names}
+
+
+def _counted(passed_over: Mapping[str, int]) -> str:
+    """ "6 DICOM files (*.dcm), 1 file (.DS_Store)"."""
+    said = []
+    for name, count in passed_over.items():
+        kind = name if "files " in name or "folder " in name else f"files ({name})"
+        said.append(f"{count:,} {kind.replace('files ', 'file ', 1) if count == 1 else kind}")
+    return ", ".join(said)
+
+
+def _of_file(path: Path) -> np.ndarray:
+    return decode(read_file(path)).pixels
+
+
+def _of_member(read: Callable[[str], bytes], name: str) -> np.ndarray:
+    return decode(read(name)).pixels
+
+
+def _of_memory(picture: Any) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         return decode(from_array(picture)).pixels
     if isinstance(picture, Image.Image):
@@ -110,33 +220,25 @@ def _decoded(picture: Path | np.ndarray | Image.Image) -> np.ndarray:
 
 
 def from_array(values: np.ndarray) -> np.ndarray:
-    """An array of one picture as uint8 (h, w[, 1 or 3]); nothing is scaled by guessing.
+    """An array of one picture as uint8 (h, w[, 1 or 3]); what white is is never guessed.
 
-    values: (h, w), (h, w, 1) or (h, w, 3); uint8, or floats in [0, 1] or in [0, 255].
+    values: (h, w), (h, w, 1 or 3) or (1 or 3, h, w), as `data.images.to_uint8` takes them: uint8,
+        whole numbers or floats in [0, 255], floats in [0, 1]. Whole numbers beyond 255, such as
+        16-bit ones, are stretched from the picture's lowest to its highest value, as a 16-bit file
+        is.
 
     >>> from_array(np.array([[0.0, 0.5], [1.0, 0.2]])).tolist()
     [[0, 128], [255, 51]]
+    >>> from_array(np.array([[0, 1000], [4000, 2000]], dtype="uint16")).tolist()
+    [[0, 64], [255, 128]]
 
     Raises DataError on other types and on floats of which it is not clear what white is.
     """
-    if values.ndim == 3 and values.shape[2] not in (1, 3):
+    if values.ndim == 3 and values.shape[2] not in (1, 3) and values.shape[0] in (1, 3):
+        values = np.moveaxis(values, 0, 2)  # channels first, as torch has them
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3)):
         raise DataError(
             f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
             "3); several are a list: list(array)"
         )
-    if values.dtype == np.uint8:
-        return values
-    if not np.issubdtype(values.dtype, np.floating):
-        raise DataError(
-            f"an array of {values.dtype} has no known white; scale it to uint8, or to floats in "
-            "[0, 1]"
-        )
-    if not values.size or not np.isfinite(values).all():
-        raise DataError("an array with no values, or with NaN or infinity, is no picture")
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 255 or 1 < high < 10:
-        raise DataError(
-            f"floats from {low:.4g} to {high:.4g} are neither in [0, 1] nor clearly in [0, 255]; "
-            "scale them to one of the two"
-        )
-    return np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8)
+    return stretch_to_uint8(values) if is_deep(values) else to_uint8(values)

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
 from braintumor.errors import DataError
+from braintumor.evaluation.provenance import data_title
+from braintumor.files import write_atomic
+from braintumor.progress import bar
 from braintumor.report.plots.pictures import overlay
+from braintumor.report.predictions import (
+    HEAT_PX,
+    MOST_PICTURES,
+    PICTURE_PX,
+    Illustration,
+    PredictionsPage,
+    doubtful,
+    notes_of,
+    render_predictions,
+    shrink,
+    shrunk,
+)
 from braintumor.runs.checkpoint import find_checkpoint
 from braintumor.runs.ensemble import read_model_card
-from braintumor.runs.folder import PREDICTIONS, EvaluationFile, overlay_file
+from braintumor.runs.folder import PREDICTIONS, EvaluationFile, PredictionsFile, overlay_file
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
-from braintumor.statistics.decisions import NO_TUMOR
+from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import PredictArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
-from braintumor.workflows.pictures import read_pictures
+from braintumor.workflows.pictures import Pictures, read_pictures
 
 if TYPE_CHECKING:
     from braintumor.workflows.load import LoadedModel
 
-_NOTES = (  # column of predictions.csv, its value, what is said of such a picture
-    ("foreign", True, "  foreign: not like the training images"),
-    ("upside_down", True, "  looks upside down"),
-    ("answered", False, "  not sure enough: leave it to a person"),
-)
-_CALLED = {True: "  called tumor", False: "  not called tumor"}
+_LARGEST_PX = 1024  # longest side of a picture in cam/: as the picture is, but for huge ones
+_BATCH = 16  # pictures between two moves of the bar, and whose maps are held at once
+_LISTED = 20  # answers on the console
 
 
 def predict(request: Request) -> pd.DataFrame:
-    """Write predictions.csv and heat-map overlays for a picture or a folder of pictures.
+    """Write predictions.csv, predictions.html and heat maps of one picture or of many.
 
     request: the settings of configs/predict.yaml.
     Gives the table; its attrs["folder"] is where it lies.
@@ -44,47 +59,104 @@ def predict(request: Request) -> pd.DataFrame:
     check_output(request, PREDICTIONS)
     path = find_checkpoint(asked.ckpt)
     if not asked.input:
-        raise DataError("no pictures given; name a file or a folder with input=PATH")
-    pictures = read_pictures(
-        asked.input, read_model_card(path), skip_unreadable=asked.skip_unreadable
-    )
+        raise DataError("no pictures given; name a file, a folder or an archive with input=PATH")
+    given = [*map(str, asked.input)] if isinstance(asked.input, list) else asked.input
+    card = read_model_card(path)
+    pictures = read_pictures(given, card, skip_unreadable=asked.skip_unreadable)
     from braintumor.workflows.load import Use, load  # torch, once there are pictures
 
     how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
     classifier = load(path, how)
     predictions, decided = classifier.classify(pictures)
-    shown = min(asked.overlays, len(predictions))
-    overlays = [overlay_file(i) if i < shown else "" for i in range(len(predictions))]
-    table = unlabelled_table(predictions, {**decided, "overlay": overlays})
+    table = unlabelled_table(predictions, decided)
+    fitted = classifier.postprocessing
+    decisions = fitted.decisions if fitted else None
+    mapped = doubtful(table, decisions, max(asked.overlays, 0))
+    table["overlay"] = ""
+    table.loc[mapped, "overlay"] = [overlay_file(i) for i in mapped]
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
         write_table(folder, table)
-        _write_overlays(folder, classifier, pictures.pixels, predictions.predicted[:shown])
-    for row in table.head(20).to_dict("records"):
-        _describe(row)
-    if len(table) > 20:
-        log.info("… and %d more", len(table) - 20)
+        shown = doubtful(table, decisions, MOST_PICTURES)
+        page = PredictionsPage(
+            table=table,
+            illustrations={
+                **{i: Illustration(_small(pictures, i), None) for i in shown if i not in mapped},
+                **_write_overlays(folder, classifier, pictures, mapped, predictions.predicted),
+            },
+            model=classifier.card.model_name,
+            data=data_title(
+                classifier.card.data_name, classifier.card.settings["data"].get("root")
+            ),
+            cam=classifier.card.settings["eval"]["cam"],
+            decisions=decisions,
+            unreadable=pictures.unreadable,
+        )
+        write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
+        if pictures.unreadable:
+            _write_unreadable(folder / PredictionsFile.UNREADABLE, pictures.unreadable)
+    _describe(table, decisions)
+    if pictures.unreadable:
+        log.info("not read: %s", folder / PredictionsFile.UNREADABLE)
     log.info("predictions: %s", folder / EvaluationFile.PREDICTIONS)
+    log.info("page: %s", folder / PredictionsFile.PAGE)
     table.attrs["folder"] = str(folder)
     return table
 
 
-def _describe(row: Mapping[Any, Any]) -> None:
-    """One line: the answer, how sure it is, and what is to be said of the picture."""
-    pred, probability = row["pred"], row[f"prob_{row['pred']}"]
-    notes = [said for name, value, said in _NOTES if row.get(name) == value]
-    # the threshold is named where it does not say what the most probable class says
-    called = row.get("is_tumor")
-    if called is not None and (pred != NO_TUMOR) != called:
-        notes.insert(0, _CALLED[called])
-    log.info("%-40s %-14s %.3f%s", row["path"], pred, probability, "".join(notes))
+def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
+    """A line a picture: the answer, how sure it is, and what is to be said of it."""
+    differs = False
+    for row in table.head(_LISTED).to_dict("records"):
+        pred, notes = row["pred"], notes_of(row, decisions)
+        said = "".join(f"  {note}" for note in notes)
+        log.info("%-40s %-14s %.3f%s", row["path"], pred, row[f"prob_{pred}"], said)
+        differs = differs or "called tumor (" in said
+    if len(table) > _LISTED:
+        log.info("… and %d more", len(table) - _LISTED)
+    if differs:
+        log.info(
+            "(not) called tumor: that is decided by all tumor classes added up and a threshold "
+            "fitted on validation, not by the single most probable class; where the two differ, a "
+            "person should look"
+        )
 
 
-def _write_overlays(folder: Path, model: LoadedModel, pixels: Any, predicted: Any) -> None:
-    """Of the first pictures, as many as `predicted` has."""
-    if not len(predicted):
-        return
-    (folder / "cam").mkdir(exist_ok=True)
-    heatmaps = model.heatmaps_at_input_size(pixels[: len(predicted)], predicted)
-    for i, heatmap in enumerate(heatmaps):
-        Image.fromarray(overlay(pixels[i], heatmap)).save(folder / overlay_file(i))
+def _small(pictures: Pictures, index: int) -> np.ndarray:
+    return shrink(pictures.originals[index](), PICTURE_PX)
+
+
+def _write_overlays(
+    folder: Path,
+    model: LoadedModel,
+    pictures: Pictures,
+    mapped: Sequence[int],
+    predicted: np.ndarray,
+) -> dict[int, Illustration]:
+    """Write cam/ of the rows `mapped`, and give what the page shows of the first of them."""
+    from braintumor.workflows.load import at_own_size  # torch
+
+    made: dict[int, Illustration] = {}
+    if mapped:
+        (folder / "cam").mkdir(exist_ok=True)
+    with bar("drawing heat maps", total=len(mapped), unit="img") as progress:
+        for start in range(0, len(mapped), _BATCH):
+            rows = mapped[start : start + _BATCH]
+            squares = model.heatmaps_at_input_size(pictures.pixels[rows], predicted[rows])
+            for i, square in zip(rows, squares, strict=True):
+                picture = shrink(pictures.originals[i](), _LARGEST_PX)
+                heat = at_own_size(square, picture.shape[:2], model.card.fit)
+                Image.fromarray(overlay(picture, heat)).save(folder / overlay_file(i))
+                if len(made) < MOST_PICTURES:
+                    size = shrunk(picture.shape, HEAT_PX)
+                    heat = at_own_size(square, size, model.card.fit)
+                    made[i] = Illustration(shrink(picture, PICTURE_PX), heat)
+            progress.update(len(rows))
+    return made
+
+
+def _write_unreadable(path: Path, unreadable: Sequence[tuple[str, str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    writer.writerows([("path", "reason"), *unreadable])
+    write_atomic(path, text.getvalue())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -163,11 +164,16 @@ def test_empty_class_folder_in_an_archive_is_refused(make: Make, name: str, tmp_
         archive.build(path)
 
 
-def test_nothing_is_written_outside_the_temporary_folder(tmp_path: Path) -> None:
-    path = make_tar(tmp_path / "a.tar", dict.fromkeys(NAMES, b"x"))
-    source = archive.build(path)
-    assert isinstance(source, archive.TarSource)
-    copies = Path(source.folder.name)
+def test_nothing_is_written_outside_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "temporary"
+    inside.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(inside))
+    source = archive.build(make_tar(tmp_path / "a.tar", dict.fromkeys(NAMES, b"x")))
+    (copies,) = inside.iterdir()
     assert sorted(p.name for p in copies.iterdir()) == ["0", "1", "2"]
-    source.folder.cleanup()
-    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+    assert source.read(source.items[0]) == b"x"
+    del source
+    assert not list(inside.iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "temporary"]

@@ -179,7 +179,7 @@ def test_read_gives_the_bytes_of_the_file(make_tree: MakeTree) -> None:
 def test_two_names_of_one_folder_are_refused(make_tree: MakeTree) -> None:
     root = make_tree("train/a/1.png", "train/b/1.png", "valid/a/2.png", "valid/b/2.png")
     (root / "test").symlink_to("valid")
-    with pytest.raises(DataError, match=r"test and valid in .* are one folder.*remove the link"):
+    with pytest.raises(DataError, match=r"valid and test in .* are one folder.*remove the link"):
         build(root)
 
 

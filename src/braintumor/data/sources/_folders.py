@@ -63,9 +63,9 @@ def grow_tree(
     Raises DataError when a folder to leave out is not there.
     """
     ignored: Counter[str] = Counter()
-    images = _images(files, ignored)
+    images = image_paths(files, ignored)
     paths = [tuple(name.rstrip("/").split("/")) for name in folders]
-    paths = [path for path in paths if not _noise_in(path)]
+    paths = [path for path in paths if not noise_in(path)]
     outer, filled = wrapping_folder(images), _holding(images)
     known = {path[len(outer) :] for path in (*filled, *paths) if path[: len(outer)] == outer}
     for name in ignore:
@@ -103,7 +103,7 @@ def wrapping_folder(images: Collection[Parts]) -> Parts:
     return base
 
 
-def _noise_in(path: Parts) -> str | None:
+def noise_in(path: Parts) -> str | None:
     """The name under which a path is counted as noise, if it is."""
     for part in path:
         if part.startswith("._"):
@@ -113,11 +113,12 @@ def _noise_in(path: Parts) -> str | None:
     return None
 
 
-def _images(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
+def image_paths(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
+    """The images among the files, by their names; others are counted in `ignored` by kind."""
     images = []
     for name in files:
         path = tuple(name.split("/"))
-        if noise := _noise_in(path):
+        if noise := noise_in(path):
             ignored[noise] += 1
         elif not is_image_name(path[-1]):
             _, dot, suffix = path[-1].lower().rpartition(".")

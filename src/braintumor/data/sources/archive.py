@@ -7,7 +7,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,37 +22,32 @@ MAX_MEMBERS = 1_000_000
 MAX_FILE_BYTES = 256 << 20
 MAX_TOTAL_BYTES = 64 << 30
 
-_UNPACK = "unpack it yourself and give the folder as data.root, if you trust it"
+_UNPACK = "unpack it yourself and give the folder, if you trust it"
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
 
 @dataclass(frozen=True)
-class ZipSource:
-    """Images that stay in their zip file; members are read one by one, by several threads."""
+class Archive:
+    """The members of a zip or tar file, as posix paths, and how one is read.
 
-    file: zipfile.ZipFile
-    members: Mapping[str, zipfile.ZipInfo]
-    items: tuple[Item, ...]
-    ignored: Mapping[str, int]
+    `read` may be called by several threads; it raises DataError when the file is damaged there.
+    """
 
-    def read(self, item: Item) -> bytes:
-        try:
-            return self.file.read(self.members[item.path])
-        except DAMAGED as error:
-            raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
+    files: Collection[str]
+    folders: Sequence[str]
+    read: Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
-class TarSource:
-    """Images copied out of a tar file, which cannot be read in any order, into numbered files."""
+class ArchiveSource:
+    """Images that are read out of a zip or tar file one by one."""
 
-    folder: tempfile.TemporaryDirectory[str]  # removed together with this object
-    numbers: Mapping[str, int]
+    archive: Archive
     items: tuple[Item, ...]
     ignored: Mapping[str, int]
 
     def read(self, item: Item) -> bytes:
-        return (Path(self.folder.name) / str(self.numbers[item.path])).read_bytes()
+        return self.archive.read(item.path)
 
 
 def is_archive_name(name: str) -> bool:
@@ -74,16 +69,25 @@ def build(
     if not root.is_file():
         raise DataError(f"data.root={root} is not a file (looked from {Path.cwd()})")
     choice = Choice.given(classes, ignore, patient_regex)
+    archive = open_archive(root)
+    layout = read_layout(archive.files, archive.folders, str(root), choice, is_folder=False)
+    return ArchiveSource(archive, layout.items, layout.ignored)
+
+
+def open_archive(root: Path) -> Archive:
+    """All members of the zip or tar file.
+
+    Raises DataError when it is damaged, or a member is a link or device, leads out of the archive,
+    or is larger than an image can be.
+    """
     try:
-        if zipfile.is_zipfile(root):
-            return _zip_source(root, choice)
-        return _tar_source(root, choice)
+        return _open_zip(root) if zipfile.is_zipfile(root) else _open_tar(root)
     except DAMAGED as error:
         why = why_unreadable(root, error, "zip or tar file")
-        raise DataError(f"{why}, or give the folder of it as data.root") from error
+        raise DataError(f"{why}, or unpack it yourself and give the folder") from error
 
 
-def _zip_source(root: Path, choice: Choice) -> ZipSource:
+def _open_zip(root: Path) -> Archive:
     file = zipfile.ZipFile(root)
     found = _Members(root)
     for entry in file.infolist():
@@ -92,11 +96,21 @@ def _zip_source(root: Path, choice: Choice) -> ZipSource:
         if entry.flag_bits & 1:
             raise found.refused(entry.filename, "is encrypted")
         found.add(entry.filename, entry, entry.file_size, is_plain, entry.is_dir())
-    layout = read_layout(found.files, found.folders, str(root), choice, is_folder=False)
-    return ZipSource(file, found.files, layout.items, layout.ignored)
+
+    def read(name: str) -> bytes:
+        try:
+            return file.read(found.files[name])
+        except DAMAGED as error:
+            raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
+
+    return Archive(found.files, found.folders, read)
 
 
-def _tar_source(root: Path, choice: Choice) -> TarSource:
+def _open_tar(root: Path) -> Archive:
+    """Images are copied into numbered files, since a tar file cannot be read in any order.
+
+    They are removed together with the function that reads them.
+    """
     folder = tempfile.TemporaryDirectory(prefix="braintumor-")
     found = _Members(root)
     with tarfile.open(root) as file:
@@ -107,8 +121,11 @@ def _tar_source(root: Path, choice: Choice) -> TarSource:
             if content is not None:
                 # the name on disk is a number, so no member can choose where it lands
                 (Path(folder.name) / str(number)).write_bytes(content.read())
-    layout = read_layout(found.files, found.folders, str(root), choice, is_folder=False)
-    return TarSource(folder, found.files, layout.items, layout.ignored)
+
+    def read(name: str) -> bytes:
+        return (Path(folder.name) / str(found.files[name])).read_bytes()
+
+    return Archive(found.files, found.folders, read)
 
 
 class _Members:

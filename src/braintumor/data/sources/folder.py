@@ -11,7 +11,7 @@ from braintumor.data.sources import Item, Source, archive
 from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
 from braintumor.errors import DataError
 
-_OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
+OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,7 @@ class FolderSource:
     ignored: Mapping[str, int]
 
     def read(self, item: Item) -> bytes:
-        path = self.root / item.path
-        if not path.is_file() and path.exists():
-            raise DataError("it is no regular file")  # reading a pipe would wait for ever
-        return path.read_bytes()
+        return read_file(self.root / item.path)
 
 
 def build(
@@ -45,41 +42,53 @@ def build(
     if not root.exists():
         raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
     if root.is_dir():
-        files, folders = _walk(root)
+        files, folders, twice = walk(root)
+        for first, again in twice.items():
+            raise DataError(
+                f"{first} and {again} in {root} are one folder, since one is a link to the other; "
+                "remove the link, or each image would count twice"
+            )
         choice = Choice.given(classes, ignore, patient_regex)
         layout = read_layout(files, folders, str(root), choice, is_folder=True)
         return FolderSource(root, layout.items, layout.ignored)
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
-    other = _OTHER_SOURCES.get(root.suffix.lower())
+    other = OTHER_SOURCES.get(root.suffix.lower())
     hint = f"use data={other} for it" if other else f"give a folder with {LAYOUTS}"
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")
 
 
-def _walk(root: Path) -> tuple[list[str], list[str]]:
+def read_file(path: Path) -> bytes:
+    """The content of an image file. Raises OSError, or DataError when it is a pipe or a device."""
+    if not path.is_file() and path.exists():
+        raise DataError("it is no regular file")  # reading a pipe would wait for ever
+    return path.read_bytes()
+
+
+def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
     """Files and folders below root as relative posix paths; links to folders are followed.
 
-    A link to a folder around it is left out. Raises DataError where two names lead to one folder:
-    its images would be there twice, such as in valid/ and in test/.
+    A folder is entered once, by its own name where that lies beside the link. A link to a folder
+    around it is left out; where two names lead to one folder, the third holds
+    {the name entered: the other}.
+    Raises DataError where a folder cannot be listed.
     """
     files, folders = [], []
+    twice: dict[str, str] = {}
     seen: dict[Path, Path] = {}  # folder -> its name below root
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_raise):
         inside, real = Path(folder).relative_to(root), Path(folder).resolve()
         first = seen.setdefault(real, inside)
         if first != inside:
             subfolders.clear()
-            if first in inside.parents:
-                continue
-            raise DataError(
-                f"{first.as_posix()} and {inside.as_posix()} in {root} are one folder, since one "
-                "is a link to the other; remove the link, or each image would count twice"
-            )
-        subfolders.sort()
+            if first not in inside.parents:
+                twice[first.as_posix()] = inside.as_posix()
+            continue
+        subfolders.sort(key=lambda name: ((Path(folder) / name).is_symlink(), name))
         if inside.parts:
             folders.append(inside.as_posix())
         files += [(inside / name).as_posix() for name in names]
-    return files, folders
+    return files, folders, twice
 
 
 def _raise(error: OSError) -> None:

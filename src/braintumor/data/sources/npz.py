@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.data.images import stretch_to_uint8, to_uint8
+from braintumor.data.images import is_deep, stretch_to_uint8, to_uint8
 from braintumor.data.labels import PATIENT_NAMES, SPLIT_NAMES, patient_named, split_named
 from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
 from braintumor.errors import DataError
@@ -258,8 +258,7 @@ def _pixels(values: np.ndarray, where: str) -> np.ndarray:
             f"{where} has shape {shape}; it should be (images, height, width) with "
             "1, 3 or no channels, last or after the images"
         )
-    is_whole = values.dtype.kind in "iu" and values.dtype != np.uint8
-    if is_whole and (values.min() < 0 or values.max() > 255):
+    if is_deep(values):
         return np.stack([stretch_to_uint8(picture) for picture in values])
     try:
         return to_uint8(values, _BLOCK)

@@ -1,0 +1,109 @@
+"""The classes in which a model and a data set can be compared, where theirs are not the same.
+
+A model of several kinds of tumor can be judged on a data set of yes and no, and the other way
+round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logsumexp
+
+from braintumor.data.labels import CANONICAL
+from braintumor.records import Predictions
+from braintumor.statistics.decisions import NO_TUMOR, Decided, Decisions
+
+# M images, K classes of the model
+
+BINARY = (NO_TUMOR, "tumor")
+
+
+def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
+    """The classes in which a model and a data set can be compared, and what was done for it.
+
+    classes: K names that the model knows.  labels: those of the data, harmonised.
+    Both as they are where the model knows every label; both as no_tumor / tumor where one side
+    is, and the other has no_tumor and known tumours; else None, and the reason.
+    """
+    found, known = set(labels), set(classes)
+    if found <= known:
+        return tuple(classes), ""
+    strange = sorted(found - set(CANONICAL))
+    if known == set(BINARY) and not strange:
+        return BINARY, "labels of the data joined to no_tumor / tumor"
+    if found <= set(BINARY) and known <= set(CANONICAL) and "no_tumor" in known:
+        return BINARY, f"the model's {len(classes)} classes joined to no_tumor / tumor"
+    if found <= set(BINARY) and "no_tumor" not in known:
+        return None, "the model has no class no_tumor, and the data tells only tumor from no_tumor"
+    unknown = ", ".join(strange or sorted(found - known))
+    return None, f"the model does not know {unknown}; it knows {', '.join(classes)}"
+
+
+def in_classes(
+    predictions: Predictions, labels: Sequence[str], wanted: tuple[str, ...]
+) -> Predictions:
+    """The predictions with the labels of the data, both in the classes that `fit_labels` chose.
+
+    predictions: of a model, whose own labels are not read.  labels: M, harmonised.
+    Probabilities of the tumour classes are summed (in logits: log of the sum of exp).
+    """
+    logits = predictions.logits / predictions.temperature
+    if set(wanted) == set(BINARY):
+        labels = [label if label == NO_TUMOR else "tumor" for label in labels]
+    if wanted != predictions.classes:
+        if set(predictions.classes) == set(wanted):
+            wanted = predictions.classes
+        else:
+            healthy = predictions.classes.index(NO_TUMOR)
+            tumour = logsumexp(np.delete(logits, healthy, axis=1).astype(np.float64), axis=1)
+            logits = np.stack([logits[:, healthy], tumour], axis=1)
+    truth = np.array([wanted.index(label) for label in labels], dtype=np.int64)
+    return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
+
+
+def answers_joined(classes: Sequence[str]) -> str:
+    """What a reader must know where `in_classes` added up the tumor classes of a model."""
+    tumors = ", ".join(name for name in classes if name != NO_TUMOR)
+    return (
+        f"The data tell tumor from no_tumor only, so the answers of the model are joined: {tumors} "
+        "count as tumor, whose probability is 1 minus that of no_tumor, after the temperature. The "
+        "threshold for a tumor is the one fitted in training. Sets of classes and the confidence "
+        "below which no answer is given belong to the classes of the model and are left out."
+    )
+
+
+def labels_joined(labels: Sequence[str]) -> str:
+    """The same where the model tells tumor from no_tumor only, and the data name the tumors."""
+    tumors = ", ".join(sorted({label for label in labels if label not in BINARY}))
+    return (
+        "The model tells tumor from no_tumor only, so the classes of the data are joined: "
+        f"{tumors} count as tumor."
+    )
+
+
+def in_two(decisions: Decisions, decided: Decided) -> tuple[Decisions, Decided]:
+    """What still holds of joined answers: the threshold and the checks of the input.
+
+    Joined logits are after the temperature, so that of the decisions becomes 1.
+    """
+    return (
+        dataclasses.replace(decisions, temperature=1.0, conformal=None, confidence=None),
+        dataclasses.replace(decided, sets=None, is_answered=None),
+    )
+
+
+def heat_targets(own: Predictions, shown: Predictions) -> np.ndarray:
+    """The class of the model that speaks for each answer shown: int (M,).
+
+    Of joined answers: no_tumor, or the most probable tumor.
+    """
+    if own.classes == shown.classes:
+        return own.predicted
+    healthy = own.classes.index(NO_TUMOR)
+    of_tumors = own.logits.copy()
+    of_tumors[:, healthy] = -np.inf
+    is_healthy = shown.predicted == shown.classes.index(NO_TUMOR)
+    return np.where(is_healthy, healthy, of_tumors.argmax(axis=1))

@@ -1,0 +1,161 @@
+"""predictions.html: what a model answers on pictures that have no labels, for people who check it.
+
+As comparison.html the page runs no script and loads nothing, and Jinja2 escapes every value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from braintumor.report.page import environment, inlined_image, inlined_text, percent
+from braintumor.report.plots.pictures import heat_layer, overlay
+from braintumor.statistics.decisions import NO_TUMOR, Decisions
+
+# N pictures, h w a picture's own shape
+
+MOST_PICTURES = 200  # on a page; 200 of 384 px and their heat take about 4 MB
+PICTURE_PX, HEAT_PX = 384, 96  # longest side on the page; heat comes from a map of few cells
+_FLAGS = (  # column of predictions.csv, its value, what is said of such a picture
+    ("foreign", True, "foreign: not like the training images"),
+    ("upside_down", True, "looks upside down"),
+    ("answered", False, "not sure enough: leave it to a person"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Illustration:
+    """A picture at its own shape, uint8 (h, w[, 3]), and its heat, float (h, w); None: not made."""
+
+    picture: np.ndarray
+    heat: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionsPage:
+    """All that the page says.
+
+    table: N rows, as `unlabelled_table` gives them with the decisions.
+    illustrations: row -> what is shown of it.
+    model, data: what answered, and what it was trained on.
+    cam: method of the heat maps.  decisions: None where the training did not end.
+    unreadable: (name, reason) of what was left out.
+    """
+
+    table: pd.DataFrame
+    illustrations: Mapping[int, Illustration]
+    model: str
+    data: str
+    cam: str
+    decisions: Decisions | None
+    unreadable: Sequence[tuple[str, str]]
+
+
+def top_probability(table: pd.DataFrame) -> np.ndarray:
+    """The probability of each answer: float (N,)."""
+    return table.filter(regex="^prob_").to_numpy(dtype=float).max(axis=1)
+
+
+def notes_of(row: Mapping[Hashable, Any], decisions: Decisions | None) -> list[str]:
+    """What is to be said of one picture beside its answer, in a few words each.
+
+    row: of the table.  The call of a tumor is named where it is not what the answer says.
+    """
+    notes = [said for name, value, said in _FLAGS if row.get(name) == value]
+    called = row.get("is_tumor")
+    if decisions and called is not None and (row["pred"] != NO_TUMOR) != called:
+        sure, limit = _both(row["tumor_prob"], decisions.threshold)
+        word = "called tumor" if called else "not called tumor"
+        notes.insert(0, f"{word} (any tumor {sure}, called from {limit} on)")
+    return notes
+
+
+def doubtful(table: pd.DataFrame, decisions: Decisions | None, count: int) -> list[int]:
+    """The `count` rows that a person should look at first: those with a note, the least sure first.
+
+    Of the others the least sure follow.
+    """
+    is_noted = [bool(notes_of(row, decisions)) for row in table.to_dict("records")]
+    order = np.lexsort((top_probability(table), np.logical_not(is_noted)))
+    return [int(i) for i in order[:count]]
+
+
+def render_predictions(page: PredictionsPage) -> str:
+    """The page as text: the pictures and then all rows, the least sure first."""
+    order = np.argsort(top_probability(page.table), kind="stable")
+    records = page.table.to_dict("records")
+    rows = [_row(int(i), records[i], page) for i in order]
+    flags = {said: sum(said in row["notes"] for row in rows) for _, _, said in _FLAGS}
+    ramp = np.tile(np.linspace(0, 1, 192), (14, 1))
+    has_calls = "is_tumor" in page.table
+    jinja = environment()
+    return jinja.get_template("predictions.html.j2").render(
+        inlined_text("css", ["report.css", "predictions.css"]),
+        rows=rows,
+        shown=[row for row in rows if row["picture"]],
+        answers=Counter(page.table["pred"]).most_common(),
+        called=int(page.table["is_tumor"].sum()) if has_calls else None,
+        differ=sum(row["differs"] for row in rows),
+        flags={said: count for said, count in flags.items() if count},
+        has_heat=any(row["heat"] for row in rows),
+        is_attention=page.cam == "attention",
+        scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
+        about=page,
+        fitted=page.decisions,
+    )
+
+
+def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict[str, Any]:
+    probs = {str(name)[5:]: row[name] for name in row if str(name).startswith("prob_")}
+    shown = page.illustrations.get(index)
+    heat = shown.heat if shown else None
+    notes = notes_of(row, page.decisions)
+    return {
+        "number": index + 1,
+        "path": row["path"],
+        "answer": row["pred"],
+        "probability": percent(probs[row["pred"]]),
+        "others": sorted(probs.items(), key=lambda item: -item[1]),
+        "tumor": percent(row["tumor_prob"]) if "tumor_prob" in row else None,
+        "called": row.get("is_tumor"),
+        "differs": bool(notes) and "called tumor (" in notes[0],
+        "notes": notes,
+        "picture": inlined_image(shown.picture, PICTURE_PX, 75) if shown else None,
+        "size": shrunk(shown.picture.shape, PICTURE_PX) if shown else None,
+        "heat": None if heat is None else inlined_image(heat_layer(heat), HEAT_PX, 80),
+    }
+
+
+def shrunk(shape: Sequence[int], longest_px: int) -> tuple[int, int]:
+    """Height and width of a picture that is made to fit, of the same shape.
+
+    >>> shrunk((1000, 500), 384), shrunk((30, 40), 384)
+    ((384, 192), (30, 40))
+    """
+    scale = min(1.0, longest_px / max(shape[:2]))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def shrink(picture: np.ndarray, longest_px: int) -> np.ndarray:
+    """uint8 (h, w[, 3]) at a longest side of at most `longest_px`."""
+    height, width = shrunk(picture.shape, longest_px)
+    if (height, width) == picture.shape[:2]:
+        return picture
+    made = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(made)
+
+
+def _both(value: float, limit: float | None) -> tuple[str, str]:
+    """Both numbers with as many digits as tell them apart."""
+    limit = float("nan") if limit is None else limit
+    for digits in range(2, 9):
+        texts = f"{value:.{digits}f}", f"{limit:.{digits}f}"
+        if texts[0] != texts[1]:
+            break
+    return texts

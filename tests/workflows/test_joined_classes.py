@@ -1,0 +1,122 @@
+"""A model of several classes on data of yes and no, and the other way round."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as sk
+from PIL import Image
+
+from braintumor.data.sources.phantom import build
+from braintumor.evaluation.common_classes import heat_targets, in_classes
+from braintumor.records import Predictions
+from braintumor.runs.checkpoint import read_card
+from support import TINY, Command
+
+FAST = ["eval.heatmaps=2", "eval.examples=2"]
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms of another seed as files: four/<class> and two/<yes|no>, the same slices."""
+    root = tmp_path_factory.mktemp("slices")
+    source = build(patients=8, slices_per_patient=3, size_px=64, seed=5, test_share=0.0)
+    for i, item in enumerate(source.items):
+        for kind in (f"four/{item.label}", "two/no" if item.label == "no_tumor" else "two/yes"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(source.read(item))).save(root / kind / f"{i}.png")
+    return root
+
+
+def test_a_model_of_four_classes_is_judged_on_yes_and_no(
+    bt: Command, trained: Path, slices: Path, tmp_path: Path
+) -> None:
+    words = [f"ckpt={trained}", "data=folder", *FAST]
+    own = bt("eval", *words, f"data.root={slices / 'four'}", "run_dir=own", cwd=tmp_path)
+    assert own.returncode == 0, own.stderr
+    assert "joined" not in own.stdout
+    two = bt("eval", *words, f"data.root={slices / 'two'}", "run_dir=two", cwd=tmp_path)
+    assert two.returncode == 0, two.stderr
+    assert "glioma, meningioma, pituitary count as tumor" in two.stdout
+    by_name = {folder: _by_slice(tmp_path / folder) for folder in ("own", "two")}
+    table = by_name["two"]
+    assert [name for name in table if name.startswith("prob_")] == ["prob_no_tumor", "prob_tumor"]
+    np.testing.assert_allclose(table["prob_tumor"], 1 - by_name["own"]["prob_no_tumor"], atol=1e-5)
+    pd.testing.assert_series_equal(table["is_tumor"], by_name["own"]["is_tumor"])
+    assert set(table["pred"]) <= {"no_tumor", "tumor"}
+    metrics = json.loads((tmp_path / "two/metrics.json").read_text())
+    is_tumor = table["true"].eq("tumor")
+    auroc = sk.roc_auc_score(is_tumor, table["prob_tumor"])
+    assert metrics["all"]["per_class"]["tumor"]["auroc"] == pytest.approx(auroc)
+    assert metrics["all"]["auroc_ci"][0] <= auroc <= metrics["all"]["auroc_ci"][1]
+    fitted = read_card(trained / "best.safetensors").decisions
+    call = metrics["decisions"]["tumor_call"]
+    assert call["threshold"] == fitted["threshold"]
+    called = table["prob_tumor"] >= fitted["threshold"]
+    clean = ~table["in_training"]
+    assert call["sensitivity"] == pytest.approx(called[is_tumor & clean].mean())
+    assert f"called tumor from {fitted['threshold']:.3g} on: sensitivity" in two.stdout
+    assert metrics["decisions"]["fitted_on"]["temperature"] == fitted["temperature"]
+    assert metrics["decisions"]["sets"] is metrics["decisions"]["abstention"] is None
+    report = (tmp_path / "two/report.html").read_text()
+    assert metrics["classes_joined"] in report
+    assert "Every image is answered" not in report
+
+
+def test_four_classes_are_joined_where_binary_is_asked_for(
+    bt: Command, trained: Path, slices: Path, tmp_path: Path
+) -> None:
+    words = [f"data.root={slices / 'four'}", "data.binary=true", *FAST, "run_dir=b"]
+    done = bt("eval", f"ckpt={trained}", "data=folder", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "count as tumor" in done.stdout
+    assert set(pd.read_csv(tmp_path / "b/predictions.csv")["true"]) == {"no_tumor", "tumor"}
+
+
+def test_a_binary_model_is_judged_on_four_classes_and_says_so(
+    bt: Command, slices: Path, tmp_path: Path
+) -> None:
+    done = bt("train", *TINY, "model=cnn", "data.binary=true", *FAST, "run_dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    root = f"data.root={slices / 'four'}"
+    done = bt("eval", "ckpt=run", "data=folder", root, *FAST, "run_dir=four", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the classes of the data are joined: glioma, meningioma, pituitary" in done.stdout
+    assert set(pd.read_csv(tmp_path / "four/predictions.csv")["true"]) == {"no_tumor", "tumor"}
+    assert "classes of the data are joined" in (tmp_path / "four/report.html").read_text()
+    done = bt("eval", "ckpt=run", f"on=[{slices}/four,{slices}/two]", "run_dir=m", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "m/matrix.csv").set_index("data")
+    assert table.loc["four", "n"] == table.loc["two", "n"] == 24
+    assert table.loc["four", "accuracy"] == table.loc["two", "accuracy"]
+    assert "labels of the data joined" in table.loc["four", "note"]
+
+
+def test_classes_that_cannot_be_joined_are_still_refused(
+    bt: Command, trained: Path, slices: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed/glioma").symlink_to(slices / "four/glioma")
+    (tmp_path / "mixed/tumor").symlink_to(slices / "two/yes")
+    done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "classes that the model does not know: tumor" in done.stderr
+
+
+def test_a_heat_map_is_of_the_class_that_speaks_for_the_joined_answer() -> None:
+    """.3 + .1 + .2 of tumor against .4: the map is of the glioma, not of no_tumor."""
+    logits = np.log(np.array([[0.3, 0.1, 0.4, 0.2], [0.1, 0.1, 0.7, 0.1]], np.float32))
+    names = ("glioma", "meningioma", "no_tumor", "pituitary")
+    own = Predictions(names, ("x", "y"), np.zeros(2, np.int64), logits)
+    two = in_classes(own, ["tumor", "no_tumor"], ("no_tumor", "tumor"))
+    assert heat_targets(own, two).tolist() == [0, 2]
+    assert heat_targets(own, own).tolist() == [2, 2]
+
+
+def _by_slice(folder: Path) -> pd.DataFrame:
+    table = pd.read_csv(folder / "predictions.csv")
+    return table.set_index(table["path"].str.rpartition("/")[2]).sort_index()
