@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from braintumor.config import Count, Within
 from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
@@ -33,18 +35,11 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: int
-    examples: int
-    heatmaps: int
+    views: Count
+    examples: Annotated[int, Within()]
+    heatmaps: Annotated[int, Within()]
     cam: Method
     cam_layer: Layer
-
-    def __post_init__(self) -> None:
-        if self.views < 1:
-            raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
-        for name in ("examples", "heatmaps"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"eval.{name}={getattr(self, name)} should be 0 or more")
 
 
 @dataclass(frozen=True)

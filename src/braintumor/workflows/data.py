@@ -18,9 +18,9 @@ from braintumor.data.audit import (
     summarise,
     write_audit,
 )
-from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
-from braintumor.data.split import assign_splits
+from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
 from braintumor.runs.folder import DATA, RunFolder, run_name
@@ -35,16 +35,17 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
 
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
-    options = settings["data"]
-    data = read_dataset(options, image_size)
+    options, kind, folds = settings["data"], settings["split"], settings.get("folds")
+    check_sections(options, kind, folds, settings.get("fold"))
+    data = read_dataset(options, image_size, check=lambda seen: check_listed(seen, kind, folds))
     audit = audit_images(data.manifest, data.fingerprints)
     manifest, kind = assign_splits(
         data.manifest.assign(group=audit.group),
-        settings["split"],
+        kind,
         settings["seed"],
         options["val_fraction"],
         options["test_fraction"],
-        folds=settings.get("folds"),
+        folds=folds,
         fold=settings.get("fold"),
     )
     data = dataclasses.replace(data, manifest=manifest, audit=audit)
@@ -54,6 +55,14 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     for line in five_lines(summarise(manifest, audit)):
         log.info("%s", line)
     return data
+
+
+def check_sections(
+    options: Mapping[str, Any], split: str, folds: int | None, fold: int | None
+) -> None:
+    """Raises ConfigError on what is wrong in the data section, or no split, whatever the data."""
+    check_options(options)
+    check_kind(split, folds, fold)
 
 
 def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:

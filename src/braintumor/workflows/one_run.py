@@ -34,7 +34,8 @@ from braintumor.workflows.data import check_same_images, draw_data, drawn, write
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.setup import Experiment, keeps_summaries, setup, take_over
+from braintumor.workflows.resume import take_over
+from braintumor.workflows.setup import Experiment, keeps_summaries, setup
 
 
 def train_one(request: Request, prepared: Experiment | None = None) -> Run:
