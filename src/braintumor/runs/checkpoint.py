@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
+from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import STATES, RunFolder, folders_beside
 
 if TYPE_CHECKING:
@@ -262,10 +263,11 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
         names = " and ".join(path.name for path in damaged)
         raise CheckpointError(
             f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
-            "no other state to resume from; start again with `bt-train` and its settings"
+            f"no other state to resume from; start again with: {repeat_command(run, in_place=True)}"
         )
     raise CheckpointError(
-        f"{run.path} has no last.ckpt to resume from; start again with `bt-train` and its settings"
+        f"{run.path} has no last.ckpt to resume from; start again with: "
+        f"{repeat_command(run, in_place=True)}"
     )
 
 
