@@ -13,24 +13,12 @@ from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import STATES, RunFolder
 from braintumor.workflows.outputs import record_failure, recorded
 from braintumor.workflows.sweep import describe_left
-from support import TINY, Command
-
-QUICK = [*TINY, "model=cnn", "model.backbone.widths=[4,4]", "eval.heatmaps=0", "eval.examples=0"]
+from support import QUICK, Command, cut
 
 
 def words_after(text: str, mark: str = "bt-train ") -> list[str]:
     """The words of the command that a message offers last."""
     return shlex.split(text.rsplit(mark, 1)[1].splitlines()[0])
-
-
-def cut(run: Path, *, epochs: bool) -> None:
-    """Make a complete run one that was interrupted. epochs: some had ended."""
-    for name in ("eval", "plots"):
-        shutil.rmtree(run / name)
-    if not epochs:
-        for name in (*STATES, "metrics.csv", "best.safetensors"):
-            (run / name).unlink(missing_ok=True)
-    RunFolder(run).set_status("interrupted")
 
 
 def test_a_run_without_an_epoch_says_how_to_start_again(

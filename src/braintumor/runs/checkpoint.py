@@ -193,15 +193,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     Raises CheckpointError when weights and card do not belong together.
     """
     import torch  # as above
-    from safetensors.torch import load_file
 
     from braintumor.models.classifier import build_model
 
     card = read_card(path)
     model = build_model(card.model, len(card.classes), card.image_size)
     try:
-        tensors = load_file(path).items()
-        model.load_state_dict({k: v for k, v in tensors if not k.startswith(_OUTLIERS)})
+        model.load_state_dict(load_weights(path))
     except RuntimeError as error:
         first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
@@ -211,6 +209,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device).eval(), card
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a best.safetensors by name, without the arrays beside them."""
+    from safetensors.torch import load_file  # as above
+
+    return {k: v for k, v in load_file(path).items() if not k.startswith(_OUTLIERS)}
 
 
 def load_outliers(path: Path) -> dict[str, np.ndarray]:

@@ -87,6 +87,16 @@ class TrainSettings:
                 "choose one"
             )
 
+    def epochs_of(self, phase: Phase) -> int:
+        """As Recipe.epochs_of."""
+        epochs = self.epochs or phase.epochs
+        return min(epochs, self.max_epochs or epochs)
+
+    @property
+    def planned(self) -> tuple[Phase, ...]:
+        """The phases with the epochs that they take at most."""
+        return tuple(dataclasses.replace(p, epochs=self.epochs_of(p)) for p in self.phases)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -102,8 +112,7 @@ class Recipe:
 
     def epochs_of(self, phase: Phase) -> int:
         """Epochs of a phase: train.epochs if that is set, and at most train.max_epochs."""
-        epochs = self.train.epochs or phase.epochs
-        return min(epochs, self.train.max_epochs or epochs)
+        return self.train.epochs_of(phase)
 
     @property
     def total_epochs(self) -> int:

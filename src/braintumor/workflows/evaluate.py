@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from braintumor.config import typed
+from braintumor.config import pasteable, typed
 from braintumor.data.dataset import Dataset, read_dataset
-from braintumor.data.manifest import choose_rows, class_table
-from braintumor.errors import ConfigError
+from braintumor.data.manifest import SPLITS, choose_rows, class_table, read_manifest
+from braintumor.data.moved import find_images
+from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
@@ -20,7 +21,7 @@ from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import evaluate_across
-from braintumor.workflows.data import check_same_images, drawn, labels_of, read_data
+from braintumor.workflows.data import drawn, labels_of, read_again, read_data, restore
 from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
 
@@ -45,12 +46,9 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
 def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> EvaluationResult:
     """Evaluate one checkpoint on one split, and write the report."""
     card, run = read_card(path), RunFolder(path.parent)
-    is_own, is_refit = not asked.data, card.settings["train"]["refit"]
-    if is_own and is_refit and asked.split == "val":
-        raise ConfigError(
-            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
-            f"evaluate the model that val chose: ckpt={run.selected}"
-        )
+    is_refit = card.settings["train"]["refit"]
+    if not asked.data:
+        _refuse_val_of_refit(path, card, asked, run)
     # torch and matplotlib, once what was asked has been accepted
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
     from braintumor.evaluation.evaluate import evaluate as evaluate_images
@@ -62,11 +60,13 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     from braintumor.workflows.setup import keeps_summaries
 
     model = load(path, Use(asked.device, asked.precision, asked.batch_size))
-    data, data_name = _data_for(card, request, run)
+    data, data_name, is_own = _data_for(card, request, run)
+    if is_own:
+        _refuse_val_of_refit(path, card, asked, run)
     split, rows = choose_rows(data.manifest, asked.split)
     labels = labels_of(data, card.classes)
     if is_own:
-        leakage = leakage_by_groups(data, split, refit=is_refit)
+        leakage = leakage_by_groups(data, split, card, refit=is_refit)
     else:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     which = "selected_" if path == run.selected else ""
@@ -97,6 +97,14 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     return EvaluationResult(folder)
 
 
+def _refuse_val_of_refit(path: Path, card: Card, asked: EvalArguments, run: RunFolder) -> None:
+    if card.settings["train"]["refit"] and asked.split == "val":
+        raise ConfigError(
+            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
+            f"evaluate the model that val chose: ckpt={run.selected}"
+        )
+
+
 def _eval_section(asked: EvalArguments, card: Card) -> dict[str, Any]:
     """What the run itself was evaluated with, unless the user says otherwise."""
     own = {k: v for k, v in card.settings["eval"].items() if k in asked.eval}
@@ -121,14 +129,20 @@ def _held(request: Request, default: Path) -> Iterator[Path]:
         yield folder
 
 
-def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
-    """The data set the user named, as the checkpoint wants its pictures; else its own."""
+def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str, bool]:
+    """The data set the user named, as the checkpoint wants its pictures; else its own.
+
+    With what to call it, and whether it is the one of the training.
+    """
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
-        data = read_data(card.settings, card.image_size, card.data_name)
         if run.manifest.is_file():
-            check_same_images(run, data.manifest)
-        return data, data_title(card.data_name, card.settings["data"].get("root"))
+            own_run = pasteable("ckpt", str(run.path))
+            moved = f"bt-eval {own_run} data=folder data.root=FOLDER split=test"
+            data = read_again(card.settings, card.image_size, run, moved)
+        else:
+            data = read_data(card.settings, card.image_size, card.data_name)
+        return data, data_title(card.data_name, card.settings["data"].get("root")), True
     typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
@@ -140,6 +154,30 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     options = options | {"fit": card.fit, "binary": is_binary}
     data = read_dataset(options, card.image_size, classes=card.classes)
     name = data_title(request.choices["data"], options.get("root"))
+    if (moved_here := _moved(data, request.settings["split"], run)) is not None:
+        return moved_here, name, True
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
-    return data, name
+    return data, name, False
+
+
+def _moved(data: Dataset, split: str | None, run: RunFolder) -> Dataset | None:
+    """The images of the training, which lie elsewhere now, where a split of it is asked for.
+
+    Known by content and class. More images may be there, unless they bring splits of their own.
+    Raises DataError where the data set has no such split, and some of the images of the training.
+    """
+    if split not in SPLITS or not run.manifest.is_file():
+        return None
+    before = read_manifest(run.manifest)
+    found = find_images(before, data.manifest)
+    has_own = data.manifest["split"].eq(split).any()
+    if not found.missing and not (found.new and has_own):
+        there = "" if not found.new else f", and {len(found.new)} others, which are left out"
+        return restore(data, before, found, f"the {len(before)} images of {run.path}{there}")
+    if len(found.missing) < len(before) and not has_own:
+        raise DataError(
+            f"the data has no split={split} of its own, and not all images of {run.path}, whose "
+            f"splits would be taken: {found.differences}; add them, or use split=all"
+        )
+    return None

@@ -15,6 +15,8 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
+from braintumor.runs.commands import resume_command
+from braintumor.runs.folder import RunFolder
 from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.batches import choose_batch_size
@@ -22,7 +24,8 @@ from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSett
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import check_sections, labels_of, read_data
+from braintumor.workflows.data import check_sections, labels_of, read_again, read_data
+from braintumor.workflows.init import Start, find_start, take_weights, warn_of_known, with_start
 
 _ANY_CLASSES = 2  # of a head that is built before the data say how many they have
 
@@ -31,7 +34,7 @@ _ANY_CLASSES = 2  # of a head that is built before the data say how many they ha
 class Experiment:
     """Everything a run needs, accepted and in memory; nothing written yet.
 
-    evaluating, deciding, augment: sections of the settings.
+    evaluating, deciding, augment: sections of the settings.  start: what init= names.
     """
 
     settings: Settings
@@ -45,6 +48,7 @@ class Experiment:
     recipe: Recipe
     device: torch.device
     dtype: torch.dtype
+    start: Start | None = None
 
     def rows(self, *splits: str) -> np.ndarray:
         """Row numbers of splits in the manifest."""
@@ -65,9 +69,9 @@ class Experiment:
 
     def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
-        body = _build_body(self.settings, self.data.pixels.shape[1])
-        num_classes, train = len(self.data.classes), self.recipe.train
-        return dataclasses.replace(self, model=_finish(body, num_classes, train, self.device))
+        body = _build_body(self.settings, self.data.pixels.shape[1], self.start)
+        model = _finish(body, self.data.classes, self.recipe.train, self.start)
+        return dataclasses.replace(self, model=model.to(self.device))
 
 
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
@@ -81,11 +85,12 @@ def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     return device.type == "cpu" and is_untrained and settings["features"]["views"] > 0
 
 
-def setup(settings: Settings, data_name: str) -> Experiment:
+def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -> Experiment:
     """Check every setting, then read the data, and finish the model.
 
     What can be known without an image is answered before one is read: settings, device, weights,
     the names and sizes of networks, the split.
+    before: the run that goes on, whose images and splits these have to be.
     Its settings have train.batch_size=auto replaced by the number that was chosen.
     """
     is_auto = settings["train"]["batch_size"] == "auto"
@@ -102,11 +107,16 @@ def setup(settings: Settings, data_name: str) -> Experiment:
     named = settings["data"].get("image_size")
     size = settings["model"]["backbone"]["image_size"] if named is None else named
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
-    body = _build_body(settings, size)
+    start = find_start(settings.get("init"), before)
+    body = _build_body(settings, size, start)
     trial = body.with_head(_ANY_CLASSES)
     check_recipe(recipe, trial)
     check_method(trial, evaluating.cam)
-    data = read_data(settings, size, data_name)
+    if before is None:
+        data = read_data(settings, size, data_name)
+    else:
+        elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
+        data = read_again(settings, size, before, elsewhere)
     experiment = Experiment(
         settings=settings,
         evaluating=evaluating,
@@ -115,11 +125,14 @@ def setup(settings: Settings, data_name: str) -> Experiment:
         data_name=data_name,
         data=data,
         labels=labels_of(data, data.classes),
-        model=_finish(body, len(data.classes), recipe.train, device),
+        model=_finish(body, data.classes, recipe.train, start).to(device),
         recipe=recipe,
         device=device,
         dtype=choose_precision(recipe.train.precision, device),
+        start=start,
     )
+    if start:
+        warn_of_known(start, data.manifest)
     if is_auto:
         experiment = _choose_batch_size(experiment)
     name, millions = model_name(settings["model"]), experiment.num_parameters() / 1e6
@@ -160,13 +173,17 @@ def _with_batch_size(settings: Settings, size: int) -> Settings:
     return settings | {"train": settings["train"] | {"batch_size": size}}
 
 
-def _build_body(settings: Settings, size: int) -> Body:
+def _build_body(settings: Settings, size: int, start: Start | None) -> Body:
     with seeded(mix_seed(settings["seed"], "weights"), torch.device("cpu")):
-        return build_body(settings["model"], size)
+        return build_body(with_start(settings["model"], start), size)
 
 
-def _finish(body: Body, num_classes: int, train: TrainSettings, device: torch.device) -> Classifier:
-    model = body.with_head(num_classes).to(device)
+def _finish(
+    body: Body, classes: tuple[str, ...], train: TrainSettings, start: Start | None
+) -> Classifier:
+    model = body.with_head(len(classes))
+    if start:
+        take_weights(model, start, classes)
     if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if train.compile:
