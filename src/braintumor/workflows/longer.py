@@ -27,9 +27,11 @@ def with_length(stored: Settings, here: Settings, named: set[str]) -> Settings:
     Raises ConfigError unless that makes the last phase longer, and changes nothing else.
     """
     keys = [key.removeprefix("train.") for key in LENGTH if key in named]
+    if not keys:
+        return stored
     changed = stored | {key: here[key] for key in keys}
     before, after = (typed(TrainSettings, section, "train") for section in (stored, changed))
-    if not keys or before.planned == after.planned:
+    if before.planned == after.planned:
         return stored
     *first, last = before.planned
     *same, longer = after.planned
