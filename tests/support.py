@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from braintumor.cli.commands import train as run_train
+from braintumor.runs.folder import STATES, RunFolder
 from braintumor.workflows.compose import compose
 
 # bt("train", "seed=1", cwd=folder)
@@ -20,11 +22,22 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # a training of seconds on phantoms
 TINY = ["debug=tiny", "data.patients=24", "data.limit=null", "train.tensorboard=false"]
+QUICK = [*TINY, "model=cnn", "model.backbone.widths=[4,4]", "eval.heatmaps=0", "eval.examples=0"]
 
 
 def train(*overrides: str) -> None:
     """bt-train without its shell: errors are raised, and there is no start-up to wait for."""
     run_train(compose("train", overrides, {}))
+
+
+def cut(run: Path, *, epochs: bool) -> None:
+    """Make a complete run one that was interrupted. epochs: some had ended."""
+    for name in ("eval", "plots"):
+        shutil.rmtree(run / name)
+    if not epochs:
+        for name in (*STATES, "metrics.csv", "best.safetensors"):
+            (run / name).unlink(missing_ok=True)
+    RunFolder(run).set_status("interrupted")
 
 
 def write_checkpoint(path: Path, tensors: dict[str, np.ndarray], card: Mapping[str, Any]) -> None:

@@ -10,18 +10,52 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import shlex
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from braintumor.errors import ConfigError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a number, which stands beside its type: `Annotated[float, Within(0, 1)]`.
+
+    ends: of a round bracket, the end itself is left out. Infinity and NaN are in no range.
+
+    >>> print(Within(0, 1, "[)")), 1.0 in Within(0, 1, "[)")
+    0 or more and below 1
+    (None, False)
+    """
+
+    low: float = 0
+    high: float = math.inf
+    ends: str = "[]"
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.ends[0] == "(" else value >= self.low
+        below = value < self.high if self.ends[1] == ")" else value <= self.high
+        return math.isfinite(value) and above and below
+
+    def __str__(self) -> str:
+        first = f"above {self.low:g}" if self.ends[0] == "(" else f"{self.low:g} or more"
+        last = f"below {self.high:g}" if self.ends[1] == ")" else f"at most {self.high:g}"
+        return first if math.isinf(self.high) else f"{first} and {last}"
+
+
+NotNegative = Annotated[float, Within()]
+Share = Annotated[float, Within(0, 1)]
+ShareBelow1 = Annotated[float, Within(0, 1, "[)")]
+Count = Annotated[int, Within(1)]
 
 
 def config_dir() -> Path:
@@ -98,7 +132,7 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     given: what the caller passes and no user can set, such as channels.
     Raises ConfigError on a missing, unknown or wrongly typed option.
     """
-    hints = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
     if dataclasses.is_dataclass(record := hints.get("options")):
         return function(**given, options=call(typing.cast(type, record), options, where))
     known = {n: p for n, p in inspect.signature(function).parameters.items() if n not in given}
@@ -130,10 +164,7 @@ def call_named(
 
 def not_negative(value: Any, where: str) -> float:
     """value as a number of 0 or more. Raises ConfigError naming the key `where`."""
-    number: float = _checked(value, float, where)
-    if not number >= 0:
-        raise ConfigError(f"`{where}={value}` should be 0 or more")
-    return number
+    return float(_checked(value, NotNegative, where))
 
 
 def find_builder(package: str, name: str, where: str) -> Callable[..., Any]:
@@ -158,6 +189,11 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     """value if it fits the type hint (int passes as float, list as tuple), else ConfigError."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
+        return value
+    if origin is Annotated:
+        value = _checked(value, args[0], where)
+        if value is not None and value not in args[1]:
+            raise ConfigError(f"`{where}={value}` should be {args[1]}")
         return value
     if origin in (typing.Union, types.UnionType):
         return _checked_union(value, args, where)

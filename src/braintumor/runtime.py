@@ -105,6 +105,9 @@ def choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         words = f"device={name} is not a device; use auto, cpu, cuda or cuda:N"
         raise ConfigError(words) from error
+    is_there = {"cpu": True, "cuda": True, "mps": torch.backends.mps.is_available()}
+    if not is_there.get(device.type):
+        raise ConfigError(f"device={name} is not there on this machine; use device=auto or cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             f"device={name}, but torch {torch.__version__} sees no CUDA device here; "

@@ -12,7 +12,6 @@ import torch
 
 from braintumor.cache import cache_dir
 from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
-from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.batches import PictureBatches
@@ -246,8 +245,3 @@ def test_a_sweep_over_rates_and_heads_computes_once() -> None:
     other = build_model(changed, CLASSES, SIDE)
     other.settings["backbone"]["lr_scale"] = 0.1
     assert images_through(lambda: open_batches(other, LIGHT)) == 0
-
-
-def test_a_negative_number_of_views_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"features\.views=-1"):
-        FeatureSettings(-1)

@@ -8,10 +8,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from braintumor.data.augment import Augment
 
 import small_fit
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.tensors import Augment, ImageSplit
 from braintumor.models.classifier import build_model
 from braintumor.training.batches import predict_logits
 from braintumor.training.loop import fit

@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from braintumor.cli.shell import command
+from braintumor.cli.shell import INTERRUPTED, command
 from braintumor.progress import waiting
 from braintumor.runs.folder import open_run
 from braintumor.workflows.arguments import Request, resumable
+from braintumor.workflows.console import log
 
 
 def bt_train() -> None:
@@ -23,6 +24,11 @@ def bt_train() -> None:
 def train(request: Request) -> None:
     """Train what the settings say; under -m one job of a sweep."""
     if resume := request.settings["resume"]:
+        from braintumor.workflows.sweep import go_on, is_sweep  # Hydra's sweeper
+
+        if is_sweep(resume := Path(resume)):
+            go_on(request)
+            return
         open_run(resume)
     with waiting("starting"):
         from braintumor.workflows.train import train as workflow  # torch
@@ -30,7 +36,12 @@ def train(request: Request) -> None:
     workflow(request)
 
 
-def _after_sweep(folder: Path) -> None:
+def _after_sweep(folder: Path, code: int) -> None:
+    if code == INTERRUPTED:
+        from braintumor.workflows.sweep import describe_left  # as above
+
+        log.warning("%s", describe_left(folder))
+        return
     with waiting("starting"):
         from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
 

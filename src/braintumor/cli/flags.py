@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 from braintumor.config import hydra_value
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER
-from braintumor.runs.folder import SWEEP
+from braintumor.runs.commands import repeat_command, resume_command
+from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
 from braintumor.workflows.outputs import of_now
@@ -54,12 +55,17 @@ def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path)
         raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())})") from error
     entries = content.get("defaults") if isinstance(content, dict) else None
     if not isinstance(entries, list) or config_name not in [str(e).lstrip("/") for e in entries]:
-        resume = f"to go on with that run, use bt-train resume={file.parent}; "
-        is_run = (file.parent / "status.json").is_file()
+        run = RunFolder(file.parent)
+        if run.status.is_file() and config_name == "train":
+            unfinished = run.read_status().get("status") != "completed"
+            go_on = f", or go on with it: {resume_command(run.path)}" if unfinished else ""
+            raise ConfigError(
+                f"{file} is the record of a run; train the same again, in a new folder: "
+                f"{repeat_command(run, in_place=False)}{go_on}"
+            )
         raise ConfigError(
-            f"{file} does not build on the settings of bt-{config_name}; "
-            f"{resume if is_run else ''}a file of your own begins with "
-            f"`defaults: [{config_name}, _self_]`"
+            f"{file} does not build on the settings of bt-{config_name}; a file of your own begins "
+            f"with `defaults: [{config_name}, _self_]`"
         )
     if key := next(hydra_keys(content), None):
         raise ConfigError(f"`{key}` in {file} is a key by which Hydra would run code; remove it")

@@ -32,17 +32,21 @@ from braintumor.workflows.words import answer_mistake, register_models
 
 Run = Callable[[Request], None]
 
+INTERRUPTED = 130
+
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | None = None) -> None:
+def command(
+    config_name: str, run: Run, after_sweep: Callable[[Path, int], None] | None = None
+) -> None:
     """Run one command with the arguments of this process, and leave with its exit code.
 
     0 done, 1 our bug, 2 the user's input, 3 the machine, 130 interrupted.
-    after_sweep: called with the sweep's folder once all its jobs have ended.
+    after_sweep: called with the sweep's folder, and the exit code, once its jobs have ended.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(config_name))
@@ -80,8 +84,8 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
         with held_sweep(sys.argv) as folder:
             code = _exit_code_of(compose_and_run, config_name)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
-            if after_sweep and folder and has_begun and code in (0, 2):
-                code = max(code, _exit_code_of(lambda: after_sweep(folder), config_name))
+            if after_sweep and folder and has_begun and code in (0, 2, INTERRUPTED):
+                code = max(code, _exit_code_of(lambda: after_sweep(folder, code), config_name))
         return code
 
     failure: list[BaseException] = []
@@ -121,7 +125,7 @@ def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
         return work() or 0
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BraintumorError as error:
         return _report(str(error), error.exit_code)
     except Exception as error:

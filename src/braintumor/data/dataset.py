@@ -8,12 +8,12 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
-from braintumor.config import did_you_mean, find_builder, typed
+from braintumor.config import Count, Within, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.duplicates import phashes
 from braintumor.data.images import Fit, resize
@@ -33,14 +33,14 @@ class DataSettings:
     """What every data set is asked, whatever its format; configs/data/_common.yaml has units."""
 
     name: str
-    image_size: int | None
+    image_size: Count | None
     fit: Fit
     class_names: None | list[str]  # noqa: RUF036
     binary: bool
     skip_unreadable: bool
-    limit: int | None
-    val_fraction: float
-    test_fraction: float
+    limit: Count | None
+    val_fraction: Annotated[float, Within(0, 1, "()")]
+    test_fraction: Annotated[float, Within(0, 1, "()")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,17 +80,22 @@ class Dataset:
 
 
 def read_dataset(
-    data: Mapping[str, Any], image_size: int, classes: tuple[str, ...] | None = None
+    data: Mapping[str, Any],
+    image_size: int,
+    classes: tuple[str, ...] | None = None,
+    check: Callable[[pd.DataFrame], None] | None = None,
 ) -> Dataset:
     """List, label, decode and resize the images of the configuration's `data` section.
 
     data: the keys of DataSettings and the options of the source that `data.name` says.
     image_size: S in pixels.
     classes: those of a model that will be evaluated; the data may then have one class only.
+    check: gets path, label, split and patient of every image before any is read, and may raise.
     Raises ConfigError on a wrong key, DataError when images cannot be read (all are listed),
     there is one class only, or a class is left with no image.
     """
-    settings, source = _open(data)
+    settings, options = check_options(data)
+    source = build_source(settings.name, options)
     if image_size < 1:
         raise ConfigError(f"data.image_size={image_size} should be at least 1 pixel")
     items = _labelled(source.items, settings)
@@ -101,6 +106,8 @@ def read_dataset(
             f"({', '.join(found) or 'none'}); a classifier needs two, each in its own folder "
             "or with its own label"
         )
+    if check:
+        check(pd.DataFrame(items, columns=["path", "label", "split", "patient"]))
     read = read_images(source, items, image_size, settings.fit)
     if read.unreadable and not settings.skip_unreadable:
         lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]
@@ -135,7 +142,11 @@ def read_dataset(
     )
 
 
-def _open(data: Mapping[str, Any]) -> tuple[DataSettings, Source]:
+def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]]:
+    """The common settings of a `data` section, and the options of its source, not yet checked.
+
+    Raises ConfigError on an unknown name, key or value; nothing is opened.
+    """
     common = {field.name for field in dataclasses.fields(DataSettings)}
     name = str(data.get("name"))
     build = find_builder("braintumor.data.sources", name, "data.name")
@@ -144,9 +155,7 @@ def _open(data: Mapping[str, Any]) -> tuple[DataSettings, Source]:
         if key not in known:
             raise ConfigError(f"`data.{key}` is not an option; {did_you_mean(str(key), known)}")
     settings = typed(DataSettings, {k: v for k, v in data.items() if k in common}, "data")
-    if settings.limit is not None and settings.limit < 1:
-        raise ConfigError(f"data.limit={settings.limit} should be at least 1, or null for all")
-    return settings, build_source(name, {k: v for k, v in data.items() if k not in common})
+    return settings, {k: v for k, v in data.items() if k not in common}
 
 
 def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:

@@ -49,6 +49,7 @@ def assign_splits(
     for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
         if not 0 < fraction < 1:
             raise ConfigError(f"data.{name}={fraction} should lie between 0 and 1, such as 0.2")
+    check_kind(kind, folds, fold)
     kind = _resolve(manifest, kind)
     _check_folds(kind, folds, fold)
     groups = manifest["group"].where(manifest["group"].notna(), manifest["path"])
@@ -74,6 +75,50 @@ def assign_splits(
     return manifest, kind
 
 
+def check_kind(kind: str, folds: int | None, fold: int | None) -> None:
+    """Raises ConfigError when there is no such split, whatever the data are."""
+    if kind not in _KINDS:
+        raise ConfigError(f"split={kind} is not one of the choices; {did_you_mean(kind, _KINDS)}")
+    _check_folds(kind, folds, fold)
+
+
+def check_listed(listed: pd.DataFrame, kind: SplitKind, folds: int | None) -> None:
+    """What `assign_splits` will refuse whatever the pictures hold, before one of them is read.
+
+    listed: label and split (None: no own) of every image. Groups come from the pictures.
+    Raises ConfigError and DataError.
+    """
+    is_official = (listed["split"] == "test").any() if kind == "auto" else "official" in kind
+    if is_official:
+        _check_folds("official", folds, None if folds is None else 0)
+        _check_official(listed["split"], kind)
+        _refuse_untrained(listed["label"], listed["split"])
+        return
+    for label, count in listed["label"].value_counts().items():
+        if folds is not None and count < folds:
+            raise _too_few_for(folds, str(label), count)
+    one_each = pd.crosstab(listed["path"], listed["label"])
+    _refuse_too_few(one_each, listed["label"], 3)
+
+
+def _check_official(own: pd.Series, kind: str) -> None:
+    if not (own == "test").any():
+        raise ConfigError(
+            f"split={kind} needs a data set with its own test split, such as a folder "
+            "Testing/; this one has none: use split=stratified, or split=auto"
+        )
+    unknown = int((~own.isin(_PARTS)).sum())
+    if unknown and kind != "auto":
+        raise DataError(f"{unknown} images have no split of their own; use split=stratified")
+
+
+def _too_few_for(folds: int, label: str, count: int) -> DataError:
+    return DataError(
+        f"class {label} has only {count} images or groups of images (patients, copies), and "
+        f"folds={folds} need at least {folds}; use fewer folds, or leave the class out"
+    )
+
+
 def assign_folds(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> np.ndarray:
     """The fold of each image, int64 (N,) in [0, folds); images of one unit share it.
 
@@ -89,10 +134,7 @@ def assign_folds(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> 
 
     counts = units.groupby(labels).nunique()
     for label, count in counts[counts < folds].items():
-        raise DataError(
-            f"class {label} has only {count} images or groups of images (patients, copies), and "
-            f"folds={folds} need at least {folds}; use fewer folds, or leave the class out"
-        )
+        raise _too_few_for(folds, str(label), count)
     # both take ties in the order of units, so that order is drawn from the seed
     order = _in_drawn_order(units.unique(), seed)
     unit_N = units.map({unit: u for u, unit in enumerate(order)}).to_numpy(dtype=np.int64)
@@ -138,19 +180,10 @@ def seen_in_training(manifest: pd.DataFrame, split: str) -> np.ndarray:
 
 def _resolve(manifest: pd.DataFrame, kind: SplitKind) -> SplitKind:
     has_test, has_groups = (manifest["split"] == "test").any(), manifest["group"].notna().any()
-    if kind not in _KINDS:
-        raise ConfigError(f"split={kind} is not one of the choices; {did_you_mean(kind, _KINDS)}")
     if kind == "auto":
         return "official" if has_test else "grouped" if has_groups else "stratified"
     if kind in ("official", "official_clean"):
-        if not has_test:
-            raise ConfigError(
-                f"split={kind} needs a data set with its own test split, such as a folder "
-                "Testing/; this one has none: use split=stratified, or split=auto"
-            )
-        unknown = int((~manifest["split"].isin(_PARTS)).sum())
-        if unknown:
-            raise DataError(f"{unknown} images have no split of their own; use split=stratified")
+        _check_official(manifest["split"], kind)
     if kind == "grouped" and not has_groups:
         raise ConfigError(
             "split=grouped needs to know who belongs together, and this data set names no "

@@ -11,12 +11,14 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from braintumor.config import NotNegative, Share, ShareBelow1, Within
 from braintumor.runtime import mix_seed
 
 # N images, B of them a batch, C channels (1 when all pictures are grey, else 3), S side in px,
@@ -144,17 +146,17 @@ def epoch_order(labels: np.ndarray, seed: int, epoch: int, *, oversample: bool) 
 class AugmentSettings:
     """Strengths; 0 turns a transform off. Documented in configs/augment/."""
 
-    horizontal_flip: float
-    vertical_flip: float
-    rotation_deg: float
-    shift: float
-    zoom: float
-    brightness: float
-    contrast: float
-    noise: float
-    erasing: float
-    erasing_area: float
-    mixup: float
+    horizontal_flip: Share
+    vertical_flip: Share
+    rotation_deg: Annotated[float, Within(0, 180)]
+    shift: Share
+    zoom: ShareBelow1
+    brightness: Share
+    contrast: Share
+    noise: Share
+    erasing: Share
+    erasing_area: Share
+    mixup: NotNegative
 
 
 @dataclass(frozen=True)

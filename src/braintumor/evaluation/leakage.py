@@ -27,14 +27,19 @@ if TYPE_CHECKING:
 # N images of the data set, M images evaluated, T training images, W = 4 words of 64 bits
 
 _BLOCK = 256  # images at once: 256 x 10,000 distances are 5 MB
+_RADIUS = 22  # bits; copy_bits of bt-eval, see find_contaminated
 _HEX = 64  # characters of a hash of 256 bits
 
 
-def leakage_by_groups(data: Dataset, split: str, *, refit: bool) -> Leakage:
+def leakage_by_groups(
+    data: Dataset, split: str, card: Card | None = None, *, refit: bool
+) -> Leakage:
     """For a split of the data set that the model was trained on, by its groups.
 
     split "all": training and validation images count as seen. split "train": nothing is said,
     since all of it is what the model was trained on.
+    card: of the model; where it began with the weights of another run (init), what that one was
+        trained on is known to it too.
     refit: the model was trained on val too, and so are the baselines.
     """
     manifest = data.manifest
@@ -52,7 +57,22 @@ def leakage_by_groups(data: Dataset, split: str, *, refit: bool) -> Leakage:
     elif split != "train":
         contaminated = seen_in_training(manifest, split)
         baselines = cached_baselines(data.pixels, manifest, data.classes, split)
+    if contaminated is not None and card and card.settings.get("init"):
+        contaminated = contaminated | _known_from_elsewhere(data, np.flatnonzero(is_asked), card)
     return Leakage(contaminated, baselines, patients, groups)
+
+
+def _known_from_elsewhere(data: Dataset, rows: np.ndarray, card: Card) -> np.ndarray:
+    """Whether a training image on the card that is not of this data set is a copy: bool (M,)."""
+    own = data.manifest["split"].isin(("train", "val")).to_numpy()
+    return find_contaminated(
+        data.manifest["sha256"].to_numpy()[rows],
+        data.phashes[rows],
+        hash_thumbnails(data.thumbnails[rows][:, :, ::-1]),
+        sorted(set(card.training_hashes) - set(data.manifest["sha256"][own])),
+        sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),
+        _RADIUS,
+    )
 
 
 def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:

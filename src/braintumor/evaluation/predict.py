@@ -6,12 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from braintumor.config import Count, Within
 from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
@@ -37,19 +39,12 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: int
-    examples: int
-    heatmaps: int
+    views: Count
+    examples: Annotated[int, Within()]
+    heatmaps: Annotated[int, Within()]
     cam: Method
     cam_layer: Layer
-    wrong_pictures: int = 0
-
-    def __post_init__(self) -> None:
-        if self.views < 1:
-            raise ConfigError(f"eval.views={self.views} must be 1 or more; 1 is the plain picture")
-        for name in ("examples", "heatmaps", "wrong_pictures"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"eval.{name}={getattr(self, name)} should be 0 or more")
+    wrong_pictures: Annotated[int, Within()] = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -170,26 +171,53 @@ def _refuse_unit_range(x_BcSS: torch.Tensor) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A classifier without its head: all that can be built before the classes are known.
+
+    model: the `model` section.  random_state: of torch, as the body left it.
+    """
+
+    backbone: Backbone
+    attention: nn.Module
+    model: Mapping[str, Any]
+    random_state: Tensor
+
+    def with_head(self, num_classes: int) -> Classifier:
+        """The classifier that `build_model` would have built; of one body, one is used at a time.
+
+        Raises ConfigError on options of the head.
+        """
+        with torch.random.fork_rng([]):
+            torch.set_rng_state(self.random_state)
+            head: nn.Sequential = settings.call(
+                head_module.build,
+                self.model["head"],
+                "model.head",
+                channels=self.backbone.channels,
+                num_classes=num_classes,
+                map_size_px=self.backbone.map_size_px,
+            )
+        resolved = {key: dict(section) for key, section in self.model.items()}
+        resolved["backbone"].update(self.backbone.resolved)
+        return Classifier(self.backbone, self.attention, head, num_classes, resolved)
+
+
+def build_body(model: Mapping[str, Any], image_size: int) -> Body:
+    """Backbone and attention of a `model` section. As `build_model` but for the head."""
+    settings.typed(ModelSections, model, "model")
+    backbone = build_backbone(model["backbone"], image_size)
+    attention = build_attention(model["attention"], backbone.channels)
+    return Body(backbone, attention, model, torch.get_rng_state())
+
+
 def build_model(model: Mapping[str, Any], num_classes: int, image_size: int) -> Classifier:
     """The classifier of a `model` section: {backbone: {...}, attention: {...}, head: {...}}.
 
     image_size: side of the pictures in px.
     Raises ConfigError on names, options or sizes, WeightsError on weights.
     """
-    settings.typed(ModelSections, model, "model")
-    backbone = build_backbone(model["backbone"], image_size)
-    attention = build_attention(model["attention"], backbone.channels)
-    head: nn.Sequential = settings.call(
-        head_module.build,
-        model["head"],
-        "model.head",
-        channels=backbone.channels,
-        num_classes=num_classes,
-        map_size_px=backbone.map_size_px,
-    )
-    resolved = {key: dict(section) for key, section in model.items()}
-    resolved["backbone"].update(backbone.resolved)
-    return Classifier(backbone, attention, head, num_classes, resolved)
+    return build_body(model, image_size).with_head(num_classes)
 
 
 def model_name(model: Mapping[str, Any]) -> str:

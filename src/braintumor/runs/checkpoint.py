@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
+from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import STATES, RunFolder, folders_beside
 
 if TYPE_CHECKING:
@@ -212,15 +213,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     Raises CheckpointError when weights and card do not belong together.
     """
     import torch  # as above
-    from safetensors.torch import load_file
 
     from braintumor.models.classifier import build_model
 
     card = read_card(path)
     model = build_model(card.model, len(card.classes), card.image_size)
     try:
-        tensors = load_file(path).items()
-        model.load_state_dict({k: v for k, v in tensors if not k.startswith(_OUTLIERS)})
+        model.load_state_dict(load_weights(path))
     except RuntimeError as error:
         first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
@@ -230,6 +229,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device).eval(), card
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The weights of a best.safetensors by name, without the arrays beside them."""
+    from safetensors.torch import load_file  # as above
+
+    return {k: v for k, v in load_file(path).items() if not k.startswith(_OUTLIERS)}
 
 
 def load_outliers(path: Path) -> dict[str, np.ndarray]:
@@ -282,10 +288,11 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
         names = " and ".join(path.name for path in damaged)
         raise CheckpointError(
             f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
-            "no other state to resume from; start again with `bt-train` and its settings"
+            f"no other state to resume from; start again with: {repeat_command(run, in_place=True)}"
         )
     raise CheckpointError(
-        f"{run.path} has no last.ckpt to resume from; start again with `bt-train` and its settings"
+        f"{run.path} has no last.ckpt to resume from; start again with: "
+        f"{repeat_command(run, in_place=True)}"
     )
 
 

@@ -91,7 +91,7 @@ STATES = ("next.ckpt", "last.ckpt", "previous.ckpt")  # the newest first
 _EVENTS = "tensorboard/events.out.tfevents.*"
 _RUN_FILES = (
     "config.yaml", "status.json", "environment.json", "metrics.csv", "train.log", "traceback.txt",
-    "best.safetensors", "selected.safetensors", *STATES, _EVENTS, *_DATA_FILES,
+    "best.safetensors", "selected.safetensors", "init.safetensors", *STATES, _EVENTS, *_DATA_FILES,
     "refit/metrics.csv", *(f"refit/{name}" for name in STATES), f"refit/{_EVENTS}",
     *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
 )  # fmt: skip
@@ -128,6 +128,8 @@ class RunFolder:
         self.best = self.path / "best.safetensors"
         # under train.refit: the weights that validation chose, before the refit
         self.selected = self.path / "selected.safetensors"
+        # a copy of what the run began with, under init=
+        self.init = self.path / "init.safetensors"
         self.last = self.path / "last.ckpt"
         self.plots = self.path / "plots"
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER
+from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
 
 log = logging.getLogger(__name__)
@@ -169,12 +170,18 @@ def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
     state = _state(folder, kind) if existing == "refuse" else None
     if state is None:
         return
-    can_go_on = kind is RUN and state != "completed"
-    first = f"go on with it: bt-train resume={folder}, " if can_go_on else ""
+    first = f"go on with it: {resume_command(folder)}, " if _can_go_on(folder, kind, state) else ""
     last = "" if kind is SWEEP else ", or replace it with overwrite=true"
     raise ConfigError(
         f"{folder} holds {kind.name} ({state}); {first}name another folder with {kind.key}=…{last}"
     )
+
+
+def _can_go_on(folder: Path, kind: Kind, state: str) -> bool:
+    if kind is SWEEP:  # of trainings, of which some have not ended
+        has_runs = any(folder.glob("*/status.json"))
+        return has_runs and not (folder / "comparison.html").is_file()
+    return kind is RUN and state != "completed" and (folder / "config.yaml").is_file()
 
 
 def _state(folder: Path, kind: Kind) -> str | None:

@@ -48,8 +48,7 @@ def fit(
     Raises TrainingError when a loss is not finite, naming the batch.
     """
     dtype = choose_precision(recipe.train.precision, train.device)
-    images = len(_order(recipe, train, epoch=0))
-    steps = math.ceil(images / recipe.train.batch_size)
+    steps = steps_per_epoch(recipe, train)
     if resume_from:
         state.load_state_dict(resume_from, recipe, steps, dtype)
     is_weighted = recipe.train.imbalance == "class_weights"
@@ -62,6 +61,11 @@ def fit(
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)
             yield from _phase(job)
+
+
+def steps_per_epoch(recipe: Recipe, train: ImageSplit) -> int:
+    """Batches of an epoch."""
+    return math.ceil(len(_order(recipe, train, epoch=0)) / recipe.train.batch_size)
 
 
 @dataclass(frozen=True, eq=False)

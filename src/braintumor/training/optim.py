@@ -7,15 +7,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.config import call_named, not_negative
+from braintumor.config import (
+    Count,
+    NotNegative,
+    Share,
+    ShareBelow1,
+    Within,
+    call_named,
+    not_negative,
+)
 from braintumor.errors import ConfigError
 
+AboveZero = Annotated[float, Within(ends="(]")]
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits_BK, target) -> mean over the batch, in nats
 Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
 
@@ -30,7 +39,7 @@ def build_loss(options: Mapping[str, Any], class_weights: Tensor | None) -> Loss
     return call_named(known, options, "loss", class_weights=class_weights)
 
 
-def cross_entropy(*, label_smoothing: float, class_weights: Tensor | None) -> Loss:
+def cross_entropy(*, label_smoothing: ShareBelow1, class_weights: Tensor | None) -> Loss:
     """Cross-entropy against targets mixed with the uniform distribution.
 
     With class_weights the mixing comes first and the weight of the image's own class after it.
@@ -51,7 +60,7 @@ def cross_entropy(*, label_smoothing: float, class_weights: Tensor | None) -> Lo
     return plain if class_weights is None else weighted
 
 
-def focal(*, gamma: float, class_weights: Tensor | None) -> Loss:
+def focal(*, gamma: NotNegative, class_weights: Tensor | None) -> Loss:
     """Cross-entropy in which an image counts less the surer the model is of its class.
 
     gamma 0 is cross-entropy.  Source: Lin et al. 2017, arXiv:1708.02002, eq. 4.
@@ -119,15 +128,24 @@ def build_optimizer(
     return call_named(known, options, "optimizer", params=params)
 
 
-def _adamw(*, params: list, beta1: float, beta2: float, eps: float) -> torch.optim.Optimizer:
+def _adamw(
+    *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
+) -> torch.optim.Optimizer:
     return torch.optim.AdamW(params, betas=(beta1, beta2), eps=eps, fused=True)
 
 
-def _adam(*, params: list, beta1: float, beta2: float, eps: float) -> torch.optim.Optimizer:
+def _adam(
+    *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
+) -> torch.optim.Optimizer:
     return torch.optim.Adam(params, betas=(beta1, beta2), eps=eps, fused=True)
 
 
-def _sgd(*, params: list, momentum: float, nesterov: bool) -> torch.optim.Optimizer:
+def _sgd(*, params: list, momentum: ShareBelow1, nesterov: bool) -> torch.optim.Optimizer:
+    if nesterov and not momentum:
+        raise ConfigError(
+            "`optimizer.nesterov=true` needs a momentum; give optimizer.momentum=0.9, or "
+            "optimizer.nesterov=false"
+        )
     # lr is set in every group; this one is never used
     return torch.optim.SGD(params, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
 
@@ -184,7 +202,7 @@ def constant() -> Shape:
     return lambda done, epochs: 1.0
 
 
-def cosine(*, min_factor: float) -> Shape:
+def cosine(*, min_factor: Share) -> Shape:
     """From 1 to min_factor along half a cosine. Source: Loshchilov 2017, arXiv:1608.03983.
 
     >>> cosine(min_factor=0.0)(5, 10)
@@ -193,7 +211,7 @@ def cosine(*, min_factor: float) -> Shape:
     return lambda done, epochs: _cosine(1.0, min_factor, done / epochs)
 
 
-def onecycle(*, rise: float, start_factor: float, min_factor: float) -> Shape:
+def onecycle(*, rise: ShareBelow1, start_factor: Share, min_factor: Share) -> Shape:
     """Up from start_factor over the first `rise` of the phase, then down to min_factor.
 
     Source: Smith 2018, arXiv:1708.07120; both halves are cosines. Momentum stays constant.
@@ -208,13 +226,11 @@ def onecycle(*, rise: float, start_factor: float, min_factor: float) -> Shape:
     return shape
 
 
-def warm_restarts(*, first_epochs: int, growth: int, min_factor: float) -> Shape:
+def warm_restarts(*, first_epochs: Count, growth: Count, min_factor: Share) -> Shape:
     """Cosines that start anew: T_0 = first_epochs, each next one `growth` times as long.
 
     Source: Loshchilov 2017, arXiv:1608.03983, eq. 5.
     """
-    if first_epochs < 1 or growth < 1:
-        raise ConfigError("`scheduler.first_epochs` and `scheduler.growth` should be 1 or more")
 
     def shape(done: float, epochs: float) -> float:
         length = float(first_epochs)
@@ -233,9 +249,9 @@ def _cosine(start: float, end: float, progress: float) -> float:
 class Plateau:
     """Multiplies the rate by `factor` after more than `patience` epochs without improvement."""
 
-    patience: int
-    factor: float
-    min_factor: float
+    patience: Annotated[int, Within()]
+    factor: Annotated[float, Within(0, 1, "(]")]
+    min_factor: Share
     best: float = field(init=False, default=math.inf)
     bad_epochs: int = field(init=False, default=0)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import pasteable
+from braintumor.config import Count, NotNegative, ShareBelow1, Within, pasteable
 from braintumor.errors import ConfigError
 from braintumor.runtime import Precision
 
@@ -26,9 +26,9 @@ class Phase:
     lr: base rate of this phase; null takes optimizer.lr.
     """
 
-    epochs: int
+    epochs: Count
     trainable: str | int = "all"
-    lr: float | None = None
+    lr: NotNegative | None = None
 
 
 @dataclass(frozen=True)
@@ -36,65 +36,42 @@ class EarlyStoppingSettings:
     """The `train.early_stopping` section. Documented in configs/training/default.yaml."""
 
     metric: Metric
-    patience: int | None
-    min_delta: float
-
-    def __post_init__(self) -> None:
-        if self.patience is not None and self.patience < 1:
-            raise ConfigError(
-                f"train.early_stopping.patience={self.patience} would stop before it began; "
-                "give 1 or more, or null to never stop early"
-            )
+    patience: Count | None
+    min_delta: NotNegative
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
     """The `features` section. Documented in configs/features/default.yaml."""
 
-    views: int = 0
-
-    def __post_init__(self) -> None:
-        if self.views < 0:
-            raise ConfigError(
-                f"features.views={self.views} should be 0 (pictures augmented anew in every epoch) "
-                "or the number of augmented views to keep, such as 4"
-            )
+    views: Annotated[int, Within()] = 0
 
 
 @dataclass(frozen=True)
 class TrainSettings:
     """The `train` section. Documented in configs/training/default.yaml."""
 
-    batch_size: int
+    batch_size: Count
     phases: tuple[Phase, ...]
-    max_epochs: int | None
+    max_epochs: Count | None
     precision: Precision
     imbalance: Literal["oversample", "class_weights", "none"]
-    clip_norm: float | None
-    ema_decay: float
+    clip_norm: Annotated[float, Within(ends="(]")] | None
+    ema_decay: ShareBelow1
     channels_last: bool
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
-    epochs: int | None = None
+    epochs: Count | None = None
     refit: bool = False
     compile: bool = False
     cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
-        checks = {
-            "batch_size": self.batch_size >= 1,
-            "phases": bool(self.phases) and all(phase.epochs >= 1 for phase in self.phases),
-            "epochs": self.epochs is None or self.epochs >= 1,
-            "max_epochs": self.max_epochs is None or self.max_epochs >= 1,
-            "clip_norm": self.clip_norm is None or self.clip_norm > 0,
-            "ema_decay": 0 <= self.ema_decay < 1,
-        }
-        for name, is_good in checks.items():
-            if not is_good:
-                raise ConfigError(
-                    f"`train.{name}={getattr(self, name)}` makes no training: batches and epochs "
-                    "are 1 or more, clip_norm is above 0 or null, ema_decay is in [0, 1)"
-                )
+        if not self.phases:
+            raise ConfigError(
+                "`train.phases` is empty, so nothing would be trained; give one, such as "
+                f"{pasteable('train.phases', [{'epochs': 18, 'trainable': 'all'}])}"
+            )
         if self.epochs is not None and len(self.phases) > 1:
             listed = [f"trainable: {p.trainable} for {p.epochs} epochs" for p in self.phases]
             given = [{k: v for k, v in vars(p).items() if v is not None} for p in self.phases]
@@ -109,6 +86,16 @@ class TrainSettings:
                 "train.compile=true and train.cuda_graphs=true are two ways to the same end; "
                 "choose one"
             )
+
+    def epochs_of(self, phase: Phase) -> int:
+        """As Recipe.epochs_of."""
+        epochs = self.epochs or phase.epochs
+        return min(epochs, self.max_epochs or epochs)
+
+    @property
+    def planned(self) -> tuple[Phase, ...]:
+        """The phases with the epochs that they take at most."""
+        return tuple(dataclasses.replace(p, epochs=self.epochs_of(p)) for p in self.phases)
 
 
 @dataclass(frozen=True)
@@ -125,8 +112,7 @@ class Recipe:
 
     def epochs_of(self, phase: Phase) -> int:
         """Epochs of a phase: train.epochs if that is set, and at most train.max_epochs."""
-        epochs = self.train.epochs or phase.epochs
-        return min(epochs, self.train.max_epochs or epochs)
+        return self.train.epochs_of(phase)
 
     @property
     def total_epochs(self) -> int:

@@ -37,9 +37,12 @@ def train(*words: str, **settings: Any) -> Run:
     is wrong and what to do.
     """
     request = _request("train", words, settings)
-    from braintumor.workflows.train import train as workflow  # see above
+    from braintumor.workflows.sweep import go_on, is_sweep  # see above
+    from braintumor.workflows.train import Run
+    from braintumor.workflows.train import train as workflow
 
-    return workflow(request)
+    resume = request.settings["resume"]
+    return Run(go_on(request)) if resume and is_sweep(Path(resume)) else workflow(request)
 
 
 def evaluate(*words: str, **settings: Any) -> EvaluationResult | CrossDatasetResult:

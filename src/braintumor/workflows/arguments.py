@@ -66,6 +66,7 @@ class TrainArguments:
     run_dir: Path | None
     overwrite: bool
     resume: Path | None
+    init: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,13 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
 
 
 def resumable(words: Sequence[str]) -> list[str]:
-    """The words of a training; with resume= they may allow a download whatever data= is composed.
+    """The words of a training; with resume= they may say where the data are, whatever data= is.
 
     The data set is named in the run folder; the one that Hydra knows may have no such key.
     """
     if not any(word.startswith("resume=") for word in words):
         return list(words)
-    return [re.sub(r"^data\.download=", "++data.download=", word) for word in words]
+    return [re.sub(r"^data\.(download|root|table)=", r"++data.\1=", word) for word in words]
 
 
 def refuse_removals(overrides: Sequence[str]) -> None:

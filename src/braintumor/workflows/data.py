@@ -18,9 +18,11 @@ from braintumor.data.audit import (
     summarise,
     write_audit,
 )
-from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.dataset import Dataset, check_options, read_dataset
+from braintumor.data.images import Fit
 from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
-from braintumor.data.split import assign_splits
+from braintumor.data.moved import Found, as_before, find_images
+from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import write_atomic
 from braintumor.progress import waiting
@@ -36,25 +38,81 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
 
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
-    options = settings["data"]
-    data = read_dataset(options, image_size)
-    audit = audit_images(data.manifest, data.fingerprints)
+    options, kind, folds = settings["data"], settings["split"], settings.get("folds")
+    check_sections(options, kind, folds, settings.get("fold"))
+    data = read_dataset(options, image_size, check=lambda seen: check_listed(seen, kind, folds))
+    data = _audited(data)
     manifest, kind = assign_splits(
-        data.manifest.assign(group=audit.group),
-        settings["split"],
+        data.manifest,
+        kind,
         settings["seed"],
         options["val_fraction"],
         options["test_fraction"],
-        folds=settings.get("folds"),
+        folds=folds,
         fold=settings.get("fold"),
     )
-    data = dataclasses.replace(data, manifest=manifest, audit=audit)
+    data = dataclasses.replace(data, manifest=manifest)
     log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
-    describe_data(class_table(manifest), data.ignored, len(data.unreadable))
-    log.info("  %s", data.reading)
-    for line in five_lines(summarise(manifest, audit), options["fit"]):
-        log.info("%s", line)
+    _describe(data, options["fit"])
     return data
+
+
+def read_again(
+    settings: Mapping[str, Any], image_size: int, run: RunFolder, elsewhere: str
+) -> Dataset:
+    """The data set of a run in its order and with its splits, wherever the images lie now.
+
+    elsewhere: the command that says where, for errors.
+    Raises DataError when images are not those that the run began with, naming some.
+    """
+    options = settings["data"]
+    places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
+    try:
+        data = read_dataset(options, image_size)
+    except DataError as error:
+        if all(place.exists() for place in places):
+            raise
+        words = f"{error}; if the images lie elsewhere now, say where: {elsewhere}"
+        raise DataError(words) from error
+    before = read_manifest(run.manifest)
+    found = find_images(before, data.manifest)
+    if found.differences:
+        raise DataError(
+            f"the images changed since {run.path} began: {found.differences}; restore them, or "
+            "name the data set as it is now: a new `bt-train`, or `bt-eval` with data=…"
+        )
+    what = f"{len(before)} images at {image_size} px"
+    return restore(data, before, found, what, options["fit"])
+
+
+def restore(data: Dataset, before: pd.DataFrame, found: Found, what: str, fit: Fit) -> Dataset:
+    """The images of a run's manifest with its splits. what: they are, for the console."""
+    data = _audited(as_before(data, before, found.rows))
+    log.info("%s, splits as the run had them", what)
+    _describe(data, fit)
+    return data
+
+
+def _audited(data: Dataset) -> Dataset:
+    audit = audit_images(data.manifest, data.fingerprints)
+    manifest = data.manifest.assign(group=audit.group)
+    return dataclasses.replace(data, manifest=manifest, audit=audit)
+
+
+def _describe(data: Dataset, fit: Fit) -> None:
+    describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
+    log.info("  %s", data.reading)
+    if data.audit:
+        for line in five_lines(summarise(data.manifest, data.audit), fit):
+            log.info("%s", line)
+
+
+def check_sections(
+    options: Mapping[str, Any], split: str, folds: int | None, fold: int | None
+) -> None:
+    """Raises ConfigError on what is wrong in the data section, or no split, whatever the data."""
+    check_options(options)
+    check_kind(split, folds, fold)
 
 
 def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
@@ -70,20 +128,6 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
             f"{', '.join(classes)}; rename the class folders to those, or leave the others out"
         )
     return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
-
-
-def check_same_images(run: RunFolder, manifest: pd.DataFrame) -> None:
-    """Raises DataError when images or splits are not those the run began with."""
-    keys = ["path", "sha256", "split"]
-    before = set(read_manifest(run.manifest)[keys].itertuples(index=False, name=None))
-    now = set(manifest[keys].itertuples(index=False, name=None))
-    changed = sorted({row[0] for row in before ^ now})
-    if changed:
-        raise DataError(
-            f"{len(changed)} images or their splits changed since {run.path} began "
-            f"({', '.join(changed[:3])}, …); restore them, or name the data set as it is now: "
-            "a new `bt-train`, or `bt-eval` with data=…"
-        )
 
 
 def write_tables(data: Dataset, folder: Path) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.config import typed
+from braintumor.config import pasteable, typed
 from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
-from braintumor.data.manifest import choose_rows, class_table
-from braintumor.errors import ConfigError
+from braintumor.data.manifest import SPLITS, choose_rows, class_table, read_manifest
+from braintumor.data.moved import find_images
+from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.common_classes import (
     BINARY,
     answers_joined,
@@ -30,7 +32,7 @@ from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import evaluate_across
-from braintumor.workflows.data import check_same_images, drawn, labels_of, read_data
+from braintumor.workflows.data import drawn, labels_of, read_again, read_data, restore
 from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
 
@@ -55,19 +57,16 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
 def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> EvaluationResult:
     """Evaluate one checkpoint on one split, and write the report."""
     card, run = read_model_card(path), run_of(path)
-    is_own, is_refit = not asked.data, card.settings["train"]["refit"]
+    is_refit = card.settings["train"]["refit"]
     members = len(members_of(path)) if path.is_dir() else 1
-    if is_own and path.is_dir():
+    if not asked.data and path.is_dir():
         raise ConfigError(
             f"{path} is an {card.model_name}, and images that one of them was tested on, others "
             f"were trained on; figures on its own data are in {path / 'summary.md'}. Evaluate it "
             "on other data: data=folder data.root=DIR"
         )
-    if is_own and is_refit and asked.split == "val":
-        raise ConfigError(
-            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
-            f"evaluate the model that val chose: ckpt={run.selected}"
-        )
+    if not asked.data:
+        _refuse_val_of_refit(path, card, asked, run)
     # torch and matplotlib, once what was asked has been accepted
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
     from braintumor.evaluation.evaluate import evaluate as evaluate_images
@@ -79,13 +78,15 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     from braintumor.workflows.setup import keeps_summaries
 
     model = load(path, Use(asked.device, asked.precision, asked.batch_size))
-    data, data_name = _data_for(card, request, run)
+    data, data_name, is_own = _data_for(card, request, run)
+    if is_own:
+        _refuse_val_of_refit(path, card, asked, run)
     split, rows = choose_rows(data.manifest, asked.split)
     labels, classes, joined = _labels_for(data, card)
     if joined:
         log.warning("%s", joined)
     if is_own:
-        leakage = leakage_by_groups(data, split, refit=is_refit)
+        leakage = leakage_by_groups(data, split, card, refit=is_refit)
     else:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     which = "selected_" if path == run.selected else ""
@@ -119,6 +120,14 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     return EvaluationResult(folder)
 
 
+def _refuse_val_of_refit(path: Path, card: Card, asked: EvalArguments, run: RunFolder) -> None:
+    if card.settings["train"]["refit"] and asked.split == "val":
+        raise ConfigError(
+            f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
+            f"evaluate the model that val chose: ckpt={run.selected}"
+        )
+
+
 def _eval_section(asked: EvalArguments, card: Card) -> dict[str, Any]:
     """What the run itself was evaluated with, unless the user says otherwise."""
     own = {k: v for k, v in card.settings["eval"].items() if k in asked.eval}
@@ -143,14 +152,20 @@ def _held(request: Request, default: Path) -> Iterator[Path]:
         yield folder
 
 
-def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str]:
-    """The data set the user named, as the checkpoint wants its pictures; else its own."""
+def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, str, bool]:
+    """The data set the user named, as the checkpoint wants its pictures; else its own.
+
+    With what to call it, and whether it is the one of the training.
+    """
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
-        data = read_data(card.settings, card.image_size, card.data_name)
         if run.manifest.is_file():
-            check_same_images(run, data.manifest)
-        return data, data_title(card.data_name, card.settings["data"].get("root"))
+            own_run = pasteable("ckpt", str(run.path))
+            moved = f"bt-eval {own_run} data=folder data.root=FOLDER split=test"
+            data = read_again(card.settings, card.image_size, run, moved)
+        else:
+            data = read_data(card.settings, card.image_size, card.data_name)
+        return data, data_title(card.data_name, card.settings["data"].get("root")), True
     typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
@@ -158,11 +173,16 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
                 f"data.{key}={options[key]}, but the checkpoint was trained with {own}; "
                 f"leave data.{key} out"
             )
-    data = read_dataset(options | {"fit": card.fit}, card.image_size, classes=card.classes)
+    # where a split of the training is asked for, its labels are those of the training
+    is_binary = card.binary and request.settings["split"] in SPLITS
+    options = options | {"fit": card.fit, "binary": is_binary or options["binary"]}
+    data = read_dataset(options, card.image_size, classes=card.classes)
     name = data_title(request.choices["data"], options.get("root"))
+    if (moved_here := _moved(data, request.settings["split"], run, card.fit)) is not None:
+        return moved_here, name, True
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
-    return data, name
+    return data, name, False
 
 
 def _labels_for(data: Dataset, card: Card) -> tuple[np.ndarray, tuple[str, ...] | None, str]:
@@ -185,3 +205,25 @@ def _labels_for(data: Dataset, card: Card) -> tuple[np.ndarray, tuple[str, ...] 
 
 def _numbers(labels: Sequence[str], classes: tuple[str, ...]) -> np.ndarray:
     return np.array([classes.index(label) for label in labels], dtype=np.int64)
+
+
+def _moved(data: Dataset, split: str | None, run: RunFolder, fit: Fit) -> Dataset | None:
+    """The images of the training, which lie elsewhere now, where a split of it is asked for.
+
+    Known by content and class. More images may be there, unless they bring splits of their own.
+    Raises DataError where the data set has no such split, and some of the images of the training.
+    """
+    if split not in SPLITS or not run.manifest.is_file():
+        return None
+    before = read_manifest(run.manifest)
+    found = find_images(before, data.manifest)
+    has_own = data.manifest["split"].eq(split).any()
+    if not found.missing and not (found.new and has_own):
+        there = "" if not found.new else f", and {len(found.new)} others, which are left out"
+        return restore(data, before, found, f"the {len(before)} images of {run.path}{there}", fit)
+    if len(found.missing) < len(before) and not has_own:
+        raise DataError(
+            f"the data has no split={split} of its own, and not all images of {run.path}, whose "
+            f"splits would be taken: {found.differences}; add them, or use split=all"
+        )
+    return None

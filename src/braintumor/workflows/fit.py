@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from braintumor._version import __version__
@@ -114,6 +116,24 @@ def _fit(
     return state.best
 
 
+def _known_to(experiment: Experiment, seen: pd.DataFrame, phashes: np.ndarray) -> dict[str, Any]:
+    """What the card says of the images that the model knows: also those of the start (init)."""
+    own, patients = set(seen["sha256"]), count_patients(seen)
+    all_hashes, all_phashes = own, set(phashes.tolist())
+    if experiment.start:
+        before = experiment.start.card
+        all_hashes = own | set(before.training_hashes)
+        all_phashes |= set(before.training_phashes)
+        # whose patients those are nobody can compare with these
+        images = patients.images + len(all_hashes - own)
+        patients = dataclasses.replace(patients, images=images)
+    return {
+        "training_hashes": tuple(sorted(all_hashes)),
+        "training_phashes": tuple(sorted(all_phashes)),
+        "patients": dataclasses.asdict(patients),
+    }
+
+
 def _card(experiment: Experiment, validation: EpochRecord) -> Card:
     """The card of a checkpoint that validation chose; validation: of its epoch."""
     rows = experiment.rows("train", "val")  # the model knows validation's images as well
@@ -133,7 +153,5 @@ def _card(experiment: Experiment, validation: EpochRecord) -> Card:
         epoch=validation.epoch,
         validation={k: v if v == v else None for k, v in dataclasses.asdict(validation).items()},
         parameters=experiment.num_parameters(),
-        training_hashes=tuple(sorted(set(seen["sha256"]))),
-        training_phashes=tuple(sorted(set(experiment.data.phashes[rows].tolist()))),
-        patients=dataclasses.asdict(count_patients(seen)),
+        **_known_to(experiment, seen, experiment.data.phashes[rows]),
     )

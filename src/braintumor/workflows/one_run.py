@@ -25,16 +25,26 @@ from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.runs.checkpoint import Card
-from braintumor.runs.folder import EVALUATION, RUN, EvaluationFile, RunFolder, open_run, run_name
+from braintumor.runs.folder import (
+    EVALUATION,
+    RUN,
+    EvaluationFile,
+    RunFolder,
+    open_run,
+    read_config,
+    run_name,
+)
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runtime import environment, mix_seed
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
-from braintumor.workflows.data import check_same_images, draw_data, drawn, write_tables
+from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
+from braintumor.workflows.longer import is_longer, prepare
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.setup import Experiment, keeps_summaries, setup, take_over
+from braintumor.workflows.resume import take_over
+from braintumor.workflows.setup import Experiment, keeps_summaries, setup
 
 
 def train_one(request: Request, prepared: Experiment | None = None) -> Run:
@@ -73,6 +83,8 @@ def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Expe
     }
     manifest = experiment.data.manifest
     with new_run(request, settings, data_name, facts, manifest=manifest) as run:
+        if experiment.start:
+            write_atomic(run.init, experiment.start.path.read_bytes())
         yield experiment, run
 
 
@@ -94,12 +106,26 @@ def new_run(
     with held_output(request, RUN, Path("runs") / run_name(data_name, name + suffix)) as folder:
         remove_own(folder, RUN)
         run = RunFolder(folder)
-        write_atomic(run.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        write_settings(run, settings)
         write_json(run.environment, environment(request.command))
         if manifest is not None:
             write_manifest(run.manifest, manifest)
         run.set_status("running", model_name=name, data_name=data_name, **facts)
         yield run
+
+
+def write_settings(run: RunFolder, settings: Settings) -> None:
+    """Its config.yaml."""
+    write_atomic(run.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+
+
+def keep_changes(run: RunFolder, settings: Settings) -> None:
+    """Into config.yaml: where the images lie now, and how long the training is."""
+    stored = read_config(run)
+    asked = {k: v for k, v in stored["data"].items() if k == "download"}  # of this command alone
+    changed = stored | {"data": settings["data"] | asked, "train": settings["train"]}
+    if changed != stored:
+        write_settings(run, changed)
 
 
 def _check_inside(run: RunFolder) -> None:
@@ -114,8 +140,10 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     with hold(run.path, RUN, "continue"):
         _check_inside(run)
         settings, data_name = take_over(run, request)
-        experiment = setup(settings, data_name)
-        check_same_images(run, experiment.data.manifest)
+        experiment = setup(settings, data_name, run)
+        if is_longer(run, experiment.settings):
+            prepare(run, experiment)
+        keep_changes(run, experiment.settings)
         yield experiment, run
 
 
@@ -162,7 +190,7 @@ def _evaluate_best(
         return
     folder = run.evaluation("test")
     with hold(folder, EVALUATION, "replace"):  # a killed run may have written it already
-        leakage = leakage_by_groups(data, "test", refit=experiment.recipe.train.refit)
+        leakage = leakage_by_groups(data, "test", card, refit=experiment.recipe.train.refit)
         evaluation = evaluate(
             model,
             card.classes,

@@ -14,6 +14,7 @@ from typing import Any
 
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
+from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
 from braintumor.workflows.arguments import Request
@@ -72,7 +73,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         run.set_status("interrupted")
-        log.warning("interrupted; go on with: bt-train resume=%s", run.path)
+        log.warning("interrupted%s", how_to_go_on(run))
         raise
     except BaseException as error:
         _tell_failure(run, error)

@@ -17,7 +17,8 @@ from braintumor.workflows.console import log
 from braintumor.workflows.one_run import new_run, train_one
 from braintumor.workflows.outputs import check_output, record_failure, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.setup import Experiment, downloads, setup, take_over
+from braintumor.workflows.resume import downloads, take_over
+from braintumor.workflows.setup import Experiment, setup
 
 
 @dataclass(frozen=True)

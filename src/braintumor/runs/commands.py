@@ -1,0 +1,82 @@
+"""The commands that go on with a run or make it again: what a message offers has to work."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from braintumor.config import pasteable
+from braintumor.errors import CheckpointError
+from braintumor.runs.folder import STATES, RunFolder, read_config
+
+_OF_THE_FOLDER = ("run_dir", "overwrite", "resume")
+_OF_THE_SWEEP = ("-m", "--multirun")
+
+
+def resume_command(folder: Path) -> str:
+    """To go on with what lies in the folder: a run, its folds and seeds, or a sweep."""
+    return f"bt-train {pasteable('resume', str(folder))}"
+
+
+def repeat_command(run: RunFolder, *, in_place: bool) -> str:
+    """What trains the same from the start: in the folder of the run, or in a new one.
+
+    In the words that made it, which are kept in status.json and environment.json.
+    """
+    words = _words_of(run)
+    if words is None:
+        return "bt-train with the settings of its config.yaml"
+    words = [word for word in words if _key(word) not in _OF_THE_FOLDER]
+    folder = [pasteable("run_dir", str(run.path)), "overwrite=true"] if in_place else []
+    return " ".join(["bt-train", *map(shlex.quote, words), *folder])
+
+
+def how_to_go_on(run: RunFolder) -> str:
+    """Ends the message of a run that was cut off; empty where the folder around it says it."""
+    parts = run.read_status().get("parts", [])
+    if (run.path.parent / "multirun.yaml").is_file() or run.path.name in _parts_beside(run):
+        return ""
+    if parts:
+        done = sum(_is_complete(RunFolder(run.path / name)) for name in parts)
+        return (
+            f" with {done} of {len(parts)} parts complete; go on with: {resume_command(run.path)}"
+        )
+    if any((run.path / name).is_file() for name in STATES):
+        return f"; go on with: {resume_command(run.path)}"
+    return (
+        " before the first epoch had ended, so there is nothing to go on with; start again with: "
+        f"{repeat_command(run, in_place=True)}"
+    )
+
+
+def _words_of(run: RunFolder) -> list[str] | None:
+    """Those that made it; of a job its own, of one of several folds or seeds those of this one."""
+    try:
+        known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
+        settings = read_config(run) if run.config.is_file() else {}
+    except (ValueError, CheckpointError):
+        return None
+    words = [str(word) for word in known.get("command", [])][1:]
+    if not words or set(_OF_THE_SWEEP) & set(words):
+        words = [str(word) for word in run.read_status().get("overrides", [])]
+    keys = {_key(word) for word in words}
+    if settings.get("seeds") is None and "seeds" in keys:
+        words = [w for w in words if _key(w) not in ("seed", "seeds")] + [
+            f"seed={settings['seed']}"
+        ]
+    if settings.get("fold") is not None and "fold" not in keys:
+        words.append(f"fold={settings['fold']}")
+    return words if words or known else None
+
+
+def _parts_beside(run: RunFolder) -> list[str]:
+    return list(RunFolder(run.path.parent).read_status().get("parts", []))
+
+
+def _is_complete(run: RunFolder) -> bool:
+    return bool(run.read_status().get("status") == "completed")
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").split("=")[0]

@@ -1,0 +1,105 @@
+"""Going on with a run: its settings, and what a command may change of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import AbstractContextManager, nullcontext
+
+from braintumor.data.dataset import DataSettings
+from braintumor.errors import CheckpointError, ConfigError
+from braintumor.models.backbones import no_downloads
+from braintumor.runs.commands import resume_command
+from braintumor.runs.folder import RunFolder, read_config
+from braintumor.workflows.arguments import Request, Settings, check_settings
+from braintumor.workflows.longer import LENGTH, with_length
+
+_WEIGHTS = "model.backbone.weights"
+# beside the settings of the run: this machine, where the images lie on it, more epochs
+_ALLOWED = ("resume", "device", "data", _WEIGHTS, *LENGTH)
+
+
+def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
+    """The settings of an interrupted run with this machine's device, and its data's name.
+
+    A run folder may be a stranger's: it asks the network for images only where this command says
+    data.download=true.
+    """
+    here, named = request.settings, {_key(override) for override in request.overrides}
+    foreign = [o for o in request.overrides if not _is_allowed(_key(o))]
+    if foreign:
+        raise ConfigError(
+            f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
+            "ignored; leave it out, or start a new run with it"
+        )
+    status = run.read_status()
+    stored = _stored(run)
+    longer = with_length(stored["train"], here["train"], named)
+    if longer != stored["train"] and "parts" in status:
+        raise ConfigError(
+            f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
+            f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
+        )
+    if status.get("status") == "completed" and longer == stored["train"]:
+        raise CheckpointError(
+            f"{run.path} is complete, there is nothing to resume; its report is "
+            f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N"
+        )
+    stored["train"] = longer
+    if "device" in named:
+        stored["device"] = here["device"]
+    if _WEIGHTS in named:
+        own, wanted = (each["model"]["backbone"].get("weights") for each in (stored, here))
+        if own != wanted:
+            raise ConfigError(
+                f"{_WEIGHTS}={wanted}, but the run began with {own}; leave it out, or start a new "
+                "run"
+            )
+    stored["data"] = _moved(stored["data"], here["data"], named)
+    if "download" in stored["data"]:
+        download = "data.download" in named and here["data"]["download"]
+        stored["data"] = stored["data"] | {"download": download}
+    elif "data.download" in named:
+        raise ConfigError("the data set of the run is not one to download; leave data.download out")
+    return stored, status.get("data_name", "data")
+
+
+def _stored(run: RunFolder) -> Settings:
+    stored = read_config(run) | {"resume": str(run.path)}
+    try:
+        check_settings("train", stored)
+    except ConfigError as error:
+        raise CheckpointError(f"{run.config} is not that of a run: {error}") from error
+    return stored
+
+
+def _moved(stored: Settings, here: Settings, named: set[str]) -> Settings:
+    """The data section of the run, with the place where the command says the images are now."""
+    typed = {key.removeprefix("data.") for key in named if key.startswith("data.")} - {"download"}
+    common = {field.name for field in dataclasses.fields(DataSettings)} - {"name"}
+    for key in sorted(typed & common):
+        if here.get(key) != stored[key]:
+            raise ConfigError(
+                f"data.{key}={here.get(key)}, but the run began with {stored[key]}; leave "
+                f"data.{key} out, or start a new run"
+            )
+    if "data" in named:
+        return {k: stored[k] if k in common else v for k, v in here.items()}
+    return stored | {key: here[key] for key in sorted(typed - common)}
+
+
+def downloads(request: Request) -> AbstractContextManager[None]:
+    """Within, a resumed run fetches no weights, unless this command names them; a new run may."""
+    if not request.settings["resume"] or _WEIGHTS in map(_key, request.overrides):
+        return nullcontext()
+    return no_downloads(
+        "a resumed run, which asks for them, downloads nothing by itself; add "
+        f"{_WEIGHTS}=imagenet to the command to allow it"
+    )
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=")[0]
+
+
+def _is_allowed(key: str) -> bool:
+    return key in _ALLOWED or key.startswith("data.")

@@ -1,0 +1,138 @@
+"""A sweep that was cut off: which of its jobs are left, and to do these."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from braintumor.errors import CheckpointError, ConfigError
+from braintumor.runs.commands import resume_command
+from braintumor.runs.folder import SWEEP, RunFolder
+from braintumor.runs.ownership import hold
+from braintumor.workflows.arguments import Request
+from braintumor.workflows.compose import compose
+from braintumor.workflows.console import log
+from braintumor.workflows.outputs import record_failure
+
+_FILE = "multirun.yaml"
+_ALLOWED = ("resume", "device")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep. words: its settings, as typed."""
+
+    run: RunFolder
+    words: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """completed, failed, interrupted, or not begun; one that was killed counts as cut off."""
+        if not self.run.config.is_file():
+            return "failed" if self.run.read_status() else "not begun"
+        state = self.run.read_status().get("status")
+        return "interrupted" if state in (None, "running") else str(state)
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a sweep of bt-train wrote there."""
+    folder = folder.expanduser()
+    return (folder / _FILE).is_file() and not (folder / "config.yaml").is_file()
+
+
+def list_jobs(folder: Path) -> list[Job]:
+    """All jobs of a sweep, in order, as Hydra makes them of the words that were typed.
+
+    Raises CheckpointError where another sweeper than Hydra's own chose them, one after the other.
+    """
+    try:
+        known = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))["hydra"]
+        is_plain = not known["sweeper"]["params"] and known["job"]["config_name"] == "train"
+        is_plain &= known["runtime"]["choices"]["hydra/sweeper"] == "basic"
+        is_plain &= known["sweep"]["subdir"] == "${hydra.job.num}"
+        typed: list[str] = known["overrides"]["task"]
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder / _FILE} is damaged; {_one_by_one(folder)}") from error
+    if not is_plain:
+        raise CheckpointError(
+            f"{folder} is not a plain sweep over values of bt-train's own settings; "
+            f"{_one_by_one(folder)}"
+        )
+    overrides = OverridesParser.create().parse_overrides(typed)
+    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    jobs = [words for batch in batches for words in batch]
+    return [Job(RunFolder(folder / str(n)), tuple(words)) for n, words in enumerate(jobs)]
+
+
+def _one_by_one(folder: Path) -> str:
+    return f"go on with its jobs one by one, such as {resume_command(folder / '0')}"
+
+
+def describe_left(folder: Path) -> str:
+    """For the end of an interrupted sweep: what is done, what is left, and how to do it."""
+    states: dict[str, list[str]] = {}
+    for job in list_jobs(folder):
+        states.setdefault(job.state, []).append(job.run.path.name)
+    listed = ", ".join(f"{state}: {' '.join(names)}" for state, names in sorted(states.items()))
+    return f"jobs of the sweep {folder}: {listed}; go on with: {resume_command(folder)}"
+
+
+def go_on(request: Request) -> Path:
+    """Resume the interrupted jobs, start those not begun, try failed ones again; then compare all.
+
+    A job that fails is recorded and does not end the others. Gives the folder of the sweep.
+    Raises CheckpointError when all are complete, TrainingError when some failed.
+    """
+    folder = Path(request.settings["resume"]).expanduser()
+    foreign = [word for word in request.overrides if word.split("=")[0] not in _ALLOWED]
+    if foreign:
+        raise ConfigError(
+            f"{folder} is a sweep, whose jobs have their settings; leave {' '.join(foreign)} out, "
+            "or begin a new sweep with it"
+        )
+    with hold(folder, SWEEP, "continue"):
+        jobs = list_jobs(folder)
+        left = [job for job in jobs if job.state != "completed"]
+        if not left:
+            raise CheckpointError(
+                f"all {len(jobs)} jobs of {folder} are complete, there is nothing to resume; their "
+                f"table is {folder / 'comparison.html'}"
+            )
+        here = tuple(word for word in request.overrides if word.startswith("device="))
+        try:
+            for job in left:
+                words = " ".join(job.words)
+                log.info("job %s (%s): %s", job.run.path.name, job.state, words)
+                _run_job(job, here)
+        except KeyboardInterrupt:
+            log.warning("%s", describe_left(folder))
+            raise
+    # matplotlib, once the jobs have ended
+    from braintumor.workflows.compare import finish_sweep
+
+    finish_sweep(folder)
+    return folder
+
+
+def _run_job(job: Job, here: tuple[str, ...]) -> None:
+    """here: settings of this machine."""
+    # torch, once the sweep has been accepted
+    from braintumor.workflows.train import train
+
+    try:
+        train(_request(job, here))
+    except Exception as error:
+        record_failure(job.run, error, overrides=list(job.words))
+        log.error("job %s failed: %s", job.run.path.name, error)
+
+
+def _request(job: Job, here: tuple[str, ...]) -> Request:
+    if job.run.config.is_file():
+        return compose("train", here, {"resume": str(job.run.path)})
+    asked = compose("train", [*job.words, *here], {})
+    return dataclasses.replace(asked, sweep_folder=job.run.path)

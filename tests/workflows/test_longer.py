@@ -1,0 +1,69 @@
+"""resume= with more epochs: the last phase becomes longer, and nothing else changes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from support import QUICK, Command
+
+LONG = [
+    *QUICK, "train.max_epochs=null", "train.early_stopping.patience=null", "scheduler=constant",
+]  # fmt: skip
+
+
+def rows(run: Path) -> list[list[str]]:
+    """metrics.csv without times."""
+    lines = (run / "metrics.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    kept = [i for i, name in enumerate(header) if name not in ("seconds", "images_per_s")]
+    return [[line.split(",")[i] for i in kept] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def short(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("longer")
+    done = bt("train", *LONG, "train.epochs=2", "run_dir=run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_under_a_constant_rate_it_is_the_longer_run(
+    bt: Command, short: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(short, tmp_path / "run")
+    done = bt("train", "resume=run", "train.epochs=4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "longer: the last phase now takes 4 epochs, and scheduler=constant" in done.stdout
+    assert "epoch 3 begins with a rate of 1.5e-03, where epoch 2 ended with 1.5e-03" in done.stdout
+    whole = bt("train", *LONG, "train.epochs=4", "run_dir=whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
+    one, other = (load_file(tmp_path / n / "best.safetensors") for n in ("run", "whole"))
+    assert all((one[name] == other[name]).all() for name in one)
+    again = bt("train", "resume=run", cwd=tmp_path)
+    assert again.returncode == 2 and "for more epochs add train.epochs=N" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["train.epochs=1"], "the run has 2 epochs of all, where this asks for 1 epochs of all"),
+        (["train.epochs=2"], "is complete"),
+        (["train.epochs=5", "train.max_epochs=2"], "is complete"),
+        (["train.epochs=5", "optimizer.lr=1"], "optimizer.lr=1 would be ignored"),
+        (["train.epochs=5", "train.phases=[{epochs:5,trainable:head}]"], "of head"),
+        (["train.epochs=null", "train.phases=[{epochs:2},{epochs:2}]"], "only make the last"),
+    ],
+)
+def test_anything_else_is_refused(
+    bt: Command, short: Path, tmp_path: Path, words: list[str], answer: str
+) -> None:
+    before = (short / "config.yaml").read_bytes()
+    done = bt("train", f"resume={short}", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout
+    assert answer in done.stderr
+    assert (short / "config.yaml").read_bytes() == before

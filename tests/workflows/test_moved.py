@@ -1,0 +1,117 @@
+"""Images that lie elsewhere now are the same images: known by content, divided as they were."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from braintumor.runs.folder import RunFolder
+from support import QUICK, Command, cut
+
+DATA = [*QUICK, "data=folder", "data.root=mri", "train.max_epochs=2", "data.limit=20"]
+DATA.remove("data.patients=24")
+
+
+@pytest.fixture(scope="module")
+def place(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures, and a run on them."""
+    folder, rng = tmp_path_factory.mktemp("moved"), np.random.default_rng(0)
+    for brightness, name in ((0, "no_tumor"), (90, "glioma")):
+        (folder / "mri" / name).mkdir(parents=True)
+        for i in range(24):
+            pixels = rng.integers(0, 120, (32, 32))
+            pixels[8:20, 8:20] += brightness
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "mri" / name / f"{i}.png")
+    done = bt("train", *DATA, "run_dir=run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def moved(place: Path, tmp_path: Path) -> Path:
+    """A copy in which the pictures lie in another folder, under other names."""
+    shutil.copytree(place / "run", tmp_path / "run")
+    for name in ("no_tumor", "glioma"):
+        files = sorted((place / "mri" / name).iterdir(), reverse=True)
+        (tmp_path / "new place" / name).mkdir(parents=True)
+        for number, file in enumerate(files):
+            shutil.copy(file, tmp_path / "new place" / name / f"case_{number}.png")
+    return tmp_path
+
+
+def predictions(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "predictions.csv").sort_values("path", ignore_index=True)
+
+
+def limit_to_the_run(folder: Path) -> None:
+    """Remove what data.limit left out."""
+    from braintumor.data.manifest import read_manifest
+    from braintumor.files import sha256_of
+
+    known = set(read_manifest(folder / "run" / "manifest.csv")["sha256"])
+    for file in (folder / "new place").rglob("*.png"):
+        if sha256_of(file.read_bytes()) not in known:
+            file.unlink()
+
+
+@pytest.mark.parametrize(
+    "words", [["data.root='new place'"], ["data=folder", "data.root='new place'"]]
+)
+def test_a_run_is_resumed_where_its_images_are_now(
+    bt: Command, place: Path, moved: Path, words: list[str]
+) -> None:
+    limit_to_the_run(moved)
+    cut(moved / "run", epochs=True)
+    lost = bt("train", "resume=run", cwd=moved)
+    assert lost.returncode == 2
+    assert "say where: bt-train resume=run data.root=FOLDER" in lost.stderr
+    done = bt("train", "resume=run", *words, cwd=moved)
+    assert done.returncode == 0, done.stderr
+    one, other = (predictions(f / "run" / "eval" / "test") for f in (place, moved))
+    pd.testing.assert_frame_equal(one, other)
+    RunFolder(moved / "run").set_status("interrupted")
+    done = bt("train", "resume=run", cwd=moved)  # the place is remembered
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_evaluated_where_its_images_are_now(bt: Command, place: Path, moved: Path) -> None:
+    lost = bt("eval", "ckpt=run", cwd=moved)
+    assert "bt-eval ckpt=run data=folder data.root=FOLDER split=test" in lost.stderr
+    words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
+    done = bt("eval", *words, "eval.heatmaps=0", cwd=moved)
+    assert done.returncode == 0, done.stderr
+    assert "8 others, which are left out" in done.stdout
+    one = json.loads((place / "run" / "eval" / "test" / "metrics.json").read_text())
+    other = json.loads((moved / "out" / "metrics.json").read_text())
+    assert (one["all"], one["clean"], one["split"]) == (
+        other["all"], other["clean"], other["split"],
+    )  # fmt: skip
+
+
+def test_images_that_differ_are_named(bt: Command, moved: Path) -> None:
+    limit_to_the_run(moved)
+    cut(moved / "run", epochs=True)
+    folder = moved / "new place" / "glioma"
+    first = sorted(folder.iterdir())[0]
+    Image.new("L", (32, 32), 9).save(first)
+    done = bt("train", "resume=run", "data.root='new place'", cwd=moved)
+    assert done.returncode == 2
+    assert "1 are not there, or of another class (glioma/" in done.stderr
+    assert f"1 are new (glioma/{first.name})" in done.stderr
+    words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
+    done = bt("eval", *words, cwd=moved)
+    assert done.returncode == 2 and f"1 are new (glioma/{first.name})" in done.stderr
+    assert not (moved / "out").exists()
+
+
+def test_other_settings_of_the_data_are_no_move(bt: Command, moved: Path) -> None:
+    cut(moved / "run", epochs=True)
+    words = ["data=folder", "data.root='new place'", "data.image_size=32"]
+    done = bt("train", "resume=run", *words, cwd=moved)
+    assert done.returncode == 2 and "the run began with 64" in done.stderr
