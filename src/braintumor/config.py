@@ -78,6 +78,15 @@ def hydra_value(value: Any) -> str:
     return f"'{escaped}'"
 
 
+def shell_line(words: Iterable[str]) -> str:
+    """The words as one line that a shell takes apart again, in quotes where they need them.
+
+    >>> print(shell_line(["bt-train", "data.root='my mri'", "seeds=[0,1]"]))
+    bt-train "data.root='my mri'" 'seeds=[0,1]'
+    """
+    return " ".join(map(_for_shell, words))
+
+
 def _for_shell(text: str) -> str:
     if "'" in text and not re.search(r'[$`"!\\]', text):
         return f'"{text}"'  # easier to read than what shlex makes of it

@@ -28,6 +28,7 @@ from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals
 from braintumor.workflows.console import log, log_to_console
 from braintumor.workflows.outputs import record_failure
+from braintumor.workflows.quoting import quote_paths
 from braintumor.workflows.words import answer_mistake, register_models
 
 Run = Callable[[Request], None]
@@ -47,6 +48,8 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     if {"--help", "-h"} & set(sys.argv[1:]):
         print(help_text(config_name))
         return
+    typed = (Path(sys.argv[0]).name, *sys.argv[1:])
+    sys.argv[1:] = quote_paths(sys.argv[1:])
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
     log_to_console()
@@ -63,10 +66,10 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
         known = HydraConfig.get()
         if known.mode == RunMode.MULTIRUN:
             folder = Path(known.runtime.output_dir)
-            _run_job_of_sweep(checked, _request(cfg, folder), folder)
+            _run_job_of_sweep(checked, _request(cfg, typed, folder), folder)
             return
         try:
-            checked(_request(cfg, None))
+            checked(_request(cfg, typed))
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
@@ -88,7 +91,7 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     sys.exit(_exit_code_of(whole, config_name))
 
 
-def _request(cfg: Any, sweep_folder: Path | None) -> Request:
+def _request(cfg: Any, command: tuple[str, ...], sweep_folder: Path | None = None) -> Request:
     known = HydraConfig.get()
     choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
     return Request(
@@ -97,6 +100,7 @@ def _request(cfg: Any, sweep_folder: Path | None) -> Request:
         # as typed: what stands in ${…} may be wrong, and is resolved where that is answered
         overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
         sweep_folder=sweep_folder,
+        command=command,
     )
 
 

@@ -27,8 +27,8 @@ class Request:
 
     settings: as Hydra composed them, plain dicts and lists: what config.yaml and the card keep.
     choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
-    overrides: as typed, such as ("data.root=mri",).
-    command: that does the same, where it is not that of the process.
+    overrides: as Hydra reads them, such as ("data.root='my mri'",).
+    command: the words that do the same; () where they are those of the process.
     sweep_folder: of this job, under -m.
     """
 

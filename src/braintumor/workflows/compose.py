@@ -12,6 +12,7 @@ from omegaconf import OmegaConf, open_dict
 from braintumor.config import hydra_value, options_of
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
+from braintumor.workflows.quoting import quote_paths
 from braintumor.workflows.words import answer_mistake, own_hydra
 
 
@@ -30,7 +31,7 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
         raise ConfigError(
             f'{wrong[0]!r:.60} is no word; give texts such as "data.root=mri", a list as *list'
         )
-    overrides = (*words, *_words_of(settings))
+    overrides = (*quote_paths(words), *_words_of(settings))
     refuse_removals(overrides)
     if flags := [word for word in overrides if word.startswith("-")]:
         raise ConfigError(f"{flags[0]} is for the command line; call the function in a loop")
