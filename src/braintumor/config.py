@@ -195,6 +195,10 @@ def _checked_union(value: Any, options: tuple[Any, ...], where: str) -> Any:
     if value is None and type(None) in options:
         return None
     rest = [option for option in options if option is not type(None)]
+    if len(rest) < len(options) and isinstance(value, str) and value.casefold() == "none":
+        raise ConfigError(
+            f"`{where}={value}` should be null where nothing is meant; use {where}=null"
+        )
     if len(rest) == 1:
         return _checked(value, rest[0], where)
     for option in rest:

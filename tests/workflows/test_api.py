@@ -148,7 +148,7 @@ def test_values_of_python_become_words_that_hydra_reads(
         ((), {"trian": {"epochs": 3}}, "`trian.epochs` is not a setting"),
         ((), {"train": {"batch_size": "many"}}, "train.batch_size"),
         (("~seed",), {}, "takes away"),
-        (("seed=0,1",), {}, "several values make a sweep"),
+        (("seed=0,1",), {}, "several values, which make a sweep"),
         (("-m", "seed=0,1"), {}, "-m is for the command line"),
         (("runs/a",), {}, "did you mean data=folder"),
         ((["data=folder"],), {}, "is no word"),

@@ -62,7 +62,7 @@ class TrainArguments:
     folds: Any
     seeds: Any
     fold: int | None
-    device: str
+    device: str | int
     run_dir: Path | None
     overwrite: bool
     resume: Path | None
@@ -77,7 +77,7 @@ class EvalArguments:
     ckpt: Path | list | None
     on: Any
     split: str | None
-    device: str
+    device: str | int
     precision: Precision | None
     batch_size: int
     copy_bits: int
@@ -96,7 +96,7 @@ class PredictArguments:
     overwrite: bool
     overlays: int
     skip_unreadable: bool
-    device: str
+    device: str | int
     precision: Precision | None
     batch_size: int
     views: int | None
@@ -179,11 +179,7 @@ def refuse_removals(overrides: Sequence[str]) -> None:
     """Every setting is needed, so Hydra's ~key is refused."""
     for override in overrides:
         if override.startswith("~"):
-            key = override[1:].split("=")[0]
-            raise ConfigError(
-                f"{override} takes away what the command needs; leave it out, or set a value: "
-                f"{key}=…"
-            )
+            raise ConfigError(f"{override} takes away what the command needs; leave it out")
 
 
 def hydra_keys(node: Any, at: str = "") -> Iterator[str]:

@@ -27,6 +27,7 @@ from braintumor.runs.checkpoint import Card, find_checkpoint, read_card
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.choices import preset_of
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
@@ -146,9 +147,6 @@ def _predict(
     return load(checkpoint.path, how).classify(chosen)[0]
 
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
-
-
 @dataclass(frozen=True)
 class Named:
     """A data set by its short name, and the `data` section that reads it."""
@@ -187,21 +185,13 @@ def _named(item: str) -> Named:
                 f"on=[{item}] is no file or folder, and no data set by name; "
                 f"{did_you_mean(preset, options_of('data'))}"
             )
-        preset, name = _kind(root), root.resolve().name
+        kind, name = preset_of(root), root.resolve().name
+        if kind is None:
+            raise ConfigError(
+                f"on=[{root}] is a file of another kind; give a folder, a zip or tar file, a .npz, "
+                "or a .csv table of path and label"
+            )
+        preset = kind
     options = compose("data", [f"data={preset}"], {}).settings["data"]
     place = {"table" if preset == "table" else "root": str(root)} if root is not None else {}
     return Named(name, options | place)
-
-
-def _kind(path: Path) -> str:
-    """The preset that reads the file or folder."""
-    if path.is_dir():
-        return "npz" if any(path.glob("*.npz")) else "folder"
-    suffix = path.suffix.casefold()
-    kind = {".npz": "npz", ".csv": "table"} | dict.fromkeys(_ARCHIVES, "archive")
-    if suffix not in kind:
-        raise ConfigError(
-            f"on=[{path}] is a file of another kind; give a folder, a zip or tar file, a .npz, or "
-            "a .csv table of path and label"
-        )
-    return kind[suffix]

@@ -81,14 +81,14 @@ def _listed(pictures: Sequence[Picture]) -> Iterable[tuple[str, Path | np.ndarra
             continue
         root = Path(picture).expanduser()
         if not root.exists():
-            raise DataError(f"there is no file or folder {root}; check input=")
+            raise DataError(f"there is no file or folder {root}; check the path")
         files = [root] if root.is_file() else [
             path for path in root.rglob("*")
             if path.is_file() and is_image_name(path.name) and not path.name.startswith(".")
         ]  # fmt: skip
         if not files:
             raise DataError(
-                f"{root} holds no pictures; input= takes PNG, JPEG, BMP, TIFF, GIF or WebP"
+                f"{root} holds no pictures; they are PNG, JPEG, BMP, TIFF, GIF or WebP files"
             )
         parent = root.parent if root.is_file() else root
         for file in sorted(files, key=lambda path: natural_key(path.as_posix())):
