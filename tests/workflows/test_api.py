@@ -150,7 +150,7 @@ def test_values_of_python_become_words_that_hydra_reads(
         (("~seed",), {}, "takes away"),
         (("seed=0,1",), {}, "several values, which make a sweep"),
         (("-m", "seed=0,1"), {}, "-m is for the command line"),
-        (("runs/a",), {}, "did you mean data=folder"),
+        (("runs/a",), {}, 'did you mean "data=folder"'),
         ((["data=folder"],), {}, "is no word"),
         ((), {"seed": object()}, "object is no setting"),
     ],

@@ -6,8 +6,10 @@ is plain Python. Nothing here imports torch.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -47,6 +49,11 @@ def command(config_name: str, run: Run, after_sweep: Callable[[Path], None] | No
     after_sweep: called with the sweep's folder once all its jobs have ended.
     """
     typed = Typed(config_name, tuple(sys.argv[1:]))
+    if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
+        name = dataclasses.replace(typed, is_python=True).name_of(config_name)
+        said = f"bt-{config_name} is for a terminal; here use `import braintumor as bt; {name}(…)`"
+        print(f"{said}; help({name}) says how", file=sys.stderr)
+        return
     if {"--help", "-h"} & set(typed.words):
         print(help_text(config_name))
         return
@@ -106,6 +113,7 @@ def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Reques
         overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
         sweep_folder=sweep_folder,
         command=(f"bt-{typed.command}", *typed.words),
+        own_pictures=typed.with_own_pictures if typed.names_nothing else "",
     )
 
 

@@ -30,6 +30,8 @@ class Request:
     overrides: as Hydra reads them, such as ("data.root='my mri'",).
     command: the words that do the same; () where they are those of the process.
     sweep_folder: of this job, under -m.
+    own_pictures: how to call it with a folder of pictures, where no data set was named and
+        generated slices are taken; else "".
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Request:
     overrides: tuple[str, ...] = ()
     sweep_folder: Path | None = None
     command: tuple[str, ...] = ()
+    own_pictures: str = ""
 
     def arguments(self, kind: type[A]) -> A:
         """The settings as one of the classes below. Raises ConfigError."""

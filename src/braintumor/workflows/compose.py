@@ -50,7 +50,9 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
             raise ConfigError(answer) from error
     check_settings(command, composed)
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
-    return Request(composed, choices, overrides, command=(f"bt-{command}", *overrides))
+    own = typed.with_own_pictures if typed.names_nothing else ""
+    command_line = (f"bt-{command}", *overrides)
+    return Request(composed, choices, overrides, command=command_line, own_pictures=own)
 
 
 def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:

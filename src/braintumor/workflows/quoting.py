@@ -43,7 +43,7 @@ def is_there(path: str) -> bool:
 
 def _quoted(word: str) -> str:
     key, sign, value = word.partition("=")
-    if key == "--config-dir":
+    if key == "--config-dir" and sign:
         return f"{key}{sign}{_at_home(value)}"
     if not value or key.startswith("-"):
         return word

@@ -21,6 +21,7 @@ from braintumor.workflows.arguments import refuse_removals, resumable
 from braintumor.workflows.quoting import quote_paths
 
 _ONE_AT_A_TIME = threading.RLock()
+_BESIDE = ("run_dir", "overwrite", "device")  # they say where, and not what is trained
 _FUNCTIONS = {"eval": "bt.evaluate", "data": "bt.read_data"}  # others are called as their command
 
 
@@ -42,6 +43,24 @@ class Typed:
         """A command as it is called here: bt-eval, bt.evaluate."""
         return _FUNCTIONS.get(command, f"bt.{command}") if self.is_python else f"bt-{command}"
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether the words leave open what to read (bt-data), or what to train on what."""
+        if self.command == "data":
+            return not self.of("data")
+        return self.command == "train" and all(key_of(word) in _BESIDE for word in self.words)
+
+    @property
+    def with_own_pictures(self) -> str:
+        """How the command is called with a folder of pictures."""
+        words = ["data=folder", "data.root=FOLDER"]
+        name = self.name_of(self.command)
+        return (
+            f"{name}({', '.join(map(json.dumps, words))})"
+            if self.is_python
+            else (f"{name} {shell_line(words)}")
+        )
+
     def of(self, key: str) -> list[str]:
         """The words that set it."""
         return [word for word in self.words if key_of(word) == key]
@@ -59,11 +78,14 @@ def key_of(word: str) -> str:
 def for_hydra(typed: Typed) -> list[str]:
     """The words as Hydra is to read them.
 
-    Paths are quoted; None is null; + before a setting that is there already does no harm.
+    Paths are quoted; None is null; + before a setting that is there already does no harm; where
+    nothing is named, bt-train trains as experiment=demo says.
     Raises ConfigError on words that take settings away.
     """
     words = [_unmarked(_none(word)) for word in quote_paths(typed.words)]
     refuse_removals(words)
+    if typed.command == "train" and typed.names_nothing:
+        words = ["experiment=demo", *words]  # what anybody runs first is to learn something
     return resumable(words) if typed.command == "train" else words
 
 
