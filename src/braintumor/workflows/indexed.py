@@ -11,8 +11,9 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from braintumor.config import hydra_value
+from braintumor.config import call, hydra_value
 from braintumor.errors import ConfigError
+from braintumor.training.recipe import Phase
 from braintumor.workflows.words import Typed, key_of, own_hydra
 
 _INDEXED = re.compile(r"([A-Za-z_][\w.]*?)(?:\[(\d+)\]|\.(\d+))((?:\.\w+)*)")
@@ -33,6 +34,13 @@ def refuse_indexed(typed: Typed) -> None:
     for match, word in words:
         _set_part(whole, match, word)
     said = " ".join(word for _, word in words)
+    for number, phase in enumerate(whole if key == "train.phases" else []):
+        if not isinstance(phase, dict):
+            raise ConfigError(
+                f"`{key}[{number}]={phase}` should hold epochs and trainable, such as "
+                "{epochs: 2, trainable: all}"
+            )
+        call(Phase, phase, f"{key}[{number}]")
     advice = typed.use(f"{key}={hydra_value(whole)}")
     raise ConfigError(f"{said} sets one part of a list, and lists are set whole; {advice}")
 

@@ -27,15 +27,27 @@ from braintumor.workflows.words import Typed, key_of, model_names
 
 # what a word without a key is meant for, by command
 _MAIN_KEY = {"eval": "ckpt={}", "predict": "input={}", "compare": "runs=[{}]"}
-_LISTS = ("runs", "on", "ckpt", "seeds", "input", "data.classes", "data.ignore", "data.class_names")
+_LISTS = (
+    "runs",
+    "on",
+    "ckpt",
+    "seeds",
+    "input",
+    "data.classes",
+    "data.ignore",
+    "data.class_names",
+    "model.backbone.widths",
+)
 
 
 def refuse_words(typed: Typed) -> None:
     """Raises ConfigError on words that Hydra would take otherwise than they are meant."""
     for word in typed.words:
         group, sign, value = word.lstrip("+").partition("=")
-        if sign and not group:
+        if sign and not group.partition("@")[0]:
             raise ConfigError(f"{word!r} has no key; settings are given as key=value")
+        if sign and not value and (options_of(group) or group in ("data.root", "data.table")):
+            raise ConfigError(f"{word} has no value; give one, or leave it out")
         if value.startswith("_") and options_of(group):  # what options of ours build on
             raise ConfigError(explain_choice(group, value, options_of(group), typed))
     refuse_indexed(typed)
@@ -52,6 +64,8 @@ def answer_mistake(error: Exception, typed: Typed) -> str | None:
         return _explain_key(error, typed)
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
         return _explain_group(typed)
+    if isinstance(error, ValueError) and "invalid literal for int()" in str(error):
+        return _explain_part(typed, str(error).rpartition(": ")[2].strip("'"))
     if isinstance(error, yaml.YAMLError):
         return f"a settings file is not YAML: {_on_one_line(error)}"
     return _on_one_line(error) if isinstance(error, OmegaConfBaseException) else None
@@ -89,10 +103,33 @@ def _explain_syntax(override: str, typed: Typed) -> str:
     if not value:
         return _explain_bare(key_of(key), typed)
     unquoted = value.strip("'\"")
-    if key == "data":
-        return explain_choice("data", unquoted, options_of("data"), typed)
+    if options := options_of(key) or (options_of("model/backbone") if key == "model" else []):
+        return explain_choice(key, unquoted, options, typed)
+    if not re.fullmatch(r"[\w.@/+~-]+", key, re.ASCII):
+        return f"{override!r} names no setting; `bt-{typed.command} --cfg job` shows all"
+    if value.endswith(","):
+        several = f"{key}={value.rstrip(',')}"
+        return (
+            _explain_several(several, typed)
+            if "," in several
+            else (f"{override} ends with a comma; {typed.use(several)}")
+        )
+    if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")):
+        return f"the brackets in {override!r} do not match; close each that is opened"
     quoted = typed.use(f"{key}={hydra_value(unquoted)}")
     return f"the value in {override!r} has characters with a meaning of their own; {quoted}"
+
+
+def _explain_part(typed: Typed, name: str) -> str:
+    """On train.phases.epochs=2: a list has numbered parts, of which the first may be meant."""
+    numbered = tuple(
+        re.sub(rf"\.{re.escape(name)}\b", f".0.{name}", w, count=1) for w in typed.words
+    )
+    try:
+        refuse_indexed(dataclasses.replace(typed, words=numbered))
+    except ConfigError as error:
+        return str(error)
+    return f"`{name}` is no part of a list, and lists are set whole; {_all_of(typed)}"
 
 
 def _explain_bare(word: str, typed: Typed) -> str:
@@ -151,6 +188,8 @@ def _explain_key(error: Exception, typed: Typed) -> str:
 def _did_you_mean(
     key: str, near: str, given: str, typed: Typed, known: list[str] | None = None
 ) -> str:
+    if near.endswith(".weights"):  # pretrained=true
+        given = {"true": "imagenet", "false": "none"}.get(given.casefold(), given)
     words = [f"{near}={given}"]
     if known is not None and near not in known and (owned := of_another_option(near, given)):
         words = owned[2]

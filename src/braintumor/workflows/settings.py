@@ -23,6 +23,8 @@ SYNONYMS = {
     "num_epochs": "train.epochs",
     "n_epochs": "train.epochs",
     "bs": "train.batch_size",
+    "image": "input",
+    "images": "input",
     "img_size": "data.image_size",
     "imgsz": "data.image_size",
     "path": "data.root",
@@ -64,7 +66,7 @@ def nearest(key: str, known: list[str], start: str) -> str | None:
     """
     candidates = [name for name in _candidates(key, known) if name.startswith(start)]
     leaves = [name.removeprefix(start) for name in candidates]
-    near = difflib.get_close_matches(key.removeprefix(start), leaves, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(key.removeprefix(start).casefold(), leaves, n=1, cutoff=0.6)
     return f"{start}{near[0]}" if near else None
 
 
