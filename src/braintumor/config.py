@@ -112,6 +112,15 @@ def hydra_value(value: Any) -> str:
     return f"'{escaped}'"
 
 
+def shell_line(words: Iterable[str]) -> str:
+    """The words as one line that a shell takes apart again, in quotes where they need them.
+
+    >>> print(shell_line(["bt-train", "data.root='my mri'", "seeds=[0,1]"]))
+    bt-train "data.root='my mri'" 'seeds=[0,1]'
+    """
+    return " ".join(map(_for_shell, words))
+
+
 def _for_shell(text: str) -> str:
     if "'" in text and not re.search(r'[$`"!\\]', text):
         return f'"{text}"'  # easier to read than what shlex makes of it
@@ -222,6 +231,10 @@ def _checked_union(value: Any, options: tuple[Any, ...], where: str) -> Any:
     if value is None and type(None) in options:
         return None
     rest = [option for option in options if option is not type(None)]
+    if len(rest) < len(options) and isinstance(value, str) and value.casefold() == "none":
+        raise ConfigError(
+            f"`{where}={value}` should be null where nothing is meant; use {where}=null"
+        )
     if len(rest) == 1:
         return _checked(value, rest[0], where)
     for option in rest:

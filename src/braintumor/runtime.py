@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import warnings
@@ -91,32 +92,30 @@ def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
                 future.cancel()
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | int) -> torch.device:
     """`auto` takes the first CUDA device when there is one, else the CPU.
 
-    Raises ConfigError when CUDA is asked for and absent: never a silent fall-back.
+    Raises ConfigError when the device is no CPU and no CUDA device that is here: never a silent
+    fall-back.
     """
     import torch  # errors of settings come without torch
 
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        words = f"device={name} is not a device; use auto, cpu, cuda or cuda:N"
-        raise ConfigError(words) from error
-    is_there = {"cpu": True, "cuda": True, "mps": torch.backends.mps.is_available()}
-    if not is_there.get(device.type):
-        raise ConfigError(f"device={name} is not there on this machine; use device=auto or cpu")
-    if device.type == "cuda" and not torch.cuda.is_available():
+        return torch.device("cuda" if count else "cpu")
+    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(name))
+    if found and (name == "cpu" or int(found[1] or 0) < count):
+        return torch.device(name)
+    is_for_gpu = found or re.fullmatch(r"gpu|\d+", str(name).casefold())
+    why = "" if is_for_gpu else ", which braintumor does not use"
+    if not count:
         raise ConfigError(
-            f"device={name}, but torch {torch.__version__} sees no CUDA device here; "
-            "check `nvidia-smi` and the driver, or use device=cpu"
+            f"device={name}{why}: torch {torch.__version__} sees no CUDA device here (does "
+            "`nvidia-smi` show one?); use device=cpu"
         )
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device={name}, but there are {count} CUDA devices, from cuda:0")
-    return device
+    number = min(int(re.sub(r"\D", "", str(name)) or 0), count - 1)
+    others = f"; there are {count}, from cuda:0" if found else ""
+    raise ConfigError(f"device={name} is no device{why}{others}; use device=cuda:{number}")
 
 
 def configure_torch(device: torch.device) -> None:

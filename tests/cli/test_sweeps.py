@@ -67,7 +67,7 @@ def test_a_mistake_leaves_no_folder(bt: Command, tmp_path: Path) -> None:
     for words in (
         ["optimzer.lr=1,2"],
         ["optimzer.lr=1,2", "hydra.sweep.dir=sw"],
-        ["hydra.sweep.dir=["],
+        ["hydra.sweep.dir='["],
     ):
         done = bt("train", "-m", *words, cwd=tmp_path)
         assert done.returncode == 2

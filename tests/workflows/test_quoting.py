@@ -37,6 +37,20 @@ def test_what_hydra_would_read_is_a_path_where_one_has_that_name(
     assert read_by_hydra(f"data.root={tmp_path / name}") == str(tmp_path / name)
 
 
+def test_a_comma_joins_only_where_a_name_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b").mkdir()
+    assert read_by_hydra("runs=[c,a,b,d]") == ["c", "a,b", "d"]
+    assert read_by_hydra("data.root=a,b,c") == ("'a,b'", "c")
+
+
+def test_files_of_settings_lie_at_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert quote_paths(["--config-dir=~/settings"]) == ["--config-dir=/home/me/settings"]
+
+
 @pytest.mark.parametrize(
     ("word", "read"),
     [
@@ -45,6 +59,19 @@ def test_what_hydra_would_read_is_a_path_where_one_has_that_name(
         ("data.root=null", None),
         ("runs=[a,~/b c]", ["a", "~/b c"]),
         ("runs=['a,b',c]", ["a,b", "c"]),
+        ("runs=['a,b',~/c d]", ["a,b", "~/c d"]),
+        ("runs=[~/a,b c]", ["~/a", "b c"]),
+        ("runs=[a[1], b(2) ,c=d]", ["a[1]", "b(2)", "c=d"]),
+        ("runs=[runs/*,multirun/2026-01-01_10-00-00]", ["runs/*", "multirun/2026-01-01_10-00-00"]),
+        ("runs=[]", []),
+        ("on=[phantom,folder:~/my mri,1]", ["phantom", "folder:~/my mri", "1"]),
+        ("input=[~/a.png,b (1).png]", ["~/a.png", "b (1).png"]),
+        ("data.classes=[no,0,T1C+ (2)]", ["no", "0", "T1C+ (2)"]),
+        ("data.ignore=null", None),
+        ("run_dir=out, (1)", "out, (1)"),
+        ("hydra.sweep.dir=sweep, 1", "sweep, 1"),
+        (r"data.patient_regex=^p(\d{1,3})[_-]", r"^p(\d{1,3})[_-]"),
+        (r"""data.patient_regex='p(\d+)'""", r"p(\d+)"),
         ("data.root='~/mri'", "~/mri"),
         ('ckpt="a b"', "a b"),
         ("optimizer.lr=1e-3", 1e-3),

@@ -5,19 +5,17 @@ Each imports its workflow once its settings have been accepted: --help and mista
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from braintumor.cli.shell import INTERRUPTED, command
 from braintumor.progress import waiting
 from braintumor.runs.folder import open_run
-from braintumor.workflows.arguments import Request, resumable
+from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log
 
 
 def bt_train() -> None:
     """Scan, split, train, evaluate the best checkpoint once on test."""
-    sys.argv[1:] = resumable(sys.argv[1:])
     command("train", train, after_sweep=_after_sweep)
 
 

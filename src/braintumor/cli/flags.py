@@ -5,8 +5,10 @@ The folder of a sweep is made by one command, used once, and held until its jobs
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,18 +26,44 @@ from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
 from braintumor.workflows.outputs import of_now
+from braintumor.workflows.settings import setting_called
+from braintumor.workflows.words import Typed
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 _KEY = "hydra.sweep.dir"
 
 
-def refuse_foreign_config(config_name: str, arguments: Sequence[str], own: Path) -> None:
+def check_flags(typed: Typed) -> None:
+    """Raises ConfigError on an option that begins with a dash and that Hydra does not know."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        unknown = [word for word in parser.parse_known_args(typed.words)[1] if word[0] == "-"]
+    except (argparse.ArgumentError, SystemExit) as error:
+        raise ConfigError(f"{error}; bt-{typed.command} --help shows what there is") from error
+    if not unknown:
+        return
+    word, known = unknown[0], list(parser._option_string_actions)
+    flag, _, value = word.partition("=")
+    if near := difflib.get_close_matches(flag, known, n=1, cutoff=0.75):
+        raise ConfigError(f"{word} is not an option; did you mean {near[0]}?")
+    said = f"{word} is not an option; settings have no dashes and are given as key=value"
+    setting = setting_called(flag.lstrip("-").replace("-", "_"), typed.command)
+    if setting is None:
+        raise ConfigError(f"{said}; bt-{typed.command} --help shows what there is")
+    after = [*typed.words, ""][typed.words.index(word) + 1]
+    value = value or (after if after and "=" not in after and after[0] != "-" else "VALUE")
+    raise ConfigError(f"{said}; {typed.use(f'{setting}={value}')}")
+
+
+def refuse_foreign_config(typed: Typed, own: Path) -> None:
     """Of Hydra's --config-name only a file that builds on the command's own settings is taken.
 
-    arguments: of the command line.  own: folder of the settings.
+    own: folder of the settings.
     Raises ConfigError, for Hydra would go on with sections missing and leave files behind.
     """
-    flags, _ = get_args_parser().parse_known_args(arguments)
+    config_name = typed.command
+    flags, _ = get_args_parser().parse_known_args(typed.words)
     if flags.config_path:
         raise ConfigError(
             f"--config-path={flags.config_path} would take the place of all settings of "

@@ -10,7 +10,7 @@ from braintumor.config import config_dir, options_of
 _USAGE = {
     "train": """bt-train: scan, audit, split, train, evaluate the best checkpoint once on test.
 
-  bt-train                                              phantoms, nothing to download
+  bt-train                                              a demo on generated slices, in minutes
   bt-train data=folder data.root=DIR model=resnet50_cbam
   bt-train -m data=folder data.root=DIR model=mobilenet_mhsa,resnet50_cbam seed=0,1,2
   bt-train data=folder data.root=DIR split=grouped folds=5        every image tested once

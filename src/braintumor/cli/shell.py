@@ -6,8 +6,10 @@ is plain Python. Nothing here imports torch.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,16 +21,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from braintumor.cli.flags import held_sweep, refuse_foreign_config
+from braintumor._version import __version__
+from braintumor.cli.flags import check_flags, held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
-from braintumor.workflows.arguments import Request, check_settings, refuse_removals
+from braintumor.workflows.arguments import Request, check_settings
 from braintumor.workflows.console import log, log_to_console
+from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
-from braintumor.workflows.words import answer_mistake, register_models
+from braintumor.workflows.words import Typed, for_hydra, register_models
 
 Run = Callable[[Request], None]
 
@@ -48,8 +52,17 @@ def command(
     0 done, 1 our bug, 2 the user's input, 3 the machine, 130 interrupted.
     after_sweep: called with the sweep's folder, and the exit code, once its jobs have ended.
     """
-    if {"--help", "-h"} & set(sys.argv[1:]):
+    typed = Typed(config_name, tuple(sys.argv[1:]))
+    if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
+        name = dataclasses.replace(typed, is_python=True).name_of(config_name)
+        said = f"bt-{config_name} is for a terminal; here use `import braintumor as bt; {name}(…)`"
+        print(f"{said}; help({name}) says how", file=sys.stderr)
+        return
+    if {"--help", "-h"} & set(typed.words):
         print(help_text(config_name))
+        return
+    if "--version" in typed.words:
+        print(f"braintumor {__version__}")
         return
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -57,7 +70,6 @@ def command(
     register_models()
 
     def checked(request: Request) -> None:
-        refuse_removals(request.overrides)
         check_settings(config_name, request.settings)
         configure_process()  # before torch allocates, so before what imports it
         run(request)
@@ -67,32 +79,35 @@ def command(
         known = HydraConfig.get()
         if known.mode == RunMode.MULTIRUN:
             folder = Path(known.runtime.output_dir)
-            _run_job_of_sweep(checked, _request(cfg, folder), folder)
+            _run_job_of_sweep(checked, _request(cfg, typed, folder), folder)
             return
         try:
-            checked(_request(cfg, None))
+            checked(_request(cfg, typed))
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
 
     def compose_and_run() -> None:
-        refuse_foreign_config(config_name, sys.argv[1:], config_dir())
         app()
         if failure:
             raise failure[0]
 
     def whole() -> int:
+        check_flags(typed)
+        refuse_foreign_config(typed, config_dir())
+        refuse_words(typed)
+        sys.argv[1:] = for_hydra(typed)
         with held_sweep(sys.argv) as folder:
-            code = _exit_code_of(compose_and_run, config_name)
+            code = _exit_code_of(compose_and_run, typed)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
             if after_sweep and folder and has_begun and code in (0, 2, INTERRUPTED):
-                code = max(code, _exit_code_of(lambda: after_sweep(folder, code), config_name))
+                code = max(code, _exit_code_of(lambda: after_sweep(folder, code), typed))
         return code
 
     failure: list[BaseException] = []
-    sys.exit(_exit_code_of(whole, config_name))
+    sys.exit(_exit_code_of(whole, typed))
 
 
-def _request(cfg: Any, sweep_folder: Path | None) -> Request:
+def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Request:
     known = HydraConfig.get()
     choices = {str(k): str(v) for k, v in known.runtime.choices.items()}
     return Request(
@@ -101,6 +116,8 @@ def _request(cfg: Any, sweep_folder: Path | None) -> Request:
         # as typed: what stands in ${…} may be wrong, and is resolved where that is answered
         overrides=tuple(OmegaConf.to_container(known.overrides.task)),  # type: ignore[arg-type]
         sweep_folder=sweep_folder,
+        command=(f"bt-{typed.command}", *typed.words),
+        own_pictures=typed.with_own_pictures if typed.names_nothing else "",
     )
 
 
@@ -119,7 +136,7 @@ def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
         log.error("job %s failed: %s", path.name, error)
 
 
-def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
+def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     """Run it; print what went wrong, with a traceback only for our own bugs or BT_DEBUG=1."""
     try:
         return work() or 0
@@ -136,7 +153,7 @@ def _exit_code_of(work: Callable[[], int | None], config_name: str) -> int:
             return _report(f"{what}; free space, or name another run_dir", 3)
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
-        answer = answer_mistake(error, config_name, sys.argv[1:])
+        answer = answer_mistake(error, typed)
         return _report(answer, 2) if answer else _report(_BUG, 1)
 
 

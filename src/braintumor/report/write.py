@@ -9,7 +9,6 @@ script are JSON in which no tag can end.
 from __future__ import annotations
 
 import io
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,6 +21,7 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
+from braintumor.config import shell_line
 from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
@@ -201,7 +201,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         limits=limits(evaluation),
         checklists=checklists(facts),
         report=classification_report(evaluation.predictions),
-        command=about.command if isinstance(about.command, str) else shlex.join(about.command),
+        command=about.command if isinstance(about.command, str) else shell_line(about.command),
         settings=_yaml(about.settings),
         facts=_yaml(_shown_facts(evaluation)),
         environment=_yaml(about.environment),

@@ -27,9 +27,11 @@ class Request:
 
     settings: as Hydra composed them, plain dicts and lists: what config.yaml and the card keep.
     choices: config group -> chosen option, such as {"model": "mobilenet_mhsa"}.
-    overrides: as typed, such as ("data.root=mri",).
-    command: that does the same, where it is not that of the process.
+    overrides: as Hydra reads them, such as ("data.root='my mri'",).
+    command: the words that do the same; () where they are those of the process.
     sweep_folder: of this job, under -m.
+    own_pictures: how to call it with a folder of pictures, where no data set was named and
+        generated slices are taken; else "".
     """
 
     settings: Settings
@@ -37,6 +39,7 @@ class Request:
     overrides: tuple[str, ...] = ()
     sweep_folder: Path | None = None
     command: tuple[str, ...] = ()
+    own_pictures: str = ""
 
     def arguments(self, kind: type[A]) -> A:
         """The settings as one of the classes below. Raises ConfigError."""
@@ -62,7 +65,7 @@ class TrainArguments:
     folds: Any
     seeds: Any
     fold: int | None
-    device: str
+    device: str | int
     run_dir: Path | None
     overwrite: bool
     resume: Path | None
@@ -78,7 +81,7 @@ class EvalArguments:
     ckpt: Path | list | None
     on: Any
     split: str | None
-    device: str
+    device: str | int
     precision: Precision | None
     batch_size: int
     copy_bits: int
@@ -97,7 +100,7 @@ class PredictArguments:
     overwrite: bool
     overlays: int
     skip_unreadable: bool
-    device: str
+    device: str | int
     precision: Precision | None
     batch_size: int
     views: int | None
@@ -180,11 +183,7 @@ def refuse_removals(overrides: Sequence[str]) -> None:
     """Every setting is needed, so Hydra's ~key is refused."""
     for override in overrides:
         if override.startswith("~"):
-            key = override[1:].split("=")[0]
-            raise ConfigError(
-                f"{override} takes away what the command needs; leave it out, or set a value: "
-                f"{key}=…"
-            )
+            raise ConfigError(f"{override} takes away what the command needs; leave it out")
 
 
 def hydra_keys(node: Any, at: str = "") -> Iterator[str]:

@@ -28,7 +28,7 @@ def compare(request: Request) -> ComparisonResult:
     """
     asked = request.arguments(CompareArguments)
     if not asked.runs:
-        raise ConfigError("no runs given; name run folders: bt-compare 'runs=[runs/a,runs/b]'")
+        raise ConfigError("no runs given; name run folders, such as 'runs=[runs/a,runs/b]'")
     if asked.resamples < 100:
         raise ConfigError(
             f"resamples={asked.resamples} is too few for the ends of an interval; give 100 or "

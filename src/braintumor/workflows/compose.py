@@ -11,8 +11,9 @@ from omegaconf import OmegaConf, open_dict
 
 from braintumor.config import hydra_value, options_of
 from braintumor.errors import ConfigError
-from braintumor.workflows.arguments import Request, check_settings, refuse_removals, resumable
-from braintumor.workflows.words import answer_mistake, own_hydra
+from braintumor.workflows.arguments import Request, check_settings
+from braintumor.workflows.mistakes import answer_mistake, refuse_words
+from braintumor.workflows.words import Typed, for_hydra, own_hydra
 
 
 def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> Request:
@@ -30,12 +31,11 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
         raise ConfigError(
             f'{wrong[0]!r:.60} is no word; give texts such as "data.root=mri", a list as *list'
         )
-    overrides = (*words, *_words_of(settings))
-    refuse_removals(overrides)
-    if flags := [word for word in overrides if word.startswith("-")]:
+    typed = Typed(command, (*words, *_words_of(settings)), is_python=True)
+    if flags := [word for word in typed.words if word.startswith("-")]:
         raise ConfigError(f"{flags[0]} is for the command line; call the function in a loop")
-    if command == "train":
-        overrides = tuple(resumable(overrides))
+    refuse_words(typed)
+    overrides = tuple(for_hydra(typed))
     with own_hydra():
         try:
             cfg = hydra.compose(command, [*overrides], return_hydra_config=True)
@@ -44,16 +44,15 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
                 del cfg["hydra"]
             composed: Any = OmegaConf.to_container(cfg, resolve=True)
         except Exception as error:
-            answer = answer_mistake(error, command, overrides)
+            answer = answer_mistake(error, typed)
             if answer is None:
                 raise
-            if "--multirun" in answer:
-                answer = "several values make a sweep, which is for the command line (-m); "
-                answer += "call the function in a loop, or give a list, such as seeds=[0,1,2]"
             raise ConfigError(answer) from error
     check_settings(command, composed)
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
-    return Request(composed, choices, overrides, command=(f"bt-{command}", *overrides))
+    own = typed.with_own_pictures if typed.names_nothing else ""
+    command_line = (f"bt-{command}", *overrides)
+    return Request(composed, choices, overrides, command=command_line, own_pictures=own)
 
 
 def _words_of(settings: Mapping[str, Any], section: str = "") -> Iterator[str]:

@@ -21,8 +21,6 @@ from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows
-from braintumor.data.sources.archive import is_archive_name
-from braintumor.data.sources.folder import OTHER_SOURCES
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.records import Predictions
@@ -31,6 +29,7 @@ from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
+from braintumor.workflows.choices import preset_of
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
@@ -193,21 +192,13 @@ def _named(item: str) -> Named:
                 f"on=[{item}] is no file or folder, and no data set by name; "
                 f"{did_you_mean(preset, options_of('data'))}"
             )
-        preset, name = _kind(root), root.resolve().name
+        kind, name = preset_of(root), root.resolve().name
+        if kind is None:
+            raise ConfigError(
+                f"on=[{root}] is a file of another kind; give a folder, a zip or tar file, a .npz, "
+                "or a .csv table of path and label"
+            )
+        preset = kind
     options = compose("data", [f"data={preset}"], {}).settings["data"]
     place = {"table" if preset == "table" else "root": str(root)} if root is not None else {}
     return Named(name, options | place)
-
-
-def _kind(path: Path) -> str:
-    """The preset that reads the file or folder."""
-    if path.is_dir():
-        return "npz" if any(path.glob("*.npz")) else "folder"
-    if is_archive_name(path.name):
-        return "archive"
-    if (kind := OTHER_SOURCES.get(path.suffix.lower())) is None:
-        raise ConfigError(
-            f"on=[{path}] is a file of another kind; give a folder, a zip or tar file, a .npz, or "
-            "a .csv or .tsv table of path and label"
-        )
-    return kind

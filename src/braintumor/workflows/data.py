@@ -207,6 +207,8 @@ def explore(request: Request) -> Dataset | None:
         _cache(asked.cache)
         return None
     check_output(request, DATA)
+    if request.own_pictures:
+        log.info("these are generated slices; your own pictures: %s", request.own_pictures)
     data = _read(request)
     default = Path("runs") / run_name(request.choices["data"], "data")
     with held_output(request, DATA, default) as folder:

@@ -35,7 +35,7 @@ from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 class Use:
     """How answers are computed; as `braintumor.load` says it."""
 
-    device: str = "auto"
+    device: str | int = "auto"  # a number is answered by choose_device
     precision: Precision | None = None
     batch_size: int = 64
     views: int | None = None

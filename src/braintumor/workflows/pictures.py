@@ -130,8 +130,8 @@ def _found(pictures: Sequence[Picture], passed_over: Counter[str]) -> Iterator[t
         if not files:
             held = f"it holds {_counted(here)}" if here else "it is empty"
             raise DataError(
-                f"{picture} holds no pictures ({held}); input= takes {_TAKEN}: convert others to "
-                "PNG first"
+                f"{picture} holds no pictures ({held}); they are {_TAKEN}: convert others to PNG "
+                "first"
             )
         passed_over.update(here)
         for name in sorted(files, key=natural_key):
@@ -147,7 +147,7 @@ def _below(path: Path, passed_over: Counter[str]) -> tuple[Path, dict[str, Read]
     if path.exists():
         return path.parent, {path.name: partial(_of_file, path)}
     if not glob.has_magic(str(path)):
-        raise DataError(f"there is no file or folder {path}; check input=")
+        raise DataError(f"there is no file or folder {path}; check the path")
     plain = [part for part in path.parts if not glob.has_magic(part)]
     root = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if part not in plain)])
     return root, _matching(path, root, passed_over)
@@ -159,7 +159,7 @@ def _matching(pattern: Path, root: Path, passed_over: Counter[str]) -> dict[str,
     names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
     matches = sorted(map(Path, names), key=lambda path: len(path.parts))
     if not matches:
-        raise DataError(f"nothing is named like {pattern}; check input=")
+        raise DataError(f"nothing is named like {pattern}; check the path")
     files: dict[Path, str] = {}  # one of several names that links give a file
     archives = [path for path in matches if path.is_file() and is_archive_name(path.name)]
     for match in matches:

@@ -45,8 +45,19 @@ def train(request: Request) -> Run:
         one folder, with resume they are those of the interrupted run.
     Raises ConfigError, DataError, CheckpointError, TrainingError, MachineError.
     """
+    if request.own_pictures:
+        log.info(
+            "this trains a small network on generated slices, to show how it goes; with your own "
+            "pictures, a folder for each class: %s", request.own_pictures,
+        )  # fmt: skip
     with downloads(request):
-        return (cross_validate if has_trials(request.settings) else train_one)(request)
+        run = (cross_validate if has_trials(request.settings) else train_one)(request)
+    if request.own_pictures:
+        log.info(
+            "next: open %s in a browser, then train on your own pictures: %s",
+            run.report, request.own_pictures,
+        )  # fmt: skip
+    return run
 
 
 def has_trials(settings: Settings) -> bool:

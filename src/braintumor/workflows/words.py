@@ -1,4 +1,4 @@
-"""The words of a command line: the names of models, and answers to words that are wrong.
+"""The words of a command, by whichever door they come: the names of models, and what Hydra gets.
 
 model=<backbone>[_<attention>] exists for every file in configs/model/backbone and every file
 in configs/model/attention: a new backbone is one YAML, and all its names appear.
@@ -7,46 +7,103 @@ in configs/model/attention: a new backbone is one YAML, and all its names appear
 from __future__ import annotations
 
 import contextlib
-import difflib
-import re
+import json
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import hydra
-import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from braintumor.config import config_dir, did_you_mean, options_of, pasteable
+from braintumor.config import config_dir, options_of, shell_line
+from braintumor.workflows.arguments import refuse_removals, resumable
+from braintumor.workflows.quoting import quote_paths
 
 _ONE_AT_A_TIME = threading.RLock()
-# what other toolkits call it
-_SYNONYMS = {
-    "learning_rate": "optimizer.lr",
-    "lr": "optimizer.lr",
-    "epochs": "train.epochs",
-    "num_epochs": "train.epochs",
-    "n_epochs": "train.epochs",
-    "bs": "train.batch_size",
-    "img_size": "data.image_size",
-    "path": "data.root",
-    "checkpoint": "ckpt",
-    "patience": "train.early_stopping.patience",
-    "pretrained": "model.backbone.weights",
-}
-# what a word without a key is meant for, by command
-_MAIN_KEY = {
-    "train": "data=folder data.root={}",
-    "eval": "ckpt={}",
-    "predict": "input={}",
-    "data": "data=folder data.root={}",
-    "compare": "'runs=[{}]'",
-}
+_BESIDE = ("run_dir", "overwrite", "device")  # they say where, and not what is trained
+_FUNCTIONS = {"eval": "bt.evaluate", "data": "bt.read_data"}  # others are called as their command
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The words of one command. is_python: they came by the Python API."""
+
+    command: str
+    words: tuple[str, ...]
+    is_python: bool = False
+
+    def use(self, *words: str) -> str:
+        """What to give in the place of a wrong word: "use data=folder data.root=mri"."""
+        if self.is_python:
+            return f"use {', '.join(json.dumps(word, ensure_ascii=False) for word in words)}"
+        return f"use {shell_line(words)}"
+
+    def name_of(self, command: str) -> str:
+        """A command as it is called here: bt-eval, bt.evaluate."""
+        return _FUNCTIONS.get(command, f"bt.{command}") if self.is_python else f"bt-{command}"
+
+    @property
+    def names_nothing(self) -> bool:
+        """Whether the words leave open what to read (bt-data), or what to train on what."""
+        if self.command == "data":
+            return not self.of("data")
+        return self.command == "train" and all(key_of(word) in _BESIDE for word in self.words)
+
+    @property
+    def with_own_pictures(self) -> str:
+        """How the command is called with a folder of pictures."""
+        words = ["data=folder", "data.root=FOLDER"]
+        name = self.name_of(self.command)
+        return (
+            f"{name}({', '.join(map(json.dumps, words))})"
+            if self.is_python
+            else (f"{name} {shell_line(words)}")
+        )
+
+    def of(self, key: str) -> list[str]:
+        """The words that set it."""
+        return [word for word in self.words if key_of(word) == key]
+
+
+def key_of(word: str) -> str:
+    """The setting that a word is about.
+
+    >>> key_of("++train.epochs=3")
+    'train.epochs'
+    """
+    return word.lstrip("+~").partition("=")[0]
+
+
+def for_hydra(typed: Typed) -> list[str]:
+    """The words as Hydra is to read them.
+
+    Paths are quoted; None is null; + before a setting that is there already does no harm; where
+    nothing is named, bt-train trains as experiment=demo says.
+    Raises ConfigError on words that take settings away.
+    """
+    words = [_unmarked(_none(word)) for word in quote_paths(typed.words)]
+    refuse_removals(words)
+    if typed.command == "train" and typed.names_nothing:
+        words = ["experiment=demo", *words]  # what anybody runs first is to learn something
+    return resumable(words) if typed.command == "train" else words
+
+
+def _none(word: str) -> str:
+    """KEY=None, as Python says it, in Hydra's way."""
+    key, sign, value = word.partition("=")
+    if value != "None":
+        return word
+    return f"{key}{sign}{'none' if key.endswith('.weights') else 'null'}"
+
+
+def _unmarked(word: str) -> str:
+    """+GROUP=OPTION as GROUP=OPTION, +KEY=VALUE as ++KEY=VALUE, which may also replace."""
+    if not word.startswith("+"):
+        return word
+    key = key_of(word)
+    is_group = "." not in key and (config_dir() / key).is_dir()
+    return word.lstrip("+") if is_group else f"++{word.lstrip('+')}"
 
 
 def model_names() -> dict[str, tuple[str, str]]:
@@ -79,121 +136,3 @@ def own_hydra() -> Iterator[None]:
                 yield
         finally:
             GlobalHydra.instance().hydra = theirs
-
-
-def answer_mistake(error: Exception, config_name: str, words: Sequence[str]) -> str | None:
-    """One sentence on a mistake in the words typed; None when the error is something else."""
-    if isinstance(error, OverrideParseException):
-        return _explain_syntax(error.override, config_name)
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={name} is not known; {did_you_mean(name, error.options)}"
-    if isinstance(error, HydraException):
-        return _explain_key(error, config_name)
-    if isinstance(error, ValueError) and "Config group override must be" in str(error):
-        return _explain_group(words)
-    if isinstance(error, yaml.YAMLError):
-        return f"a settings file is not YAML: {' '.join(str(error).split())}"
-    return " ".join(str(error).split()) if isinstance(error, OmegaConfBaseException) else None
-
-
-def _explain_group(words: Sequence[str]) -> str | None:
-    """On data=null and data=3: a group takes the name of one of its options."""
-    for word in words:
-        group, _, value = word.partition("=")
-        options = sorted(model_names()) if group == "model" else options_of(group)
-        if group and value and options and value not in options:
-            known = did_you_mean(value, options)
-            return f"{word} names no option of {group}; leave it out, or choose one. {known}"
-    return None
-
-
-def _explain_syntax(override: str, config_name: str) -> str:
-    key, _, value = override.partition("=")
-    if not value:
-        meant = _MAIN_KEY[config_name].format(key)
-        return (
-            f"{override!r} is not an override; settings look like key=value; did you mean {meant}?"
-        )
-    unquoted = value.strip("'\"")
-    return (
-        f"the value in {override!r} has characters with a meaning of their own; quote it twice, "
-        f"for the shell and for Hydra: {pasteable(key, unquoted)}"
-    )
-
-
-def _explain_key(error: Exception, config_name: str) -> str:
-    text = " ".join(str(error).split())
-    found = re.search(
-        r"Could not (?:override|append to|delete from config\.|find match for override) '([^'=]+)",
-        text,
-    )
-    if not found:
-        found = re.search(r"Could not override '([^']+)'", text)
-    if not found:
-        return text
-    key = found.group(1).lstrip("+~")
-    if "No match in the defaults list" in text and options_of(key):
-        return f"{key}= is not for bt-{config_name}; leave it out"
-    known = _known_keys(error, config_name)
-    if key in known:
-        return text
-    section, _, leaf = key.rpartition(".")
-    if owners := _owners(section, leaf):
-        return (
-            f"`{key}` belongs to {section}={'|'.join(owners)}; add {section}={owners[0]} to the "
-            "command"
-        )
-    near = [name for name in known if name.rpartition(".")[0] == section] or known
-    # a whole wrong path matches best against whole paths, a wrong leaf against its siblings
-    return f"`{key}` is not a setting; {_nearest(key, known, near)}"
-
-
-def _owners(section: str, leaf: str) -> list[str]:
-    """Options of a config group that have this key, `folder` first among data sets."""
-    folder = config_dir() / section
-    files = sorted(folder.glob("[!_]*.yaml")) if section else []
-    having = [file.stem for file in files if leaf in _keys_of(file)]
-    return sorted(having, key=lambda name: (name != "folder", name))
-
-
-def _keys_of(file: Path) -> set[str]:
-    """Keys of a config file and of those in its folder that it builds on."""
-    text = file.read_text(encoding="utf-8")
-    parents = re.search(r"^defaults: \[([\w, ]+)\]", text, re.M)
-    names = [name.strip() for name in parents.group(1).split(",")] if parents else []
-    texts = [text, *((file.parent / f"{name}.yaml").read_text(encoding="utf-8") for name in names)]
-    return {key for content in texts for key in re.findall(r"^(\w+):", content, re.M)}
-
-
-def _nearest(key: str, known: list[str], siblings: list[str]) -> str:
-    leaf = key.rpartition(".")[2]
-    near = [_SYNONYMS[leaf]] if _SYNONYMS.get(leaf) in known else []
-    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    near = near or [name for name in known if name.rpartition(".")[2] == leaf][:1]
-    if near:
-        return f"did you mean `{near[0]}`? `--cfg job` shows all"
-    listed = ", ".join(siblings[:12])
-    return f"settings near it: {listed}; `--cfg job` shows all"
-
-
-def _known_keys(error: Exception, config_name: str) -> list[str]:
-    """Every key and config group that the command takes, with the choices that were made."""
-    # the complaint holds what Hydra had composed until then; composing anew takes 0.2 s
-    node = getattr(error.__cause__, "parent_node", None)
-    if node is None:
-        with own_hydra():
-            cfg = hydra.compose(config_name)
-    else:
-        cfg = node._get_root()
-    root = config_dir()
-    groups = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir()]
-    keys = _flatten(OmegaConf.to_container(cfg))
-    return sorted({*(key for key in keys if not key.startswith("hydra")), *groups})
-
-
-def _flatten(node: Any, prefix: str = "") -> Iterator[str]:
-    for key, value in node.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
