@@ -54,9 +54,10 @@ def answered(page: str, folder: Path) -> str:
 
 def _run(command: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "BT_CACHE": f"{folder}/.cache"}
     done = subprocess.run(
         ["bash", "-c", f"{command} 2>&1"],
-        cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False,
+        cwd=folder, env=env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     lines = (_BAR.sub("", line) for line in done.stdout.splitlines())
     return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())

@@ -219,7 +219,7 @@ def test_imagenet_weights_without_network_name_the_three_ways_out(
         ("eval", ["ckpt=a", "prevalence=abc"], "should be a number"),
         ("eval", ["ckpt=a", "eval=null"], "should be a mapping"),
         ("eval", ["ckpt=a", "batch_size=abc"], "should be a whole number"),
-        ("predict", ["ckpt=a", "input=3"], "should be a path or a list"),
+        ("predict", ["ckpt=a", "input=3"], "there is no run folder or checkpoint a"),
         ("compare", ["+x=1"], "`x` is not an option"),
     ],
 )

@@ -24,8 +24,8 @@ def guides() -> Iterator[Any]:
 
 
 def without_times(page: str) -> str:
-    """Seconds and speeds, which no two runs share, and the spaces that line them up."""
-    return re.sub(r" +[\d.,]+ (s|img/s)\b", r" … \1", page)
+    """Seconds, speeds and sizes, which no two runs share, and the spaces that line them up."""
+    return re.sub(r" +[\d.,]+ (s|img/s|MB)\b", r" … \1", page)
 
 
 @pytest.mark.parametrize("page", TRANSCRIPTS, ids=lambda page: page.stem)

@@ -105,7 +105,7 @@ def _train(job: Job, clocks: Clocks) -> dict[str, Any]:
 
 def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
     """From files to predictions; the report comes after, and is in the seconds of the process."""
-    clocks.watch("braintumor.workflows.evaluate", "read_data")
+    clocks.watch("braintumor.workflows.evaluate", "read_again")
     clocks.watch("braintumor.evaluation.evaluate", "load_split")
     clocks.watch("braintumor.evaluation.evaluate", "predict_with_features")
     out = Path(job.place) / "eval"
@@ -114,14 +114,14 @@ def _eval(job: Job, clocks: Clocks) -> dict[str, Any]:
         "eval.views=1", f"run_dir={quoted(out)}",
     ]  # fmt: skip
     _command("eval", arguments)
-    steps = ("read_data", "load_split", "predict_with_features")
+    steps = ("read_again", "load_split", "predict_with_features")
     stages = {name: clocks.first(name) for name in steps}
     (predictions,) = out.rglob("predictions.csv")
     answers = _rows(predictions)
     right = sum(row["true"] == row["pred"] for row in answers)
     return {
         "seconds": sum(stages.values()),
-        "before_s": clocks.spans["read_data"][0][0] - job.born,
+        "before_s": clocks.spans["read_again"][0][0] - job.born,
         "stages": stages,
         "images": len(answers),
         "accuracy": right / len(answers),

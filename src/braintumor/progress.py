@@ -1,6 +1,6 @@
 """What a terminal shows while something takes its time; nothing where there is none.
 
-Bars are tqdm's, on standard error. A thread redraws them once a second, so that the seconds go on
+Bars are tqdm's, on standard error. A thread redraws them while they are shown, so that the seconds go on
 where a single step takes long.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-_REDRAW_S = 1.0
+_REDRAW_S = 0.25
 _DELAY_S = 0.5  # what takes less shows no bar
 _is_ticking = threading.Lock()  # held by the thread that redraws, from the first bar on
 

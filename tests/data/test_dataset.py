@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from braintumor import progress
 from braintumor.data import reading
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import COLUMNS, class_table
@@ -244,6 +245,7 @@ def test_progress_goes_to_stderr_where_it_is_a_terminal(
     is_terminal: bool,
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(progress, "_DELAY_S", 0)
     read_dataset(data_section("folder", root=make_tree("a/1.png", "b/1.png")), 8)
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -15,7 +15,7 @@ from PIL import Image
 
 import braintumor as bt_api
 from braintumor.errors import CheckpointError
-from braintumor.evaluation.heatmaps import cam_heatmaps
+from braintumor.evaluation.heatmaps import heat_cells
 from braintumor.models.ensemble import Ensemble
 from braintumor.runs.checkpoint import load_classifier, read_card, save_best
 from braintumor.runs.ensemble import load_network, read_model_card
@@ -68,8 +68,8 @@ def test_heat_maps_are_the_mean_of_the_members(folds: Path) -> None:
     size = (2, card.image_size, card.image_size)
     images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     targets = np.array([0, 1])
-    maps = [cam_heatmaps(m, images, targets, "gradcam", "backbone") for m in network.members]
-    found = cam_heatmaps(network, images, targets, "gradcam", "backbone")
+    maps = [heat_cells(m, images, targets, "gradcam", "backbone") for m in network.members]
+    found = heat_cells(network, images, targets, "gradcam", "backbone")
     np.testing.assert_allclose(found, (maps[0] + maps[1]) / 2, atol=1e-6)
     x = torch.from_numpy(images)[:, None]
     with torch.no_grad(), network.fused():

@@ -76,6 +76,7 @@ def test_absent_and_empty_folders_are_taken_and_left_as_they_were(tmp_path: Path
 def test_work_is_replaced_only_when_that_is_said(tmp_path: Path, state: str) -> None:
     run = completed(tmp_path / "run")
     run.set_status(state)  # type: ignore[arg-type]
+    (run.path / "config.yaml").write_text("seed: 0")
     with pytest.raises(ConfigError, match=rf"\({state}\).*overwrite=true") as refused:
         check(run.path, RUN)
     assert ("resume=" in str(refused.value)) == (state != "completed")
@@ -89,7 +90,8 @@ def test_a_run_that_failed_before_a_checkpoint_can_be_tried_again(tmp_path: Path
     with hold(tmp_path / "run", RUN):
         RunFolder(tmp_path / "run").set_status("failed", why="no such picture")
     check(tmp_path / "run", RUN)
-    (tmp_path / "run" / "last.ckpt").touch()
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"a state")
+    (tmp_path / "run" / "config.yaml").write_text("seed: 0")
     with pytest.raises(ConfigError, match=r"\(failed\).*resume="):
         check(tmp_path / "run", RUN)
 

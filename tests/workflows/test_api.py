@@ -117,7 +117,7 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         ((), {"data": {"root": Path("my mri/a=b")}}, ("data.root='my mri/a=b'",)),
         ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
          ("train.phases=[{epochs: 2, trainable: head}]",)),
-        ((), {"run_dir": "007"}, ("run_dir='007'",)),
+        (("model=cnn",), {"run_dir": "007"}, ("model=cnn", "run_dir='007'")),
         ((), {"seeds": np.arange(2)}, ("seeds=[0,1]",)),
         ((), {"seeds": range(2)}, ("seeds=[0,1]",)),
         ((), {"optimizer": {"name": "sgd"}}, ("optimizer=sgd",)),

@@ -14,6 +14,7 @@ import pandas as pd
 from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
 from braintumor.evaluation.quote import FEW, Quote, choose_quote
 from braintumor.files import natural_key
+from braintumor.progress import waiting
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.decision_summary import decision_summary
@@ -168,6 +169,7 @@ class Evaluation:
         }
 
 
+@waiting("measuring figures and their intervals")
 def measure(
     predictions: Predictions,
     split: str,

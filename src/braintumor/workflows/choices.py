@@ -12,16 +12,20 @@ from braintumor.config import did_you_mean, options_of
 from braintumor.workflows.quoting import is_there
 from braintumor.workflows.words import Typed, model_names
 
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2")
 _SIZES = ("tiny", "small", "base")
 
 
 def preset_of(path: Path) -> str | None:
     """The option of data= that reads this file or folder; None for a file of another kind."""
+    # NumPy and Pillow, which no other answer needs
+    from braintumor.data.sources.archive import is_archive_name
+    from braintumor.data.sources.folder import OTHER_SOURCES
+
     if path.is_dir():
-        return "npz" if any(path.glob("*.npz")) else "folder"
-    kind = {".npz": "npz", ".csv": "table"} | dict.fromkeys(_ARCHIVES, "archive")
-    return kind.get(path.suffix.casefold())
+        return "npz" if any([*path.glob("*.npz"), *path.glob("*.npy")]) else "folder"
+    if is_archive_name(path.name):
+        return "archive"
+    return OTHER_SOURCES.get(path.suffix.casefold())
 
 
 def own_data(place: str) -> list[str]:

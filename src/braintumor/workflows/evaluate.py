@@ -25,6 +25,7 @@ from braintumor.evaluation.common_classes import (
     labels_joined,
 )
 from braintumor.evaluation.provenance import data_title, read_provenance
+from braintumor.progress import waiting
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
@@ -67,17 +68,18 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
         )
     if not asked.data:
         _refuse_val_of_refit(path, card, asked, run)
-    # torch and matplotlib, once what was asked has been accepted
-    from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
-    from braintumor.evaluation.evaluate import evaluate as evaluate_images
-    from braintumor.evaluation.heatmaps import device_of
-    from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
-    from braintumor.evaluation.predict import EvalSettings, Inference
-    from braintumor.report.write import write
-    from braintumor.workflows.load import Use, load
-    from braintumor.workflows.setup import keeps_summaries
+    with waiting("loading the model"):
+        # torch and matplotlib, once what was asked has been accepted
+        from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages
+        from braintumor.evaluation.evaluate import evaluate as evaluate_images
+        from braintumor.evaluation.heatmaps import device_of
+        from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
+        from braintumor.evaluation.predict import EvalSettings, Inference
+        from braintumor.report.write import write
+        from braintumor.workflows.load import Use, load
+        from braintumor.workflows.setup import keeps_summaries
 
-    model = load(path, Use(asked.device, asked.precision, asked.batch_size))
+        model = load(path, Use(asked.device, asked.precision, asked.batch_size))
     data, data_name, is_own = _data_for(card, request, run)
     if is_own:
         _refuse_val_of_refit(path, card, asked, run)

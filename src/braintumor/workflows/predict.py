@@ -15,7 +15,7 @@ from PIL import Image
 from braintumor.errors import DataError
 from braintumor.evaluation.provenance import data_title
 from braintumor.files import write_atomic
-from braintumor.progress import bar
+from braintumor.progress import bar, waiting
 from braintumor.report.plots.pictures import overlay
 from braintumor.report.predictions import (
     HEAT_PX,
@@ -63,10 +63,11 @@ def predict(request: Request) -> pd.DataFrame:
     given = [*map(str, asked.input)] if isinstance(asked.input, list) else asked.input
     card = read_model_card(path)
     pictures = read_pictures(given, card, skip_unreadable=asked.skip_unreadable)
-    from braintumor.workflows.load import Use, load  # torch, once there are pictures
+    with waiting("loading the model"):
+        from braintumor.workflows.load import Use, load  # torch, once there are pictures
 
-    how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
-    classifier = load(path, how)
+        how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
+        classifier = load(path, how)
     predictions, decided = classifier.classify(pictures)
     table = unlabelled_table(predictions, decided)
     fitted = classifier.postprocessing
