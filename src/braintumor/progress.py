@@ -1,7 +1,7 @@
 """What a terminal shows while something takes its time; nothing where there is none.
 
-Bars are tqdm's, on standard error. A thread redraws them while they are shown, so that the seconds go on
-where a single step takes long.
+Bars are tqdm's, on standard error. A thread redraws them, so that the seconds go on where a single
+step takes long.
 """
 
 from __future__ import annotations

@@ -44,7 +44,6 @@ Part = Literal["head", "all"]
 _BATCH = 16  # images that a look into the model takes at a time
 
 
-@waiting("drawing heat maps")
 def cam_heatmaps(
     model: Network,
     images: np.ndarray,
@@ -61,6 +60,7 @@ def cam_heatmaps(
     return enlarge(heat_cells(model, images, targets, method, layer, batch_size), images.shape[1:3])
 
 
+@waiting("drawing heat maps")
 def heat_cells(
     model: Network,
     images: np.ndarray,
