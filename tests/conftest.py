@@ -67,7 +67,7 @@ def bt() -> Command:
     """
 
     def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-        main = getattr(importlib.import_module("braintumor.cli.commands"), f"bt_{name}")
+        main = importlib.import_module(f"braintumor.cli.{name}").main
         words = [f"bt-{name}", *arguments]
         out, err = io.StringIO(), io.StringIO()
         log = logging.getLogger("braintumor")
@@ -95,8 +95,7 @@ def bt_process() -> Command:
 
     def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
         code = (
-            f"from braintumor.cli.commands import bt_{name}; import sys; "
-            f"sys.argv[0] = 'bt-{name}'; bt_{name}()"
+            f"from braintumor.cli.{name} import main; import sys; sys.argv[0] = 'bt-{name}'; main()"
         )
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],

@@ -83,7 +83,7 @@ def serve() -> None:
 
 def _import_all() -> None:
     for name in (
-        "cli.commands", "workflows.train", "evaluation.evaluate", "report.plots.performance",
+        "cli.train", "workflows.train", "evaluation.evaluate", "report.plots.performance",
         "report.page", "training.loop", "models.attention.se", "models.backbones.cnn",
         "data.sources.phantom", "data.sources.folder",
     ):  # fmt: skip
@@ -113,9 +113,9 @@ def _run(order: Order) -> None:
         sys.argv = ["bt-train", *order.arguments]
         sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))  # noqa: SIM115
         sys.addaudithook(Killer(order))
-        from braintumor.cli.commands import bt_train
+        from braintumor.cli.train import main
 
-        bt_train()
+        main()
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from braintumor.cli.commands import train as run_train
+from braintumor.cli.train import run as run_train
 from braintumor.runs.folder import STATES, RunFolder
 from braintumor.workflows.compose import compose
 

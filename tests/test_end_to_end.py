@@ -134,7 +134,7 @@ def test_killed_run_resumes_to_the_same_weights(
     whole = bt("train", *arguments, "run_dir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
 
-    code = "from braintumor.cli.commands import bt_train; bt_train()"
+    code = "from braintumor.cli.train import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments, "run_dir=cut"], cwd=tmp_path,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -172,7 +172,7 @@ def test_killed_run_resumes_to_the_same_weights(
 
 def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     """SIGTERM, as a batch system sends it."""
-    code = "from braintumor.cli.commands import bt_train; bt_train()"
+    code = "from braintumor.cli.train import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *TINY, "train.max_epochs=null", "run_dir=run"], cwd=tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

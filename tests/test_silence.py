@@ -59,7 +59,7 @@ def test_something_moves_on_the_terminal(trained: Path, tmp_path: Path) -> None:
     }
     silences = {}
     for name, arguments in commands.items():
-        code = f"from braintumor.cli.commands import bt_{name}; bt_{name}()"
+        code = f"from braintumor.cli.{name} import main; main()"
         before = yardstick()
         seconds, then = longest_silence([code, *arguments], tmp_path)
         slow = max(before, yardstick(), YARDSTICK_S) / YARDSTICK_S

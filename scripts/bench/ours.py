@@ -171,7 +171,7 @@ def quoted(value: str | Path) -> str:
 
 
 def _command(name: str, arguments: list[str]) -> None:
-    main = getattr(importlib.import_module("braintumor.cli.commands"), f"bt_{name}")
+    main = importlib.import_module(f"braintumor.cli.{name}").main
     before, sys.argv = sys.argv, [f"bt-{name}", *arguments]
     try:
         main()

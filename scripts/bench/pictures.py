@@ -35,7 +35,7 @@ def lay_out(root: Path, limit: int | None, place: Path, env: Mapping[str, str]) 
     Raises RuntimeError with what bt-data answered.
     """
     command = [
-        sys.executable, "-c", "from braintumor.cli.commands import bt_data; bt_data()",
+        sys.executable, "-c", "from braintumor.cli.data import main; main()",
         "data=folder", f"data.root={quoted(root)}", f"data.limit={limit or 'null'}",
         f"run_dir={quoted(place / 'data')}",
     ]  # fmt: skip

@@ -24,9 +24,7 @@ def run_without_torch(
     name: str, *arguments: str, cwd: Path
 ) -> tuple[subprocess.CompletedProcess[str], float]:
     """The command in a process that cannot import torch, and its seconds."""
-    command = (
-        f"from braintumor.cli.commands import bt_{name}; sys.argv[0] = 'bt-{name}'; bt_{name}()"
-    )
+    command = f"from braintumor.cli.{name} import main; sys.argv[0] = 'bt-{name}'; main()"
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", NO_TORCH + command, *arguments],

@@ -155,7 +155,7 @@ def test_a_running_run_is_neither_replaced_nor_resumed_nor_doubled(
 ) -> None:
     endless = [*TINY, "train.max_epochs=null", "train.early_stopping.patience=null", "run_dir=run"]
     endless += ["train.phases=[{epochs: 100000, trainable: all}]"]
-    code = "from braintumor.cli.commands import bt_train; bt_train()"
+    code = "from braintumor.cli.train import main; main()"
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *endless], cwd=tmp_path, stdout=log, stderr=log

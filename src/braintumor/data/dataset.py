@@ -113,10 +113,10 @@ def read_dataset(
         lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]
         if (more := len(read.unreadable) - _NAMED) > 0:
             lines.append(f"  … and {more} more")
-        raise DataError(
-            f"{len(read.unreadable)} of {len(items)} images cannot be read; mend or remove them, "
-            "or go on without them with data.skip_unreadable=true:\n" + "\n".join(lines)
-        )
+        some_can = len(read.unreadable) < len(items)
+        without = ", or go on without them with data.skip_unreadable=true" if some_can else ""
+        counts = f"{len(read.unreadable)} of {len(items)} images cannot be read"
+        raise DataError("\n".join([f"{counts}; mend or remove them{without}:", *lines]))
     bad = {path for path, _ in read.unreadable}
     good = [item for item in items if item.path not in bad]
     rows = [

@@ -212,3 +212,8 @@ def test_a_name_that_may_be_several_files_is_refused(make_tree: MakeTree) -> Non
     root = make_tree("a/1.png", "b/1.png")
     with pytest.raises(DataError, match=r"1 may be a/1\.png, b/1\.png"):
         build(write(root, "path,label\n1,x\n"), None)
+
+
+def test_whole_numbers_that_a_spreadsheet_wrote_are_whole_numbers(root: Path) -> None:
+    source = build(write(root, "path,label\nimg/1.png,0.0\nimg/2.png,1.00\nimg/10.png,1.5\n"), None)
+    assert [item.label for item in source.items] == ["0", "1", "1.5"]

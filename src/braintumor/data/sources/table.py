@@ -177,7 +177,7 @@ def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) 
         raise DataError(f"line {number} of {table} has split {split!r}; use train, val or test")
     return Item(
         path=row["path"].replace("\\", "/"),
-        label=row["label"],
+        label=re.sub(r"^(\d+)\.0+$", r"\1", row["label"]),  # as spreadsheets write whole numbers
         split=split_named(split),
         patient=patient_named(patient),
     )
