@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from braintumor.cli import commands
 from braintumor.workflows.compose import compose
 from braintumor.workflows.words import Typed, for_hydra
 from support import Command
@@ -71,7 +71,7 @@ def test_a_notebook_is_told_of_the_functions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(sys, "argv", [f"/venv/{kernel}", "-f", "/run/kernel-1.json"])
-    getattr(commands, f"bt_{name}")()
+    importlib.import_module(f"braintumor.cli.{name}").main()
     said = capsys.readouterr().err
     assert f"import braintumor as bt; {function}(" in said
     assert len(said.splitlines()) == 1
