@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braintumor.data.split import SplitKind, assign_folds, assign_splits
+from braintumor.data.folds import assign_folds
+from braintumor.data.split import SplitKind, assign_splits
 from braintumor.errors import ConfigError, DataError
 
 CLASSES = ("a", "b", "c")

@@ -11,13 +11,8 @@ import torch
 from torch import nn
 
 from braintumor.evaluation import heatmap_checks as checks
-from braintumor.evaluation.heatmap_checks import (
-    STEPS,
-    area_under,
-    check_explanations,
-    perturbation_curves,
-    similarity,
-)
+from braintumor.evaluation.heatmap_checks import STEPS, check_explanations, perturbation_curves
+from braintumor.evaluation.heatmap_scores import area_under, similarity
 from braintumor.evaluation.heatmaps import cam_heatmaps, forgetful_copy
 from braintumor.models.attention import mhsa
 from braintumor.models.classifier import Classifier

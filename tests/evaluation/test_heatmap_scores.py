@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braintumor.evaluation.heatmap_checks import (
+from braintumor.evaluation.heatmap_scores import (
     head_masks,
     pointing_hits,
     share_outside,

@@ -23,11 +23,11 @@ from braintumor.runs.checkpoint import (
     find_checkpoint,
     load_classifier,
     load_outliers,
-    load_state,
     read_card,
     save_best,
 )
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.state import load_state
 from support import write_checkpoint
 
 MODEL: dict[str, Any] = {

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from braintumor.errors import CheckpointError
-from braintumor.runs.checkpoint import has_state, load_state, save_state
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.state import has_state, load_state, save_state
 
 CPU = torch.device("cpu")
 TRIES = 200

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from braintumor.config import did_you_mean
+from braintumor.data.folds import assign_folds, in_drawn_order, too_few_for
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
 from braintumor.runtime import mix_seed
@@ -96,7 +96,7 @@ def check_listed(listed: pd.DataFrame, kind: SplitKind, folds: int | None) -> No
         return
     for label, count in listed["label"].value_counts().items():
         if folds is not None and count < folds:
-            raise _too_few_for(folds, str(label), count)
+            raise too_few_for(folds, str(label), count)
     one_each = pd.crosstab(listed["path"], listed["label"])
     _refuse_too_few(one_each, listed["label"], 3)
 
@@ -110,45 +110,6 @@ def _check_official(own: pd.Series, kind: str) -> None:
     unknown = int((~own.isin(_PARTS)).sum())
     if unknown and kind != "auto":
         raise DataError(f"{unknown} images have no split of their own; use split=stratified")
-
-
-def _too_few_for(folds: int, label: str, count: int) -> DataError:
-    return DataError(
-        f"class {label} has only {count} images or groups of images (patients, copies), and "
-        f"folds={folds} need at least {folds}; use fewer folds, or leave the class out"
-    )
-
-
-def assign_folds(labels: pd.Series, units: pd.Series, folds: int, seed: int) -> np.ndarray:
-    """The fold of each image, int64 (N,) in [0, folds); images of one unit share it.
-
-    labels, units: str (N,), the class and the unit of each image; folds: 2 or more.
-    Depends on the seed and the names of the units, not on the order of rows. Where every unit
-    is one image, the folds differ by at most one image a class; where no unit mixes classes, by
-    at most the images of the largest unit of that class.
-    Raises DataError when a class has too few units: each fold needs one, and where it is
-    tested two others must be left, to train and to validate.
-    Source: scikit-learn's StratifiedKFold and StratifiedGroupKFold.
-    """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # takes a second
-
-    counts = units.groupby(labels).nunique()
-    for label, count in counts[counts < folds].items():
-        raise _too_few_for(folds, str(label), count)
-    # both take ties in the order of units, so that order is drawn from the seed
-    order = _in_drawn_order(units.unique(), seed)
-    unit_N = units.map({unit: u for u, unit in enumerate(order)}).to_numpy(dtype=np.int64)
-    class_N = np.unique(labels, return_inverse=True)[1]
-    rows = np.argsort(unit_N, kind="stable")
-    if len(order) == len(units):
-        parts = StratifiedKFold(folds).split(rows, class_N[rows])
-    else:
-        parts = StratifiedGroupKFold(folds).split(rows, class_N[rows], unit_N[rows])
-    fold_N = np.empty(len(rows), dtype=np.int64)
-    for fold, (_, test) in enumerate(parts):
-        fold_N[rows[test]] = fold
-    _refuse_uneven(labels, units, fold_N, folds)
-    return fold_N
 
 
 def refuse_crossing(manifest: pd.DataFrame) -> None:
@@ -232,12 +193,6 @@ def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
         )
 
 
-def _in_drawn_order(units: Iterable[str], seed: int) -> list[str]:
-    """The units in an order that depends on the seed and their names alone."""
-    # ascii, since names of files may hold bytes that are no UTF-8
-    return sorted(units, key=lambda unit: (mix_seed(seed, ascii(unit)), unit))
-
-
 def _draw(rows: pd.DataFrame, units: pd.Series, fraction: float, seed: int, part: str) -> pd.Index:
     """Index of the rows that go to `part`: about `fraction` of each class, whole units only.
 
@@ -251,7 +206,7 @@ def _draw(rows: pd.DataFrame, units: pd.Series, fraction: float, seed: int, part
     counts = pd.crosstab(units, rows["label"])  # (U, K) images
     to_leave = 2 if part == "test" else 1  # units of each class; validation is cut from them
     _refuse_too_few(counts, rows["label"], to_leave + 1)
-    order = _in_drawn_order(counts.index, seed)
+    order = in_drawn_order(counts.index, seed)
     table = counts.loc[order].to_numpy()
     target = np.maximum(np.rint(table.sum(axis=0) * fraction), 1)
     have = np.zeros(table.shape[1], dtype=np.int64)
@@ -289,18 +244,4 @@ def _refuse_too_few(counts: pd.DataFrame, labels: pd.Series, needed: int) -> Non
         raise DataError(
             f"class {label} has only {images[label]} images{patients}, and {names} need at "
             f"least {needed}; add some or leave the class out"
-        )
-
-
-def _refuse_uneven(labels: pd.Series, units: pd.Series, fold_N: np.ndarray, folds: int) -> None:
-    """Every class in every fold, and enough of it outside: the same answer for all folds."""
-    table = pd.DataFrame({"label": labels, "unit": units, "fold": fold_N}).drop_duplicates()
-    counts = pd.crosstab(table["label"], table["fold"])  # (K, folds) units
-    counts = counts.reindex(columns=range(folds), fill_value=0)
-    left = counts.sum(axis=1).to_numpy()[:, None] - counts
-    for label in counts.index[((counts == 0) | (left < 2)).any(axis=1)]:
-        raise DataError(
-            f"the groups of class {label} cannot be divided into folds={folds} so that each tests "
-            "some and leaves two to train and validate; use fewer folds, another seed, or "
-            "split=stratified"
         )

@@ -1,18 +1,14 @@
-"""best.safetensors: weights and a card, no pickle. last.ckpt: all that a run needs to go on.
+"""best.safetensors: weights and a card, no pickle.
 
-Anybody's safetensors reads the one and anybody's torch the other, a zip; the one before it stays
-as previous.ckpt. A SHA-256 stands in the header, and in the comment of the zip, so that a file that
-was cut, torn or flipped is never taken.
+Anybody's safetensors reads it. A SHA-256 stands in the header, so that a file that was cut, torn or
+flipped is never taken.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import logging
-import pickle
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
-from braintumor.runs.commands import repeat_command
-from braintumor.runs.folder import STATES, RunFolder, folders_beside
+from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +31,6 @@ _DIGEST_KEY = "braintumor_sha256"
 _BLANK = "braintumor-sha256".ljust(64, ".")  # stands there while the checksum is taken
 _MOST_HEADER_BYTES = 100_000_000
 _OUTLIERS = "outliers."  # begins the names of tensors that are no weights
-_UNREADABLE = (
-    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
-    *(OSError, ImportError, pickle.UnpicklingError),
-)
 
 
 @dataclass(frozen=True)
@@ -245,70 +236,3 @@ def load_outliers(path: Path) -> dict[str, np.ndarray]:
     with safe_open(path, framework="numpy") as file:
         names = [name for name in file.keys() if name.startswith(_OUTLIERS)]  # noqa: SIM118
         return {name.removeprefix(_OUTLIERS): file.get_tensor(name) for name in names}
-
-
-def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
-    """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
-    import torch  # as above
-
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    newest, last, previous = _states(run)
-    content = buffer.getvalue()
-    if content[-22:-18] != b"PK\x05\x06" or content[-2:] != b"\0\0":  # the last record of a zip
-        raise AssertionError("torch.save gave a zip file with a comment")
-    content = content[:-2] + struct.pack("<H", 64)  # the length of the comment
-    write_atomic(newest, content + sha256_of(content).encode())
-    if last.exists():
-        last.replace(previous)
-    newest.replace(last)
-
-
-def has_state(run: RunFolder) -> bool:
-    """Whether there is a state to resume from, readable or not."""
-    return any(path.is_file() for path in _states(run))
-
-
-def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
-    """The newest state that is whole; damaged ones are named in the log, and removed.
-
-    Raises CheckpointError when there is none.
-    """
-    damaged: list[Path] = []
-    for path in filter(Path.is_file, _states(run)):
-        state = _read_state(path, device)
-        if state is None:
-            damaged.append(path)
-            continue
-        for other in damaged:
-            log.warning("%s is damaged; going on from the one before it, %s", other, path.name)
-            other.unlink()  # or it would take the place of the one before
-        return state
-    if damaged:
-        names = " and ".join(path.name for path in damaged)
-        raise CheckpointError(
-            f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
-            f"no other state to resume from; start again with: {repeat_command(run, in_place=True)}"
-        )
-    raise CheckpointError(
-        f"{run.path} has no last.ckpt to resume from; start again with: "
-        f"{repeat_command(run, in_place=True)}"
-    )
-
-
-def _states(run: RunFolder) -> list[Path]:
-    """Where states are, the newest first; next.ckpt is there between the two renames alone."""
-    return [run.path / name for name in STATES]
-
-
-def _read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
-    import torch  # as above
-
-    content = path.read_bytes()
-    if content[-64:] != sha256_of(content[:-64]).encode():
-        return None
-    try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except _UNREADABLE:
-        return None
-    return state if isinstance(state, dict) else None

@@ -17,8 +17,9 @@ from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
-from braintumor.runs.checkpoint import Card, has_state, load_state, save_best, save_state
+from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder, open_tensorboard
+from braintumor.runs.state import has_state, load_state, save_state
 from braintumor.training.loop import fit
 from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState

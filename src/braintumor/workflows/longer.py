@@ -8,8 +8,8 @@ import torch
 
 from braintumor.config import pasteable, typed
 from braintumor.errors import ConfigError
-from braintumor.runs.checkpoint import load_state, save_state
 from braintumor.runs.folder import STATES, RunFolder, read_config
+from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
 from braintumor.training.recipe import Phase, TrainSettings
 from braintumor.training.state import BestCheckpoint, FitState

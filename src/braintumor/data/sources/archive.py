@@ -14,7 +14,8 @@ from typing import Any
 
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
-from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
+from braintumor.data.sources._choice import Choice, Names
+from braintumor.data.sources._layout import LAYOUTS, read_layout
 from braintumor.errors import DataError
 
 # Far above any data set of slices, far below what an archive bomb unpacks to.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.data.sources import Item, Source, archive
-from braintumor.data.sources._layout import LAYOUTS, Choice, Names, read_layout
+from braintumor.data.sources._choice import Choice, Names
+from braintumor.data.sources._layout import LAYOUTS, read_layout
 from braintumor.errors import DataError
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}

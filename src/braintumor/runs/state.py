@@ -1,0 +1,97 @@
+"""last.ckpt: all that a run needs to go on, and the one before it, previous.ckpt.
+
+Anybody's torch reads it. A SHA-256 stands in the comment of the zip that it is, so that a file that
+was cut, torn or flipped is never taken.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braintumor.errors import CheckpointError
+from braintumor.files import sha256_of, write_atomic
+from braintumor.runs.commands import repeat_command
+from braintumor.runs.folder import STATES, RunFolder
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+_UNREADABLE = (
+    *(RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(OSError, ImportError, pickle.UnpicklingError),
+)
+
+
+def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
+    """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
+    import torch  # as above
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    newest, last, previous = _states(run)
+    content = buffer.getvalue()
+    if content[-22:-18] != b"PK\x05\x06" or content[-2:] != b"\0\0":  # the last record of a zip
+        raise AssertionError("torch.save gave a zip file with a comment")
+    content = content[:-2] + struct.pack("<H", 64)  # the length of the comment
+    write_atomic(newest, content + sha256_of(content).encode())
+    if last.exists():
+        last.replace(previous)
+    newest.replace(last)
+
+
+def has_state(run: RunFolder) -> bool:
+    """Whether there is a state to resume from, readable or not."""
+    return any(path.is_file() for path in _states(run))
+
+
+def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
+    """The newest state that is whole; damaged ones are named in the log, and removed.
+
+    Raises CheckpointError when there is none.
+    """
+    damaged: list[Path] = []
+    for path in filter(Path.is_file, _states(run)):
+        state = _read_state(path, device)
+        if state is None:
+            damaged.append(path)
+            continue
+        for other in damaged:
+            log.warning("%s is damaged; going on from the one before it, %s", other, path.name)
+            other.unlink()  # or it would take the place of the one before
+        return state
+    if damaged:
+        names = " and ".join(path.name for path in damaged)
+        raise CheckpointError(
+            f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
+            f"no other state to resume from; start again with: {repeat_command(run, in_place=True)}"
+        )
+    raise CheckpointError(
+        f"{run.path} has no last.ckpt to resume from; start again with: "
+        f"{repeat_command(run, in_place=True)}"
+    )
+
+
+def _states(run: RunFolder) -> list[Path]:
+    """Where states are, the newest first; next.ckpt is there between the two renames alone."""
+    return [run.path / name for name in STATES]
+
+
+def _read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
+    import torch  # as above
+
+    content = path.read_bytes()
+    if content[-64:] != sha256_of(content[:-64]).encode():
+        return None
+    try:
+        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+    except _UNREADABLE:
+        return None
+    return state if isinstance(state, dict) else None
