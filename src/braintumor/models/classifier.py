@@ -100,7 +100,9 @@ class Classifier(nn.Module):
             self._fused = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_fused": ()}  # a copy may change, so it is not fused
+        # torch's leaves out compiled code, which would go on calling this model; and a copy may
+        # change, so it is not fused
+        return super().__getstate__() | {"_fused": ()}  # type: ignore[no-untyped-call]
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.

@@ -151,7 +151,8 @@ def _train_epoch(
             torch.nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.update_ema()
+        if state.ema:
+            state.ema.update()
 
         # kept on the device: reading a number here would wait for the GPU at every step
         losses.append(loss.detach() * len(index_B))

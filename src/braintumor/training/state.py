@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
+from braintumor.training.average import Average
 from braintumor.training.optim import Schedule, build_loss, build_optimizer
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 
-_COUNTS = ("phase", "phase_epoch", "epoch", "ema_steps")  # of a FitState, as last.ckpt has them
+_COUNTS = ("phase", "phase_epoch", "epoch")  # of a FitState, as last.ckpt has them
 _PARTS = ("model", "optimizer", "schedule", "scaler", "best")
 
 
@@ -82,14 +82,12 @@ class FitState:
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: Schedule = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
-    ema: AveragedModel | None = field(init=False, default=None)
-    ema_decay: float = field(init=False, default=0.0)
-    ema_steps: int = field(init=False, default=0)
+    ema: Average | None = field(init=False, default=None)
 
     @property
     def evaluated(self) -> Classifier:
         """The weights that validation and the best checkpoint use."""
-        return cast(Classifier, self.ema.module) if self.ema else self.model
+        return self.ema.model if self.ema else self.model
 
     def enter(self, index: int, recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype) -> None:
         """Begin phase `index`, from the best weights so far: new optimizer, new schedule."""
@@ -110,26 +108,14 @@ class FitState:
         self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        self.ema = None
-        if recipe.train.ema_decay:
-            self.ema = AveragedModel(self.model, multi_avg_fn=self._average, use_buffers=True)
-            self.ema_decay, self.ema_steps = recipe.train.ema_decay, 0
-
-    def update_ema(self) -> None:
-        """After a step: move the average towards the weights."""
-        if self.ema:
-            self.ema.update_parameters(self.model)
-            self.ema_steps += 1
-
-    def _average(self, averaged: Any, current: Any, _: Any) -> None:
-        # the decay grows from 0.1, or in a short run the first step's weights would stay in it
-        decay = min(self.ema_decay, (1 + self.ema_steps) / (10 + self.ema_steps))
-        get_ema_multi_avg_fn(decay)(averaged, current, None)
+        decay = recipe.train.ema_decay
+        self.ema = Average(self.model, decay) if decay else None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in _COUNTS}
         parts = {name: getattr(self, name).state_dict() for name in _PARTS}
-        return counts | parts | {"ema": self.ema.state_dict() if self.ema else None}
+        ema = self.ema.state_dict() if self.ema else None
+        return counts | parts | {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
 
     def load_state_dict(
         self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
@@ -139,9 +125,12 @@ class FitState:
         for name in _COUNTS:
             setattr(self, name, state[name])
         for name in _PARTS:
-            getattr(self, name).load_state_dict(state[name])
+            # a scaler that scaled nothing left nothing, and that is no state for one that scales
+            if state[name] or name != "scaler":
+                getattr(self, name).load_state_dict(state[name])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
+            self.ema.steps = state["ema_steps"]
 
 
 def check_recipe(recipe: Recipe, model: Classifier) -> None:
