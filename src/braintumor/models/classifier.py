@@ -21,6 +21,9 @@ from braintumor.models.folding import fold_batch_norm
 
 # B batch, S side of the picture, C channels, h w height and width of the map, K classes
 
+# their gradient needs the input: done in place, autograd first copies it, a launch for each layer
+_GRADIENT_NEEDS_INPUT = (nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.Mish)
+
 
 class Classifier(nn.Module):
     """Raw pixels to logits: uint8 or float (B, 1|3, S, S) in 0..255 -> float32 (B, K).
@@ -148,6 +151,9 @@ class Classifier(nn.Module):
             self.backbone.eval()
             for module in self._open_modules():
                 module.train()
+        for module in self.modules():
+            if isinstance(module, _GRADIENT_NEEDS_INPUT):
+                module.inplace = not module.training
         return self
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
