@@ -84,6 +84,11 @@ class Classifier(nn.Module):
         """Whether nothing of the backbone is trained, so that its output may be kept."""
         return self._num_trainable_stages == 0
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether calls go through torch.compile."""
+        return self._compiled_call_impl is not None
+
     @contextmanager
     def fused(self) -> Iterator[None]:
         """Within, the backbone's weights may not change, and it computes faster (folding.py).
@@ -92,7 +97,7 @@ class Classifier(nn.Module):
         while any of it is in training mode, within another, and where the model is compiled.
         """
         in_training = any(module.training for module in self.backbone.modules())
-        if in_training or self._fused or self._compiled_call_impl is not None:
+        if in_training or self._fused or self.is_compiled:
             yield
             return
         folded = fold_batch_norm(self.backbone)
@@ -105,7 +110,7 @@ class Classifier(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # torch's leaves out compiled code, which would go on calling this model; and a copy may
         # change, so it is not fused
-        return super().__getstate__() | {"_fused": ()}  # type: ignore[no-untyped-call]
+        return super().__getstate__() | {"_fused": ()}
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.

@@ -14,8 +14,15 @@ from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
 from braintumor.training.average import Average
-from braintumor.training.optim import Schedule, build_loss, build_optimizer
+from braintumor.training.optim import (
+    Schedule,
+    build_loss,
+    build_optimizer,
+    load_optimizer,
+    make_capturable,
+)
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
+from braintumor.training.snapshot import to_host
 
 _COUNTS = ("phase", "phase_epoch", "epoch")  # of a FitState, as last.ckpt has them
 _PARTS = ("model", "optimizer", "schedule", "scaler", "best")
@@ -51,7 +58,7 @@ class BestCheckpoint:
             self.bad_epochs += 1
             return False
         self.cost, self.epoch, self.bad_epochs = cost, epoch, 0
-        self.weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        self.weights = to_host(model.state_dict())  # never changed, so whoever writes may keep it
         return True
 
     @property
@@ -107,6 +114,8 @@ class FitState:
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
         self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
+        if recipe.train.cuda_graphs and device.type == "cuda":
+            make_capturable(self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         decay = recipe.train.ema_decay
         self.ema = Average(self.model, decay) if decay else None
@@ -117,6 +126,12 @@ class FitState:
         ema = self.ema.state_dict() if self.ema else None
         return counts | parts | {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
 
+    def snapshot(self) -> dict[str, Any]:
+        """`state_dict` on the CPU, which no later step changes."""
+        state = self.state_dict()
+        best = state.pop("best")  # its weights are such a copy
+        return to_host(state) | {"best": best}
+
     def load_state_dict(
         self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
     ) -> None:
@@ -124,10 +139,11 @@ class FitState:
         self.enter(state["phase"], recipe, steps_per_epoch, dtype)
         for name in _COUNTS:
             setattr(self, name, state[name])
-        for name in _PARTS:
-            # a scaler that scaled nothing left nothing, and that is no state for one that scales
-            if state[name] or name != "scaler":
-                getattr(self, name).load_state_dict(state[name])
+        load_optimizer(self.optimizer, state["optimizer"])
+        for name in ("model", "schedule", "best"):
+            getattr(self, name).load_state_dict(state[name])
+        if state["scaler"]:  # one that scaled nothing left nothing
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
             self.ema.steps = state["ema_steps"]
