@@ -92,7 +92,7 @@ def test_every_picture_goes_through_its_views_in_turn() -> None:
     everything = torch.arange(len(TRAIN))
     shown: list[dict[int, int]] = []  # of each epoch: image -> view
     for epoch in range(6):
-        x, _, labels = batches.batch(everything, epoch, 0)
+        x, labels = batches.fetch(everything, epoch)
         places = [(v, i) for row in x for v in range(3) for i in row_of(batches.views[v], row)]
         shown.append({image: view for view, image in places})
         assert sorted(shown[-1]) == everything.tolist(), "every picture once"
@@ -102,7 +102,7 @@ def test_every_picture_goes_through_its_views_in_turn() -> None:
         first = shown[0][image]
         assert [epoch[image] for epoch in shown] == [(first + e) % 3 for e in range(6)]
     assert len(set(shown[0].values())) == 3, "an epoch mixes the views"
-    assert torch.equal(batches.batch(everything[:7], 2, 0)[1].sort()[0], TRAIN.labels[:7].sort()[0])
+    assert torch.equal(batches.fetch(everything[:7], 2)[1].sort()[0], TRAIN.labels[:7].sort()[0])
 
 
 def row_of(features: torch.Tensor, row: torch.Tensor) -> list[int]:

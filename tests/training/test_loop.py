@@ -129,7 +129,7 @@ def test_ema_weights_are_the_ones_validated_and_kept() -> None:
     state = new_state(plan)
     run(state, plan)
     assert state.ema is not None
-    assert weights_equal(state.best.weights, state.ema.module.state_dict())
+    assert weights_equal(state.best.weights, state.ema.model.state_dict())
     assert not weights_equal(state.best.weights, state.model.state_dict())
 
 
@@ -142,7 +142,7 @@ def test_ema_of_a_short_run_follows_the_weights() -> None:
     run(state, plan)
     assert state.ema is not None
     last = state.model.head.state_dict()[name]
-    average = state.ema.module.head.state_dict()[name]
+    average = state.ema.model.head.state_dict()[name]
     assert (average - last).norm() < (average - first).norm()
 
 

@@ -24,6 +24,7 @@ from braintumor.runtime import mix_seed
 # N images, B of them a batch, C channels (1 when all pictures are grey, else 3), S side in px,
 # K classes
 
+_AFFINE_DRAWS = 6  # angle, zoom, both flips, both shifts
 _DEVICE_SHARE = 0.4  # of a GPU's free memory that one split may take, else it stays in the host's
 
 
@@ -179,14 +180,19 @@ class Augment:
         y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
         """
         s = self.settings
+        is_moved = any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom))
+        is_toned = bool(s.brightness or s.contrast)
+        # all at once: a draw of its own for each is a launch each, on a GPU
+        count = _AFFINE_DRAWS * is_moved + 2 * is_toned + bool(s.noise)
+        draws = _uniform((count, len(x)), generator) if count else torch.empty(0)
         x = x.float()
-        if any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom)):
-            x = _resample(x, _draw_affine(s, len(x), generator))
-        if s.brightness or s.contrast:
-            x = _change_intensity(x, s, generator)
+        if is_moved:
+            x, draws = _resample(x, _affine(s, draws[:_AFFINE_DRAWS])), draws[_AFFINE_DRAWS:]
+        if is_toned:
+            x, draws = _change_intensity(x, s, *draws[:2]), draws[2:]
         if s.noise:
             # an image draws its own strength, so clean pictures stay in the diet
-            std_B111 = 255 * s.noise * _uniform(len(x), generator, 0, 1)[:, None, None, None]
+            std_B111 = 255 * s.noise * draws[0][:, None, None, None]
             noise = torch.randn(x.shape, generator=generator, device=x.device)
             x = (x + std_B111 * noise).clamp(0, 255)
         if s.erasing:
@@ -201,27 +207,26 @@ def move_alike(x: Tensor, settings: AugmentSettings, generator: torch.Generator)
 
     x: uint8 or float (B, C, S, S), pixels in 0..255.  generator: of the CPU, so that devices agree.
     """
-    theta_123 = _draw_affine(settings, 1, generator).to(x.device)
+    theta_123 = _affine(settings, _uniform((_AFFINE_DRAWS, 1), generator)).to(x.device)
     return _resample(x.float(), theta_123.expand(len(x), -1, -1))
 
 
-def _uniform(count: int, generator: torch.Generator, low: float, high: float) -> Tensor:
-    draw = torch.rand(count, generator=generator, device=generator.device)
-    return low + (high - low) * draw
+def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _draw_affine(s: AugmentSettings, count: int, generator: torch.Generator) -> Tensor:
+def _affine(s: AugmentSettings, uniform_6B: Tensor) -> Tensor:
     """theta (B, 2, 3) for affine_grid: output coordinates in [-1, 1] -> input coordinates."""
-    angle = math.radians(s.rotation_deg) * _uniform(count, generator, -1, 1)
-    scale = 1 / (1 + s.zoom * _uniform(count, generator, -1, 1))
-    flip_x = 1 - 2 * (_uniform(count, generator, 0, 1) < s.horizontal_flip).float()
-    flip_y = 1 - 2 * (_uniform(count, generator, 0, 1) < s.vertical_flip).float()
-    shift_x = 2 * s.shift * _uniform(count, generator, -1, 1)
-    shift_y = 2 * s.shift * _uniform(count, generator, -1, 1)
-    cos, sin = angle.cos() * scale, angle.sin() * scale
-    row_x = torch.stack([flip_x * cos, -flip_x * sin, shift_x], dim=1)
-    row_y = torch.stack([flip_y * sin, flip_y * cos, shift_y], dim=1)
-    return torch.stack([row_x, row_y], dim=1)
+    angle_B, zoom_B, _, _, *shift = 2 * uniform_6B - 1
+    scale_B = (1 + s.zoom * zoom_B).reciprocal()
+    angle_B = math.radians(s.rotation_deg) * angle_B
+    cos_B, sin_B = angle_B.cos() * scale_B, angle_B.sin() * scale_B
+    flip_x_B = 1 - 2 * (uniform_6B[2] < s.horizontal_flip).float()
+    flip_y_B = 1 - 2 * (uniform_6B[3] < s.vertical_flip).float()
+    shift_x_B, shift_y_B = (2 * s.shift * part for part in shift)
+    row_x = [flip_x_B * cos_B, -flip_x_B * sin_B, shift_x_B]
+    row_y = [flip_y_B * sin_B, flip_y_B * cos_B, shift_y_B]
+    return torch.stack(row_x + row_y, dim=1).unflatten(1, (2, 3))
 
 
 def _resample(x: Tensor, theta_B23: Tensor) -> Tensor:
@@ -235,7 +240,7 @@ def _grid(theta_B23: Tensor, side_px: int) -> Tensor:
     That one multiplies every place by its matrix: on a CPU 80 % of the whole augmentation. Here
     each coordinate is the sum of a part by column and a part by row.
     """
-    place_S = (2 * torch.arange(side_px, device=theta_B23.device) + 1) / side_px - 1
+    place_S = torch.arange(1, 2 * side_px, 2, device=theta_B23.device) / side_px - 1
     by_column_B2S = theta_B23[:, :, :1] * place_S
     by_row_B2S = theta_B23[:, :, 1:2] * place_S + theta_B23[:, :, 2:]
     grid_BSS2 = theta_B23.new_empty((len(theta_B23), side_px, side_px, 2))
@@ -244,10 +249,13 @@ def _grid(theta_B23: Tensor, side_px: int) -> Tensor:
     return grid_BSS2
 
 
-def _change_intensity(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """Contrast about each image's mean, then gain: a gain keeps air black, an offset would not."""
-    contrast = 1 + s.contrast * _uniform(len(x), generator, -1, 1)[:, None, None, None]
-    gain = 1 + s.brightness * _uniform(len(x), generator, -1, 1)[:, None, None, None]
+def _change_intensity(x: Tensor, s: AugmentSettings, contrast_B: Tensor, gain_B: Tensor) -> Tensor:
+    """Contrast about each image's mean, then gain: a gain keeps air black, an offset would not.
+
+    contrast_B, gain_B: draws in [0, 1).
+    """
+    contrast = (1 + s.contrast * (2 * contrast_B - 1))[:, None, None, None]
+    gain = (1 + s.brightness * (2 * gain_B - 1))[:, None, None, None]
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     # ((x - mean) * contrast + mean) * gain, in one pass over the pixels
     return torch.addcmul(mean * (1 - contrast) * gain, x, contrast * gain).clamp_(0, 255)
@@ -258,13 +266,11 @@ def _erase(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
 
     Source: Zhong et al. 2020, Random Erasing, arXiv:1708.04896; filled with black, not noise.
     """
-    count, side = len(x), x.shape[-1]
-    hit = _uniform(count, generator, 0, 1) < s.erasing
-    area = s.erasing_area * _uniform(count, generator, 0.1, 1)
-    aspect = torch.exp2(_uniform(count, generator, -1, 1))
+    hit, area, aspect, centre_y, centre_x = _uniform((5, len(x)), generator)
+    hit, area = hit < s.erasing, s.erasing_area * (0.1 + 0.9 * area)
+    aspect = torch.exp2(2 * aspect - 1)
     half_h, half_w = (area * aspect).sqrt() / 2, (area / aspect).sqrt() / 2
-    centre_y, centre_x = _uniform(count, generator, 0, 1), _uniform(count, generator, 0, 1)
-    position_S = (torch.arange(side, device=x.device) + 0.5) / side
+    position_S = (torch.arange(x.shape[-1], device=x.device) + 0.5) / x.shape[-1]
     in_y_BS = (position_S - centre_y[:, None]).abs() <= half_h[:, None]
     in_x_BS = (position_S - centre_x[:, None]).abs() <= half_w[:, None]
     box = (in_y_BS[:, :, None] & in_x_BS[:, None, :] & hit[:, None, None])[:, None]

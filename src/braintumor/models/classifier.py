@@ -21,6 +21,9 @@ from braintumor.models.folding import fold_batch_norm
 
 # B batch, S side of the picture, C channels, h w height and width of the map, K classes
 
+# their gradient needs the input: done in place, autograd first copies it, a launch for each layer
+_GRADIENT_NEEDS_INPUT = (nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU, nn.Mish)
+
 
 class Classifier(nn.Module):
     """Raw pixels to logits: uint8 or float (B, 1|3, S, S) in 0..255 -> float32 (B, K).
@@ -81,6 +84,11 @@ class Classifier(nn.Module):
         """Whether nothing of the backbone is trained, so that its output may be kept."""
         return self._num_trainable_stages == 0
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether calls go through torch.compile."""
+        return self._compiled_call_impl is not None
+
     @contextmanager
     def fused(self) -> Iterator[None]:
         """Within, the backbone's weights may not change, and it computes faster (folding.py).
@@ -89,7 +97,7 @@ class Classifier(nn.Module):
         while any of it is in training mode, within another, and where the model is compiled.
         """
         in_training = any(module.training for module in self.backbone.modules())
-        if in_training or self._fused or self._compiled_call_impl is not None:
+        if in_training or self._fused or self.is_compiled:
             yield
             return
         folded = fold_batch_norm(self.backbone)
@@ -100,7 +108,9 @@ class Classifier(nn.Module):
             self._fused = ()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_fused": ()}  # a copy may change, so it is not fused
+        # torch's leaves out compiled code, which would go on calling this model; and a copy may
+        # change, so it is not fused
+        return super().__getstate__() | {"_fused": ()}
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.
@@ -146,6 +156,9 @@ class Classifier(nn.Module):
             self.backbone.eval()
             for module in self._open_modules():
                 module.train()
+        for module in self.modules():
+            if isinstance(module, _GRADIENT_NEEDS_INPUT):
+                module.inplace = not module.training
         return self
 
     def parameter_groups(self) -> dict[str, list[nn.Parameter]]:

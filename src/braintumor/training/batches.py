@@ -1,14 +1,14 @@
-"""What a phase trains on, a batch at a time; and on a GPU how large a batch is, and CUDA graphs."""
+"""What a phase trains on, a batch at a time, and validation."""
 
 # B batch, C channels, S side in px, K classes
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol, cast, get_args
+from typing import Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,27 +17,32 @@ from torch import Tensor, nn
 from braintumor.data.tensors import Augment, HostImages, ImageSplit, to_device
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
-from braintumor.runtime import mix_seed
 from braintumor.training.recipe import Metric
 
 Forward = Callable[[Tensor], Tensor]
-
-_LARGEST, _SMALLEST = 256, 8
-_STEPS = 50  # an epoch at least: larger batches learn less from as many images
 
 
 class Batches(Protocol):
     """The training and validation images of one phase."""
 
     @property
+    def batch_size(self) -> int:
+        """Images of a step, but for the last one of an epoch."""
+
+    @property
     def index_device(self) -> torch.device:
         """Where the images lie, and `batch` wants its positions."""
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What `forward` takes, targets int64 (B,) or float32 (B, K), and labels int64 (B,).
+    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """What `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
 
         index_B: positions among the training images.  A function of its arguments alone.
         """
+
+    def prepare(
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """What `forward` takes, and targets int64 (B,) or float32 (B, K)."""
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         """Logits (B, K)."""
@@ -61,12 +66,14 @@ class PictureBatches:
     def index_device(self) -> torch.device:
         return self.train.images.device
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        device, seed = self.train.device, mix_seed(self.seed, "augment", epoch, step)
-        labels_B = self.train.labels[index_B.to(device, non_blocking=True)]
-        pictures = to_device(self.train.images[index_B], device)
-        x, target = self.augment(pictures, labels_B, torch.Generator(device).manual_seed(seed))
-        return x, target, labels_B
+    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        labels_B = self.train.labels[index_B.to(self.train.device, non_blocking=True)]
+        return to_device(self.train.images[index_B], self.train.device), labels_B
+
+    def prepare(
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        return self.augment(fetched, labels_B, generator)
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model(x)
@@ -138,84 +145,19 @@ def predict_logits(
         batches: Iterable[Tensor] = images.split(batch_size)
         if what:
             batches = bar(what, batches, total=math.ceil(len(images) / batch_size), unit="batch")
-        return torch.cat([of(batch.to(device)).float() for batch in batches])
+        size = min(batch_size, len(images))
+        pad = device.type == "cuda" or (isinstance(model, Classifier) and model.is_compiled)
+        logits = [
+            of(_filled(batch, size) if pad else batch)[: len(batch)].float()
+            for batch in (batch.to(device) for batch in batches)
+        ]
+        return torch.cat(logits)
 
 
-def choose_batch_size(model: Classifier, images: int, sample: Tensor, dtype: torch.dtype) -> int:
-    """A power of two from 8 to 256, with 50 steps an epoch or more where the data allow it.
+def _filled(batch: Tensor, size: int) -> Tensor:
+    """The batch with its last row repeated up to `size`: one shape is planned or compiled once.
 
-    images: of one epoch.  sample: one picture, uint8 (1, C, S, S), on the device. On a GPU a
-    training step of that size is tried, and halved until it fits; dtype: autocast type.
-    The model comes back without gradients, its weights and statistics as they were.
+    In evaluation rows know nothing of one another; a CPU would only compute more.
     """
-    size = _LARGEST
-    while size > _SMALLEST and images / size < _STEPS:
-        size //= 2
-    if sample.device.type == "cuda":
-        while size > _SMALLEST and not _fits(model, sample.expand(size, -1, -1, -1), dtype):
-            size //= 2
-    return size
-
-
-def _fits(model: Classifier, x_BCSS: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a training step on the batch stays within the device's memory."""
-    device = x_BCSS.device.type
-    model.train()
-    try:
-        with _untouched(model), torch.autocast(device, dtype, enabled=dtype != torch.float32):
-            model(x_BCSS).float().sum().backward()
-    except torch.OutOfMemoryError:
-        return False
-    finally:
-        if device == "cuda":
-            torch.cuda.empty_cache()
-    return True
-
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Afterwards the model's buffers are what they were, and it has no gradients."""
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        model.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(buffers[name])
-
-
-def record_forward(
-    batches: Batches, model: Classifier, sample: Tensor, dtype: torch.dtype
-) -> Forward:
-    """From a batch to logits (B, K), its forward and backward pass recorded as CUDA graphs.
-
-    sample: one full batch, on the GPU; batches of another shape, as the last one of an epoch, go
-    the plain way. A small network leaves a GPU waiting for Python between its kernels; a graph
-    launches them all at once. dtype: autocast type.
-    Nothing of the model changes: batch-norm statistics and random numbers stand as before.
-    """
-    step, device = _Step(batches, model).train(), sample.device
-    # recording runs the model a few times; the cache of cast weights would outlive it
-    with (
-        _untouched(model),
-        torch.random.fork_rng([device] if device.type == "cuda" else []),
-        torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False),
-    ):
-        graph = cast(Forward, torch.cuda.make_graphed_callables(step, (sample,)))
-
-    def forward(x: Tensor) -> Tensor:
-        return graph(x) if x.shape == sample.shape else batches.forward(model, x)
-
-    return forward
-
-
-class _Step(nn.Module):
-    """A module of its own, since recording replaces the `forward` of the one it is given."""
-
-    def __init__(self, batches: Batches, model: Classifier) -> None:
-        super().__init__()
-        self.batches, self.model = batches, model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.batches.forward(self.model, x)
+    missing = size - len(batch)
+    return torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch

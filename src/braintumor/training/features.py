@@ -65,8 +65,8 @@ class FeatureBatches:
     def index_device(self) -> torch.device:
         return self.views[0].device
 
-    def batch(self, index_B: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As Batches.batch; every picture shows its views in turn, one an epoch.
+    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """As Batches.fetch; every picture shows its views in turn, one an epoch.
 
         Where views lie on disk the batch is sorted by view: each row is then copied once, straight
         to its place.
@@ -83,7 +83,12 @@ class FeatureBatches:
                 torch.index_select(features, 0, wanted, out=place)
         device = self.labels.device
         labels_B = self.labels[index_B.to(device, non_blocking=True)]
-        return to_device(x, device), labels_B, labels_B
+        return to_device(x, device), labels_B
+
+    def prepare(
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        return fetched, labels_B
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model.forward_head(as_features(x))

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections.abc import Iterator
@@ -21,11 +20,13 @@ from braintumor.errors import TrainingError
 from braintumor.progress import bar
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded
-from braintumor.training.batches import Batches, Forward, PictureBatches, record_forward
+from braintumor.training.batches import Batches, PictureBatches
 from braintumor.training.features import feature_batches, keeps_features
+from braintumor.training.graphed import StepOf, graphed
 from braintumor.training.optim import Loss, balanced_weights, build_loss
 from braintumor.training.recipe import Recipe
 from braintumor.training.state import FitState
+from braintumor.training.step import Step
 
 
 def fit(
@@ -51,6 +52,8 @@ def fit(
     steps = steps_per_epoch(recipe, train)
     if resume_from:
         state.load_state_dict(resume_from, recipe, steps, dtype)
+    if recipe.train.compile:
+        torch._dynamo.reset()  # what former trainings compiled counts against a limit of torch's
     is_weighted = recipe.train.imbalance == "class_weights"
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
@@ -93,23 +96,28 @@ def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     if keeps_features(model, job.augment, recipe.features):
         progress, settings = not job.bar.disable, recipe.features
         batches = feature_batches(model, pictures, settings, epochs=epochs, progress=progress)
+    generator = torch.Generator(job.train.device)
+    step = Step(state, batches, job.loss_of, job.dtype, recipe.train.clip_norm, generator)
+    is_graphed = recipe.train.cuda_graphs and job.train.device.type == "cuda"
     # a frozen backbone stays as it is for the phase
-    with model.fused() if model.is_backbone_frozen else nullcontext():
-        forward = _choose_forward(job, batches)
+    with (
+        model.fused() if model.is_backbone_frozen else nullcontext(),
+        graphed(step, is_wanted=is_graphed) as train_on,
+    ):
         while state.phase_epoch < epochs and not state.best.should_stop:
-            yield _epoch(job, batches, forward)
+            yield _epoch(job, step, train_on)
 
 
-def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
+def _epoch(job: _FitContext, step: Step, train_on: StepOf) -> EpochRecord:
     """Train on every image once and validate; the state then stands behind the epoch."""
     state = job.state
     started = time.perf_counter()
     job.bar.set_description(f"epoch {state.epoch + 1}")
     order = _order(job.recipe, job.train, state.epoch)
     with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch), job.train.device):
-        loss, accuracy = _train_epoch(job, batches, forward, order)
+        loss, accuracy = _train_epoch(job, step, train_on, order)
     trained = time.perf_counter()
-    figures = batches.validate(state.evaluated)
+    figures = step.batches.validate(state.evaluated)
     state.epoch += 1
     state.phase_epoch += 1
     cost = -state.epoch if job.val is None else state.best.cost_of(figures, state.epoch)
@@ -117,7 +125,7 @@ def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
     return EpochRecord(
         epoch=state.epoch,
         phase=state.phase + 1,
-        lr=max(group["lr"] for group in state.optimizer.param_groups),
+        lr=max(float(group["lr"]) for group in state.optimizer.param_groups),
         train_loss=loss,
         train_accuracy=accuracy,
         images_per_s=len(order) / (trained - started),
@@ -128,34 +136,24 @@ def _epoch(job: _FitContext, batches: Batches, forward: Forward) -> EpochRecord:
 
 
 def _train_epoch(
-    job: _FitContext, batches: Batches, forward: Forward, order: np.ndarray
+    job: _FitContext, step: Step, train_on: StepOf, order: np.ndarray
 ) -> tuple[float, float]:
     """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
-    state, settings, device = job.state, job.recipe.train, job.train.device
-    trainable = [p for p in state.model.parameters() if p.requires_grad]
-    first_step = state.phase_epoch * state.schedule.steps_per_epoch
+    state, seed, device = job.state, job.recipe.seed, job.train.device
+    first = state.phase_epoch * state.schedule.steps_per_epoch
     state.model.train()
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
-    positions = torch.from_numpy(order).to(batches.index_device)
-    for step, index_B in enumerate(positions.split(settings.batch_size)):
-        x, target, labels_B = batches.batch(index_B, state.epoch, step)
-
-        state.schedule.set_lr(state.optimizer, first_step + step)
-        with torch.autocast(device.type, job.dtype, enabled=job.dtype != torch.float32):
-            logits_BK = forward(x)
-        loss = job.loss_of(logits_BK.float(), target)
-        state.optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(loss).backward()
-        if settings.clip_norm:
-            state.scaler.unscale_(state.optimizer)
-            torch.nn.utils.clip_grad_norm_(trainable, settings.clip_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.update_ema()
-
+    positions = torch.from_numpy(order).to(step.batches.index_device)
+    for number, index_B in enumerate(positions.split(job.recipe.train.batch_size)):
+        fetched, labels_B = step.batches.fetch(index_B, state.epoch)
+        state.schedule.set_lr(state.optimizer, first + number)
+        step.generator.manual_seed(mix_seed(seed, "augment", state.epoch, number))
+        loss, right = train_on(fetched, labels_B)
+        if state.ema:
+            state.ema.update()
         # kept on the device: reading a number here would wait for the GPU at every step
-        losses.append(loss.detach() * len(index_B))
-        hits += (logits_BK.argmax(dim=1) == labels_B).sum()
+        losses.append(loss * len(index_B))
+        hits += right
         job.bar.update()
     total = torch.stack(losses)
     _check_finite(total, job, order)
@@ -166,17 +164,6 @@ def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
     """Rows of the training images in the order of an epoch; with oversampling more than once."""
     oversample = recipe.train.imbalance == "oversample"
     return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
-
-
-def _choose_forward(job: _FitContext, batches: Batches) -> Forward:
-    """The forward pass of a phase; recorded where a full batch has the same shape each time."""
-    state, size = job.state, job.recipe.train.batch_size
-    order = _order(job.recipe, job.train, state.epoch)
-    if not job.recipe.train.cuda_graphs or len(order) < size:
-        return functools.partial(batches.forward, state.model)
-    index_B = torch.from_numpy(order[:size]).to(batches.index_device)
-    sample, _, _ = batches.batch(index_B, state.epoch, 0)
-    return record_forward(batches, state.model, sample, job.dtype)
 
 
 def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:

@@ -128,6 +128,28 @@ def build_optimizer(
     return call_named(known, options, "optimizer", params=params)
 
 
+def make_capturable(optimizer: torch.optim.Optimizer) -> None:
+    """Let a CUDA graph hold its step: rates become tensors on the device, which `Schedule` fills.
+
+    Before its first step.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+        if "capturable" in group:  # sgd needs no such word
+            group["capturable"] = True
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Take a state, but whether a graph holds the step is this optimizer's own to say."""
+    own: list[dict[str, Any]] = [
+        {key: group[key] for key in ("lr", "capturable") if key in group}
+        for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(dict(state))
+    for group, kept in zip(optimizer.param_groups, own, strict=True):
+        group.update(kept)
+
+
 def _adamw(
     *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
 ) -> torch.optim.Optimizer:
@@ -178,7 +200,11 @@ class Schedule:
         else:
             factor = self.shape(done - warmup, max(self.epochs - warmup, 1e-9))
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * min(factor, 1.0) * self.factor
+            lr = group["base_lr"] * min(factor, 1.0) * self.factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def observe(self, loss: float) -> None:
         """After an epoch: the metric that early stopping watches, lower is better."""

@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
-from braintumor.training.optim import Schedule, build_loss, build_optimizer
+from braintumor.training.average import Average
+from braintumor.training.optim import (
+    Schedule,
+    build_loss,
+    build_optimizer,
+    load_optimizer,
+    make_capturable,
+)
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
+from braintumor.training.snapshot import to_host
 
-_COUNTS = ("phase", "phase_epoch", "epoch", "ema_steps")  # of a FitState, as last.ckpt has them
+_COUNTS = ("phase", "phase_epoch", "epoch")  # of a FitState, as last.ckpt has them
 _PARTS = ("model", "optimizer", "schedule", "scaler", "best")
 
 
@@ -51,7 +58,7 @@ class BestCheckpoint:
             self.bad_epochs += 1
             return False
         self.cost, self.epoch, self.bad_epochs = cost, epoch, 0
-        self.weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        self.weights = to_host(model.state_dict())  # never changed, so whoever writes may keep it
         return True
 
     @property
@@ -82,14 +89,12 @@ class FitState:
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: Schedule = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
-    ema: AveragedModel | None = field(init=False, default=None)
-    ema_decay: float = field(init=False, default=0.0)
-    ema_steps: int = field(init=False, default=0)
+    ema: Average | None = field(init=False, default=None)
 
     @property
     def evaluated(self) -> Classifier:
         """The weights that validation and the best checkpoint use."""
-        return cast(Classifier, self.ema.module) if self.ema else self.model
+        return self.ema.model if self.ema else self.model
 
     def enter(self, index: int, recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype) -> None:
         """Begin phase `index`, from the best weights so far: new optimizer, new schedule."""
@@ -109,27 +114,23 @@ class FitState:
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
         self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
+        if recipe.train.cuda_graphs and device.type == "cuda":
+            make_capturable(self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-        self.ema = None
-        if recipe.train.ema_decay:
-            self.ema = AveragedModel(self.model, multi_avg_fn=self._average, use_buffers=True)
-            self.ema_decay, self.ema_steps = recipe.train.ema_decay, 0
-
-    def update_ema(self) -> None:
-        """After a step: move the average towards the weights."""
-        if self.ema:
-            self.ema.update_parameters(self.model)
-            self.ema_steps += 1
-
-    def _average(self, averaged: Any, current: Any, _: Any) -> None:
-        # the decay grows from 0.1, or in a short run the first step's weights would stay in it
-        decay = min(self.ema_decay, (1 + self.ema_steps) / (10 + self.ema_steps))
-        get_ema_multi_avg_fn(decay)(averaged, current, None)
+        decay = recipe.train.ema_decay
+        self.ema = Average(self.model, decay) if decay else None
 
     def state_dict(self) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in _COUNTS}
         parts = {name: getattr(self, name).state_dict() for name in _PARTS}
-        return counts | parts | {"ema": self.ema.state_dict() if self.ema else None}
+        ema = self.ema.state_dict() if self.ema else None
+        return counts | parts | {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
+
+    def snapshot(self) -> dict[str, Any]:
+        """`state_dict` on the CPU, which no later step changes."""
+        state = self.state_dict()
+        best = state.pop("best")  # its weights are such a copy
+        return to_host(state) | {"best": best}
 
     def load_state_dict(
         self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
@@ -138,10 +139,14 @@ class FitState:
         self.enter(state["phase"], recipe, steps_per_epoch, dtype)
         for name in _COUNTS:
             setattr(self, name, state[name])
-        for name in _PARTS:
+        load_optimizer(self.optimizer, state["optimizer"])
+        for name in ("model", "schedule", "best"):
             getattr(self, name).load_state_dict(state[name])
+        if state["scaler"]:  # one that scaled nothing left nothing
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
+            self.ema.steps = state["ema_steps"]
 
 
 def check_recipe(recipe: Recipe, model: Classifier) -> None:

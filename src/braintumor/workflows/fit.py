@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from braintumor._version import __version__
 from braintumor.data.manifest import count_patients
@@ -20,11 +22,14 @@ from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder, open_tensorboard
 from braintumor.runs.state import has_state, load_state, save_state
+from braintumor.runs.writer import Writer
 from braintumor.training.loop import fit
 from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.console import describe_epoch, log
 from braintumor.workflows.setup import Experiment
+
+_CPU = torch.device("cpu")  # from where a state is copied to what holds it now
 
 
 def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
@@ -32,11 +37,11 @@ def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> Non
     second training that has validation's images too.
     """
 
-    def save_if_best(record: EpochRecord, best: BestCheckpoint) -> None:
+    def save_if_best(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
         if record.is_best:
-            save_best(run.best, best.weights, _card(experiment, record))
+            save_best(run.best, weights, _card(experiment, record))
 
-    saved = _state_to_resume(run, experiment.device) if resume else None
+    saved = _state_to_resume(run) if resume else None
     train, val = experiment.images("train"), experiment.images("val")
     best = _fit(experiment, run, train, val, save_if_best, saved)
     run.set_status("running", best_epoch=best.epoch)
@@ -54,12 +59,12 @@ def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> Non
         save_best(run.best, best.weights, chosen)
 
 
-def _state_to_resume(run: RunFolder, device: torch.device) -> dict[str, Any] | None:
+def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
     """What was saved last; None for a run that was cut off in its first epoch."""
     if not has_state(run) and (not run.history.is_file() or len(run.read_history()) < 2):
         log.info("no epoch had been saved: beginning with the first")
         return None
-    return load_state(run, device)
+    return load_state(run, _CPU)
 
 
 def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
@@ -72,7 +77,7 @@ def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
     )  # fmt: skip
     experiment = dataclasses.replace(experiment, recipe=recipe)
     folder = RunFolder(run.path / "refit")
-    saved = load_state(folder, experiment.device) if has_state(folder) else None
+    saved = load_state(folder, _CPU) if has_state(folder) else None
     folder.path.mkdir(exist_ok=True)
     best = _fit(experiment, folder, images, None, lambda *_: None, saved)
     save_best(run.best, best.weights, dataclasses.replace(chosen, settings=experiment.settings))
@@ -83,10 +88,13 @@ def _fit(
     folder: RunFolder,
     train: ImageSplit,
     val: ImageSplit | None,
-    keep: Callable[[EpochRecord, BestCheckpoint], None],
+    keep: Callable[[EpochRecord, Mapping[str, Tensor]], None],
     saved: dict[str, Any] | None,
 ) -> BestCheckpoint:
-    """Fit, and after each epoch: a row, a checkpoint by `keep`, the resume state, a line."""
+    """Fit, and after each epoch: a line, and on the disk a row, a checkpoint by `keep`, the state.
+
+    The disk works while the next epoch is computed.
+    """
     recipe = experiment.recipe
     state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
     done = saved["epoch"] if saved else 0
@@ -95,13 +103,17 @@ def _fit(
     folder.cut_history(done)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
-    with tensorboard as write_scalars:
+    with tensorboard as write_scalars, Writer() as writer:
+
+        def write(record: EpochRecord, weights: Mapping[str, Tensor], now: dict[str, Any]) -> None:
+            folder.append_history(record)
+            write_scalars(record)
+            keep(record, weights)
+            save_state(folder, now)
+
         try:
             for record in records:
-                folder.append_history(record)
-                write_scalars(record)
-                keep(record, state.best)
-                save_state(folder, state.state_dict())
+                writer.write(partial(write, record, state.best.weights, state.snapshot()))
                 describe_epoch(record, recipe.total_epochs)
         except torch._dynamo.exc.TorchDynamoException as error:
             first = str(error).strip().splitlines()[0]

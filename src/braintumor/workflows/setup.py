@@ -19,7 +19,7 @@ from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
 from braintumor.statistics.decisions import DecisionSettings
-from braintumor.training.batches import choose_batch_size
+from braintumor.training.batch_size import choose_batch_size
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
@@ -103,7 +103,11 @@ def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -
     device = choose_device(settings["device"])
     configure_torch(device)
     if recipe.train.cuda_graphs and device.type != "cuda":
-        raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
+        if before is None:
+            raise ConfigError(
+                f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
+            )
+        log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
     named = settings["data"].get("image_size")
     size = settings["model"]["backbone"]["image_size"] if named is None else named
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
@@ -159,7 +163,7 @@ def _choose_batch_size(experiment: Experiment) -> Experiment:
     balanced = recipe.train.imbalance == "oversample"
     order = epoch_order(experiment.labels[rows], recipe.seed, 0, oversample=balanced)
     sample = experiment.images("train").images[:1].to(experiment.device)
-    size = choose_batch_size(experiment.model, len(order), sample, experiment.dtype)
+    size = choose_batch_size(experiment.model, len(order), sample, recipe, experiment.augment)
     log.info("train.batch_size=auto: %d", size)
     train = dataclasses.replace(recipe.train, batch_size=size)
     return dataclasses.replace(
