@@ -1,7 +1,7 @@
 """hydra/launcher=gpus: a queue over the GPUs of this machine; Hydra finds it by its folder's name.
 
-Hydra takes plugins from no other package. What the queue does is in braintumor/jobs. Annotations are
-no strings here: Hydra executes the file before its module can be found by name.
+Hydra takes plugins from no other package. What the queue does is in braintumor/jobs. Annotations
+are no strings here: Hydra executes the file before its module can be found by name.
 """
 
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ from braintumor.files import MARKER
 from braintumor.jobs.slots import find_gpus
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
-from braintumor.runs.ownership import hold, hold_new, remove_own
+from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
 from braintumor.workflows.outputs import of_now
 from braintumor.workflows.settings import setting_called
@@ -132,11 +132,12 @@ def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Pat
             folder = Path(str(OmegaConf.create({"dir": named})["dir"]))
             arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
             is_used = config_name == "train" and (folder / "multirun.yaml").is_file()
-            stack.enter_context(hold(folder, SWEEP, "continue" if is_used else "refuse"))
             if is_used:
+                check(folder, SWEEP, "continue")  # nothing is written before it is accepted
                 from braintumor.workflows.sweep import check_same  # Hydra's sweeper
 
                 check_same(folder, get_args_parser().parse_known_args(arguments[1:])[0].overrides)
+            stack.enter_context(hold(folder, SWEEP, "continue" if is_used else "refuse"))
         else:
             folder = stack.enter_context(hold_new(of_now("multirun"), SWEEP))
             os.environ["BT_SWEEP"] = folder.name  # configs/_hydra.yaml takes it from there
