@@ -20,7 +20,7 @@ FLOORS = [
     {"records", "files", "config", "runtime", "cache", "progress"},
     {"data", "models", "statistics"},
     {"runs"},
-    {"training"},
+    {"training", "jobs"},
     {"evaluation"},
     {"report"},
     {"comparison"},

@@ -132,3 +132,35 @@ def test_sixty_kills_change_nothing(ask: Ask, place: Path) -> None:
         assert "Traceback" not in (folder / "output.txt").read_text()
         assert_same(folder / "run", whole / "run")
     assert kills >= 60, "too many of them came after the end"
+
+
+def test_a_sweep_of_three_jobs_that_is_killed_again_and_again(ask: Ask, place: Path) -> None:
+    """The same command goes on each time; what is complete is left alone."""
+    words = ["-m", *(w for w in SETTINGS if w != "run_dir=run"), "train.refit=false"]
+    words = [w.replace("{epochs: 2, trainable: all}", "{epochs: 1, trainable: all}") for w in words]
+    words = [*words, "seed=0,1,2", "hydra.sweep.dir=sw", "hydra/launcher=basic"]
+    folders, rng = [place / "sweep", place / "sweep_killed"], np.random.default_rng(0)
+    for folder in folders:
+        folder.mkdir()
+
+    def begin(folder: Path, at: int | None = None) -> int:
+        return ask(Order(str(folder), words, str(place / "sweep_cache"), at=at, mode="before"))
+
+    assert begin(folders[0]) == 0, (folders[0] / "output.txt").read_text()
+    ended: dict[Path, int] = {}
+    kills = [begin(folders[1], int(at)) for at in rng.integers(8, 16, 2)]
+    assert kills == [-9, -9]
+    for status in (folders[1] / "sw").glob("*/status.json"):
+        if json.loads(status.read_text())["status"] == "completed":
+            ended[status] = status.stat().st_mtime_ns
+    assert begin(folders[1]) == 0, (folders[1] / "output.txt").read_text()
+    assert all(status.stat().st_mtime_ns == before for status, before in ended.items())
+    for number in range(3):
+        one, other = (folder / "sw" / str(number) for folder in folders)
+        assert load_file(one / "best.safetensors").keys()
+        for name in ("predictions.csv", "metrics.json"):
+            assert (one / "eval/test" / name).read_bytes() == (
+                other / "eval/test" / name
+            ).read_bytes()
+        tables = [pd.read_csv(run / "metrics.csv").iloc[:, :10] for run in (one, other)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)

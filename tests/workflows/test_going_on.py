@@ -81,7 +81,7 @@ def test_what_is_left_of_a_sweep_is_named_and_done(
     shutil.rmtree("sw/3")
     said = describe_left(Path("sw"))
     assert "completed: 0, failed: 2, interrupted: 1, not begun: 3" in said
-    refused = bt("train", "-m", *sweep, cwd=tmp_path)
+    refused = bt("train", "-m", *sweep, "train.batch_size=4", cwd=tmp_path)
     assert words_after(said) == ["resume=sw"] and "bt-train resume=sw," in refused.stderr
     before = {p: p.read_bytes() for p in Path("sw/0").rglob("*") if p.is_file()}
     done = bt("train", *words_after(said), "device=cpu", cwd=tmp_path)

@@ -9,10 +9,10 @@ from braintumor.workflows.arguments import Request
 
 def main() -> None:
     """Entry point of `bt-compare`."""
-    command("compare", _run)
+    command("compare", run)
 
 
-def _run(request: Request) -> None:
+def run(request: Request) -> None:
     with waiting("starting"):
         from braintumor.workflows.compare import compare  # matplotlib, which --help does not need
 

@@ -9,10 +9,10 @@ from braintumor.workflows.arguments import Request
 
 def main() -> None:
     """Entry point of `bt-data`."""
-    command("data", _run)
+    command("data", run)
 
 
-def _run(request: Request) -> None:
+def run(request: Request) -> None:
     with waiting("starting"):
         from braintumor.workflows.data import explore  # scikit-learn, which --help does not need
 

@@ -9,10 +9,10 @@ from braintumor.workflows.arguments import Request
 
 def main() -> None:
     """Entry point of `bt-eval`."""
-    command("eval", _run)
+    command("eval", run)
 
 
-def _run(request: Request) -> None:
+def run(request: Request) -> None:
     with waiting("starting"):
         from braintumor.workflows.evaluate import evaluate  # pandas, which --help does not need
 

@@ -1,6 +1,7 @@
 """Of the words of a command what is for Hydra: other files of settings, and sweeps.
 
-The folder of a sweep is made by one command, used once, and held until its jobs have ended.
+The folder of a sweep is held until its jobs have ended; who names one that has been used goes on
+with the same sweep.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from omegaconf import OmegaConf
 from braintumor.config import hydra_value
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER
+from braintumor.jobs.slots import find_gpus
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
-from braintumor.runs.ownership import hold, hold_new, remove_own
+from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
 from braintumor.workflows.outputs import of_now
 from braintumor.workflows.settings import setting_called
@@ -99,13 +101,25 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
         raise ConfigError(f"`{key}` in {file} is a key by which Hydra would run code; remove it")
 
 
+def choose_launcher(arguments: list[str], config_name: str) -> None:
+    """Let a sweep of trainings use all GPUs of the machine, unless it says how to launch its jobs.
+
+    arguments: of the process, which are added to.
+    """
+    keys = {argument.lstrip("+").partition("=")[0] for argument in arguments}
+    is_sweep = config_name == "train" and bool(_FLAGS & set(arguments))
+    if is_sweep and not keys & {"hydra/launcher", "device"} and len(find_gpus()) > 1:
+        arguments.append("hydra/launcher=gpus")
+
+
 @contextmanager
-def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
-    """The folder of the sweep that the arguments ask for, new and held; None without a sweep.
+def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Path | None]:
+    """The folder of the sweep that the arguments ask for, held; None without a sweep.
 
     arguments: of the process; where hydra.sweep.dir stands for something that changes, such as the
     time, it is set to what it is now.
-    Raises ConfigError when the folder that is named has been used.
+    Raises ConfigError when the folder that is named holds anything but the same sweep of trainings,
+    CheckpointError when all jobs of that are complete.
     """
     if not _FLAGS & set(arguments):
         yield None
@@ -117,7 +131,13 @@ def held_sweep(arguments: list[str]) -> Iterator[Path | None]:
             named = OverridesParser.create().parse_override(arguments[places[-1]]).value()
             folder = Path(str(OmegaConf.create({"dir": named})["dir"]))
             arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
-            stack.enter_context(hold(folder, SWEEP))
+            is_used = config_name == "train" and (folder / "multirun.yaml").is_file()
+            if is_used:
+                check(folder, SWEEP, "continue")  # nothing is written before it is accepted
+                from braintumor.workflows.sweep import check_same  # Hydra's sweeper
+
+                check_same(folder, get_args_parser().parse_known_args(arguments[1:])[0].overrides)
+            stack.enter_context(hold(folder, SWEEP, "continue" if is_used else "refuse"))
         else:
             folder = stack.enter_context(hold_new(of_now("multirun"), SWEEP))
             os.environ["BT_SWEEP"] = folder.name  # configs/_hydra.yaml takes it from there

@@ -9,10 +9,10 @@ from braintumor.workflows.arguments import Request
 
 def main() -> None:
     """Entry point of `bt-predict`."""
-    command("predict", _run)
+    command("predict", run)
 
 
-def _run(request: Request) -> None:
+def run(request: Request) -> None:
     with waiting("starting"):
         from braintumor.workflows.predict import predict  # pandas, which --help does not need
 

@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from braintumor._version import __version__
-from braintumor.cli.flags import check_flags, held_sweep, refuse_foreign_config
+from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
@@ -69,22 +69,21 @@ def command(
     log_to_console()
     register_models()
 
-    def checked(request: Request) -> None:
-        check_settings(config_name, request.settings)
-        configure_process()  # before torch allocates, so before what imports it
-        run(request)
-
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
-    def app(cfg: Any) -> None:
+    def app(cfg: Any) -> Request | None:
         known = HydraConfig.get()
         if known.mode == RunMode.MULTIRUN:
-            folder = Path(known.runtime.output_dir)
-            _run_job_of_sweep(checked, _request(cfg, typed, folder), folder)
-            return
+            request = _request(cfg, typed, Path(known.runtime.output_dir))
+            if known.runtime.choices["hydra/launcher"] == "gpus":
+                return request  # which it hands to a process
+            log_to_console()  # a job of the joblib launcher runs in a process of its own
+            run_job(config_name, run, request)
+            return None
         try:
-            checked(_request(cfg, typed))
+            _run_checked(config_name, run, _request(cfg, typed))
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
+        return None
 
     def compose_and_run() -> None:
         app()
@@ -96,7 +95,8 @@ def command(
         refuse_foreign_config(typed, config_dir())
         refuse_words(typed)
         sys.argv[1:] = for_hydra(typed)
-        with held_sweep(sys.argv) as folder:
+        choose_launcher(sys.argv, config_name)
+        with held_sweep(sys.argv, config_name) as folder:
             code = _exit_code_of(compose_and_run, typed)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
             if after_sweep and folder and has_begun and code in (0, 2, INTERRUPTED):
@@ -121,19 +121,27 @@ def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Reques
     )
 
 
-def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
-    """One failing job is recorded and does not end the others."""
-    log_to_console()  # a job of the joblib launcher runs in a process of its own
+def _run_checked(config_name: str, run: Run, request: Request) -> None:
+    check_settings(config_name, request.settings)
+    configure_process()  # before torch allocates, so before what imports it
+    run(request)
+
+
+def run_job(config_name: str, run: Run, request: Request) -> int:
+    """One of several runs: failing, it is recorded and ends no other. Gives its exit code."""
     try:
-        if named := request.settings.get("run_dir"):
+        if request.sweep_folder and (named := request.settings.get("run_dir")):
             raise ConfigError(
                 f"run_dir={named} would be the folder of every job of the sweep; "
                 "name the sweep's folder instead: hydra.sweep.dir=FOLDER"
             )
-        run(request)
+        _run_checked(config_name, run, request)
     except Exception as error:
-        record_failure(RunFolder(path), error, overrides=list(request.overrides))
-        log.error("job %s failed: %s", path.name, error)
+        folder = request.folder or Path()
+        record_failure(RunFolder(folder), error, overrides=list(request.overrides))
+        log.error("job %s failed: %s", folder.name, error)
+        return error.exit_code if isinstance(error, BraintumorError) else 1
+    return 0
 
 
 def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:

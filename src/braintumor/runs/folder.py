@@ -87,10 +87,12 @@ def wrong_file(rank: int, true: str, pred: str) -> str:
 
 
 _EVALUATION_FILES = tuple(file for name, file in vars(EvaluationFile).items() if name.isupper())
+JOBS = "jobs.csv"  # which job ran where and when, of a sweep or of folds and seeds
 STATES = ("next.ckpt", "last.ckpt", "previous.ckpt")  # the newest first
 _EVENTS = "tensorboard/events.out.tfevents.*"
 _RUN_FILES = (
     "config.yaml", "status.json", "environment.json", "metrics.csv", "train.log", "traceback.txt",
+    JOBS,
     "best.safetensors", "selected.safetensors", "init.safetensors", *STATES, _EVENTS, *_DATA_FILES,
     "refit/metrics.csv", *(f"refit/{name}" for name in STATES), f"refit/{_EVENTS}",
     *(f"summary.{suffix}" for suffix in ("csv", "json", "md")),
@@ -109,7 +111,7 @@ PREDICTIONS = Kind(
 DATA = Kind("a data report", _DATA_FILES)
 COMPARISON = Kind("a comparison", _COMPARISON_FILES)
 MATRIX = Kind("a matrix", ("matrix.csv", "matrix.md", "matrix.png"))
-SWEEP = Kind("a sweep", ("multirun.yaml",), key="hydra.sweep.dir")
+SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
 
 @dataclass
@@ -149,23 +151,24 @@ class RunFolder:
 
     def append_history(self, record: EpochRecord) -> None:
         """Add a row to metrics.csv: whole or not at all."""
-        self._write_rows([*self._rows(), dataclasses.asdict(record)])
+        self._write_rows([*self.read_rows(), dataclasses.asdict(record)])
 
     def cut_history(self, epochs: int) -> None:
         """Drop rows after `epochs`: a resumed run writes them again."""
-        if kept := [row for row in self._rows() if int(row["epoch"]) <= epochs]:
+        if kept := [row for row in self.read_rows() if int(row["epoch"]) <= epochs]:
             self._write_rows(kept)
         else:
             self.history.unlink(missing_ok=True)
 
     def read_record(self, epoch: int) -> EpochRecord:
         """The row of an epoch, to the last digit."""
-        (row,) = (row for row in self._rows() if int(row["epoch"]) == epoch)
+        (row,) = (row for row in self.read_rows() if int(row["epoch"]) == epoch)
         read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": "True".__eq__}
         fields = dataclasses.fields(EpochRecord)
         return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
 
-    def _rows(self) -> list[dict[str, Any]]:
+    def read_rows(self) -> list[dict[str, Any]]:
+        """metrics.csv as texts, without pandas; empty where there is none."""
         lines = self.history.read_text().splitlines() if self.history.exists() else []
         return list(csv.DictReader(lines))
 

@@ -6,6 +6,7 @@ Hydra composes whatever it is given: another file, sections taken away, keys add
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,24 @@ class Request:
         """The settings as one of the classes below. Raises ConfigError."""
         return typed(kind, self.settings, "")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where it was told to write or to go on: by sweep, run_dir or resume."""
+        named = self.settings["run_dir"] or self.settings.get("resume")
+        return self.sweep_folder or (Path(named).expanduser() if named else None)
+
+    def to_json(self) -> str:
+        """For another process, which reads it with `from_json`."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """What `to_json` wrote."""
+        read = json.loads(text)
+        if read["sweep_folder"]:
+            read["sweep_folder"] = Path(read["sweep_folder"])
+        return cls(**read | {key: tuple(read[key]) for key in ("overrides", "command")})
+
 
 @dataclass(frozen=True)
 class TrainArguments:
@@ -70,6 +89,7 @@ class TrainArguments:
     overwrite: bool
     resume: Path | None
     init: Path | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import math
 import sys
 from collections.abc import Mapping
@@ -45,10 +46,32 @@ def log_to_console() -> None:
         log.propagate = False
 
 
+def log_until_file() -> None:
+    """Messages wait for the first log file; of a process whose output nobody watches."""
+    log.handlers.clear()
+    log.addHandler(logging.handlers.MemoryHandler(sys.maxsize, logging.CRITICAL + 1))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+def print_waiting() -> None:
+    """Print the messages for which no log file has come."""
+    for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
+        waiting.setTarget(_Stdout())
+        waiting.flush()
+
+
 def log_to_file(path: Path) -> logging.Handler:
-    """Append all messages to a file too, with the time; remove the handler when done."""
+    """Append all messages to a file too, with the time; remove the handler when done.
+
+    Those that have waited for it come first.
+    """
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
+        waiting.setTarget(handler)
+        waiting.flush()
+        log.removeHandler(waiting)
     log.addHandler(handler)
     return handler
 

@@ -64,14 +64,19 @@ def of_now(parent: str) -> Path:
 def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
-    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed
-    is_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed. Where
+    # something listens already, such as submitit, which puts the job back into its queue, it stays
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     log.info("run folder: %s", run.path)
     try:
         run.set_status("running")
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the second is how submitit ends it to begin it again
         run.set_status("interrupted")
         log.warning("interrupted%s", how_to_go_on(run))
         raise
@@ -81,8 +86,8 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
-        if previous is not None:  # SIG_DFL is 0
-            signal.signal(signal.SIGTERM, previous)
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         log.removeHandler(handler)
         handler.close()
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
@@ -13,9 +18,55 @@ from braintumor.runs.folder import RunFolder, read_config
 from braintumor.workflows.arguments import Request, Settings, check_settings
 from braintumor.workflows.longer import LENGTH, with_length
 
+_ELSEWHERE = ("run_dir", "overwrite", "resume", "device", "slots", "data.download")
 _WEIGHTS = "model.backbone.weights"
 # beside the settings of the run: this machine, where the images lie on it, more epochs
 _ALLOWED = ("resume", "device", "data", _WEIGHTS, *LENGTH)
+
+
+def left_of_job(request: Request) -> Request | None:
+    """What is left of a job of a sweep: all of it, to go on with it, or nothing (None).
+
+    It goes on by itself where its folder holds a run of the same settings, as a batch system needs
+    that begins an ended job again.
+    Raises ConfigError where the folder holds a run of other settings.
+    """
+    run = RunFolder(request.sweep_folder or Path())
+    if request.settings["overwrite"] or not run.config.is_file():
+        return request
+    if found := _differences(read_config(run), request.settings):
+        raise ConfigError(
+            f"{run.path} holds a run of other settings ({'; '.join(found)}); go on with that: "
+            f"{resume_command(run.path)}, or name another hydra.sweep.dir=FOLDER"
+        )
+    if run.read_status().get("status") == "completed":
+        return None
+    return dataclasses.replace(
+        request,
+        settings=request.settings | {"resume": str(run.path)},
+        overrides=tuple(o for o in request.overrides if _is_allowed(_key(o))),
+        sweep_folder=None,
+    )
+
+
+def _differences(stored: Settings, asked: Settings) -> list[str]:
+    """What two settings of the same work differ in, such as "seed: 0 there, 1 here"."""
+    there, here = (dict(_flat(yaml.safe_load(yaml.safe_dump(s)))) for s in (stored, asked))
+    if here["train.batch_size"] == "auto":
+        here["train.batch_size"] = there.get("train.batch_size")
+    return [
+        f"{key}: {there.get(key)} there, {here.get(key)} here"
+        for key in sorted({*there, *here} - set(_ELSEWHERE))
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _flat(settings: Settings, at: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", value
 
 
 def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:

@@ -18,9 +18,10 @@ from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import record_failure
+from braintumor.workflows.parallel import run_requests, slots_for_parts
 
 _FILE = "multirun.yaml"
-_ALLOWED = ("resume", "device")
+_ALLOWED = ("resume", "device", "slots")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,44 @@ def list_jobs(folder: Path) -> list[Job]:
 
     Raises CheckpointError where another sweeper than Hydra's own chose them, one after the other.
     """
+    return [
+        Job(RunFolder(folder / str(n)), words)
+        for n, words in enumerate(_words_of_jobs(_typed_words(folder)))
+    ]
+
+
+def check_same(folder: Path, words: list[str]) -> None:
+    """The words of a command ask for the sweep that is in the folder.
+
+    Raises ConfigError with what differs, CheckpointError when all of it is complete.
+    """
+    there, here = _typed_words(folder), [word for word in words if not word.startswith("hydra")]
+    both = [[word for word in side if _key(word) not in _ALLOWED] for side in (there, here)]
+    if _words_of_jobs(both[0]) != _words_of_jobs(both[1]):
+        found = [" ".join(w for w in side if w not in other) for side, other in (both, both[::-1])]
+        what = f"{found[0] or 'nothing else'} there, {found[1] or 'nothing else'} here"
+        raise ConfigError(
+            f"{folder} holds a sweep of other settings ({what if any(found) else 'another order'})"
+            f"; go on with that: {resume_command(folder)}, or name another {SWEEP.key}=FOLDER"
+        )
+    _refuse_complete(folder, list_jobs(folder))
+
+
+def _refuse_complete(folder: Path, jobs: list[Job]) -> None:
+    if all(job.state == "completed" for job in jobs):
+        raise CheckpointError(
+            f"all {len(jobs)} jobs of {folder} are complete, there is nothing to resume; their "
+            f"table is {folder / 'comparison.html'}"
+        )
+
+
+def _words_of_jobs(typed: list[str]) -> list[tuple[str, ...]]:
+    overrides = OverridesParser.create().parse_overrides(typed)
+    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [tuple(words) for batch in batches for words in batch]
+
+
+def _typed_words(folder: Path) -> list[str]:
     try:
         known = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))["hydra"]
         is_plain = not known["sweeper"]["params"] and known["job"]["config_name"] == "train"
@@ -63,10 +102,7 @@ def list_jobs(folder: Path) -> list[Job]:
             f"{folder} is not a plain sweep over values of bt-train's own settings; "
             f"{_one_by_one(folder)}"
         )
-    overrides = OverridesParser.create().parse_overrides(typed)
-    batches = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    jobs = [words for batch in batches for words in batch]
-    return [Job(RunFolder(folder / str(n)), tuple(words)) for n, words in enumerate(jobs)]
+    return typed
 
 
 def _one_by_one(folder: Path) -> str:
@@ -97,18 +133,18 @@ def go_on(request: Request) -> Path:
         )
     with hold(folder, SWEEP, "continue"):
         jobs = list_jobs(folder)
+        _refuse_complete(folder, jobs)
         left = [job for job in jobs if job.state != "completed"]
-        if not left:
-            raise CheckpointError(
-                f"all {len(jobs)} jobs of {folder} are complete, there is nothing to resume; their "
-                f"table is {folder / 'comparison.html'}"
-            )
-        here = tuple(word for word in request.overrides if word.startswith("device="))
+        here = [word for word in request.overrides if _key(word) == "device"]
+        slots = slots_for_parts(request.settings)
         try:
-            for job in left:
-                words = " ".join(job.words)
-                log.info("job %s (%s): %s", job.run.path.name, job.state, words)
-                _run_job(job, here)
+            if slots > 1:
+                run_requests([_request(job, here) for job in left], folder, slots)
+            else:
+                for job in left:
+                    words = " ".join(job.words)
+                    log.info("job %s (%s): %s", job.run.path.name, job.state, words)
+                    _run_job(job, here)
         except KeyboardInterrupt:
             log.warning("%s", describe_left(folder))
             raise
@@ -119,7 +155,7 @@ def go_on(request: Request) -> Path:
     return folder
 
 
-def _run_job(job: Job, here: tuple[str, ...]) -> None:
+def _run_job(job: Job, here: list[str]) -> None:
     """here: settings of this machine."""
     # torch, once the sweep has been accepted
     from braintumor.workflows.train import train
@@ -131,8 +167,12 @@ def _run_job(job: Job, here: tuple[str, ...]) -> None:
         log.error("job %s failed: %s", job.run.path.name, error)
 
 
-def _request(job: Job, here: tuple[str, ...]) -> Request:
-    if job.run.config.is_file():
-        return compose("train", here, {"resume": str(job.run.path)})
+def _request(job: Job, here: list[str]) -> Request:
+    """What `train` goes on with by itself. here: settings of this machine."""
     asked = compose("train", [*job.words, *here], {})
-    return dataclasses.replace(asked, sweep_folder=job.run.path)
+    settings = asked.settings | {"overwrite": False}  # what the sweep began is not to be replaced
+    return dataclasses.replace(asked, settings=settings, sweep_folder=job.run.path)
+
+
+def _key(word: str) -> str:
+    return word.lstrip("+~").partition("=")[0]

@@ -16,8 +16,9 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.one_run import new_run, train_one
 from braintumor.workflows.outputs import check_output, record_failure, recorded
+from braintumor.workflows.parallel import run_requests, slots_for_parts
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import downloads, take_over
+from braintumor.workflows.resume import downloads, left_of_job, take_over
 from braintumor.workflows.setup import Experiment, setup
 
 
@@ -42,7 +43,8 @@ def train(request: Request) -> Run:
     """Scan, audit, split, train, and evaluate the best checkpoint once on the test split.
 
     request: the settings of configs/train.yaml; with folds or seeds they stand for several runs in
-        one folder, with resume they are those of the interrupted run.
+        one folder, with resume they are those of the interrupted run. A job of a sweep that was
+        begun before goes on.
     Raises ConfigError, DataError, CheckpointError, TrainingError, MachineError.
     """
     if request.own_pictures:
@@ -50,6 +52,11 @@ def train(request: Request) -> Run:
             "this trains a small network on generated slices, to show how it goes; with your own "
             "pictures, a folder for each class: %s", request.own_pictures,
         )  # fmt: skip
+    if (job := request.sweep_folder) is not None:
+        if (left := left_of_job(request)) is None:
+            log.info("job %s is complete", job.name)
+            return Run(job)
+        request = left
     with downloads(request):
         run = (cross_validate if has_trials(request.settings) else train_one)(request)
     if request.own_pictures:
@@ -113,10 +120,16 @@ def cross_validate(request: Request) -> Run:
     started = time.perf_counter()
     begin = _resumed if request.settings["resume"] else _begun
     with begin(request) as (parent, settings, prepared), recorded(parent, started):
-        trials = list_trials(settings)
-        for number, trial in enumerate(trials, start=1):
-            log.info("%s, part %d of %d", trial.name, number, len(trials))
-            _run_trial(parent, trial, dataclasses.replace(request, settings=settings), prepared)
+        trials, slots = list_trials(settings), slots_for_parts(request.settings)
+        request = dataclasses.replace(request, settings=settings)
+        if slots > 1:
+            prepared.clear()  # its pictures are in the cache now
+            asked = [_request_of(parent, trial, request) for trial in trials]
+            run_requests([each for each in asked if each], parent.path, slots)
+        else:
+            for number, trial in enumerate(trials, start=1):
+                log.info("%s, part %d of %d", trial.name, number, len(trials))
+                _run_trial(parent, trial, request, prepared)
         # scikit-learn, for which the first step would wait
         from braintumor.workflows.summary import write_results
 
@@ -167,17 +180,11 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
         yield parent, settings, []
 
 
-def _run_trial(
-    parent: RunFolder, trial: Trial, request: Request, prepared: list[Experiment]
-) -> None:
-    """Train and evaluate one trial, go on with it, or leave it when it is complete.
-
-    prepared: holds what has been read for it, or nothing.
-    """
+def _request_of(parent: RunFolder, trial: Trial, request: Request) -> Request | None:
+    """To train and evaluate one trial, or to go on with it; None when it is complete."""
     is_resumed = bool(request.settings["resume"])  # else what may lie here is no part of this work
     if is_resumed and trial.is_complete_in(parent):
-        log.info("  complete")
-        return
+        return None
     run, begun = trial.run_in(parent), parent.read_status()
     own = _settings_of(trial, request.settings) | {"run_dir": str(run.path)}
     overrides, choices = request.overrides, request.choices
@@ -187,12 +194,19 @@ def _run_trial(
         own["overwrite"] = True  # the parent's, and so ours
         choices = {**choices, "data": begun["data_name"]}
         overrides = tuple(begun["overrides"])
+    return Request(own, choices, overrides, command=request.command)
+
+
+def _run_trial(
+    parent: RunFolder, trial: Trial, request: Request, prepared: list[Experiment]
+) -> None:
+    """Do here and now what is left of it. prepared: holds what has been read for it, or nothing."""
+    if (asked := _request_of(parent, trial, request)) is None:
+        log.info("  complete")
+        return
     try:
         # popped, so that only the trial itself holds data and model
-        train_one(
-            Request(own, choices, overrides, command=request.command),
-            prepared.pop() if prepared else None,
-        )
+        train_one(asked, prepared.pop() if prepared else None)
     except Exception as error:
-        record_failure(run, error)
+        record_failure(trial.run_in(parent), error)
         log.error("%s failed: %s", trial.name, error)

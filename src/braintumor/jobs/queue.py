@@ -1,0 +1,226 @@
+"""A queue: every job a process of its own, on the first slot that is free.
+
+A job that fails or is killed ends nothing but itself. Whatever ends the queue ends its jobs, which
+can then be resumed: on Ctrl-C or SIGTERM they are told, and where the queue itself is killed they
+notice that their standard input has closed (cli/job.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from braintumor.errors import ConfigError
+from braintumor.files import write_atomic
+from braintumor.jobs.slots import Slot
+from braintumor.jobs.view import View
+from braintumor.runs.folder import JOBS, RUN, RunFolder
+from braintumor.runs.ownership import hold
+
+log = logging.getLogger("braintumor")
+
+INTERRUPTED = 130  # exit code of a job that was told to stop
+_POLL_S = 0.05
+_GRACE_S = 30.0  # for a job to write that it was interrupted
+CHILD = (sys.executable, "-P", "-c", "from braintumor.cli.job import main; main()")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be done. words: what tells it from the others.  order: for cli/job.py."""
+
+    run: RunFolder
+    words: str
+    order: str
+
+    @property
+    def name(self) -> str:
+        return self.run.path.name
+
+
+@dataclass
+class _Attempt:
+    """A row of jobs.csv. ended is empty while it runs, and for good where the queue was killed."""
+
+    job: str
+    slot: int
+    gpu: str
+    process: int
+    started: str
+    ended: str = ""
+    result: str = ""
+
+
+@dataclass
+class _Running:
+    job: Job
+    slot: Slot
+    process: subprocess.Popen[bytes]
+    stdin: int
+    output: IO[bytes]
+    attempt: _Attempt
+    started: float
+
+
+class Queue:
+    """Jobs on slots; folder: of all of them, where jobs.csv says what ran where and when.
+
+    child: the command that does a job; it reads the order from its standard input.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        slots: Sequence[Slot],
+        folder: Path,
+        child: Sequence[str] = CHILD,
+    ) -> None:
+        self._child = child
+        self._waiting, self._free = deque(jobs), deque(slots)
+        self._running: list[_Running] = []
+        self._table = folder / JOBS
+        self._attempts = _read_attempts(self._table)
+        self._view = View(len(jobs), len(slots))
+
+    def run(self) -> None:
+        """Until all have ended. Raises KeyboardInterrupt once all have been ended, on Ctrl-C."""
+        with ExitStack() as stack:
+            stack.enter_context(_sigterm_as_interrupt())
+            stack.enter_context(self._view)
+            stack.callback(self._end_all)
+            while self._waiting or self._running:
+                while self._waiting and self._free:
+                    self._start(self._waiting.popleft(), self._free.popleft())
+                time.sleep(_POLL_S)
+                for each in [r for r in self._running if r.process.poll() is not None]:
+                    self._collect(each)
+                self._view.show(len(self._waiting), [(r.job.run, r.slot) for r in self._running])
+
+    def _start(self, job: Job, slot: Slot) -> None:
+        output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the job has ended)
+        order, stdin = os.pipe()
+        process = subprocess.Popen(  # noqa: S603
+            self._child, env=slot.environment(), stdin=order, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,  # Ctrl-C reaches it through us alone
+        )  # fmt: skip
+        os.close(order)
+        now = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        attempt = _Attempt(job.name, slot.number, slot.gpu or "", process.pid, now)
+        self._attempts.append(attempt)
+        self._running.append(
+            _Running(job, slot, process, stdin, output, attempt, time.perf_counter())
+        )
+        self._write()
+        log.info("job %s on %s: %s", job.name, slot, job.words)
+        try:  # and stays open: its end would mean that we are no more
+            _write_all(stdin, job.order.encode() + b"\n")
+        except BrokenPipeError:
+            log.debug("job %s ended before it had read what to do", job.name)
+
+    def _collect(self, ended: _Running, *, is_interrupt: bool = False) -> None:
+        """Record how a job ended, and free its slot."""
+        self._running.remove(ended)
+        self._free.append(ended.slot)
+        run, code = ended.job.run, ended.process.returncode
+        os.close(ended.stdin)
+        _keep_output(run, ended.output, code, is_interrupt=is_interrupt)
+        state = run.read_status().get("status", "failed" if code else "completed")
+        ended.attempt.ended = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        ended.attempt.result = str(state)
+        self._write()
+        self._view.tell(ended.job.name, run, time.perf_counter() - ended.started)
+
+    def _end_all(self) -> None:
+        """Tell what still runs to stop; kill what does not."""
+        for each in self._running:
+            each.process.terminate()  # and not SIGINT, which children of a shell's `&` ignore
+        until = time.monotonic() + _GRACE_S
+        for each in list(self._running):
+            try:
+                each.process.wait(max(0.0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                each.process.kill()
+                each.process.wait()
+            self._collect(each, is_interrupt=True)
+
+    def _write(self) -> None:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, [field.name for field in fields(_Attempt)])
+        writer.writeheader()
+        writer.writerows(map(asdict, self._attempts))
+        write_atomic(self._table, text.getvalue())
+
+
+def _read_attempts(table: Path) -> list[_Attempt]:
+    """Of queues before this one."""
+    if not table.is_file():
+        return []
+    return [_Attempt(**row) for row in csv.DictReader(table.read_text().splitlines())]  # type: ignore[arg-type]
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _keep_output(run: RunFolder, output: IO[bytes], code: int, *, is_interrupt: bool) -> None:
+    """What a job printed, beside its log, into train.log; and how it ended, where it could not say.
+
+    Nothing where the folder is somebody else's.
+    """
+    output.seek(0)
+    printed = output.read()
+    output.close()
+    state = run.read_status().get("status")
+    ended = {0: "completed", INTERRUPTED: "interrupted"}.get(code, "failed")
+    is_told = not code or state == ended or (is_interrupt and state is None)
+    if not printed and is_told:
+        return
+    try:
+        with hold(run.path, RUN, "continue"):
+            if printed:
+                with run.log.open("ab") as file:
+                    file.write(printed)
+            if not is_told:
+                run.set_status("interrupted" if is_interrupt else "failed", why=_describe(code))
+    except ConfigError as reason:
+        log.warning("%s", reason)
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{why}"
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Within, a batch system's SIGTERM is Ctrl-C, unless somebody listens for it already."""
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

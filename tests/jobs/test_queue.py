@@ -1,0 +1,137 @@
+"""The laws of the queue, with processes that do nothing but what a test asks of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from braintumor.jobs.queue import Job, Queue
+from braintumor.jobs.slots import Slot
+from braintumor.runs.folder import RunFolder
+
+# writes down where it runs, then does what it is told; ends with whoever started it
+CHILD = """
+import json, os, signal, sys, threading, time
+order = json.loads(os.read(0, 65536))
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(130)), daemon=True).start()
+run = order["run"]
+os.makedirs(run, exist_ok=True)
+open(run + "/.braintumor", "w").write(json.dumps({"holds": "a training run"}))
+def tell(state):
+    open(run + "/status.json", "w").write(json.dumps({"status": state}))
+def stop(*_):
+    tell("interrupted"); os._exit(130)
+signal.signal(signal.SIGTERM, stop)
+tell("running")
+open(run + "/where", "w").write(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+open(run + "/process", "w").write(str(os.getpid()))
+begin = time.time()
+time.sleep(order["seconds"])
+if order["how"] == "raise":
+    raise ValueError("no such thing")
+if order["how"] == "exit":
+    os._exit(7)
+if order["how"] == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+tell("completed")
+open(run + "/times", "w").write(f"{begin} {time.time()}")
+"""
+COMMAND = [sys.executable, "-S", "-c", CHILD]
+
+
+def jobs_in(folder: Path, *hows: str, seconds: float = 0.05) -> list[Job]:
+    return [
+        Job(
+            RunFolder(folder / str(n)),
+            how,
+            json.dumps({"run": str(folder / str(n)), "how": how, "seconds": seconds}),
+        )
+        for n, how in enumerate(hows)
+    ]
+
+
+def state_in(folder: Path, name: str) -> str:
+    return str(RunFolder(folder / name).read_status().get("status"))
+
+
+def test_a_box_of_four_gpus_is_never_shared_and_never_idle(tmp_path: Path) -> None:
+    """Slots without CUDA: each job says what CUDA_VISIBLE_DEVICES is, and when it ran."""
+    slots = [Slot(number, str(number), 1) for number in range(4)]
+    lengths = [0.5, 0.1, 0.3, 0.2, 0.1, 0.4, 0.2, 0.1, 0.3, 0.1]
+    jobs = [
+        Job(job.run, "", json.dumps(json.loads(job.order) | {"seconds": length}))
+        for job, length in zip(jobs_in(tmp_path, *["well"] * 10), lengths, strict=True)
+    ]
+    Queue(jobs, slots, tmp_path, COMMAND).run()
+    table = pd.read_csv(tmp_path / "jobs.csv", parse_dates=["started", "ended"])
+    assert sorted(table["job"]) == list(range(10)) and set(table["result"]) == {"completed"}
+    assert set(table["gpu"]) == {0, 1, 2, 3}
+    for row in table.itertuples():
+        assert (tmp_path / str(row.job) / "where").read_text() == str(row.gpu)
+    for _, on_one in table.groupby("gpu"):
+        on_one = on_one.sort_values("started")
+        assert (on_one["started"].iloc[1:].to_numpy() >= on_one["ended"].iloc[:-1].to_numpy()).all()
+    # in the order they were given, and whenever a slot was freed the next began on it at once
+    assert list(table["job"]) == list(range(10))
+    ends, begins = table["ended"].sort_values(), table["started"].iloc[4:]
+    waits = [(b - e).total_seconds() for b, e in zip(begins, ends, strict=False)]
+    assert max(waits) < 0.5, waits
+
+
+def test_what_becomes_of_one_job_ends_no_other(tmp_path: Path) -> None:
+    Queue(
+        jobs_in(tmp_path, "raise", "well", "exit", "kill", "well"), [Slot(0, None, 1)],
+        tmp_path, COMMAND,
+    ).run()  # fmt: skip
+    states = [state_in(tmp_path, str(n)) for n in range(5)]
+    assert states == ["failed", "completed", "failed", "failed", "completed"]
+    whys = [RunFolder(tmp_path / str(n)).read_status()["why"] for n in (0, 2, 3)]
+    assert whys[0] == "its process ended with exit code 1"
+    assert "exit code 7" in whys[1] and "SIGKILL" in whys[2] and "memory" in whys[2]
+    assert "ValueError: no such thing" in (tmp_path / "0" / "train.log").read_text()
+
+
+def test_a_queue_writes_on_where_another_left_off(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        Queue(jobs_in(tmp_path / name, "well"), [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    assert len(pd.read_csv(tmp_path / "jobs.csv")) == 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_jobs_end_with_their_queue(how: signal.Signals, tmp_path: Path) -> None:
+    """Told to stop they say so; where it is killed they end all the same."""
+    code = (
+        "import sys, test_queue as t, pathlib\n"
+        "from braintumor.jobs.queue import Queue, Slot\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "jobs = t.jobs_in(folder, 'well', 'well', 'well', seconds=60)\n"
+        "Queue(jobs, [Slot(0, None, 1), Slot(1, None, 1)], folder, t.COMMAND).run()\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    queue = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    running = [tmp_path / str(n) / "process" for n in range(2)]
+    while not all(file.is_file() and file.read_text() for file in running):
+        time.sleep(0.02)
+        assert queue.poll() is None
+    queue.send_signal(how)
+    queue.wait(30)
+    for _ in range(500):
+        if not any(Path(f"/proc/{file.read_text()}").exists() for file in running):
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("a job outlives its queue")
+    expected = "running" if how is signal.SIGKILL else "interrupted"
+    assert [state_in(tmp_path, str(n)) for n in range(2)] == [expected] * 2
+    assert not (tmp_path / "2").exists()
