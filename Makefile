@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo check test lock clean
+.PHONY: help install demo check test soak lock clean
 
 help:                ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(READY)      ## format, lint, types
 # two workers with one thread each: small tensors gain nothing from threads
 test: check          ## check, then the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+soak: $(READY)       ## the long versions of some tests: ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m soak
 
 lock: $(READY)       ## resolve requirements.lock anew from pyproject.toml
 	printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile --quiet --universal \

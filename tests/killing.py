@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import io
 import json
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,16 +87,11 @@ def _import_all() -> None:
     ):  # fmt: skip
         importlib.import_module(f"braintumor.{name}")
     import torch
-    import torch._dynamo  # what any optimizer imports, in seconds
-    from matplotlib.figure import Figure
-    from PIL import Image
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     torch.set_num_threads(1)
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")
-    # pictures take most of the time of a small run, and are written as everything else is
-    savefig: Callable[..., Any] = lambda self, file, **_: file.write(dot.getvalue())  # noqa: E731
-    Figure.savefig = savefig  # type: ignore[method-assign]
+    # drawing takes most of the time of a small run; blank pictures are written as others are
+    FigureCanvasAgg.draw = FigureCanvasAgg.get_renderer  # type: ignore[assignment, method-assign]
 
 
 def _run(order: Order) -> None:

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from support import TINY, Command
+from support import QUICK, TINY, Command
 
 FILES = [
     "config.yaml", "status.json", "environment.json", "manifest.csv", "metrics.csv", "train.log",
@@ -126,11 +126,9 @@ def test_data_leaves_manifest_tables_and_pictures(bt: Command, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_weights(
-    bt: Command, bt_process: Command, tmp_path: Path
-) -> None:
+def test_killed_run_resumes_to_the_same_weights(bt: Command, tmp_path: Path) -> None:
     """kill -9 after the second epoch; what follows is what an uninterrupted run does."""
-    arguments = [*TINY, "train.max_epochs=4", "train.ema_decay=0.9", "augment=strong"]
+    arguments = [*QUICK, "train.max_epochs=4", "train.ema_decay=0.9", "augment=strong"]
     whole = bt("train", *arguments, "run_dir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
 
@@ -149,7 +147,7 @@ def test_killed_run_resumes_to_the_same_weights(
     process.wait()
     assert status_of(tmp_path / "cut")["status"] == "running"
 
-    resumed = bt_process("train", "resume=cut", cwd=tmp_path)
+    resumed = bt("train", "resume=cut", cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     assert "resuming after epoch" in resumed.stdout
     one, other = (load_file(tmp_path / run / "best.safetensors") for run in ("whole", "cut"))
@@ -174,7 +172,7 @@ def test_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
     """SIGTERM, as a batch system sends it."""
     code = "from braintumor.cli.train import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *TINY, "train.max_epochs=null", "run_dir=run"], cwd=tmp_path,
+        [sys.executable, "-c", code, *QUICK, "train.max_epochs=null", "run_dir=run"], cwd=tmp_path,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import subprocess
@@ -107,30 +108,64 @@ def places_of(writes: Path) -> list[int]:
     return [places[0] for places in found]
 
 
+@pytest.fixture(scope="module")
+def whole(ask: Ask, place: Path) -> Path:
+    """The folder of a run that nobody killed."""
+    folder = place / "whole"
+    folder.mkdir()
+    assert ask(order(folder)) == 0, (folder / "output.txt").read_text()
+    return folder
+
+
+def plans_of(first: int, number: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Where a run is killed: in the write `first`, then in two others and at any moment."""
+    return [
+        {"at": first, "mode": MODES[number % 3]},
+        {"at": int(rng.integers(1, 12)), "mode": MODES[(number + 1) % 3]},
+        {"after_s": float(rng.uniform(0.1, 1.5))},
+        {"at": int(rng.integers(1, 6)), "mode": MODES[(number + 2) % 3]},
+    ]
+
+
+def kills_of(ask: Ask, folder: Path, plans: list[dict[str, Any]], whole: Path) -> int:
+    """Kill a run and go on with it until it ends, as the whole one did; how often it died."""
+    folder.mkdir()
+    kills = 0
+    for plan in [*plans, {}]:
+        code = None if is_completed(folder) else ask(order(folder, **plan))
+        assert code in (None, -9, 0), (folder / "output.txt").read_text()
+        kills += code == -9
+    assert is_completed(folder)
+    assert "Traceback" not in (folder / "output.txt").read_text()
+    assert_same(folder / "run", whole / "run")
+    return kills
+
+
 @pytest.mark.slow
-def test_sixty_kills_change_nothing(ask: Ask, place: Path) -> None:
-    """Each run is killed in a write, resumed and killed three times more, and then ends."""
-    whole = place / "whole"
-    whole.mkdir()
-    assert ask(order(whole)) == 0, (whole / "output.txt").read_text()
-    rng, kills = np.random.default_rng(0), 0
-    for number, first in enumerate(places_of(whole / "writes.txt")):
-        folder = place / f"killed{number}"
-        folder.mkdir()
-        plans: list[dict[str, Any]] = [
-            {"at": first, "mode": MODES[number % 3]},
-            {"at": int(rng.integers(1, 12)), "mode": MODES[(number + 1) % 3]},
-            {"after_s": float(rng.uniform(0.1, 1.5))},
-            {"at": int(rng.integers(1, 6)), "mode": MODES[(number + 2) % 3]},
-            {},
-        ]
-        for plan in plans:
-            code = None if is_completed(folder) else ask(order(folder, **plan))
-            assert code in (None, -9, 0), (folder / "output.txt").read_text()
-            kills += code == -9
-        assert is_completed(folder)
-        assert "Traceback" not in (folder / "output.txt").read_text()
-        assert_same(folder / "run", whole / "run")
+def test_a_dozen_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> None:
+    """Three runs, each begun by a kill in a write of another part of the work.
+
+    Before, while and after the training; torn, before and after the rename, and at any moment.
+    Which of the writes it is, another day has its own: the seed is the date.
+    """
+    seed = datetime.date.today().toordinal()
+    rng, places = np.random.default_rng(seed), np.sort(places_of(whole / "writes.txt"))
+    parts = np.array_split(places, 3)
+    kills = sum(
+        kills_of(ask, place / f"dozen{k}", plans_of(int(rng.choice(part)), k, rng), whole)
+        for k, part in enumerate(parts)
+    )
+    assert kills >= 8, f"too many came after the end; the seed was {seed}"
+
+
+@pytest.mark.soak
+def test_sixty_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> None:
+    """A kill in each kind of write, each followed by three more."""
+    rng = np.random.default_rng(0)
+    kills = sum(
+        kills_of(ask, place / f"killed{number}", plans_of(first, number, rng), whole)
+        for number, first in enumerate(places_of(whole / "writes.txt"))
+    )
     assert kills >= 60, "too many of them came after the end"
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
-from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps
+from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps, heat_cells
 from braintumor.models.classifier import Classifier, build_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -106,6 +106,30 @@ def test_heat_lies_where_the_logit_comes_from(method: Method, layer: Layer, quad
     top = np.unravel_index(heat.argmax(), heat.shape)
     assert (top[0] // 32, top[1] // 32) == divmod(quadrant, 2)
     assert share_in(heat, quadrant) > 0.9
+
+
+@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("layer", get_args(Layer))
+@pytest.mark.parametrize("attention", ["none", "mhsa", "cbam"])
+def test_maps_are_those_of_the_library_grad_cam(
+    method: Method, layer: Layer, attention: str
+) -> None:
+    import pytorch_grad_cam as library  # seconds to import, for this test alone
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model = make("mobilenetv2_035", attention).eval()
+    for parameter in model.attention.parameters():
+        if parameter.ndim > 1:  # some layers begin as the identity
+            torch.nn.init.normal_(parameter, std=0.1)
+    images, targets = pictures(5, 64), np.array([0, 2, 1, 1, 0])
+    found = heat_cells(model, images, targets, method, layer, batch_size=3)
+    kinds = {"gradcam": library.GradCAM, "hirescam": library.HiResCAM, "layercam": library.LayerCAM}
+    rest = nn.Sequential(nn.Identity(), model.attention, model.head)
+    reference = kinds[method](rest, [rest[0 if layer == "backbone" else 1]])
+    features = model.forward_features(torch.from_numpy(images)[:, None]).detach()
+    expected = reference(features.requires_grad_(), [ClassifierOutputTarget(t) for t in targets])
+    assert found.max() == 1
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_only_gradcam_spreads_to_what_the_logit_does_not_read() -> None:

@@ -1,4 +1,4 @@
-"""Where in the slice a logit comes from: class activation maps, by the library grad-cam.
+"""Where in the slice a logit comes from: class activation maps.
 
     gradcam   each channel of the map by its mean gradient    Selvaraju 2017, arXiv:1610.02391
     hirescam  each cell of each channel by its own gradient   Draelos 2020, arXiv:2011.08891
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -92,32 +92,53 @@ def heat_cells(
     if layer not in get_args(Layer):
         known = did_you_mean(str(layer), get_args(Layer))
         raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
-    # slow to import, and needed by few commands
-    import pytorch_grad_cam as library
-    from pytorch_grad_cam.utils.image import scale_cam_image
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-
-    rest = _FromFeatures(model)
-    where = rest.features if layer == "backbone" else model.attention
-    kinds = {
-        "gradcam": library.GradCAM,
-        "hirescam": library.HiResCAM,
-        "layercam": library.LayerCAM,
-    }
-    cells = []
-    with left_as_found(model), torch.enable_grad(), contextlib.ExitStack() as stack:
-        cam = kinds[method](rest, [where])
-        # its own `with` is not used: that swallows every IndexError raised inside
-        stack.callback(cam.activations_and_grads.release)
+    cells = [np.zeros((0, 1, 1), dtype=np.float32)]  # of no image, one cell each
+    with left_as_found(model):
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
-            with torch.no_grad():
-                features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
-            wanted = [ClassifierOutputTarget(int(target)) for target in targets[chunk]]
-            cells.append(scale_cam_image(cam(features_BChw.requires_grad_(), wanted)))
-    # of no image, one cell each
-    found = np.concatenate(cells) if cells else np.zeros((0, 1, 1))
-    return np.asarray(found.clip(0, 1), dtype=np.float32)
+            map_BChw, gradient_BChw = _seen_and_sensitive(
+                model, images[chunk], targets[chunk], layer
+            )
+            cells.append(_to_unit_range(_WEIGHTED[method](map_BChw, gradient_BChw)))
+    return np.concatenate(cells[1:] or cells)
+
+
+def _seen_and_sensitive(
+    model: Classifier, images: np.ndarray, targets: np.ndarray, layer: Layer
+) -> tuple[np.ndarray, np.ndarray]:
+    """The map at the layer, and the gradient of logit targets[i] for it: float32 (B, C, h, w).
+
+    The gradients are taken for the map, so frozen backbones need no exception, and what comes
+    before it runs without a graph.
+    """
+    with torch.no_grad():
+        map_BChw = model.forward_features(to_tensor(images, model)).float()
+        if layer == "after_attention":
+            map_BChw = model.attention(map_BChw)
+    with torch.enable_grad():
+        map_BChw = map_BChw.detach().requires_grad_()
+        # step by step, for `forward_head` may take a shorter way
+        attended_BChw = model.attention(map_BChw) if layer == "backbone" else map_BChw
+        logits_BK = model.head(attended_BChw).float()
+        wanted_B1 = logits_BK.gather(1, torch.as_tensor(targets, device=logits_BK.device)[:, None])
+        (gradient_BChw,) = torch.autograd.grad(wanted_B1.sum(), map_BChw)
+    return map_BChw.detach().cpu().numpy(), gradient_BChw.cpu().numpy()
+
+
+# how cells come from the map and its gradients: float (B, C, h, w) both -> (B, h, w)
+_WEIGHTED: dict[Method, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "gradcam": lambda seen, grad: (grad.mean(axis=(2, 3), keepdims=True) * seen).sum(axis=1),
+    "hirescam": lambda seen, grad: (grad * seen).sum(axis=1),
+    "layercam": lambda seen, grad: (grad.clip(0) * seen).sum(axis=1),
+}
+
+
+def _to_unit_range(cells_Bhw: np.ndarray) -> np.ndarray:
+    """What speaks for the target, from 0 at the least cell to 1 at the most of each map."""
+    heat = cells_Bhw.clip(0)
+    heat -= heat.min(axis=(1, 2), keepdims=True)
+    most = heat.max(axis=(1, 2), keepdims=True)
+    return np.asarray(heat / np.where(most > 0, most, 1), dtype=np.float32)
 
 
 def enlarge(cells: np.ndarray, size_px: tuple[int, ...]) -> np.ndarray:
@@ -137,23 +158,6 @@ def check_method(model: Network, method: Method) -> None:
     if method == "attention":
         for member in model.members if isinstance(model, Ensemble) else (model,):
             _attention_of(member)
-
-
-class _FromFeatures(nn.Module):
-    """The model from the backbone's map on.
-
-    The map is what gradients are taken for, so frozen backbones need no exception and the
-    backbone runs without a graph.
-    """
-
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        self.model = model
-        self.features = nn.Identity()  # a place to observe the map before attention
-
-    def forward(self, features_BChw: torch.Tensor) -> torch.Tensor:
-        # the map itself, of which `forward_head` may take a shorter way
-        return self.model.head(self.model.attention(self.features(features_BChw))).float()
 
 
 def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
@@ -224,7 +228,7 @@ def left_as_found(model: nn.Module) -> Iterator[None]:
     parameters = [(p, p.requires_grad, p.grad) for p in model.parameters()]
     model.eval().requires_grad_(False)
     for parameter, _, _ in parameters:
-        parameter.grad = None  # the library zeroes them in place
+        parameter.grad = None
     try:
         with torch.autocast(device_of(model).type, enabled=False):
             yield

@@ -69,8 +69,8 @@ class Chart:
 
 def draw_chart(title: str, alt: str, draw: Callable[..., Figure], file: str | None = None) -> Chart:
     """A chart on both papers. draw: takes the theme."""
-    light, dark = (to_png(draw(theme=theme), theme) for theme in (LIGHT, DARK))
-    return Chart(title, alt, light, dark, file)
+    light, dark = draw(theme=LIGHT), draw(theme=DARK)
+    return Chart(title, alt, to_png(light), to_png(dark, DARK, like=light), file)
 
 
 def inlined_chart(chart: Chart) -> dict[str, Any]:

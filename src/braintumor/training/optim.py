@@ -22,6 +22,7 @@ from braintumor.config import (
     call_named,
     not_negative,
 )
+from braintumor.eager import eager
 from braintumor.errors import ConfigError
 
 AboveZero = Annotated[float, Within(ends="(]")]
@@ -153,13 +154,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
 def _adamw(
     *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
 ) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(params, betas=(beta1, beta2), eps=eps, fused=True)
+    return eager(torch.optim.AdamW)(params, betas=(beta1, beta2), eps=eps, fused=True)
 
 
 def _adam(
     *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
 ) -> torch.optim.Optimizer:
-    return torch.optim.Adam(params, betas=(beta1, beta2), eps=eps, fused=True)
+    return eager(torch.optim.Adam)(params, betas=(beta1, beta2), eps=eps, fused=True)
 
 
 def _sgd(*, params: list, momentum: ShareBelow1, nesterov: bool) -> torch.optim.Optimizer:
@@ -169,7 +170,7 @@ def _sgd(*, params: list, momentum: ShareBelow1, nesterov: bool) -> torch.optim.
             "optimizer.nesterov=false"
         )
     # lr is set in every group; this one is never used
-    return torch.optim.SGD(params, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
+    return eager(torch.optim.SGD)(params, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
 
 
 class Schedule:

@@ -116,6 +116,14 @@ def test_the_same_figures_give_the_same_bytes(make_predictions):
     assert first == second
 
 
+@pytest.mark.parametrize("draw", [draw_roc, draw_precision_recall, draw_calibration])
+def test_a_dark_drawing_after_the_light_one_is_as_if_drawn_alone(make_predictions, draw):
+    p = make_predictions(60, HOSTILE)
+    light, alone, after = (draw(p, theme=t) for t in (style.LIGHT, style.DARK, style.DARK))
+    style.to_png(light)
+    assert style.to_png(after, style.DARK, like=light) == style.to_png(alone, style.DARK)
+
+
 def test_label_keeps_both_ends_and_marks_what_cannot_be_drawn():
     assert style.label("a" * 30) == "a" * 30
     long = style.label("begin" + "x" * 300 + "end.jpg")

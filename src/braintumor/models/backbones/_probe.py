@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import nn
 
+from braintumor.eager import without_compiler
 from braintumor.errors import ConfigError
+
+with without_compiler():
+    import timm
 
 Layout = Literal["map", "map_last", "tokens"]  # (B, C, h, w), (B, h, w, C), (B, N, C)
 

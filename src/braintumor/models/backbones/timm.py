@@ -11,14 +11,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.backbones import Backbone
-from braintumor.models.backbones._probe import Shape, check_timm_name, create, cut_stages, dry_run
+from braintumor.models.backbones._probe import (
+    Shape,
+    check_timm_name,
+    create,
+    cut_stages,
+    dry_run,
+    timm,
+)
 from braintumor.models.backbones._weights import (
     fetch_pretrained,
     load_into,

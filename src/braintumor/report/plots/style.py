@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
 from braintumor.report.plots import fonts
 
@@ -111,14 +112,23 @@ def write_title(figure: Figure, text: str) -> None:
     figure.text(0.01, 0.995, text, weight="bold", size=11, va="top")
 
 
-def to_png(figure: Figure, theme: Theme = LIGHT) -> bytes:
-    """The figure as PNG bytes at 150 dpi; theme is the one it was drawn with."""
-    buffer = io.BytesIO()
+def to_png(figure: Figure, theme: Theme = LIGHT, like: Figure | None = None) -> bytes:
+    """The figure as PNG bytes at 150 dpi; theme is the one it was drawn with.
+
+    like: the same drawing in other colours, done before, whose axes are where these will be.
+    """
+    if like is not None:  # texts need not be measured again
+        figure.set_layout_engine("none")
+        for axes, there in zip(figure.axes, like.axes, strict=True):
+            axes.set_position(there.get_position())
     with using(theme):
-        FigureCanvasAgg(figure)
-        # No date and no version: the same figure gives the same bytes.
-        how = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": PNG_EFFORT}}
-        figure.savefig(buffer, format="png", **how)  # type: ignore[arg-type]
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()  # once, where savefig would draw what it lays out twice
+    buffer = io.BytesIO()
+    # no date and no version: the same figure gives the same bytes
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(
+        buffer, "PNG", dpi=(DPI, DPI), compress_level=PNG_EFFORT
+    )
     return buffer.getvalue()
 
 

@@ -1,0 +1,58 @@
+"""torch without its compiler: torch._dynamo takes two seconds to import, and few runs use it.
+
+Two places ask for it whatever is done: torchvision, which timm imports, for an operator of object
+detection; and every step of every optimizer, to tell the compiler where a graph ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch.optim import Optimizer
+
+_COMPILER = "torch._dynamo"
+# of an optimizer, each of which imports the compiler only to be left alone by it
+_METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Imports inside the block see a stand-in, which imports the compiler once it is called."""
+    if _COMPILER in sys.modules:
+        yield
+        return
+
+    def is_compile_supported(device_type: Any) -> bool:
+        from torch._dynamo.utils import is_compile_supported  # two seconds, seldom needed
+
+        return bool(is_compile_supported(device_type))
+
+    def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
+        return torch._disable_dynamo(fn, recursive)
+
+    stand_in, utils = ModuleType(_COMPILER), ModuleType(f"{_COMPILER}.utils")
+    vars(utils)["is_compile_supported"] = is_compile_supported
+    vars(stand_in).update(utils=utils, disable=disable)
+    modules = {_COMPILER: stand_in, utils.__name__: utils}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+        vars(torch).pop("_dynamo", None)  # which an import leaves there
+
+
+@functools.cache
+def eager(kind: type[Optimizer]) -> type[Any]:
+    """The optimizer with the same state and the same steps, which no compiler has to see."""
+    plain: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in _METHODS}
+    plain["step"] = torch.no_grad()(inspect.unwrap(cast(Any, kind).step))
+    return type(kind.__name__, (kind,), plain)
