@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from braintumor.data import duplicates as copies
+from braintumor.data import neighbours
 from braintumor.data.duplicates import find_near_copies, phashes
 from braintumor.data.reading import fingerprint
 from braintumor.data.sources.phantom import Phantom
@@ -92,18 +94,42 @@ def test_pairs_do_not_depend_on_the_order_of_images(heads: list[Image.Image]) ->
     assert back == {frozenset(pair) for pair in zip(plain["a"], plain["b"], strict=True)}
 
 
-def test_searching_by_neighbourhoods_finds_what_searching_all_finds(
+def test_choosing_pairs_by_descriptions_finds_what_comparing_all_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = Phantom(120, 1, 128, 5, 0.0)
     heads = [Image.fromarray(source.read(item)) for item in source.items]
-    thumbnails = thumbnails_of([*heads, *(as_jpeg(mirrored(h), 80) for h in heads)])
+    copied = [*(as_jpeg(mirrored(h), 80) for h in heads), *(cropped(h, 0.02) for h in heads[:40])]
+    thumbnails = thumbnails_of([*heads, *copied])
     everything = search(thumbnails)
-    monkeypatch.setattr(copies, "_ONE_CELL", 50)
-    monkeypatch.setattr(copies, "_CELL", 40)
-    by_cells = search(thumbnails)
-    assert len(everything) == 120
-    pd.testing.assert_frame_equal(by_cells, everything)
+    monkeypatch.setattr(copies, "_EXHAUSTIVE", 50)
+    monkeypatch.setattr(neighbours, "_NUMBERS", 32)  # more cannot be learnt from so few
+    by_descriptions = search(thumbnails)
+    assert len(everything) >= 160
+    assert len(by_descriptions) >= 0.98 * len(everything)  # 32 numbers, learnt from 280 pictures
+    expected = by_descriptions[["a", "b"]].merge(everything)  # the others are not there at all
+    pd.testing.assert_frame_equal(by_descriptions, expected)
+
+
+@pytest.mark.real_data
+def test_descriptions_lose_next_to_no_real_copy(
+    nickparvar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among the slices without a tumour most have a copy, plain or mirrored."""
+    files = sorted((nickparvar / "Training/notumor").iterdir())[:700]
+    thumbnails = thumbnails_of([Image.open(path).convert("L") for path in files])
+    thumbnails = np.unique(thumbnails, axis=0)
+
+    def pairs() -> set[tuple[int, int]]:
+        found = search(thumbnails)
+        return set(zip(found["a"], found["b"], strict=True))
+
+    everything = pairs()
+    monkeypatch.setattr(copies, "_EXHAUSTIVE", 0)
+    chosen = pairs()
+    assert len(everything) > 100
+    assert chosen <= everything
+    assert len(chosen) >= 0.995 * len(everything)
 
 
 def test_no_images_and_one_image_have_no_copies(heads: list[Image.Image]) -> None:

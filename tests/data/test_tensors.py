@@ -9,12 +9,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from braintumor.data import tensors
 from braintumor.data.tensors import (
     Augment,
     AugmentSettings,
     HostImages,
+    _copied,
     _grid,
     epoch_order,
+    is_too_large,
     load_split,
 )
 
@@ -78,6 +81,41 @@ def test_batches_in_order_are_those_of_a_tensor() -> None:
     expected = torch.from_numpy(pixels[rows]).permute(0, 3, 1, 2)
     pairs = zip(images.split(2), expected.split(2), strict=True)
     assert all(torch.equal(batch, other) for batch, other in pairs)
+
+
+def test_what_torch_keeps_for_itself_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After training nearly all of a GPU is reserved and little of it is in use."""
+    gb = 10**9
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 * gb, 16 * gb))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 14 * gb)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5 * gb)
+    assert not is_too_large(3 * gb, torch.device("cuda"))  # 10 GB are free
+    assert is_too_large(5 * gb, torch.device("cuda"))
+
+
+@pytest.mark.parametrize("colour", [(), (3,)])
+def test_a_split_goes_to_a_device_by_slices(
+    monkeypatch: pytest.MonkeyPatch, colour: tuple[int, ...]
+) -> None:
+    """Bytes stay; nobody asks the host's images for more than a slice."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 2, 2, *colour), dtype=np.uint8)
+    images = HostImages(torch.from_numpy(pixels), torch.tensor([8, 1, 5, 0, 3]))
+    monkeypatch.setattr(tensors, "_SLICE", 2)
+    assert torch.equal(_copied(images, CPU), images[:])
+    monkeypatch.setattr(tensors, "is_too_large", lambda size_bytes, device: False)
+    asked: list[int] = []
+    plain = HostImages.__getitem__
+
+    def noted(self: HostImages, wanted: torch.Tensor | slice) -> torch.Tensor:
+        batch = plain(self, wanted)
+        asked.append(len(batch))
+        return batch
+
+    monkeypatch.setattr(HostImages, "__getitem__", noted)
+    rows, meta = np.arange(9), torch.device("meta")  # a device without a GPU
+    split = load_split(pixels, np.zeros(9), tuple("abcdefghi"), rows, meta)
+    assert split.images.shape == (9, 3 if colour else 1, 2, 2)
+    assert split.images.device == meta and max(asked) == 2
 
 
 OFF = AugmentSettings(

@@ -31,7 +31,7 @@ from braintumor.progress import waiting
 
 KINDS = ("same file", "same pixels", "same picture", "mirror image")
 
-_VERSION = 1  # of what the cache holds; raise it when copies are found in another way
+_VERSION = 2  # of what the cache holds; raise it when copies are found in another way
 _NEAR = ("a", "b", "mirrored", "correlation")  # columns of near copies
 _WORTH_KEEPING_S = 2.0  # a shorter search is repeated rather than stored
 _ALL_PAIRS = 100  # identical images of which every pair is listed; of more, those with the first

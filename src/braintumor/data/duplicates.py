@@ -13,10 +13,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 from scipy import fft, ndimage
+from threadpoolctl import threadpool_limits
 
+from braintumor.data.alignment import aligned_correlation, local_contrast, pooled, unit
+from braintumor.data.neighbours import MOVED, near_pairs
 from braintumor.runtime import in_threads
 
 # N pictures, T side of a thumbnail in px, n = T * T pixels, P candidate pairs
+
+_Candidates = tuple[np.ndarray, np.ndarray]  # pairs int (P, 2), a < b; which to align, bool (P,)
 
 SAME = 0.87  # correlation of local contrast from which two pictures are one
 SAME_MOVED = 0.92  # the same after aligning, which brings neighbouring slices nearer too
@@ -29,15 +34,11 @@ _BLUR_PX, _COARSE_PX = 1.5, 4  # before pooling, and the side of a pooled cell
 
 _HASH_SIDE = 16  # 256 bits; with 64 no radius parts copies from neighbouring slices
 _CANDIDATE_BITS = 60  # of 256; finds a copy cropped by 2 % on each side, and every re-encoding
-_WINDOW_PX = 5  # of local contrast: about a gyrus at 64 px
-_FLOOR = 4.0  # grey levels; keeps the noise of air from counting as contrast
 _ALIGN_FROM = 0.25  # a copy cropped by 2 % on each side keeps this much before it is aligned
-_ONE_CELL = 12_000  # pictures that are searched as one; beyond, by neighbourhoods of hashes
-_CELL = 1500  # pictures of a neighbourhood
-_PROBES = 4  # neighbourhoods in which a picture looks for its like
+# Pictures of which all pairs of hashes are compared. Beyond, pairs to align grow with the square
+# (phantoms: 10,000 have 70,000, which is a minute on two cores), so descriptions choose them
+_EXHAUSTIVE = 12_000
 _BLOCK = 1024
-_STEPS = 4  # of the alignment
-_LARGEST = 0.06  # scale and shift, as a share of the side: beyond, it is another picture
 _ALIGNED = 64  # pairs that are aligned at once: they stay in the cache of the processor
 
 
@@ -85,11 +86,13 @@ def find_near_copies(thumbnails: np.ndarray, hashes: np.ndarray) -> pd.DataFrame
     pair is listed, so n re-encodings of one picture make n * (n - 1) / 2 rows.
     """
     contrast, coarse = _contrasts(thumbnails)
+    mirrored = phashes(thumbnails[:, :, ::-1])
     found: list[pd.DataFrame] = []
-    for step in (1, -1):  # along the rows of the second picture; backwards mirrors it
-        queries = hashes if step > 0 else phashes(thumbnails[:, :, ::-1])
-        confirm = functools.partial(_confirmed, thumbnails, contrast, coarse, step)
-        found += in_threads(confirm, _candidates(hashes, queries))
+    # step: along the rows of the second picture; backwards mirrors it
+    with threadpool_limits(1, "blas"):  # a thread a core is enough
+        for step, candidates in _searches(thumbnails, hashes, mirrored):
+            confirm = functools.partial(_confirmed, thumbnails, contrast, coarse, step)
+            found += in_threads(confirm, candidates)
     table = pd.concat(found).sort_values(["a", "b", "correlation"], ascending=[True, True, False])
     return table.drop_duplicates(["a", "b"], ignore_index=True)
 
@@ -99,89 +102,70 @@ def _contrasts(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count, side = thumbnails.shape[:2]
     contrast = np.empty(thumbnails.shape, np.float16)
     coarse = np.empty((count, side // _COARSE_PX, side // _COARSE_PX), np.float32)
-    for start in range(0, count, _BLOCK):
+
+    def fill(start: int) -> None:
         block = slice(start, start + _BLOCK)
-        sharp = _local_contrast(thumbnails[block].astype(np.float32))
+        sharp = local_contrast(thumbnails[block].astype(np.float32))
         contrast[block] = sharp
         soft = ndimage.gaussian_filter(sharp, (0, _BLUR_PX, _BLUR_PX))
-        coarse[block] = _unit(_pooled(soft, _COARSE_PX))
+        coarse[block] = unit(pooled(soft, _COARSE_PX))
+
+    list(in_threads(fill, range(0, count, _BLOCK)))
     return contrast, coarse
 
 
-def _local_contrast(images: np.ndarray) -> np.ndarray:
-    """Local contrast normalisation of float32 (N, T, T), then mean 0 and length 1 a picture.
-
-    Source: Jarrett et al. 2009, What is the best multi-stage architecture for object
-    recognition?, with a box window.
-    """
-    window = (0, _WINDOW_PX, _WINDOW_PX)
-    mean = ndimage.uniform_filter(images, window)
-    variance = ndimage.uniform_filter(images * images, window) - mean * mean
-    return _unit((images - mean) / (np.sqrt(np.maximum(variance, 0)) + _FLOOR))
-
-
-def _unit(images: np.ndarray) -> np.ndarray:
-    images = images - images.mean(axis=(1, 2), keepdims=True)
-    length = np.sqrt((images**2).sum(axis=(1, 2), keepdims=True))
-    return images / np.maximum(length, 1e-6)
-
-
-def _pooled(images: np.ndarray, cell_px: int) -> np.ndarray:
-    count, side = images.shape[0], images.shape[1] // cell_px
-    return images.reshape(count, side, cell_px, side, cell_px).mean(axis=(2, 4))
-
-
-def _candidates(hashes: np.ndarray, queries: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of pairs int (P, 2), a < b, whose hashes differ in few bits; at least one block.
-
-    Up to _ONE_CELL pictures every query meets every hash; beyond that each hash lives in the
-    cell of its nearest centre, and a query visits the few cells that are nearest to it.
-    """
-    words, query_words = hash_words(hashes), hash_words(queries)
-    for members, visitors in _cells(words, query_words):
-        for start in range(0, len(visitors) or 1, _BLOCK):
-            block = visitors[start : start + _BLOCK]
-            distance = hamming(query_words[block], words[members])
-            i, j = np.nonzero(distance <= _CANDIDATE_BITS)
-            pairs = np.sort(np.stack([block[i], members[j]], axis=1), axis=1)
-            yield np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
-
-
-def _cells(words: np.ndarray, queries: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(members, visitors) of each cell: who lives in it, and who has to look there."""
-    everybody = np.arange(len(words))
-    if len(words) <= _ONE_CELL:
-        yield everybody, everybody
+def _searches(
+    thumbnails: np.ndarray, hashes: np.ndarray, mirrored: np.ndarray
+) -> Iterator[tuple[int, Iterator[_Candidates]]]:
+    """Steps and, for each, blocks of candidates: at least one block."""
+    words, backwards = hash_words(hashes), hash_words(mirrored)
+    if len(words) <= _EXHAUSTIVE:
+        yield 1, _near_hashes(words, words)
+        yield -1, _near_hashes(words, backwards)
         return
-    from sklearn.cluster import MiniBatchKMeans  # a second to import, and seldom needed
+    for step, pairs, cosines in near_pairs(thumbnails):
+        yield step, _near_both(words, words if step > 0 else backwards, pairs, cosines >= MOVED)
 
-    bits, query_bits = (
-        np.unpackbits(each.view(np.uint8), axis=1).astype(np.float32) for each in (words, queries)
-    )
-    count = round(len(bits) / _CELL)
-    index = MiniBatchKMeans(count, n_init=1, batch_size=4096, max_iter=20, random_state=0).fit(bits)
-    home = index.predict(bits)
-    blocks = (query_bits[start : start + _BLOCK] for start in range(0, len(bits), _BLOCK))
-    visits = np.concatenate(
-        [np.argpartition(index.transform(b), _PROBES, axis=1)[:, :_PROBES].copy() for b in blocks]
-    )
-    for cell in range(count):
-        members = np.flatnonzero(home == cell)
-        if len(members):
-            yield members, np.flatnonzero((visits == cell).any(axis=1))
+
+def _near_hashes(words: np.ndarray, queries: np.ndarray) -> Iterator[_Candidates]:
+    """All pairs whose hashes differ in few bits."""
+    for start in range(0, len(words) or 1, _BLOCK):
+        distance = hamming(queries[start : start + _BLOCK], words)
+        i, j = np.nonzero(distance <= _CANDIDATE_BITS)
+        pairs = np.sort(np.stack([start + i, j], axis=1), axis=1)
+        pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
+        yield pairs, np.ones(len(pairs), bool)
+
+
+def _near_both(
+    words: np.ndarray, queries: np.ndarray, pairs: np.ndarray, is_close: np.ndarray
+) -> Iterator[_Candidates]:
+    """Those of the pairs whose hashes differ in few bits too; close ones are worth aligning."""
+    for start in range(0, len(pairs) or 1, _BLOCK):
+        block = pairs[start : start + _BLOCK]
+        a, b = block.T
+        bits = (np.bitwise_count(words[x] ^ queries[y]).sum(axis=1) for x, y in ((a, b), (b, a)))
+        is_near = np.minimum(*bits) <= _CANDIDATE_BITS
+        yield block[is_near], is_close[start : start + _BLOCK][is_near]
 
 
 def _confirmed(
-    thumbnails: np.ndarray, contrast: np.ndarray, coarse: np.ndarray, step: int, pairs: np.ndarray
+    thumbnails: np.ndarray,
+    contrast: np.ndarray,
+    coarse: np.ndarray,
+    step: int,
+    candidates: _Candidates,
 ) -> pd.DataFrame:
-    """Those of the pairs that are one picture."""
-    pairs = pairs[_correlations(coarse, pairs, step) >= _SAME_COARSE]
+    """Those of the candidates that are one picture."""
+    pairs, may_move = candidates
+    is_alike = _correlations(coarse, pairs, step) >= _SAME_COARSE
+    pairs, may_move = pairs[is_alike], may_move[is_alike]
     correlation = _correlations(contrast, pairs, step)
-    doubtful = np.flatnonzero((correlation >= _ALIGN_FROM) & (correlation < SAME))
+    doubtful = np.flatnonzero(may_move & (correlation >= _ALIGN_FROM) & (correlation < SAME))
     for start in range(0, len(doubtful), _ALIGNED):
         rows = doubtful[start : start + _ALIGNED]
         a, b = pairs[rows].T
-        moved = _aligned(thumbnails[a], thumbnails[b][..., ::step])
+        moved = aligned_correlation(thumbnails[a], thumbnails[b][..., ::step])
         correlation[rows] = np.where(moved >= SAME_MOVED, moved, correlation[rows])
     same = correlation >= SAME
     a, b = pairs[same].T
@@ -198,63 +182,3 @@ def _correlations(images: np.ndarray, pairs: np.ndarray, step: int) -> np.ndarra
         one, other = images[a].astype(np.float32), images[b][..., ::step].astype(np.float32)
         correlation[start : start + _BLOCK] = np.einsum("nij,nij->n", one, other)
     return correlation
-
-
-def _aligned(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlation of local contrast after moving and scaling `one` onto `other`: (P,).
-
-    Where the moved picture has no pixels, both are left out.
-    """
-    one, other = one.astype(np.float32), other.astype(np.float32)
-    # half the side, blurred: a move of a pixel must stay within the slope of an edge
-    soft = [ndimage.gaussian_filter(_pooled(each, 2), (0, 0.7, 0.7)) for each in (one, other)]
-    move = _align(*soft)
-    move[:, 1::2] *= 2  # shifts were in pixels of the halved pictures
-    (moved,), inside = _sample([one], move)
-    a, b = (_local_contrast(np.where(inside, each, 0)) * inside for each in (moved, other))
-    return np.einsum("nij,nij->n", _unit(a), _unit(b))
-
-
-def _align(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Scale y, shift y, scale x, shift x that bring one onto other: float32 (P, 4).
-
-    Least squares over these, gain and offset, by Gauss-Newton from the identity; good for moves
-    of about a pixel and a half of the full pictures.
-    Source: Lucas and Kanade 1981, An iterative image registration technique.
-    """
-    count, side = one.shape[:2]
-    target = other.reshape(count, -1)
-    slope_y, slope_x = np.gradient(one, axis=(1, 2))
-    line = np.arange(side, dtype=np.float32) - (side - 1) / 2  # px from the centre
-    y, x = np.repeat(line, side), np.tile(line, side)
-    limit = _LARGEST * side * np.array([2 / side, 1, 2 / side, 1], np.float32)
-    move = np.zeros((count, 4), np.float32)
-    for _ in range(_STEPS):
-        sampled, inside = _sample([one, slope_y, slope_x], move)
-        image, dy, dx = (part.reshape(count, -1) for part in sampled)
-        # d(image)/d(move), then what gain and offset can explain
-        jacobian = np.stack([dy * y, dy, dx * x, dx, image, np.ones_like(image)], axis=-1)
-        jacobian *= inside.reshape(count, -1, 1)
-        transposed = jacobian.transpose(0, 2, 1)
-        normal = transposed @ jacobian
-        right = transposed @ (target - image)[..., None]
-        damping = 1e-6 * np.trace(normal, axis1=1, axis2=2)[:, None, None]
-        step = np.linalg.solve(normal + damping * np.eye(6, dtype=np.float32), right)
-        move = np.clip(move + step[:, :4, 0], -limit, limit)
-    return move
-
-
-def _sample(images: list[np.ndarray], move: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """Bilinear samples of each (P, T, T) at the moved positions, and whether they lie inside.
-
-    Both axes are moved on their own, so sampling is a product with a matrix on either side, in
-    which each row holds the two shares of a position's neighbours; half the time of gathering.
-    """
-    side = images[0].shape[1]
-    line = np.arange(side, dtype=np.float32)
-    centred = line - (side - 1) / 2
-    y, x = (line + move[:, i : i + 1] * centred + move[:, i + 1 : i + 2] for i in (0, 2))
-    left, right = (np.maximum(1 - np.abs(p[:, :, None] - line), 0) for p in (y, x))
-    sampled = [left @ image @ right.transpose(0, 2, 1) for image in images]
-    inside_y, inside_x = ((p >= 0) & (p <= side - 1) for p in (y, x))
-    return sampled, inside_y[:, :, None] & inside_x[:, None, :]
