@@ -64,13 +64,11 @@ def of_now(parent: str) -> Path:
 def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
-    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed
-    is_main = threading.current_thread() is threading.main_thread()
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
     log.info("run folder: %s", run.path)
     try:
         run.set_status("running")
-        yield
+        with sigterm_interrupts():
+            yield
     except KeyboardInterrupt:
         run.set_status("interrupted")
         log.warning("interrupted%s", how_to_go_on(run))
@@ -81,10 +79,20 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
-        if previous is not None:  # SIG_DFL is 0
-            signal.signal(signal.SIGTERM, previous)
         log.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Within, SIGTERM, with which a batch system ends jobs, is Ctrl-C: what can be resumed stays."""
+    is_main = threading.current_thread() is threading.main_thread()
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    try:
+        yield
+    finally:
+        if previous is not None:  # SIG_DFL is 0
+            signal.signal(signal.SIGTERM, previous)
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:
