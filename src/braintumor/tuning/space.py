@@ -110,7 +110,7 @@ def find_space(space: Mapping | str | None, experiment: str | None) -> dict[str,
         if space not in presets:
             raise ConfigError(
                 f"tune.space={space} is no preset; {did_you_mean(space, presets)}; or give "
-                "settings with their ranges, such as 'tune.space={optimizer.lr: \"log 1e-5..1e-2\"}'"
+                "settings with ranges, such as 'tune.space={optimizer.lr: \"log 1e-5..1e-2\"}'"
             )
         file = config_dir() / f"tune/space/{space}.yaml"
         space = dict(yaml.safe_load(file.read_text(encoding="utf-8")))
@@ -160,7 +160,7 @@ def _parameter(key: str, value: Any) -> Parameter:
     ends = [found["low"], found["high"], *([found["step"]] if found["step"] else [])]
     number = int if all(re.fullmatch(r"[-+]?\d+", text) for text in ends) else float
     low, high = number(found["low"]), number(found["high"])
-    step, is_log = found["step"] and number(found["step"]), bool(found["log"])
+    step, is_log = number(found["step"]) if found["step"] else None, bool(found["log"])
     if low >= high:
         raise ConfigError(f"tune.space: {key}: {value} should begin with the smaller end")
     if is_log and (low <= 0 or step):

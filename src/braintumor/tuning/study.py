@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import copy
 import fcntl
-import itertools
 import json
-import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
@@ -37,80 +33,20 @@ from optuna.trial import FrozenTrial, TrialState
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.runtime import mix_seed
 from braintumor.tuning.space import TuneSettings
+from braintumor.tuning.worker import WORKER, Worker, in_file, locked
 
 WHY = "why"  # attribute of a trial that failed or diverged by its settings, and counts as done
 WORDS, SECONDS, EPOCHS = "words", "seconds", "epochs"
-_WORKER = "worker"
 _SETTINGS = "settings"
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 _MOST_RETRIES = 5  # of a trial whose process does not live to its end: it may be the reason
 _MOST_FAILURES = 3  # before any trial that does not fail
 _POLL_S = 0.5
-_UNNAMED = timedelta(seconds=60)  # between the begin of a trial and the name of its worker
 _HEARTBEAT_S = 60
-_FAR = "://"  # in the URL of a database
+Direction = Literal["minimize", "maximize"]
 
 
-def in_file(storage: str) -> bool:
-    """Whether it is a file, and no URL of a database."""
-    return _FAR not in storage
-
-
-@dataclass(frozen=True)
-class Worker:
-    """One process that does trials. number: of all that share the file, the first that is free."""
-
-    number: int
-    locks: Path | None
-
-    def is_gone(self, trial: FrozenTrial) -> bool:
-        """Whether the process of a running trial has ended; no trial of this worker runs now."""
-        number = trial.user_attrs.get(_WORKER)
-        if number is None:
-            begun = trial.datetime_start
-            return begun is not None and datetime.now() - begun > _UNNAMED
-        if number == self.number or self.locks is None:
-            return number == self.number
-        with suppress(BlockingIOError), _locked(self.locks / f"{number}.lock"):
-            return True
-        return False
-
-
-@contextmanager
-def begin_work(storage: str, number: int) -> Iterator[Worker]:
-    """A worker, and within the block its lock. number: where the storage is no file."""
-    if not in_file(storage):
-        yield Worker(number, None)
-        return
-    locks = Path(f"{storage}.workers")
-    locks.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        for number in itertools.count():
-            with suppress(BlockingIOError):
-                stack.enter_context(_locked(locks / f"{number}.lock"))
-                break
-        yield Worker(number, locks)
-
-
-@contextmanager
-def _locked(path: Path, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, how)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be locked ({error.strerror}), as on some network disks; name a "
-                "file on another disk, or the URL of a database, with tune.storage=…"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def open_study(storage: str, name: str, direction: str) -> Study:
+def open_study(storage: str, name: str, direction: Direction) -> Study:
     """The study in a file or database, made where there is none.
 
     Raises ConfigError where the storage cannot be opened.
@@ -216,7 +152,7 @@ def _refuse_failures(trials: list[FrozenTrial]) -> None:
 
 def name_worker(trial: optuna.Trial, worker: Worker) -> None:
     """In the study, who does the trial."""
-    trial.set_user_attr(_WORKER, worker.number)
+    trial.set_user_attr(WORKER, worker.number)
 
 
 def put_back(study: Study, number: int) -> None:
@@ -231,7 +167,7 @@ def take_up(study: Study, worker: Worker) -> None:
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(study)
         return
-    with _locked(worker.locks / "take_up.lock", fcntl.LOCK_EX):  # each of them once
+    with locked(worker.locks / "take_up.lock", fcntl.LOCK_EX):  # each of them once
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if worker.is_gone(trial):
                 with suppress(UpdateFinishedTrialError, ValueError):

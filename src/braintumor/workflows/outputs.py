@@ -85,7 +85,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Within, SIGTERM, with which a batch system ends jobs, is Ctrl-C: what can be resumed stays."""
+    """Within, SIGTERM, by which a batch system ends jobs, is Ctrl-C: work can be resumed."""
     is_main = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
     try:

@@ -7,104 +7,35 @@ or until its standard input ends, which it does with the command that started it
 from __future__ import annotations
 
 import _thread
-import dataclasses
-import hashlib
 import json
-import logging
 import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 import torch
 
-from braintumor.config import typed
-from braintumor.data.dataset import Dataset
-from braintumor.errors import BraintumorError, DataError, MachineError, TrainingError
+from braintumor.errors import BraintumorError, MachineError, TrainingError
 from braintumor.runtime import configure_process
 from braintumor.training.loop import fit
 from braintumor.training.state import BestCheckpoint, FitState
-from braintumor.tuning.space import Parameter, TuneSettings, read_space, suggest
+from braintumor.tuning.space import Parameter, suggest
 from braintumor.tuning.study import (
     EPOCHS,
     SECONDS,
     WHY,
     WORDS,
-    Worker,
-    begin_work,
     name_worker,
     next_trials,
-    open_study,
     put_back,
 )
+from braintumor.tuning.worker import Worker, begin_work
 from braintumor.workflows.arguments import Request
-from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log, log_to_console
-from braintumor.workflows.data import read_data
-from braintumor.workflows.setup import Experiment, setup
-
-_IMAGES = "images"  # attribute of the study
-_MOST_DATA = 2  # data sets that a worker keeps, such as one of each picture size
-_LOWER_IS_BETTER = "val_loss"
-
-
-@dataclass(frozen=True)
-class Search:
-    """All that a worker has to know; the rest is in the study.
-
-    words: of bt-train, for all trials.  tune: the section of the settings, its space as it is read.
-    metric: of validation, which early stopping watches.  deadline: in seconds of time.time().
-    """
-
-    words: tuple[str, ...]
-    tune: Mapping[str, Any]
-    storage: str
-    name: str
-    metric: str
-    seed: int
-    deadline: float
-
-    @property
-    def settings(self) -> TuneSettings:
-        return typed(TuneSettings, self.tune, "tune")
-
-    @property
-    def space(self) -> tuple[Parameter, ...]:
-        return read_space(self.tune["space"])
-
-    @property
-    def direction(self) -> str:
-        """Of the metric, in Optuna's words."""
-        return "minimize" if self.metric == _LOWER_IS_BETTER else "maximize"
-
-    def open(self) -> optuna.Study:
-        """The study, begun where there is none."""
-        return open_study(self.storage, self.name, self.direction)
-
-    def request(self, words: list[str]) -> Request:
-        """The settings of one training."""
-        return compose("train", [*self.words, *words], {})
-
-
-class Images:
-    """Data sets, read and audited once and kept for the next trials."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Dataset] = {}
-
-    def __call__(self, settings: Mapping[str, Any], size: int, label: str) -> Dataset:
-        asked = [settings[key] for key in ("data", "split", "seed", "fold", "folds")]
-        key = json.dumps([asked, size], sort_keys=True)
-        if key not in self._kept:
-            while len(self._kept) >= _MOST_DATA:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = read_data(settings, size, label)
-        return self._kept[key]
+from braintumor.workflows.search import Images, Search, quiet, same_images
+from braintumor.workflows.setup import setup
 
 
 def work(search: Search, images: Images, number: int = 0) -> None:
@@ -195,36 +126,6 @@ def _best(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
         return None
 
 
-def same_images(study: optuna.Study, experiment: Experiment) -> None:
-    """All trials, on whatever machine, learn from and are judged on the same images.
-
-    Raises DataError.
-    """
-    splits = {}
-    for name in ("train", "val"):
-        hashes = experiment.data.manifest["sha256"].iloc[experiment.rows(name)]
-        splits[name] = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
-    kept = study.user_attrs.get(_IMAGES)
-    if kept is None:
-        study.set_user_attr(_IMAGES, splits)
-    elif kept != splits:
-        raise DataError(
-            "the images are not those that the study was begun with, and trials on others cannot "
-            "be compared; restore them, or begin a new study: another run_dir or tune.storage"
-        )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Within, only warnings: a search says of each trial one line."""
-    level = log.level
-    log.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
 def _interrupt_at_end_of_input() -> None:
     sys.stdin.read()
     _thread.interrupt_main()
@@ -246,11 +147,6 @@ def main() -> None:
     except BraintumorError as error:
         print(f"error: {error}", flush=True)
         sys.exit(error.exit_code)
-
-
-def as_argument(search: Search, number: int) -> str:
-    """For `main`."""
-    return json.dumps(dataclasses.asdict(search) | {"number": number})
 
 
 if __name__ == "__main__":

@@ -5,13 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +16,7 @@ from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
-from braintumor.runs.ownership import check, hold, remove_own
-from braintumor.runtime import cores
+from braintumor.runs.ownership import Existing, check, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, flat, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
@@ -34,7 +28,7 @@ from braintumor.workflows.train import train
 from braintumor.workflows.words import key_of
 
 if TYPE_CHECKING:
-    from braintumor.workflows.trials import Images, Search
+    from braintumor.workflows.search import Images, Search
 
 _OWN = ("tune", "run_dir", "overwrite")  # words that are not bt-train's
 # what may differ between the commands that work on one study: it changes no figure of a trial
@@ -43,7 +37,6 @@ _PLACES = ("data.root", "data.table", "data.download")
 _HOW = ("sampler", "pruner", "min_epochs", "reduction")
 _FLAGS = ("--config-dir", "--config-name", "-cd", "-cn")
 _NAME = "bt-tune"
-_END_S = 60  # for a worker to put its trial back
 
 
 def tune(request: Request) -> TuningResult:
@@ -66,9 +59,9 @@ def tune(request: Request) -> TuningResult:
     tuning = _settings(request)
     fixed = _fixed(request, tuning)
     folder = named_folder(request) or _default_folder(request, fixed)
-    existing = "replace" if request.settings["overwrite"] else "continue"
-    check(folder, TUNING, existing)  # type: ignore[arg-type]
-    with hold(folder, TUNING, existing), sigterm_interrupts():  # type: ignore[arg-type]
+    existing: Existing = "replace" if request.settings["overwrite"] else "continue"
+    check(folder, TUNING, existing)
+    with hold(folder, TUNING, existing), sigterm_interrupts():
         if existing == "replace":
             remove_own(folder, TUNING)
         _search(request, tuning, fixed, folder)
@@ -87,6 +80,7 @@ def _settings(request: Request) -> TuneSettings:
         raise ConfigError(f"{flag} is for bt-train; give bt-tune the settings themselves")
     tuning = typed(TuneSettings, request.settings["tune"], "tune")
     space = find_space(tuning.space, request.choices.get("experiment"))
+    read_space(space)
     return dataclasses.replace(tuning, space=space)
 
 
@@ -111,7 +105,7 @@ def _digest(fixed: dict[str, Any]) -> str:
 def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folder: Path) -> None:
     # optuna, an extra: `tune` has answered where it is missing
     from braintumor.tuning.study import agree, done, in_file
-    from braintumor.workflows.trials import Images, Search, same_images
+    from braintumor.workflows.search import Images, Search, same_images
 
     storage = tuning.storage or str(folder / TuningFile.STUDY)
     search = Search(
@@ -174,12 +168,14 @@ def _check_space(search: Search) -> None:
 
 def _work(search: Search, images: Images) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
-    from braintumor.workflows.trials import work  # optuna, as above
+    # optuna, as above
+    from braintumor.workflows.trials import work
+    from braintumor.workflows.workers import start_workers
 
     if search.settings.workers == 1:
         work(search, images)
         return
-    with _workers(search) as processes:
+    with start_workers(search) as processes:
         codes = [process.wait() for process in processes]
     for number, code in enumerate(codes):
         if code < 0:
@@ -189,56 +185,6 @@ def _work(search: Search, images: Images) -> None:
             f"all {len(codes)} workers have failed (exit codes {', '.join(map(str, codes))}); what "
             "they said stands above; with tune.workers=1 the search is in one process"
         )
-
-
-@contextmanager
-def _workers(search: Search) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that do trials; their lines are ours. They end with this command, however it ends."""
-    from braintumor.workflows.trials import as_argument  # optuna, as above
-
-    count = search.settings.workers
-    command = [sys.executable, "-m", "braintumor.workflows.trials"]
-    processes = [
-        subprocess.Popen(  # noqa: S603 (ourselves)
-            [*command, as_argument(search, number)],
-            env=os.environ | _share_of(number, count),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C comes to us alone; its input then ends
-        )
-        for number in range(count)
-    ]
-    readers = [threading.Thread(target=_pass_on, args=(process,)) for process in processes]
-    try:
-        for reader in readers:
-            reader.start()
-        yield processes
-    finally:
-        for process in processes:
-            process.stdin.close()  # type: ignore[union-attr]
-        for process in processes:
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for reader in readers:
-            reader.join()
-
-
-def _pass_on(process: subprocess.Popen[str]) -> None:
-    for line in process.stdout:  # type: ignore[union-attr]
-        log.info("%s", line.rstrip())
-
-
-def _share_of(number: int, count: int) -> dict[str, str]:
-    """The part of this computer that one of several workers gets: a GPU, or some cores."""
-    import torch  # which a search in one process has anyway
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else list(map(str, range(torch.cuda.device_count())))
-    threads = {"OMP_NUM_THREADS": str(max(cores() // count, 1))}
-    return threads | ({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})
 
 
 def _finish(search: Search, folder: Path) -> None:

@@ -25,9 +25,9 @@ def draw_search(
     with style.using(theme):
         figure = style.new_figure(8.4, 3.6)
         axes = figure.subplots()
-        for state, colour, marker, words in (
-            ("cut short", theme.muted, "x", "cut short: its last value"),
-            ("complete", theme.right, "o", "trained to its end"),
+        for state, words, colour, marker in (
+            ("cut short", "cut short: its last value", theme.muted, "x"),
+            ("complete", "trained to its end", theme.right, "o"),
         ):
             rows = known[known["state"] == state]
             axes.scatter(
@@ -36,10 +36,8 @@ def draw_search(
         ended = known[known["state"] == "complete"]
         if len(ended):
             best = ended["value"].cummin() if is_lower_better else ended["value"].cummax()
-            numbers = [*ended["trial"], trials["trial"].max() + 0.5]
-            axes.step(
-                numbers, [*best, best.iloc[-1]], where="post", color=theme.wrong, label="best"
-            )
+            numbers, values = [*ended["trial"], trials["trial"].max() + 0.5], [*best, best.iloc[-1]]
+            axes.step(numbers, values, where="post", color=theme.wrong, label="best until then")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trial")
         axes.set_ylabel(f"{metric} ({'less' if is_lower_better else 'more'} is better)")
