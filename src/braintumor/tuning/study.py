@@ -29,6 +29,7 @@ from optuna.storages import (
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.runtime import mix_seed
@@ -56,7 +57,7 @@ def open_study(storage: str, name: str, direction: Direction) -> Study:
         return optuna.create_study(
             storage=_open(storage), study_name=name, direction=direction, load_if_exists=True
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, SQLAlchemyError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"tune.storage={storage} cannot be opened ({reason:.200}); give a file, or a URL such "

@@ -43,14 +43,14 @@ def work(search: Search, images: Images, number: int = 0) -> None:
     study, space, tuning = search.open(), search.space, search.settings
     with begin_work(search.storage, number) as worker:
         for _ in next_trials(study, worker, tuning, search.seed, search.deadline):
-            trial = _Trial(study, worker, search, space, images)
+            trial = Trial(study, worker, search, space, images)
             # a mistake of the settings ends their trial and not the search
             study.optimize(trial.run, n_trials=1, catch=(BraintumorError,))
             log.info("%s", describe(study, study.get_trials(deepcopy=False)[trial.number]))
 
 
 @dataclass
-class _Trial:
+class Trial:
     """One training of the study. number: once it runs."""
 
     study: optuna.Study
