@@ -49,7 +49,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["budget", "kill"])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     configure_process()
@@ -67,15 +67,15 @@ def _search(folder: str, seed: int, **how: Any) -> Search:
     return Search(words, section, storage, "bt-tune", "val_loss", seed, time.time() + 3600)
 
 
-def _budget(seeds: int) -> str:
+def _budget(seeds: list[int]) -> str:
     lines = [
-        "| seed | random: trials, epochs | best loss | TPE and halving: trials, epochs | best loss |"
-        " better or equal |",
+        "| seed | random search: trials, epochs | best loss | TPE and halving: trials, epochs | "
+        "best loss | better or equal |",
         "|---:|---:|---:|---:|---:|---|",
     ]
     images, wins = Images(), 0
     with quiet():
-        for seed in range(seeds):
+        for seed in seeds:
             how = {"sampler": "random", "pruner": "none", "trials": _TRIALS}
             plain = _spend(seed, images, _TRIALS * _EPOCHS, **how)
             other = _spend(seed, images, plain[1], trials=1000)
@@ -86,7 +86,7 @@ def _budget(seeds: int) -> str:
                 f"{other[2]:.4f} | {said} |"
             )
             print(lines[-1], flush=True)
-    return "\n".join([*lines, "", f"Better or equal in {wins} of {seeds}."]) + "\n"
+    return "\n".join([*lines, "", f"Better or equal in {wins} of {len(seeds)}."]) + "\n"
 
 
 def _spend(seed: int, images: Images, budget: int, **how: Any) -> tuple[int, int, float]:
