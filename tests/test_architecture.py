@@ -23,7 +23,7 @@ FLOORS = [
     {"training", "jobs"},
     {"evaluation"},
     {"report"},
-    {"comparison"},
+    {"comparison", "tuning"},
     {"workflows"},
     {"cli"},
 ]
@@ -33,7 +33,7 @@ OPEN_FLOOR = 1  # its modules may import one another
 # without torch: what answers before work starts, and what reads only predictions
 TORCH_FREE = [
     "errors.py", "records.py", "files.py", "config.py", "cache.py", "runs/folder.py", "statistics",
-    "report", "comparison", "data/images.py", "data/labels.py", "data/manifest.py",
+    "report", "comparison", "tuning", "data/images.py", "data/labels.py", "data/manifest.py",
     "data/dataset.py", "data/split.py", "data/audit.py", "data/duplicates.py",
     "data/decoded.py", "data/reading.py", "data/sources",
     "evaluation/record.py", "evaluation/leakage.py", "evaluation/provenance.py",

@@ -4,8 +4,8 @@
     run = bt.train("data.root=mri", data="folder", model="resnet50_cbam")
     bt.load(run).predict("slice.png")
 
-A function for each command, with the same words: train, evaluate, predict, read_data, compare;
-`load` gives a trained model. Importing this imports nothing else.
+A function for each command, with the same words: train, evaluate, predict, read_data, compare,
+tune; `load` gives a trained model. Importing this imports nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from braintumor._version import __version__
 
 # Their types stand in __init__.pyi. Found when they are asked for: torch and Hydra take seconds.
-__all__ = ["__version__", "compare", "evaluate", "load", "predict", "read_data", "train"]
+__all__ = ["__version__", "compare", "evaluate", "load", "predict", "read_data", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,3 +5,4 @@ from braintumor.workflows.api import load as load
 from braintumor.workflows.api import predict as predict
 from braintumor.workflows.api import read_data as read_data
 from braintumor.workflows.api import train as train
+from braintumor.workflows.api import tune as tune

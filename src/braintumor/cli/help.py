@@ -33,9 +33,16 @@ _USAGE = {
   bt-compare 'runs=[runs/A,runs/B]'
   bt-compare 'runs=[multirun/SWEEP]'                    ranked by validation; by=test says so
   bt-compare 'runs=[runs/A,runs/B]' different_images=true   side by side, without ranking""",
+    "tune": """bt-tune: search for better settings of bt-train, judged on validation.
+
+  bt-tune data=folder data.root=DIR model=resnet50_cbam
+  bt-tune data=folder data.root=DIR experiment=attention_transfer tune.trials=50 tune.workers=4
+  bt-tune 'tune.space={optimizer.lr: "log 1e-5..1e-2", model: [cnn, cnn_se]}'
+  the same command again goes on where it stood; tune.final=true then trains the best""",
 }
 _GROUPS = {
     "train": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],
+    "tune": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],
     "eval": ["data"],
     "data": ["data"],
 }
@@ -46,7 +53,7 @@ def help_text(command: str) -> str:
     lines = [_USAGE[command], ""]
     if command in _GROUPS:
         lines.append("Choose with GROUP=OPTION:")
-    if command == "train":
+    if command in ("train", "tune"):
         lines += [
             "  model       BACKBONE or BACKBONE_ATTENTION, such as mobilenet_mhsa",
             f"    BACKBONE  {', '.join(options_of('model/backbone'))}",

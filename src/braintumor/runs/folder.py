@@ -76,6 +76,16 @@ class PredictionsFile:
     UNREADABLE = "unreadable.csv"
 
 
+class TuningFile:
+    """The names of what lies in the folder of a search."""
+
+    STUDY = "study.journal"
+    TRIALS = "trials.csv"
+    BEST = "best.json"
+    PAGE = "tuning.html"
+    FINAL = "final"  # the run with the best settings
+
+
 def overlay_file(index: int) -> str:
     """The picture with its heat map of one image, by number: names belong to strangers."""
     return f"cam/{index:05d}.png"
@@ -111,6 +121,13 @@ PREDICTIONS = Kind(
 DATA = Kind("a data report", _DATA_FILES)
 COMPARISON = Kind("a comparison", _COMPARISON_FILES)
 MATRIX = Kind("a matrix", ("matrix.csv", "matrix.md", "matrix.png"))
+TUNING = Kind(
+    "a search",
+    (
+        *(TuningFile.STUDY + end for end in ("", ".lock", ".workers/*.lock")),
+        TuningFile.TRIALS, TuningFile.BEST, TuningFile.PAGE,
+    ),
+)  # fmt: skip
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CrossDatasetResult,
         EvaluationResult,
         Run,
+        TuningResult,
     )
 
 # Each function imports its workflow when it is called: torch and matplotlib take seconds, and
@@ -43,6 +44,18 @@ def train(*words: str, **settings: Any) -> Run:
 
     resume = request.settings["resume"]
     return Run(go_on(request)) if resume and is_sweep(Path(resume)) else workflow(request)
+
+
+def tune(*words: str, **settings: Any) -> TuningResult:
+    """Search for better settings of `train`, judged on validation, as bt-tune does.
+
+    found = bt.tune("data.root=mri", data="folder", model="resnet50", tune={"trials": 20})
+    found.best["settings"], found.best["command"], found.trials, found.page
+    """
+    request = _request("tune", words, settings)
+    from braintumor.workflows.tune import tune as workflow  # see above
+
+    return workflow(request)
 
 
 def evaluate(*words: str, **settings: Any) -> EvaluationResult | CrossDatasetResult:

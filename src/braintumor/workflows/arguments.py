@@ -93,6 +93,13 @@ class TrainArguments:
 
 
 @dataclass(frozen=True)
+class TuneArguments(TrainArguments):
+    """Of bt-tune: those of bt-train, and tuning.space.TuneSettings."""
+
+    tune: Mapping = field(kw_only=True)
+
+
+@dataclass(frozen=True)
 class EvalArguments:
     """Of bt-eval."""
 
@@ -159,7 +166,9 @@ ARGUMENTS: dict[str, type] = {
     "predict": PredictArguments,
     "data": DataArguments,
     "compare": CompareArguments,
+    "tune": TuneArguments,
 }
+TRAININGS = ("train", "tune")  # the commands with the settings of a training
 
 
 @dataclass(frozen=True)
@@ -183,7 +192,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
             "it away or replaces it"
         )
     typed(keys, settings, "")
-    if config_name == "train":
+    if config_name in TRAININGS:
         _check_model(settings["model"])
         for section in ("data", "optimizer", "scheduler", "loss"):
             typed(_Named, {"name": settings[section].get("name")}, section)

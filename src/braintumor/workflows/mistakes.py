@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from braintumor.config import config_dir, did_you_mean, hydra_value, options_of
 from braintumor.errors import ConfigError
-from braintumor.workflows.arguments import ARGUMENTS
+from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
 from braintumor.workflows.choices import explain_choice, own_data
 from braintumor.workflows.indexed import refuse_indexed
 from braintumor.workflows.quoting import is_there
@@ -134,12 +134,12 @@ def _explain_part(typed: Typed, name: str) -> str:
 
 def _explain_bare(word: str, typed: Typed) -> str:
     """On a word without =, such as a path, or the name of an option."""
-    groups = ("data", "experiment", "debug") if typed.command == "train" else ()
+    groups = ("data", "experiment", "debug") if typed.command in TRAININGS else ()
     if not is_there(word):
         for group in groups:
             if word in options_of(group):
                 return f"{word!r} is no setting; {typed.use(f'{group}={word}')}"
-        if typed.command == "train" and word in model_names():
+        if typed.command in TRAININGS and word in model_names():
             return f"{word!r} is no setting; {typed.use(f'model={word}')}"
         if options := options_of(word):
             return f"{word!r} has no value; give one of its options: {word}={'|'.join(options)}"

@@ -64,18 +64,11 @@ def of_now(parent: str) -> Path:
 def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
-    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed. Where
-    # something listens already, such as submitit, which puts the job back into its queue, it stays
-    is_ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     log.info("run folder: %s", run.path)
     try:
         run.set_status("running")
-        yield
+        with sigterm_interrupts():
+            yield
     except (KeyboardInterrupt, SystemExit):  # the second is how submitit ends it to begin it again
         run.set_status("interrupted")
         log.warning("interrupted%s", how_to_go_on(run))
@@ -86,10 +79,27 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         log.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Within, SIGTERM, by which a batch system ends jobs, is Ctrl-C: work can be resumed.
+
+    Where something listens already, such as submitit, which queues the job again, it stays.
+    """
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
-from braintumor.runs.folder import EvaluationFile, RunFolder
+from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
 
 if TYPE_CHECKING:
     from braintumor.models.ensemble import Network
@@ -164,6 +164,34 @@ class Run:
         except DataError as error:
             shown = f"<p>{html.escape(str(error))}</p>"
         return f"<p>{html.escape(repr(self))}</p>{shown}"
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """A search for settings on disk."""
+
+    folder: Path
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """trials.csv: a row a trial, with its settings and what they scored on validation."""
+        return _read(self.folder / TuningFile.TRIALS)
+
+    @cached_property
+    def best(self) -> dict[str, Any]:
+        """The best trial: trial, metric, value, settings (key -> value) and the command."""
+        return dict(json.loads((self.folder / TuningFile.BEST).read_text(encoding="utf-8")))
+
+    @property
+    def page(self) -> Path:
+        """The page for people, one file."""
+        return self.folder / TuningFile.PAGE
+
+    @property
+    def run(self) -> Run | None:
+        """The training with the best settings, of tune.final=true."""
+        run = Run(self.folder / TuningFile.FINAL)
+        return run if run.status else None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import hydra
 from omegaconf import OmegaConf
 
 from braintumor.config import config_dir
+from braintumor.workflows.arguments import TRAININGS
 from braintumor.workflows.choices import own_data
 from braintumor.workflows.words import own_hydra
 
@@ -134,7 +135,7 @@ def known_keys(error: Exception, command: str) -> list[str]:
     root = config_dir()
     groups = [str(p.relative_to(root)) for p in root.rglob("*") if p.is_dir()]
     of_command = {key.split(".")[0] for key in keys}
-    if command == "train":
+    if command in TRAININGS:
         of_command |= {"experiment", "debug"}
     return sorted({*keys, *(group for group in groups if group.split("/")[0] in of_command)})
 

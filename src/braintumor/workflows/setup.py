@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,12 +86,19 @@ def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     return device.type == "cpu" and is_untrained and settings["features"]["views"] > 0
 
 
-def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -> Experiment:
+def setup(
+    settings: Settings,
+    data_name: str,
+    before: RunFolder | None = None,
+    *,
+    read: Callable[[Settings, int, str], Dataset] = read_data,
+) -> Experiment:
     """Check every setting, then read the data, and finish the model.
 
     What can be known without an image is answered before one is read: settings, device, weights,
     the names and sizes of networks, the split.
     before: the run that goes on, whose images and splits these have to be.
+    read: how a new run gets its images.
     Its settings have train.batch_size=auto replaced by the number that was chosen.
     """
     is_auto = settings["train"]["batch_size"] == "auto"
@@ -117,7 +125,7 @@ def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -
     check_recipe(recipe, trial)
     check_method(trial, evaluating.cam)
     if before is None:
-        data = read_data(settings, size, data_name)
+        data = read(settings, size, data_name)
     else:
         elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
         data = read_again(settings, size, before, elsewhere)

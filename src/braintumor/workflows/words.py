@@ -17,11 +17,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
 from braintumor.config import config_dir, options_of, shell_line
-from braintumor.workflows.arguments import refuse_removals, resumable
+from braintumor.workflows.arguments import TRAININGS, refuse_removals, resumable
 from braintumor.workflows.quoting import quote_paths
 
 _ONE_AT_A_TIME = threading.RLock()
-_BESIDE = ("run_dir", "overwrite", "device")  # they say where, and not what is trained
+_BESIDE = ("run_dir", "overwrite", "device", "tune")  # they do not say what is trained
 _FUNCTIONS = {"eval": "bt.evaluate", "data": "bt.read_data"}  # others are called as their command
 
 
@@ -48,7 +48,8 @@ class Typed:
         """Whether the words leave open what to read (bt-data), or what to train on what."""
         if self.command == "data":
             return not self.of("data")
-        return self.command == "train" and all(key_of(word) in _BESIDE for word in self.words)
+        keys = [key for key in map(key_of, self.words) if key.partition(".")[0] not in _BESIDE]
+        return self.command in TRAININGS and not keys
 
     @property
     def with_own_pictures(self) -> str:
@@ -84,7 +85,7 @@ def for_hydra(typed: Typed) -> list[str]:
     """
     words = [_unmarked(_none(word)) for word in quote_paths(typed.words)]
     refuse_removals(words)
-    if typed.command == "train" and typed.names_nothing:
+    if typed.command in TRAININGS and typed.names_nothing:
         words = ["experiment=demo", *words]  # what anybody runs first is to learn something
     return resumable(words) if typed.command == "train" else words
 

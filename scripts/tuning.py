@@ -1,0 +1,128 @@
+"""Whether a search is worth its epochs: TPE and successive halving against random search.
+
+    python scripts/tuning.py budget --out FILE      ten searches of each kind, at equal epochs
+    python scripts/tuning.py kill --out FILE        three workers, one of them killed
+
+budget: a small CNN on phantoms of 32 px. Random search trains every trial to its end; the other may
+begin trials as long as it does not need more epochs in all. Both draw from the same space, train
+with the same seed, and are judged by the best validation loss of a trial trained to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from braintumor.runtime import configure_process
+from braintumor.tuning.study import done, next_trials
+from braintumor.tuning.worker import begin_work
+from braintumor.workflows import trials
+from braintumor.workflows.compose import compose
+from braintumor.workflows.console import log_to_console
+from braintumor.workflows.search import Images, Search, quiet
+from braintumor.workflows.workers import start_workers
+
+_EPOCHS = 9  # of a trial that is trained to its end
+_TRIALS = 8  # of random search
+_SPACE = {
+    "optimizer.lr": "log 1e-5..1e-1",
+    "optimizer.weight_decay": "log 1e-4..1",
+    "model.backbone.dropout": "0.0..0.6",
+    "model.head.dropout": "0.0..0.6",
+    "train.batch_size": [8, 16, 32],
+}
+_WORDS = (
+    "data=phantom", "data.patients=60", "data.slices_per_patient=2", "data.image_size=32",
+    "model=cnn", "model.backbone.widths=[8,16]", "augment=none", "scheduler=constant",
+    f"train.phases=[{{epochs: {_EPOCHS}, trainable: all}}]", "train.early_stopping.patience=null",
+    "train.ema_decay=0", "device=cpu",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["budget", "kill"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    configure_process()
+    log_to_console()
+    text = _budget(asked.seeds) if asked.what == "budget" else _kill()
+    print(text)
+    if asked.out:
+        asked.out.write_text(text, encoding="utf-8")
+
+
+def _search(folder: str, seed: int, **how: Any) -> Search:
+    section = compose("tune", [], {}).settings["tune"] | {"space": _SPACE, "min_epochs": 1, **how}
+    storage = f"{folder}/study.journal"
+    words = (*_WORDS, f"seed={seed}")
+    return Search(words, section, storage, "bt-tune", "val_loss", seed, time.time() + 3600)
+
+
+def _budget(seeds: list[int]) -> str:
+    lines = [
+        "| seed | random search: trials, epochs | best loss | TPE and halving: trials, epochs | "
+        "best loss | better or equal |",
+        "|---:|---:|---:|---:|---:|---|",
+    ]
+    images, wins = Images(), 0
+    with quiet():
+        for seed in seeds:
+            how = {"sampler": "random", "pruner": "none", "trials": _TRIALS}
+            plain = _spend(seed, images, _TRIALS * _EPOCHS, **how)
+            other = _spend(seed, images, plain[1], trials=1000)
+            wins += other[2] <= plain[2]
+            said = "yes" if other[2] <= plain[2] else "no"
+            lines.append(
+                f"| {seed} | {plain[0]}, {plain[1]} | {plain[2]:.4f} | {other[0]}, {other[1]} | "
+                f"{other[2]:.4f} | {said} |"
+            )
+            print(lines[-1], flush=True)
+    return "\n".join([*lines, "", f"Better or equal in {wins} of {len(seeds)}."]) + "\n"
+
+
+def _spend(seed: int, images: Images, budget: int, **how: Any) -> tuple[int, int, float]:
+    """Trials, epochs and best loss of a search that takes no more epochs than the budget."""
+    with tempfile.TemporaryDirectory() as folder:
+        search = _search(folder, seed, **how)
+        study, tuning = search.open(), search.settings
+        with begin_work(search.storage, 0) as worker:
+            for _ in next_trials(study, worker, tuning, seed, search.deadline):
+                spent = sum(trial.user_attrs["epochs"] for trial in done(study))
+                if spent + _EPOCHS > budget:
+                    break
+                trial = trials.Trial(study, worker, search, search.space, images)
+                study.optimize(trial.run, n_trials=1)
+        ended = done(study)
+        return len(ended), sum(t.user_attrs["epochs"] for t in ended), study.best_value
+
+
+def _kill() -> str:
+    """Three workers do 12 trials; one is killed while it trains."""
+    with tempfile.TemporaryDirectory() as folder:
+        search = _search(folder, 0, trials=12, workers=3)
+        study, begun = search.open(), time.perf_counter()
+        with start_workers(search) as processes:
+            while len({t.user_attrs.get("worker") for t in study.get_trials()} - {None}) < 3:
+                time.sleep(0.05)
+            os.kill(processes[0].pid, signal.SIGKILL)
+            codes = [process.wait() for process in processes]
+        seconds = time.perf_counter() - begun
+        lost = [t for t in study.trials if t.state.name == "RUNNING"]
+        anew = [t for t in study.trials if t.system_attrs.get("retry_history")]
+    return (
+        f"Exit codes of the workers {codes}; {len(done(study))} of 12 trials done in "
+        f"{seconds:.0f} s, {len(anew)} taken up again, {len(lost)} left without a worker.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

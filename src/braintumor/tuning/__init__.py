@@ -1,0 +1,1 @@
+"""A search for settings: its space, the study that all workers share, and its page."""

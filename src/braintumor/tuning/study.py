@@ -1,0 +1,204 @@
+"""A study that several processes share: no two do the same trial, and none is lost.
+
+A trial whose process was killed stays in the study as running. In a file, each worker holds a lock
+that ends with its process, however that ends, and its trials name the lock: a running trial whose
+lock is free is taken up by the next worker, from its start and with the same settings. In a
+database (a URL) Optuna's heartbeat does the same after some minutes.
+"""
+
+from __future__ import annotations
+
+import copy
+import fcntl
+import json
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import (
+    BaseStorage,
+    JournalStorage,
+    RDBStorage,
+    RetryHeartbeatStaleTrialCallback,
+)
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from braintumor.errors import ConfigError, TrainingError
+from braintumor.runtime import mix_seed
+from braintumor.tuning.space import TuneSettings
+from braintumor.tuning.worker import WORKER, Worker, in_file, locked
+
+WHY = "why"  # attribute of a trial that failed or diverged by its settings, and counts as done
+WORDS, SECONDS, EPOCHS = "words", "seconds", "epochs"
+_SETTINGS = "settings"
+_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+_MOST_RETRIES = 5  # of a trial whose process does not live to its end: it may be the reason
+_MOST_FAILURES = 3  # before any trial that does not fail
+_POLL_S = 0.5
+_HEARTBEAT_S = 60
+Direction = Literal["minimize", "maximize"]
+
+
+def open_study(storage: str, name: str, direction: Direction) -> Study:
+    """The study in a file or database, made where there is none.
+
+    Raises ConfigError where the storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        return optuna.create_study(
+            storage=_open(storage), study_name=name, direction=direction, load_if_exists=True
+        )
+    except (OSError, ValueError, ImportError, SQLAlchemyError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"tune.storage={storage} cannot be opened ({reason:.200}); give a file, or a URL such "
+            "as postgresql://USER@HOST/NAME"
+        ) from error
+
+
+def _open(storage: str) -> BaseStorage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        if in_file(storage):
+            Path(storage).parent.mkdir(parents=True, exist_ok=True)
+            return JournalStorage(JournalFileBackend(storage))
+        return RDBStorage(
+            storage,
+            heartbeat_interval=_HEARTBEAT_S,
+            grace_period=3 * _HEARTBEAT_S,
+            heartbeat_stale_trial_callback=_again,
+        )
+
+
+def agree(study: Study, settings: Mapping[str, Any], storage: str) -> None:
+    """Keep the settings in a new study; those of one that is there have to be the same.
+
+    settings: key -> value, as JSON has it. Raises ConfigError with the differences.
+    """
+    wanted = json.loads(json.dumps(settings))
+    kept = study.user_attrs.get(_SETTINGS)
+    if kept is None:
+        study.set_user_attr(_SETTINGS, wanted)
+        return
+    differ = sorted(k for k in {*kept, *wanted} if kept.get(k) != wanted.get(k))
+    if differ:
+        listed = "; ".join(f"{k}: {kept.get(k)} there, {wanted.get(k)} here" for k in differ[:3])
+        more = f"; and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise ConfigError(
+            f"the study in {storage} was begun with other settings ({listed}{more}), and trials "
+            "with different ones cannot be compared; give the same, or name another run_dir or "
+            "tune.storage"
+        )
+
+
+def space_of(study: Study) -> dict[str, str]:
+    """What was searched: key -> range or choices."""
+    fixed, start = study.user_attrs.get(_SETTINGS, {}), "tune.space."
+    return {key.removeprefix(start): fixed[key] for key in fixed if key.startswith(start)}
+
+
+def is_done(trial: FrozenTrial) -> bool:
+    """Whether it has been trained as far as it should be, or cannot be trained."""
+    return trial.state in _ENDED or (trial.state is TrialState.FAIL and WHY in trial.user_attrs)
+
+
+def done(study: Study) -> list[FrozenTrial]:
+    """The trials that count."""
+    return [trial for trial in study.get_trials(deepcopy=False) if is_done(trial)]
+
+
+def next_trials(
+    study: Study, worker: Worker, tuning: TuneSettings, seed: int, deadline: float
+) -> Iterator[None]:
+    """Yields whenever this worker is to do one trial of the study; ends when there are enough.
+
+    It waits for the trials of others to end: their processes may be killed.
+    deadline: in seconds of time.time(), after which nothing begins.
+    Raises TrainingError when nothing but failures comes of it.
+    """
+    while time.time() < deadline:
+        take_up(study, worker)
+        trials = study.get_trials(deepcopy=False)
+        count = sum(map(is_done, trials))
+        _refuse_failures(trials)
+        if count >= tuning.trials:
+            return
+        waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+        running = sum(trial.state is TrialState.RUNNING for trial in trials)
+        if not waiting and count + running >= tuning.trials:
+            time.sleep(_POLL_S)
+            continue
+        # new for each trial: a study that goes on does not draw again what it has drawn
+        study.sampler = _sampler(tuning, mix_seed(seed, "tune", worker.number, len(trials)))
+        study.pruner = _pruner(tuning)
+        yield
+
+
+def _refuse_failures(trials: list[FrozenTrial]) -> None:
+    ended = [trial for trial in trials if is_done(trial)]
+    if len(ended) >= _MOST_FAILURES and all(trial.state is TrialState.FAIL for trial in ended):
+        raise TrainingError(
+            f"all of the first {len(ended)} trials failed; the first: {ended[0].user_attrs[WHY]}"
+        )
+
+
+def name_worker(trial: optuna.Trial, worker: Worker) -> None:
+    """In the study, who does the trial."""
+    trial.set_user_attr(WORKER, worker.number)
+
+
+def put_back(study: Study, number: int) -> None:
+    """A trial that is broken off, for the next worker to begin anew."""
+    _again(study, study.get_trials(deepcopy=False)[number])
+
+
+def take_up(study: Study, worker: Worker) -> None:
+    """Put back the trials whose processes have ended without a word."""
+    if worker.locks is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
+        return
+    with locked(worker.locks / "take_up.lock", fcntl.LOCK_EX):  # each of them once
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if worker.is_gone(trial):
+                with suppress(UpdateFinishedTrialError, ValueError):
+                    study.tell(trial.number, state=TrialState.FAIL)
+                    _again(study, trial)
+
+
+def _again(study: Study, trial: FrozenTrial) -> None:
+    """Queue a trial with the same settings, as if nobody had begun it."""
+    trial = copy.deepcopy(trial)
+    trial.user_attrs = {}
+    kept = {k: v for k, v in trial.system_attrs.items() if not k.startswith("completed_rung_")}
+    trial.system_attrs = kept  # the pruner judges it anew
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        RetryHeartbeatStaleTrialCallback(max_retry=_MOST_RETRIES)(study, trial)
+
+
+def _sampler(tuning: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
+    seed %= 2**32
+    if tuning.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    # while others run their trials count as bad, so that workers do not try the same
+    startup = max(3, min(10, tuning.trials // 3))
+    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+
+
+def _pruner(tuning: TuneSettings) -> optuna.pruners.BasePruner:
+    if tuning.pruner == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=tuning.min_epochs, reduction_factor=tuning.reduction
+    )

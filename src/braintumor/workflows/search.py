@@ -1,0 +1,118 @@
+"""What all workers of a search share: its settings, and the images that they keep in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from braintumor.config import typed
+from braintumor.data.dataset import Dataset
+from braintumor.errors import DataError
+from braintumor.tuning.space import Parameter, TuneSettings, read_space
+from braintumor.tuning.study import Direction, open_study
+from braintumor.workflows.arguments import Request
+from braintumor.workflows.compose import compose
+from braintumor.workflows.console import log
+from braintumor.workflows.data import read_data
+from braintumor.workflows.setup import Experiment
+
+_IMAGES = "images"  # attribute of the study
+_MOST_DATA = 2  # data sets that a worker keeps, such as one of each picture size
+_LOWER_IS_BETTER = "val_loss"
+
+
+@dataclass(frozen=True)
+class Search:
+    """All that a worker has to know; the rest is in the study.
+
+    words: of bt-train, for all trials.  tune: the section of the settings, its space as it is read.
+    metric: of validation, which early stopping watches.  deadline: in seconds of time.time().
+    """
+
+    words: tuple[str, ...]
+    tune: Mapping[str, Any]
+    storage: str
+    name: str
+    metric: str
+    seed: int
+    deadline: float
+
+    @property
+    def settings(self) -> TuneSettings:
+        return typed(TuneSettings, self.tune, "tune")
+
+    @property
+    def space(self) -> tuple[Parameter, ...]:
+        return read_space(self.tune["space"])
+
+    @property
+    def direction(self) -> Direction:
+        """Of the metric, in Optuna's words."""
+        return "minimize" if self.metric == _LOWER_IS_BETTER else "maximize"
+
+    def open(self) -> optuna.Study:
+        """The study, begun where there is none."""
+        return open_study(self.storage, self.name, self.direction)
+
+    def request(self, words: list[str]) -> Request:
+        """The settings of one training."""
+        return compose("train", [*self.words, *words], {})
+
+
+class Images:
+    """Data sets, read and audited once and kept for the next trials."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Dataset] = {}
+
+    def __call__(self, settings: Mapping[str, Any], size: int, label: str) -> Dataset:
+        asked = [settings[key] for key in ("data", "split", "seed", "fold", "folds")]
+        key = json.dumps([asked, size], sort_keys=True)
+        if key not in self._kept:
+            while len(self._kept) >= _MOST_DATA:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = read_data(settings, size, label)
+        return self._kept[key]
+
+
+def same_images(study: optuna.Study, experiment: Experiment) -> None:
+    """All trials, on whatever machine, learn from and are judged on the same images.
+
+    Raises DataError.
+    """
+    splits = {}
+    for name in ("train", "val"):
+        hashes = experiment.data.manifest["sha256"].iloc[experiment.rows(name)]
+        splits[name] = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
+    kept = study.user_attrs.get(_IMAGES)
+    if kept is None:
+        study.set_user_attr(_IMAGES, splits)
+    elif kept != splits:
+        raise DataError(
+            "the images are not those that the study was begun with, and trials on others cannot "
+            "be compared; restore them, or begin a new study: another run_dir or tune.storage"
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within, only warnings: a search says of each trial one line."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def as_argument(search: Search, number: int) -> str:
+    """For a worker in a process of its own. number: of the worker, from 0."""
+    return json.dumps(dataclasses.asdict(search) | {"number": number})

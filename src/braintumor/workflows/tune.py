@@ -1,0 +1,224 @@
+"""bt-tune: a search for settings on one study, by one or several workers, and what it found."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braintumor.config import hydra_value, pasteable, shell_line, typed
+from braintumor.errors import ConfigError, MachineError, TrainingError
+from braintumor.models.classifier import model_name
+from braintumor.progress import waiting
+from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
+from braintumor.runs.ownership import Existing, check, hold, remove_own
+from braintumor.tuning.space import TuneSettings, find_space, flat, read_space
+from braintumor.workflows.arguments import Request
+from braintumor.workflows.compose import compose
+from braintumor.workflows.console import log
+from braintumor.workflows.outputs import named_folder, sigterm_interrupts
+from braintumor.workflows.results import TuningResult
+from braintumor.workflows.setup import setup
+from braintumor.workflows.train import train
+from braintumor.workflows.words import key_of
+
+if TYPE_CHECKING:
+    from braintumor.workflows.search import Images, Search
+
+_OWN = ("tune", "run_dir", "overwrite")  # words that are not bt-train's
+# what may differ between the commands that work on one study: it changes no figure of a trial
+_HERE = (*_OWN, "device", "tracker")
+_PLACES = ("data.root", "data.table", "data.download")
+_HOW = ("sampler", "pruner", "min_epochs", "reduction")
+_FLAGS = ("--config-dir", "--config-name", "-cd", "-cn")
+_NAME = "bt-tune"
+
+
+def tune(request: Request) -> TuningResult:
+    """Search until the study has tune.trials trials; say what is best and, on request, train it.
+
+    request: the settings of configs/tune.yaml.
+    Raises ConfigError, DataError, TrainingError, MachineError.
+    """
+    try:
+        import optuna  # noqa: F401 (an extra, which no other command needs)
+    except ImportError as error:
+        raise ConfigError(
+            "bt-tune needs the package optuna; install it: pip install 'braintumor[tune]'"
+        ) from error
+    if request.own_pictures:
+        log.info(
+            "this searches settings for generated slices, to show how it goes; with your own "
+            "pictures, a folder for each class: %s", request.own_pictures,
+        )  # fmt: skip
+    tuning = _settings(request)
+    fixed = _fixed(request, tuning)
+    folder = named_folder(request) or _default_folder(request, fixed)
+    existing: Existing = "replace" if request.settings["overwrite"] else "continue"
+    check(folder, TUNING, existing)
+    with hold(folder, TUNING, existing), sigterm_interrupts():
+        if existing == "replace":
+            remove_own(folder, TUNING)
+        _search(request, tuning, fixed, folder)
+    return TuningResult(folder)
+
+
+def _settings(request: Request) -> TuneSettings:
+    """The section `tune`, its space by key; refuses what a search cannot do."""
+    for key in ("folds", "seeds", "resume"):
+        if request.settings[key] is not None:
+            raise ConfigError(
+                f"{key}=… is for bt-train: a search compares trainings on one split with one seed; "
+                "leave it out, and add it to the command that the search ends with"
+            )
+    if flag := next((word for word in request.command if word.startswith(_FLAGS)), None):
+        raise ConfigError(f"{flag} is for bt-train; give bt-tune the settings themselves")
+    tuning = typed(TuneSettings, request.settings["tune"], "tune")
+    space = find_space(tuning.space, request.choices.get("experiment"))
+    read_space(space)
+    return dataclasses.replace(tuning, space=space)
+
+
+def _fixed(request: Request, tuning: TuneSettings) -> dict[str, Any]:
+    """What all trials of a study have in common, by key; what is searched stands with its range."""
+    settings = {k: v for k, v in flat(request.settings) if k.split(".")[0] not in _HERE}
+    fixed = {k: v for k, v in settings.items() if k not in _PLACES}
+    fixed |= {f"tune.{name}": getattr(tuning, name) for name in _HOW}
+    return fixed | {f"tune.space.{p.key}": str(p) for p in read_space(tuning.space or {})}  # type: ignore[arg-type]
+
+
+def _default_folder(request: Request, fixed: dict[str, Any]) -> Path:
+    """The same for the same settings, so that the same command goes on."""
+    name = f"{request.choices['data']}_{model_name(request.settings['model'])}_{_digest(fixed)}"
+    return Path("tuning") / name
+
+
+def _digest(fixed: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folder: Path) -> None:
+    # optuna, an extra: `tune` has answered where it is missing
+    from braintumor.tuning.study import agree, done, in_file
+    from braintumor.workflows.search import Images, Search, same_images
+
+    storage = tuning.storage or str(folder / TuningFile.STUDY)
+    search = Search(
+        words=tuple(_words(request, tuning)),
+        tune=dataclasses.asdict(tuning),
+        storage=storage,
+        name=_NAME if in_file(storage) else f"{_NAME}-{_digest(fixed)}",
+        metric=request.settings["train"]["early_stopping"]["metric"],
+        seed=request.settings["seed"],
+        deadline=time.time() + 60 * (tuning.minutes or float("inf")),
+    )
+    with waiting("checking the space"):
+        _check_space(search)
+    study = search.open()
+    agree(study, fixed, storage)
+    images, base = Images(), search.request([])
+    same_images(study, setup(base.settings, base.choices["data"], read=images))
+    log.info("study: %s, %d of %d trials done", storage, len(done(study)), tuning.trials)
+    for parameter in search.space:
+        log.info("  %s: %s", parameter.key, parameter)
+    try:
+        _work(search, images)
+        count = len(done(search.open()))
+        if count < tuning.trials:
+            log.warning("%d of %d trials are done%s", count, tuning.trials, _on(request, folder))
+        _finish(search, folder)
+        if tuning.final:
+            _train_best(search, folder)
+    except KeyboardInterrupt:
+        count = len(done(search.open()))
+        log.warning(
+            "interrupted with %d of %d trials done%s", count, tuning.trials, _on(request, folder)
+        )
+        raise
+
+
+def _words(request: Request, tuning: TuneSettings) -> Iterator[str]:
+    """Of bt-train, for all trials; what is searched has no other value."""
+    for word in request.overrides:
+        key = key_of(word)
+        if key in (tuning.space or {}):
+            log.info("%s is searched, so %s has no effect", key, word)
+        elif key.split(".")[0] not in _OWN:
+            yield word
+
+
+def _on(request: Request, folder: Path) -> str:
+    words = [word for word in request.overrides if key_of(word) not in ("run_dir", "overwrite")]
+    command = shell_line(["bt-tune", *words])
+    return f"; the same command goes on: {command} {pasteable('run_dir', str(folder))}"
+
+
+def _check_space(search: Search) -> None:
+    """Raises ConfigError when an end or a choice is no setting of bt-train."""
+    columns = [[f"{each.key}={value}" for value in each.extremes()] for each in search.space]
+    for row in zip_longest(*columns):
+        words = [word for word in row if word is not None]
+        search.request(sorted(words, key=lambda word: "." in key_of(word)))
+
+
+def _work(search: Search, images: Images) -> None:
+    """Do trials, here or in processes, until there are enough or time is over."""
+    # optuna, as above
+    from braintumor.workflows.trials import work
+    from braintumor.workflows.workers import start_workers
+
+    if search.settings.workers == 1:
+        work(search, images)
+        return
+    with start_workers(search) as processes:
+        codes = [process.wait() for process in processes]
+    for number, code in enumerate(codes):
+        if code < 0:
+            log.warning("worker %d was ended by signal %d; others take up its trial", number, -code)
+    if all(codes):
+        raise MachineError(
+            f"all {len(codes)} workers have failed (exit codes {', '.join(map(str, codes))}); what "
+            "they said stands above; with tune.workers=1 the search is in one process"
+        )
+
+
+def _finish(search: Search, folder: Path) -> None:
+    """The tables and the page, and the command that trains the best."""
+    # matplotlib, once the trials have ended
+    from braintumor.tuning.write import write_search
+
+    study = search.open()
+    best = write_search(study, folder, search.metric, search.words)
+    if best is None:
+        raise TrainingError(
+            "no trial has been trained to its end, so there is no best one; give more trials, or "
+            "tune.pruner=none"
+        )
+    log.info(
+        "best: trial %d, %s %.4f on validation; the best of %d trials is also the luckiest, so "
+        "expect less on other images; test has not been looked at",
+        best["trial"], search.metric, best["value"], best["trials"],
+    )  # fmt: skip
+    log.info("train it: %s", best["command"])
+    log.info("page: %s", folder / TuningFile.PAGE)
+
+
+def _train_best(search: Search, folder: Path) -> None:
+    """The run with the best settings, evaluated once on test; what is there already stays."""
+    best = TuningResult(folder).best
+    run = RunFolder(folder / TuningFile.FINAL)
+    words = [*search.words, *best["words"], f"run_dir={hydra_value(str(run.path))}"]
+    status = run.read_status()
+    is_same = set(words) <= set(status.get("overrides", []))
+    if is_same and status.get("status") == "completed":
+        log.info("final run: %s, complete", run.path)
+        return
+    if is_same and any((run.path / name).is_file() for name in STATES):
+        train(compose("train", [], {"resume": str(run.path)}))
+        return
+    train(compose("train", [*words, "overwrite=true"], {}))
