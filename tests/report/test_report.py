@@ -67,7 +67,7 @@ def _render(p: Predictions, *known, patients=None, **about) -> str:
         p, *known, patients=patients, about=about, images=np.zeros((len(p), 16, 16), np.uint8),
         heatmaps={i: np.zeros((16, 16)) for i in range(min(6, len(p)))},
     )  # fmt: skip
-    return render(evaluation, {"performance": [chart], "floors": [chart]})
+    return render(evaluation, {"performance": [chart]})
 
 
 @pytest.mark.parametrize("is_hostile", [False, True])
@@ -189,7 +189,7 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
     contaminated = np.arange(120) % 4 != 0
     is_right = p.labels == p.predicted
     page = _Page(_render(p, contaminated, floors, None))
-    start = page.text.index("All images")
+    start = page.text.index("Accuracy, all images")
     three = page.text[start : page.text.index("Copies in training", start)]
     assert f"{is_right.mean():.1%}".replace("%", "\u00a0%") in three
     assert f"{is_right[~contaminated].mean():.1%}".replace("%", "\u00a0%") in three
@@ -228,7 +228,7 @@ def test_page_opens_with_what_how_good_and_what_not_to_believe(make_predictions,
     parts = (
         "net, trained on mri, 800 images", "test split: glioma", "not a medical device",
         "How good it is", "What not to believe", "No overall figure can be quoted",
-        "The model knows 90 of these 120", "The model is worse than a rule",
+        "The model knows 90 of these 120", "The model is worse than a simple rule",
         "Patients are not known",
     )  # fmt: skip
     places = [top.index(part) for part in parts]
@@ -252,9 +252,11 @@ def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
     assert not page.open
     section = page.text[page.text.index("Shortcuts and floors", 600) :]
     assert section.index("eight intensity statistics") < section.index("majority class")
-    assert "0.6970" in section
+    assert "69.7\u00a0%" in section
     whole = f"{(p.labels == p.predicted).mean():.4f}"
     assert section.count(whole) >= 2  # whole picture, and rim blanked
+    bars = [float(attrs["width"]) for tag, attrs in page.tags if attrs.get("class") == "fill"]
+    assert 69.7 in bars  # as long as it says, on any screen
     assert "centre blanked" in section
     assert "Accuracy without copies" in section
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]

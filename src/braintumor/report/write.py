@@ -49,11 +49,10 @@ from braintumor.statistics.metrics import classification_report, confusion_matri
 
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
-_CHARTS = ("performance", "floors", "decisions", "training", "data")
+_CHARTS = ("performance", "decisions", "training", "data")
 _ALT = {
     "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
     "tumor call by its threshold; figures in the table.",
-    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
     "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
     "Precision and recall": "Precision against recall, a curve a class.",
     "Calibration": "Share of right answers against the probability that the model gave.",
@@ -102,6 +101,11 @@ def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list
     predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
     figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
     write_atomic(folder / EvaluationFile.CONFUSION_MATRIX_PICTURE, to_png(figure))
+    trust = evaluation.assessment
+    if trust.baselines is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        figure = draw_baselines(trust.baselines, evaluation.metrics["accuracy"], clean)
+        write_atomic(folder / EvaluationFile.BASELINES_PICTURE, to_png(figure))
     images = evaluation.images
     if images is None:
         return
@@ -162,8 +166,6 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         n=len(evaluation.predictions),
         errors=errors,
         about=verdict.about(evaluation),
-        shown=evaluation.quote.figures or metrics,
-        quotable=evaluation.quote.figures is not None,
         chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
@@ -210,7 +212,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
 
 def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     """Section of the page -> its charts."""
-    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    predictions, about = evaluation.predictions, evaluation.provenance
     charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
 
     def add(
@@ -223,10 +225,6 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
     unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
     add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, unseen)
-    if trust.baselines is not None:
-        clean = trust.clean["accuracy"] if trust.clean else None
-        shown = trust.baselines, evaluation.metrics["accuracy"], clean
-        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
     if evaluation.decisions:
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
