@@ -29,13 +29,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", "</script><b>c")
 CARDS = "document.querySelectorAll('.card').length"
 FOUND = "document.getElementById('found').textContent"
-FLOORS = pd.DataFrame(
-    {
-        "accuracy": [0.3], "balanced_accuracy": [0.25], "n": [1311], "clean_accuracy": [0.4],
-        "clean_balanced_accuracy": [0.25], "clean_n": [319], "seconds": [1.0],
-    },
-    index=["majority class"],
-)  # fmt: skip
+FLOORS = {"majority class": (0.3, 0.4), "outer rim only": (0.9, 0.8)}
 FIGURES = {"ece": 0.02, "ece_mass": 0.03, "brier": 0.1, "loss": 0.2}
 KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
 # of what the real page has, something in every section

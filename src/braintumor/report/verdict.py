@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from braintumor.evaluation.provenance import about_patients, about_training
 from braintumor.evaluation.quote import (
     FEW,
-    Figures,
     Quote,
     about_means,
-    accuracy_interval,
     fall_from_validation,
 )
 from braintumor.evaluation.record import Assessment, Evaluation
@@ -117,11 +114,12 @@ def doubts(evaluation: Evaluation) -> list[str]:
 def _floors(evaluation: Evaluation) -> tuple[str, bool]:
     """What above_baseline says, and whether the model is above; an empty text where unknown."""
     trust = evaluation.assessment
-    if trust.baselines is None:
+    if trust.best_baseline is None:
         return "", True
-    # where nothing is known from training, both would say the same
-    clean = trust.clean if trust.count else None
-    return above_baseline(evaluation.metrics, trust.baselines, clean)
+    kinds = {"": "Over all images"}
+    if trust.count and "clean_margin" in trust.best_baseline:  # else both would say the same
+        kinds["clean_"] = "Without copies"
+    return above_baseline(trust.best_baseline, kinds)
 
 
 def _fall(evaluation: Evaluation) -> str:
@@ -170,41 +168,29 @@ def _missing(evaluation: Evaluation, matrix: np.ndarray, names: list[str]) -> li
     return said
 
 
-def above_baseline(
-    figures: Figures, baselines: pd.DataFrame, clean: Figures | None
-) -> tuple[str, bool]:
-    """One sentence on a model and the best baseline, and whether it is above, without a doubt.
+def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, bool]:
+    """What the margins over the best baselines say, and whether the model is above without a doubt.
 
-    figures: accuracy, its interval and n of the model; clean: the same of the clean images, None
-    where they are not known. Over the clean images the best baseline may be another.
+    best: as evaluation.baseline_figures.best_baseline gives it.  kinds: begin of its keys -> which
+    images those are.  What the interval of a margin does not tell from 0 may be noise.
     """
-    sides = [("Over all images", figures, baselines["accuracy"])]
-    known = baselines["clean_accuracy"].dropna()
-    if clean is not None and is_defined(clean["accuracy"]) and len(known):
-        sides.append(("Without copies", clean, known))
     parts: list[str] = []
     places: list[int] = []
-    for images, of_model, of_baselines in sides:
-        text, place = _against(of_model, of_baselines)
-        parts.append(f"{images}: {text}.")
+    for kind, images in kinds.items():
+        name, accuracy = best["clean_name" if kind else "name"], best[f"{kind}accuracy"]
+        if kind:
+            accuracy = best["clean_best"]
+        margin, (low, high) = best[f"{kind}margin"], best[f"{kind}margin_ci"]
+        place = int(low > 0) - int(high < 0)
+        side = "above" if margin >= 0 else "below"
+        parts.append(
+            f"{images}: {abs(100 * margin):.1f} percentage points {side} the best rule, {name} "
+            f"({percent(accuracy)})" + ("" if place else ", which may be noise") + "; 95 % CI of "
+            f"the difference {100 * low:+.1f} to {100 * high:+.1f}."
+        )
         places.append(place)
-    is_above = min(places) > 0
-    verdict = _VERDICTS[min(places)]
-    return f"The model {verdict} that knows no anatomy. {' '.join(parts)}", is_above
-
-
-def _against(figures: Figures, baselines: pd.Series) -> tuple[str, int]:
-    """ "2.1 percentage points above the best rule, NAME (96.3 %)", and 1 above, -1 below or 0.
-
-    A floor inside the interval of the model's accuracy is neither.
-    """
-    name, best = baselines.idxmax(), baselines.max()
-    low, high = accuracy_interval(figures)
-    place = int(best < low) - int(best > high)
-    gap = 100 * (figures["accuracy"] - best)
-    side = "above" if gap >= 0 else "below"
-    text = f"{abs(gap):.1f} percentage points {side} the best rule, {name} ({percent(best)})"
-    return text if place else f"{text}, which may be noise", place
+    said = f"The model {_VERDICTS[min(places)]} that knows no anatomy. {' '.join(parts)}"
+    return said, min(places) > 0
 
 
 def leakage_section(evaluation: Evaluation) -> dict[str, Any]:

@@ -91,6 +91,8 @@ def _write_tables(new: Path, evaluation: Evaluation) -> None:
     write_predictions(new, predictions, evaluation.assessment.contaminated, more)
     if baselines is not None:
         write_atomic(new / EvaluationFile.BASELINES, str(baselines.to_csv(index_label="floor")))
+        answers = evaluation.assessment.baseline_answers
+        write_atomic(new / EvaluationFile.BASELINE_ANSWERS, answers.to_csv(index_label="path"))
 
 
 def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
