@@ -162,6 +162,13 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
     )
 
 
+def test_images_of_all_splits_are_not_called_a_split(make_predictions):
+    evaluation = evaluation_of(make_predictions(8), split="all", about={"data_name": "mri"})
+    text = _Page(render(evaluation, {})).text
+    assert "of mri, all splits together," in verdict.headline(evaluation)
+    assert "all split " not in text and "all split:" not in text
+
+
 def test_verdict_tells_of_absent_and_silent_classes():
     labels = np.array([0, 0, 1])
     p = Predictions(("a", "b", "c"), tuple("123"), labels, np.eye(3)[[0, 0, 0]])

@@ -42,7 +42,7 @@ def baseline_figures(
         said = answers.to_numpy()
         clean = _figures(truth[is_clean], said[is_clean], classes)
         clean = {f"clean_{figure}": value for figure, value in clean.items()}
-        seconds = {"seconds": float(baselines.seconds[name])}
+        seconds = {"seconds": float(baselines.seconds[str(name)])}
         table[name] = _figures(truth, said, classes) | clean | seconds
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("floor")
 
@@ -74,15 +74,15 @@ def best_baseline(
     of the one named first. The first of equals is the best.
     answers: as in Baselines, in the order of the predictions.  groups: int (M,).
     """
-    name = figures["accuracy"].idxmax()
-    best = {key: float(figures.loc[name, key]) for key in ("accuracy", "clean_accuracy")}
-    found = {"name": str(name), **best, **_margin(predictions, answers[name], groups)}
+    name = str(figures["accuracy"].idxmax())
+    best = {key: float(figures[key][name]) for key in ("accuracy", "clean_accuracy")}
+    found = {"name": name, **best, **_margin(predictions, answers[name], groups)}
     if not is_clean.any():
         return found
-    name = figures["clean_accuracy"].idxmax()
+    name = str(figures["clean_accuracy"].idxmax())
     rows = np.flatnonzero(is_clean)
     clean = _margin(predictions.subset(is_clean), answers[name].iloc[rows], groups[is_clean])
-    found |= {"clean_name": str(name), "clean_best": float(figures.loc[name, "clean_accuracy"])}
+    found |= {"clean_name": name, "clean_best": float(figures["clean_accuracy"][name])}
     return found | {f"clean_{key}": value for key, value in clean.items()}
 
 

@@ -18,7 +18,7 @@ from braintumor.evaluation.quote import (
     fall_from_validation,
 )
 from braintumor.evaluation.record import Assessment, Evaluation
-from braintumor.report.page import is_defined, percent, with_interval
+from braintumor.report.page import is_defined, percent, which_split, with_interval
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
@@ -59,9 +59,13 @@ def about(evaluation: Evaluation) -> list[tuple[str, str]]:
         learnt += f", {images['train']:,} images"
     counts = evaluation.metrics["per_class"].items()
     listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
+    asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
     return [
         ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        ("Asked about", f"{evaluation.split} split: {listed}; {trust.patients.evaluated.words}"),
+        (
+            "Asked about",
+            f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}",
+        ),
         ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
     ]
 
@@ -74,7 +78,9 @@ def headline(evaluation: Evaluation) -> str:
     right = round(figures["accuracy"] * n)
     images = "image" if n == 1 else "images"
     data = elide(evaluation.provenance.data_name) or "the data"
-    where = f"in the {evaluation.split} split of {data}"
+    where = f"of {data}, all splits together,"
+    if evaluation.split != "all":
+        where = f"in the {evaluation.split} split of {data}"
     if quote.images == "clean":
         where += " that have no copy in training"
     said = (

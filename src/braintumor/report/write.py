@@ -81,7 +81,7 @@ def write(evaluation: Evaluation, folder: Path) -> None:
 
 
 def _write_tables(new: Path, evaluation: Evaluation) -> None:
-    predictions, baselines = evaluation.predictions, evaluation.assessment.baselines
+    predictions, trust = evaluation.predictions, evaluation.assessment
     write_atomic(new / EvaluationFile.CLASSIFICATION_REPORT, classification_report(predictions))
     names = list(predictions.classes)
     matrix = pd.DataFrame(confusion_matrix(predictions), index=names, columns=names)
@@ -89,10 +89,12 @@ def _write_tables(new: Path, evaluation: Evaluation) -> None:
     decided = evaluation.decided
     more = columns_of(predictions.classes, decided) if decided else {}
     write_predictions(new, predictions, evaluation.assessment.contaminated, more)
-    if baselines is not None:
-        write_atomic(new / EvaluationFile.BASELINES, str(baselines.to_csv(index_label="floor")))
-        answers = evaluation.assessment.baseline_answers
-        write_atomic(new / EvaluationFile.BASELINE_ANSWERS, answers.to_csv(index_label="path"))
+    for name, table, of in (
+        (EvaluationFile.BASELINES, trust.baselines, "floor"),
+        (EvaluationFile.BASELINE_ANSWERS, trust.baseline_answers, "path"),
+    ):
+        if table is not None:
+            write_atomic(new / name, str(table.to_csv(index_label=of)))
 
 
 def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
