@@ -81,40 +81,23 @@ def test_seen_images_are_known_only_if_every_fold_knows(
     assert pool_folds(folders)[1] is None
 
 
-def write_floors(folder: Path, rows: dict[str, list[float]]) -> None:
-    """floors.csv of one fold. rows: name -> recall of a and b, over all and over clean images."""
-    columns = ["recall_a", "recall_b", "clean_recall_a", "clean_recall_b"]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    table.assign(seconds=2.0).to_csv(folder / "floors.csv", index_label="floor")
-
-
 def test_floors_of_the_folds_are_pooled_image_by_image(tmp_path: Path) -> None:
-    labels = (np.array([0, 0, 0, 1]), np.array([0, 1, 1, 1, 1]))
-    folders = [
-        write_fold(
-            tmp_path / str(i),
-            Predictions(("a", "b"), tuple("vwxyz"[: len(own)]), own, np.zeros((len(own), 2), "f4")),
-            f"{i}/",
-            ["true"] + ["false"] * (len(own) - 1),
-        )
-        for i, own in enumerate(labels)
-    ]
-    nan = float("nan")
-    # images right of fold 0: 2 of 3 a, 1 of 1 b; clean 1 of 2, 1 of 1
-    write_floors(folders[0], {"one": [2 / 3, 1, 1 / 2, 1], "two": [1, 0, 1, 0]})
-    # of fold 1: 1 of 1 a, 1 of 4 b; its only a is a copy
-    write_floors(folders[1], {"two": [1, 0, nan, 0], "one": [1, 1 / 4, nan, 1 / 4]})
+    """A class called NA is a class; the order of the floors is that of the first fold."""
+    answers = ({"one": ["a", "NA"], "two": ["a", "a"]}, {"two": ["NA"], "one": ["a"]})
+    for i, fold in enumerate(answers):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        table = pd.DataFrame(fold, index=[f"{i}/{row}" for row in range(len(fold["one"]))])
+        table.to_csv(folder / "floor_answers.csv", index_label="path")
+        seconds = pd.DataFrame({"seconds": 2.0}, index=list(fold))
+        seconds.to_csv(folder / "floors.csv", index_label="floor")
+    folders = [tmp_path / "0", tmp_path / "1"]
     found = pool_baselines(folders)
     assert found is not None
-    assert found.index.tolist() == ["one", "two"]
-    one = found.loc["one"]
-    figures = ["accuracy", "balanced_accuracy", "n", "recall_a", "recall_b"]
-    assert one[figures].tolist() == pytest.approx([5 / 9, (3 / 4 + 2 / 5) / 2, 9, 3 / 4, 2 / 5])
-    clean = [f"clean_{figure}" for figure in figures]
-    assert one[clean].tolist() == pytest.approx([3 / 7, (1 / 2 + 2 / 5) / 2, 7, 1 / 2, 2 / 5])
-    assert found.loc["two", "accuracy"] == pytest.approx(4 / 9)
-    assert one["seconds"] == 4
-    (folders[0] / "floors.csv").unlink()
+    assert found.answers.to_dict("list") == {"one": ["a", "NA", "a"], "two": ["a", "a", "NA"]}
+    assert found.answers.index.tolist() == ["0/0", "0/1", "1/0"]
+    assert found.seconds.to_dict() == {"one": 4, "two": 4}
+    (folders[0] / "floor_answers.csv").unlink()
     assert pool_baselines(folders) is None
 
 

@@ -17,9 +17,10 @@ import yaml
 from PIL import Image
 
 from braintumor.comparison.compare import Comparison, compare
-from braintumor.comparison.leaderboard import ranked, runs_table
+from braintumor.comparison.leaderboard import _common, ranked, runs_table
 from braintumor.comparison.read import read_runs
-from braintumor.comparison.write import write_comparison
+from braintumor.comparison.write import _difference, write_comparison
+from braintumor.config import shell_line
 from braintumor.errors import CheckpointError, DataError
 from braintumor.report import page
 from chromium import CHROMIUM
@@ -446,3 +447,22 @@ def test_a_sweep_shows_what_it_varied_and_nothing_else(tmp_path):
         (run / "status.json").write_text(json.dumps(state))
     table = compare_runs([tmp_path])
     assert sorted(table["overrides"]) == ["optimizer.lr=1e-3", "optimizer.lr=1e-4"]
+
+
+def test_overrides_are_told_apart_as_a_shell_does(tmp_path):
+    """A value with a space in it is one word."""
+    shared = ["data.root='my mri'", "train.note='a b'"]
+    assert _common([shell_line([*shared, "seed=1"]), shell_line([*shared, "seed=2"])]) == (
+        shell_line(shared)
+    )
+    assert _common([shell_line(["data.root='my mri'"]), shell_line(["data.root='my ct'"])]) == ""
+
+
+def test_an_undefined_interval_is_a_dash():
+    nan = float("nan")
+    row = {"auroc": 0.0125, "auroc_low": nan, "auroc_high": nan}
+    assert _difference(row, "auroc") == "+0.0125"
+    assert _difference(row | {"auroc_low": -0.01, "auroc_high": nan}, "auroc") == (
+        "+0.0125 (-0.0100 to –)"
+    )
+    assert _difference(row | {"auroc": nan}, "auroc") == "–"

@@ -35,7 +35,7 @@ def _evaluated(clean: dict[str, int], *, split: str = "test", wrong: int = 4, **
             {"glioma": 100, "meningioma": 3, "pituitary": 19},
             "3 of meningioma, none of no_tumor and 19",
         ),
-        ({"glioma": 100, "meningioma": 100, "no_tumor": 5, "pituitary": 70}, "hold 5 of no_tumor,"),
+        ({"glioma": 100, "meningioma": 100, "no_tumor": 5, "pituitary": 70}, "hold 5 of no_tumor."),
         ({"glioma": 7}, "none of meningioma, none of no_tumor and none of pituitary"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_fall_stands_in_the_result_box():
 
 def test_a_model_below_its_floor_is_told_so_on_top(floors):
     evaluation = _evaluated({}, wrong=2, floors=floors)
-    assert any("is worse than a rule" in said for said in verdict.cautions(evaluation))
+    assert any("is worse than a simple rule" in said for said in verdict.cautions(evaluation))
     assert not any("floor" in said for said in verdict.findings(evaluation))
 
 

@@ -255,3 +255,12 @@ def test_features_that_need_no_gradient_cause_none_in_front_of_the_projection() 
         module(x).mean(dim=(2, 3)).sum().backward()
     assert frozen.get_total_flops() < 0.85 * trained.get_total_flops()
     assert trained.get_total_flops() < 0.85 * of_map.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("se", "reduction"), ("cbam", "kernel_px"), ("mhsa", "heads")]
+)
+def test_a_wrong_option_is_named_where_it_stands(name: str, wrong: str) -> None:
+    where = "model.backbone.block_attention"
+    with pytest.raises(ConfigError, match=f"^`{where}.{wrong}=0`"):
+        build_attention(options(name, **{wrong: 0}), 64, where)

@@ -85,8 +85,8 @@ def test_numbers_that_round_alike_are_told_apart(page: PredictionsPage) -> None:
 
 def test_pictures_and_heat_keep_their_own_shape(page: PredictionsPage) -> None:
     text = render_predictions(page)
-    inlined = re.findall(r'<img (class="heat" )?src="data:image/webp;base64,([^"]+)"', text)
-    shapes = {Image.open(io.BytesIO(base64.b64decode(webp))).size for _, webp in inlined}
+    inlined = re.findall(r'<img (class="heat" )?src="data:image/(?:webp|png);base64,([^"]+)"', text)
+    shapes = {Image.open(io.BytesIO(base64.b64decode(data))).size for _, data in inlined}
     assert shapes == {(192, 14), (100, 40), (40, 10)}
     assert sum(bool(kind) for kind, _ in inlined) == 4
 
@@ -117,6 +117,8 @@ def test_in_a_browser_it_fits_a_phone_and_hides_its_heat(
         browser.resize(390, 800)
         browser.open(tmp_path / "page.html")
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        drawn = "getComputedStyle(document.querySelector('.heat')).imageRendering"
+        assert browser.run(drawn) == "pixelated"  # cells and not a smooth map
         heat = "getComputedStyle(document.querySelector('.heat')).display"
         assert browser.run(heat) == "block"
         size = "(e => [e.width, e.height])(document.querySelector('{}').getBoundingClientRect())"

@@ -67,7 +67,7 @@ def _render(p: Predictions, *known, patients=None, **about) -> str:
         p, *known, patients=patients, about=about, images=np.zeros((len(p), 16, 16), np.uint8),
         heatmaps={i: np.zeros((16, 16)) for i in range(min(6, len(p)))},
     )  # fmt: skip
-    return render(evaluation, {"performance": [chart], "floors": [chart]})
+    return render(evaluation, {"performance": [chart]})
 
 
 @pytest.mark.parametrize("is_hostile", [False, True])
@@ -162,6 +162,13 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
     )
 
 
+def test_images_of_all_splits_are_not_called_a_split(make_predictions):
+    evaluation = evaluation_of(make_predictions(8), split="all", about={"data_name": "mri"})
+    text = _Page(render(evaluation, {})).text
+    assert "of mri, all splits together," in verdict.headline(evaluation)
+    assert "all split " not in text and "all split:" not in text
+
+
 def test_verdict_tells_of_absent_and_silent_classes():
     labels = np.array([0, 0, 1])
     p = Predictions(("a", "b", "c"), tuple("123"), labels, np.eye(3)[[0, 0, 0]])
@@ -189,15 +196,15 @@ def test_page_shows_three_figures_side_by_side(make_predictions, floors):
     contaminated = np.arange(120) % 4 != 0
     is_right = p.labels == p.predicted
     page = _Page(_render(p, contaminated, floors, None))
-    start = page.text.index("All images")
+    start = page.text.index("Accuracy, all images")
     three = page.text[start : page.text.index("Copies in training", start)]
     assert f"{is_right.mean():.1%}".replace("%", "\u00a0%") in three
     assert f"{is_right[~contaminated].mean():.1%}".replace("%", "\u00a0%") in three
     counts = [int((p.labels[~contaminated] == k).sum()) for k in range(4)]
     listed = ", ".join(f"{c} {n}" for c, n in zip(p.classes, counts, strict=True))
     assert f"n = 30 ({listed})" in three
-    assert "89.9\u00a0%" in three
-    assert "eight intensity statistics, all images; without copies 69.7\u00a0%" in three
+    assert "90.0\u00a0%" in three
+    assert "eight intensity statistics, all images; without copies 70.0\u00a0%" in three
     assert "90 of 120 images are known to the model from its training (75.0\u00a0%)" in page.text
     assert "No overall figure can be quoted" in three
 
@@ -228,7 +235,7 @@ def test_page_opens_with_what_how_good_and_what_not_to_believe(make_predictions,
     parts = (
         "net, trained on mri, 800 images", "test split: glioma", "not a medical device",
         "How good it is", "What not to believe", "No overall figure can be quoted",
-        "The model knows 90 of these 120", "The model is worse than a rule",
+        "The model knows 90 of these 120", "The model is worse than a simple rule",
         "Patients are not known",
     )  # fmt: skip
     places = [top.index(part) for part in parts]
@@ -252,9 +259,11 @@ def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
     assert not page.open
     section = page.text[page.text.index("Shortcuts and floors", 600) :]
     assert section.index("eight intensity statistics") < section.index("majority class")
-    assert "0.6970" in section
+    assert "70.0\u00a0%" in section
     whole = f"{(p.labels == p.predicted).mean():.4f}"
     assert section.count(whole) >= 2  # whole picture, and rim blanked
+    bars = [float(attrs["width"]) for tag, attrs in page.tags if attrs.get("class") == "fill"]
+    assert 70.0 in bars  # as long as it says, on any screen
     assert "centre blanked" in section
     assert "Accuracy without copies" in section
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]

@@ -46,7 +46,7 @@ def _decisions(summary, split="test", known=0, clean=100, is_refit=False, patien
     """known, clean: images known from training, None: not examined; and others."""
     summary = summary and {"fitted_on": SUMMARY["fitted_on"]} | summary
     contaminated = None if known is None else np.arange(120) < known
-    trust = Assessment(contaminated, clean and {"n": clean}, {}, None, None, {}, patients)
+    trust = Assessment(contaminated, clean and {"n": clean}, {}, None, None, None, {}, patients)
     return decisions_section(
         Evaluation(
             split, None, {}, trust, decision_summary=summary,  # type: ignore[arg-type]

@@ -272,6 +272,16 @@ def test_a_heat_map_lies_on_the_picture_as_it_is(
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_a_heat_map_is_as_coarse_as_its_cells(fit: Any) -> None:
+    """5 x 5 cells on a picture twice as broad as high; padding hides the two outer rows."""
+    cells = np.arange(25, dtype=np.float32).reshape(5, 5) / 25
+    heat = at_own_size(cells, (50, 100), fit)
+    shown = cells.repeat(20, axis=1)
+    expected = shown.repeat(10, axis=0) if fit == "stretch" else shown.repeat(20, axis=0)[25:75]
+    np.testing.assert_array_equal(heat, expected)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
 @pytest.mark.parametrize("size", [(90, 40), (40, 90), (64, 64)])
 def test_the_way_back_from_the_square_finds_the_same_place(fit: Any, size: tuple[int, int]) -> None:
     picture = np.zeros(size, np.uint8)

@@ -64,6 +64,8 @@ def test_a_model_of_four_classes_is_judged_on_yes_and_no(
     assert metrics["decisions"]["sets"] is metrics["decisions"]["abstention"] is None
     report = (tmp_path / "two/report.html").read_text()
     assert metrics["classes_joined"] in report
+    assert "Conformal sets, abstention and calibration are left out" in report
+    assert metrics["calibration"] is None
     assert "Every image is answered" not in report
 
 

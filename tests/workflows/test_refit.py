@@ -14,7 +14,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from braintumor.evaluation.baselines import measure_baselines
+from braintumor.evaluation.baseline_figures import Baselines
+from braintumor.evaluation.baselines import answer_baselines
 from braintumor.runs.checkpoint import load_outliers, read_card
 from support import TINY, Command
 
@@ -79,9 +80,9 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
 ) -> None:
     counts: list[dict[str, int]] = []
 
-    def measured(pixels: np.ndarray, manifest: pd.DataFrame, *rest: Any) -> pd.DataFrame:
+    def measured(pixels: np.ndarray, manifest: pd.DataFrame, *rest: Any) -> Baselines:
         counts.append(manifest["split"].value_counts().to_dict())
-        return measure_baselines(pixels, manifest, *rest)
+        return answer_baselines(pixels, manifest, *rest)
 
     monkeypatch.setattr("braintumor.evaluation.leakage.cached_baselines", measured)
     name = f"run_dir=of_{Path(ckpt).stem}"

@@ -12,13 +12,14 @@ import pandas as pd
 
 from braintumor.comparison.read import damaged
 from braintumor.errors import CheckpointError
+from braintumor.evaluation.baseline_figures import Baselines
 from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions
 
-# F folds, M images of all of them, B baselines, K classes
+# M images of all folds
 
 # key in metrics.json -> what a person reads
 FIGURES = {
@@ -63,35 +64,18 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
     return predictions, np.concatenate(seen) if len(seen) == len(tables) else None
 
 
-def pool_baselines(folders: Sequence[Path]) -> pd.DataFrame | None:
-    """Baselines over the images of all folds, as measure_baselines gives them for one.
+def pool_baselines(folders: Sequence[Path]) -> Baselines | None:
+    """What baselines answered on the images of all folds; each fold's learnt from its training.
 
-    Each fold's learnt from its training images and answered its test images; here every answer
-    counts once. None unless every fold has them, with the recall of each class.
+    None unless every fold has them, with the answer of each image.
     folders: an evaluation each, of folds that `pool_folds` accepts.
     """
-    if not all((folder / EvaluationFile.BASELINES).is_file() for folder in folders):
-        return None
-    tables = [_read_table(folder) for folder in folders]
-    floors = [_read_baselines(folder / EvaluationFile.BASELINES) for folder in folders]
-    names, classes = floors[0].index, tables[0].classes
-    pooled: dict[str, Any] = {}
-    for kind in ("", "clean_"):
-        columns = [f"{kind}recall_{name}" for name in classes]
-        if any(set(columns) - set(floor) for floor in floors):
-            return None  # an earlier version kept no recalls
-        recall_FBK = np.stack([floor.loc[names, columns].to_numpy(float) for floor in floors])
-        counts_FK = np.stack([_counts(table, only_clean=bool(kind)) for table in tables])
-        right_BK = (np.nan_to_num(recall_FBK) * counts_FK[:, None]).sum(axis=0)
-        counts_K = counts_FK.sum(axis=0)
-        total = int(counts_K.sum())
-        recall_BK = right_BK / np.where(counts_K > 0, counts_K, np.nan)
-        pooled[f"{kind}accuracy"] = right_BK.sum(axis=1) / (total or np.nan)
-        pooled[f"{kind}balanced_accuracy"] = pd.DataFrame(recall_BK).mean(axis=1).to_numpy()
-        pooled[f"{kind}n"] = total
-        pooled |= dict(zip(columns, recall_BK.T, strict=True))
-    pooled["seconds"] = sum(floor.loc[names, "seconds"].to_numpy(float) for floor in floors)
-    return pd.DataFrame(pooled, index=names)
+    if not all((folder / EvaluationFile.BASELINE_ANSWERS).is_file() for folder in folders):
+        return None  # also where an earlier version kept none
+    answers = [_read_indexed(folder / EvaluationFile.BASELINE_ANSWERS) for folder in folders]
+    figures = [_read_indexed(folder / EvaluationFile.BASELINES) for folder in folders]
+    seconds = [table["seconds"].astype(float) for table in figures]
+    return Baselines(pd.concat(answers)[answers[0].columns], sum(seconds[1:], seconds[0]))
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -181,19 +165,12 @@ def _read_table(folder: Path) -> PredictionsTable:
         raise _unreadable(folder / EvaluationFile.PREDICTIONS, error) from error
 
 
-def _read_baselines(path: Path) -> pd.DataFrame:
+def _read_indexed(path: Path) -> pd.DataFrame:
+    """The table by its first column; a class may be called NA, or 0."""
     try:
-        return pd.read_csv(path, index_col="floor")
+        return pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(path, error) from error
-
-
-def _counts(table: PredictionsTable, *, only_clean: bool) -> np.ndarray:
-    """Images of each class: int (K,); of clean ones none, where nobody knows which are."""
-    labels = table.labels
-    if only_clean:
-        labels = labels[:0] if table.in_training is None else labels[~table.in_training]
-    return np.bincount(labels, minlength=len(table.classes))
 
 
 def _unreadable(path: Path, reason: Exception) -> CheckpointError:

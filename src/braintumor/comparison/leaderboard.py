@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pandas as pd
 
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
+from braintumor.config import shell_line
 
 By = Literal["validation", "test"]
 WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")
@@ -62,12 +64,12 @@ class Configuration:
 def runs_table(runs: Sequence[Run]) -> pd.DataFrame:
     """RUN_COLUMNS, a row a run in the order given; what a run does not know is missing.
 
-    overrides: those that not all runs share, which is what a sweep varied.
+    overrides: those that not all runs share, which is what a sweep varied; as a shell takes them.
     """
     table = pd.DataFrame([_run_row(run) for run in runs], columns=list(RUN_COLUMNS))
     shared = set.intersection(*map(set, table["overrides"]))
     table["overrides"] = [
-        " ".join(o for o in own if o not in shared and not o.startswith("run_dir=")) or None
+        shell_line(o for o in own if o not in shared and not o.startswith("run_dir=")) or None
         for own in table["overrides"]
     ]
     for name in table.columns:
@@ -164,9 +166,9 @@ def _training_figures(run: Run) -> dict[str, Any]:
 def _common(overrides: Sequence[str | None]) -> str:
     """Overrides that all of these runs have, but for the seed."""
     # pandas may turn a None among texts into NaN
-    first, *others = [o.split() if isinstance(o, str) else [] for o in overrides]
+    first, *others = [shlex.split(o) if isinstance(o, str) else [] for o in overrides]
     kept = set(first).intersection(*others)
-    return " ".join(w for w in first if w in kept and w.split("=")[0] not in NOT_SETTINGS)
+    return shell_line(w for w in first if w in kept and w.split("=")[0] not in NOT_SETTINGS)
 
 
 def _board_row(runs: pd.DataFrame) -> dict[str, object]:

@@ -227,9 +227,8 @@ def _figure(row: Mapping[str, Any], name: str) -> _Figure:
 
 def _difference(row: Any, name: str) -> str:
     """First minus second with its interval, in signed figures."""
-    if pd.isna(row[name]):
-        return "–"
-    return f"{row[name]:+.4f} ({row[f'{name}_low']:+.4f} to {row[f'{name}_high']:+.4f})"
+    value, *ends = (number(row[f"{name}{end}"], "+.4f") for end in ("", "_low", "_high"))
+    return f"{value} ({' to '.join(ends)})" if set(ends) != {"–"} else value
 
 
 def _p_value(p: float) -> str:

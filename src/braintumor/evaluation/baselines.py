@@ -23,6 +23,7 @@ from braintumor import cache
 from braintumor.data.images import rim_px
 from braintumor.data.split import seen_in_training
 from braintumor.errors import DataError
+from braintumor.evaluation.baseline_figures import Baselines, baseline_figures
 from braintumor.progress import waiting
 
 # N training images, M images tested, B images of a block, S side in px, F features, K classes
@@ -36,7 +37,7 @@ _NEAREST_CELLS = 2**24  # of training x test at a time: 200 MB
 _BLOCK = 16  # images; 3 MB of float32 at 224 px stay in the cache (64: a quarter slower)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"
 _DARK = 16  # of 256 grey levels: air with its noise
-_VERSION = 2  # of what the cache holds; raise it when floors are measured in another way
+_VERSION = 3  # of what the cache holds; raise it when floors are measured in another way
 _WORTH_KEEPING_S = 1.0  # what takes less is measured again
 _RIM_CELLS = 16  # a strip of the frame is read as so many means, of 14 px length at 224 px
 
@@ -44,49 +45,58 @@ _RIM_CELLS = 16  # a strip of the frame is read as so many means, of 14 px lengt
 @waiting("measuring floors")
 def cached_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
-) -> pd.DataFrame:
-    """What measure_baselines gives; from the cache where it gave it for the same before.
+) -> Baselines:
+    """What answer_baselines gives; from the cache where it gave it for the same before.
 
     Baselines belong to the data alone: measured for the first model, they serve all others.
     pixels: uint8 (N, S, S[, 3]).  The seconds are those of the measurement.
-    Raises DataError as measure_baselines does.
+    Raises DataError as answer_baselines does.
     """
     names = list(BASELINES)
     about = (_VERSION, sklearn.__version__, names, list(classes), split)
-    columns = ["path", "label", "split", "group", "width", "height", "mode"]
+    columns = ["path", "label", "split", "width", "height", "mode"]
     rows = manifest[columns].to_csv(index=False)
     # the pixels and not the files: other sizes and fits give others
     contents = np.ascontiguousarray(pixels).data
     path = cache.entry_path("floors", about, rows, pixels.shape, contents)
-    known = cache.read_entry(path, _columns(classes))
+    known = cache.read_entry(path, ["answers", "seconds"])
+    asked = pd.Index(manifest["path"][manifest["split"] == split])
     if known is not None:
         known.touch()
-        return pd.DataFrame(known.columns, index=pd.Index(names, name="floor"))
-    table = measure_baselines(pixels, manifest, classes, split)
-    if table["seconds"].sum() > _WORTH_KEEPING_S:
-        cache.write_entry(path, {name: table[name].to_numpy() for name in _columns(classes)})
-    return table
+        answers = np.array(list(classes), dtype=object)[known.columns["answers"]]
+        seconds = pd.Series(known.columns["seconds"], index=names)
+        return Baselines(pd.DataFrame(answers, index=asked, columns=names), seconds)
+    found = answer_baselines(pixels, manifest, classes, split)
+    if found.seconds.sum() > _WORTH_KEEPING_S:
+        numbers = found.answers.map(list(classes).index).to_numpy(dtype=np.int16)
+        cache.write_entry(path, {"answers": numbers, "seconds": found.seconds.to_numpy()})
+    return found
 
 
-def _columns(classes: Sequence[str]) -> list[str]:
-    figures = ["accuracy", "balanced_accuracy", "n", *(f"recall_{name}" for name in classes)]
-    return [*figures, *(f"clean_{figure}" for figure in figures), "seconds"]
+def measure_baselines(
+    pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
+) -> pd.DataFrame:
+    """`baseline_figures` of their answers; clean are those that no training image is known of.
+
+    Arguments, and what it raises, as those of answer_baselines.
+    """
+    found = cached_baselines(pixels, manifest, classes, split)
+    truth = manifest["label"][manifest["split"] == split].to_numpy(dtype=object)
+    return baseline_figures(found, truth, ~seen_in_training(manifest, split), classes)
 
 
 # on several cores threads of scikit-learn and torch wait for each other: 172 s, and 4 s on one
 @threadpool_limits.wrap(limits=1)
-def measure_baselines(
+def answer_baselines(
     pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
-) -> pd.DataFrame:
-    """A row a baseline, in a fixed order; index: its name.
+) -> Baselines:
+    """What each baseline answers on the images of `split`, in the order of the manifest.
 
-    Columns accuracy, balanced_accuracy (mean recall of the classes that are there), n and
-    recall_<class> over all images of `split`; the same with clean_ before it over those that
-    data.split.seen_in_training does not name, NaN and 0 where there is none; seconds.
     pixels: uint8 (…, S, S) or (…, S, S, 3), row i that of manifest row i.  classes: all that occur.
     They learn from the rows of train and choose nothing, so val is not read.
     Raises DataError when train or `split` has no image.
     """
+    in_order = manifest["path"][manifest["split"] == split]
     # By path, so that a draw between neighbours or a sum in another order cannot change a figure.
     order = np.array(sorted(range(len(manifest)), key=list(manifest["path"]).__getitem__))
     manifest = manifest.iloc[order]
@@ -98,14 +108,13 @@ def measure_baselines(
                 "first, such as with split=auto"
             )
     labels = manifest["label"].map(list(classes).index).to_numpy(dtype=np.int64)
-    known, truth = labels[train], labels[test]
-    is_clean = ~seen_in_training(manifest, split)
+    known = labels[train]
 
     used = np.concatenate([train, test])
     wanted = {name: see for name, (see, _) in BASELINES.items() if see is not None}
     features, seconds = describe(pixels, order[used], wanted)
     about = metadata(manifest.iloc[used])
-    table = {}
+    answers = {}
     for name, (_, answer) in BASELINES.items():
         seen, asked = np.split(features.get(name, about), [len(train)])
         before = time.perf_counter()
@@ -113,27 +122,10 @@ def measure_baselines(
             predicted = np.full(len(asked), known[0])
         else:
             predicted = answer(seen, known, asked)
-        took = seconds.get(name, 0.0) + time.perf_counter() - before
-        clean = _figures(truth[is_clean], predicted[is_clean], classes)
-        clean = {f"clean_{figure}": value for figure, value in clean.items()}
-        table[name] = _figures(truth, predicted, classes) | clean | {"seconds": took}
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("floor")
-
-
-def _figures(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    recalls = [
-        float((predicted[labels == k] == k).mean()) if (labels == k).any() else np.nan
-        for k in range(len(classes))
-    ]
-    if not len(labels):
-        figures = {"accuracy": np.nan, "balanced_accuracy": np.nan, "n": 0}
-    else:
-        figures = {
-            "accuracy": float((predicted == labels).mean()),
-            "balanced_accuracy": float(np.nanmean(recalls)),
-            "n": len(labels),
-        }
-    return figures | {f"recall_{name}": r for name, r in zip(classes, recalls, strict=True)}
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - before
+        answers[name] = np.array(list(classes), dtype=object)[predicted]
+    table = pd.DataFrame(answers, index=pd.Index(manifest["path"].iloc[test]))
+    return Baselines(table.loc[in_order], pd.Series(seconds)[list(BASELINES)])
 
 
 def _majority(seen: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:

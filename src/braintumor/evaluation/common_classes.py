@@ -69,9 +69,9 @@ def answers_joined(classes: Sequence[str]) -> str:
     tumors = ", ".join(name for name in classes if name != NO_TUMOR)
     return (
         f"The data tell tumor from no_tumor only, so the answers of the model are joined: {tumors} "
-        "count as tumor, whose probability is 1 minus that of no_tumor, after the temperature. The "
-        "threshold for a tumor is the one fitted in training. Sets of classes and the confidence "
-        "below which no answer is given belong to the classes of the model and are left out."
+        "count as tumor, whose probability is 1 minus that of no_tumor. The threshold for a tumor "
+        "is the one fitted in training. Conformal sets, abstention and calibration are left out: "
+        "validation fitted them for the classes of the model, and they promise nothing for two."
     )
 
 

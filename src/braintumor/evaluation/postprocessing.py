@@ -16,6 +16,7 @@ from braintumor.models.classifier import Classifier
 from braintumor.progress import waiting
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
+from braintumor.runs.commands import resume_command
 from braintumor.statistics.decisions import (
     Decided,
     Decisions,
@@ -85,7 +86,7 @@ def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
     if card.decisions is None:
         _log.warning(
             "%s has no temperature and thresholds yet, since its training did not end; go on with "
-            "`bt-train resume=%s`", path, path.parent,
+            "`%s`", path, resume_command(path.parent),
         )  # fmt: skip
         return None
     arrays = load_outliers(path)

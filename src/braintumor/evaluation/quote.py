@@ -64,9 +64,8 @@ def choose_quote(split: str, metrics: Figures, clean: Figures | None, known: int
     images = "image" if clean["n"] == 1 else "images"
     return Quote(
         why=f"No overall figure can be quoted: the {clean['n']:,} {images} without a copy in "
-        f"training hold {_listed(left)}, so that an accuracy over them tells of the other classes "
-        "alone; and over all images it counts pictures that the model knows. For a figure over "
-        "all classes train with split=grouped, or with split=official_clean."
+        f"training hold {_listed(left)}. A training with split=grouped or split=official_clean "
+        "gives one."
     )
 
 

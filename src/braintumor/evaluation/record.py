@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braintumor.evaluation.baseline_figures import Baselines, baseline_figures, best_baseline
 from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
 from braintumor.evaluation.quote import FEW, Quote, choose_quote
 from braintumor.files import natural_key
@@ -31,13 +32,13 @@ class Leakage:
 
     contaminated: bool (M,), the model saw a copy of the image (or its patient) in training; of
         patients that are not known it can tell nothing.
-    baselines: as measure_baselines gives them.
+    baselines: what they answered on these images.
     groups: int (M,), images of one patient or copies of one picture share a number; intervals
         count groups. None: each image stands alone.
     """
 
     contaminated: np.ndarray | None = None
-    baselines: pd.DataFrame | None = None
+    baselines: Baselines | None = None
     patients: KnownPatients | None = None
     groups: np.ndarray | None = None
 
@@ -46,10 +47,11 @@ class Leakage:
 class Assessment:
     """What puts the figures over all images into their place.
 
-    contaminated, baselines, patients: as in Leakage.
+    contaminated, patients: as in Leakage.  baselines: as baseline_figures gives them.
+    baseline_answers: of each image, as in Baselines.
     clean: figures over the other images; None when unknown or no image is left.
     clean_counts: class -> clean images; empty when unknown.
-    best_baseline: name, accuracy, clean_accuracy.
+    best_baseline: as the function of that name gives it.
     occlusion_tests: name -> accuracy, clean_accuracy (None without clean images) with a part of
         each picture blanked.
     """
@@ -58,6 +60,7 @@ class Assessment:
     clean: Mapping[str, Any] | None
     clean_counts: Mapping[str, int]
     baselines: pd.DataFrame | None
+    baseline_answers: pd.DataFrame | None
     best_baseline: Mapping[str, Any] | None
     occlusion_tests: Mapping[str, Mapping[str, float | None]]
     patients: KnownPatients
@@ -232,12 +235,21 @@ def assess(
             "accuracy": float(is_right.mean()),
             "clean_accuracy": float(is_right[is_clean].mean()) if is_clean.any() else None,
         }
+    table = best = answers = None
+    if leakage.baselines is not None:
+        answers = leakage.baselines.answers.loc[list(predictions.paths)]
+        names = np.array(predictions.classes, dtype=object)
+        floors = Baselines(answers, leakage.baselines.seconds)
+        table = baseline_figures(floors, names[labels], is_clean, predictions.classes)
+        alone = np.arange(len(labels)) if groups is None else groups
+        best = best_baseline(table, answers, predictions, alone, is_clean)
     return Assessment(
         contaminated=contaminated,
         clean=clean,
         clean_counts=counts,
-        baselines=leakage.baselines,
-        best_baseline=_best(leakage.baselines),
+        baselines=table,
+        baseline_answers=answers,
+        best_baseline=best,
         occlusion_tests=tests,
         patients=leakage.patients or patients_unknown(len(predictions)),
     )
@@ -248,15 +260,6 @@ def figures_with_intervals(predictions: Predictions, groups: np.ndarray | None) 
     found = with_intervals(compute_metrics(predictions), metric_intervals(predictions, groups))
     count = len(predictions if groups is None else np.unique(groups))
     return found | {"groups": count, "means_over": means_over(found["per_class"])}
-
-
-def _best(baselines: pd.DataFrame | None) -> dict[str, Any] | None:
-    """The baseline with the highest accuracy over all images, the first of equals."""
-    if baselines is None:
-        return None
-    best = baselines.iloc[baselines["accuracy"].argmax()]
-    figures = {key: float(best[key]) for key in ("accuracy", "clean_accuracy")}
-    return {"name": str(best.name), **figures}
 
 
 def choose_examples(predictions: Predictions, count: int) -> list[int]:

@@ -16,7 +16,7 @@ from braintumor.evaluation.provenance import (
 )
 from braintumor.evaluation.quote import Quote
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import FOLDER, with_interval
+from braintumor.report.page import FOLDER, which_split, with_interval
 from braintumor.report.plots.style import elide
 
 _INTENDED = (
@@ -149,7 +149,7 @@ def _of_data(evaluation: Evaluation) -> dict[str, str]:
         f"Unreadable files are {'left out and named' if skip else 'refused'}.",
         "split": _said(about, _DIVISION),
         "disjoint": disjoint,
-        "evaluated": f"{len(predictions):,} images of the {evaluation.split} split; "
+        "evaluated": f"{len(predictions):,} images, {which_split(evaluation.split)}; "
         f"{trust.patients.evaluated.words}.",
         "counts": f"Evaluated: {listed}.{_divided(evaluation)}",
         "outcome": f"The class that the data set gives a slice: {', '.join(names)}.",

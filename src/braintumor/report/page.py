@@ -42,7 +42,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     formats = {"number": number, "interval": interval, "percent": percent, "width": width}
-    jinja.filters |= {"elide": elide, **formats}
+    jinja.filters |= {"elide": elide, "which_split": which_split, **formats}
     return jinja
 
 
@@ -144,6 +144,11 @@ def escaped(text: object) -> str:
     '&lt;b&gt;\\\\|c'
     """
     return html.escape(" ".join(str(text).split()), quote=False).replace("|", "\\|")
+
+
+def which_split(name: str) -> str:
+    """ "test split", or what the images of no one split are."""
+    return "all splits together" if name == "all" else f"{name} split"
 
 
 def is_defined(value: float | None) -> TypeGuard[float]:

@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from braintumor.report.page import environment, inlined_image, inlined_text, percent
+from braintumor.report.page import (
+    environment,
+    inlined_drawing,
+    inlined_image,
+    inlined_text,
+    percent,
+)
 from braintumor.report.plots.pictures import heat_layer, overlay
 from braintumor.statistics.decisions import NO_TUMOR, Decisions
 
@@ -128,7 +134,7 @@ def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict
         "notes": notes,
         "picture": inlined_image(shown.picture, PICTURE_PX, 75) if shown else None,
         "size": shrunk(shown.picture.shape, PICTURE_PX) if shown else None,
-        "heat": None if heat is None else inlined_image(heat_layer(heat), HEAT_PX, 80),
+        "heat": None if heat is None else inlined_drawing(heat_layer(heat)),
     }
 
 

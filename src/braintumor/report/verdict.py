@@ -9,37 +9,45 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from braintumor.evaluation.provenance import about_patients, about_training
 from braintumor.evaluation.quote import (
     FEW,
-    Figures,
     Quote,
     about_means,
-    accuracy_interval,
     fall_from_validation,
 )
 from braintumor.evaluation.record import Assessment, Evaluation
-from braintumor.report.page import is_defined, percent, with_interval
+from braintumor.report.page import is_defined, percent, which_split, with_interval
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
 # K classes
 
 COPIES = (
-    "It is not known here which of these images the model has seen in training, as they are or as "
-    "copies. A public data set's own test split may share pictures with its training split; where "
-    "it does, every figure on this page is too high."
+    "It is not known whether the model has seen some of these images, or copies of them, in "
+    "training. Public data sets often share pictures between training and test; where this one "
+    "does, every figure on this page is too high."
 )
 LEAK = (
     "The model knows {count:,} of these {n:,} images ({share}) from its training, as they are or "
-    "as copies. Do not believe the figures over all images: they are too high."
+    "as copies: the figures over all images are too high."
 )
+# of the lesser margin over the best floor: below, not told apart, above
+_VERDICTS = {
+    -1: "is worse than a simple rule",
+    0: "is not shown to be better than a simple rule",
+    1: "is better than every simple rule",
+}
 _COMPARED = {
     "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
     "mcc": "MCC", "auroc": "AUROC",
 }  # fmt: skip
+_FLOOR_COLUMNS = (
+    ("accuracy", "Accuracy"), ("balanced_accuracy", "Balanced accuracy"),
+    ("clean_accuracy", "Accuracy without copies"),
+    ("clean_balanced_accuracy", "Balanced without copies"),
+)  # fmt: skip
 
 
 def about(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -51,9 +59,13 @@ def about(evaluation: Evaluation) -> list[tuple[str, str]]:
         learnt += f", {images['train']:,} images"
     counts = evaluation.metrics["per_class"].items()
     listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
+    asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
     return [
         ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        ("Asked about", f"{evaluation.split} split: {listed}; {trust.patients.evaluated.words}"),
+        (
+            "Asked about",
+            f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}",
+        ),
         ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
     ]
 
@@ -66,7 +78,9 @@ def headline(evaluation: Evaluation) -> str:
     right = round(figures["accuracy"] * n)
     images = "image" if n == 1 else "images"
     data = elide(evaluation.provenance.data_name) or "the data"
-    where = f"in the {evaluation.split} split of {data}"
+    where = f"of {data}, all splits together,"
+    if evaluation.split != "all":
+        where = f"in the {evaluation.split} split of {data}"
     if quote.images == "clean":
         where += " that have no copy in training"
     said = (
@@ -106,11 +120,12 @@ def doubts(evaluation: Evaluation) -> list[str]:
 def _floors(evaluation: Evaluation) -> tuple[str, bool]:
     """What above_baseline says, and whether the model is above; an empty text where unknown."""
     trust = evaluation.assessment
-    if trust.baselines is None:
+    if trust.best_baseline is None:
         return "", True
-    # where nothing is known from training, both would say the same
-    clean = trust.clean if trust.count else None
-    return above_baseline(evaluation.metrics, trust.baselines, clean)
+    kinds = {"": "Over all images"}
+    if trust.count and "clean_margin" in trust.best_baseline:  # else both would say the same
+        kinds["clean_"] = "Without copies"
+    return above_baseline(trust.best_baseline, kinds)
 
 
 def _fall(evaluation: Evaluation) -> str:
@@ -127,9 +142,8 @@ def _fall(evaluation: Evaluation) -> str:
     return (
         f"Accuracy falls from {percent(fall.validation)} on {fall.images:,} validation images to "
         f"{percent(fall.here)} on these {figures['n']:,}{copies}: by "
-        f"{100 * (fall.validation - fall.here):.1f} percentage points (95 % CI {low} to {high}), "
-        "more than chance explains. These images differ from those of training, or validation was "
-        "too easy: do not expect the validation figure on new images."
+        f"{100 * (fall.validation - fall.here):.1f} percentage points (95 % CI {low} to {high}). "
+        "Do not expect the validation figure on new images."
     )
 
 
@@ -160,55 +174,41 @@ def _missing(evaluation: Evaluation, matrix: np.ndarray, names: list[str]) -> li
     return said
 
 
-def above_baseline(
-    figures: Figures, baselines: pd.DataFrame, clean: Figures | None
-) -> tuple[str, bool]:
-    """One sentence on a model and the best baseline, and whether it is above, without a doubt.
+def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, bool]:
+    """What the margins over the best baselines say, and whether the model is above without a doubt.
 
-    figures: accuracy, its interval and n of the model; clean: the same of the clean images, None
-    where they are not known. Over the clean images the best baseline may be another.
+    best: as evaluation.baseline_figures.best_baseline gives it.  kinds: begin of its keys -> which
+    images those are.  What the interval of a margin does not tell from 0 may be noise.
     """
-    sides = [("over all {n:,} images", figures, baselines["accuracy"])]
-    known = baselines["clean_accuracy"].dropna()
-    if clean is not None and is_defined(clean["accuracy"]) and len(known):
-        sides.append(("over the {n:,} without a copy in training", clean, known))
     parts: list[str] = []
     places: list[int] = []
-    for images, of_model, of_baselines in sides:
-        text, place = _against(of_model, of_baselines)
-        subject = "it" if parts else "the model"
-        accuracy = with_interval(of_model, "accuracy")
-        parts.append(f"{images.format(n=of_model['n'])} {subject}, {accuracy}, is {text}")
+    for kind, images in kinds.items():
+        name, accuracy = best["clean_name" if kind else "name"], best[f"{kind}accuracy"]
+        if kind:
+            accuracy = best["clean_best"]
+        margin, (low, high) = best[f"{kind}margin"], best[f"{kind}margin_ci"]
+        place = int(low > 0) - int(high < 0)
+        side = "above" if margin >= 0 else "below"
+        parts.append(
+            f"{images}: {abs(100 * margin):.1f} percentage points {side} the best rule, {name} "
+            f"({percent(accuracy)})" + ("" if place else ", which may be noise") + "; 95 % CI of "
+            f"the difference {100 * low:+.1f} to {100 * high:+.1f}."
+        )
         places.append(place)
-    said = "; ".join(parts)
-    if min(places) > 0:
-        return f"{said[0].upper()}{said[1:]}.", True
-    verdict = "is worse" if min(places) < 0 else "is not shown to be better"
-    return f"The model {verdict} than a rule that knows no anatomy: {said}.", False
-
-
-def _against(figures: Figures, baselines: pd.Series) -> tuple[str, int]:
-    """ "2.1 percentage points above the best floor, NAME (96.3 %)", and 1 above, -1 below or 0.
-
-    A floor inside the interval of the model's accuracy is neither.
-    """
-    name, best = baselines.idxmax(), baselines.max()
-    low, high = accuracy_interval(figures)
-    place = int(best < low) - int(best > high)
-    floor = f"the best floor, {name} ({percent(best)})"
-    if not place:
-        return f"not told apart from {floor}, which lies inside that interval", place
-    points = f"{abs(100 * (figures['accuracy'] - best)):.1f} percentage points"
-    return f"{points} {'above' if place > 0 else 'below'} {floor}", place
+    said = f"The model {_VERDICTS[min(places)]} that knows no anatomy. {' '.join(parts)}"
+    return said, min(places) > 0
 
 
 def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
     """What leakage.html.j2 needs: tiles, sentences and tables."""
     metrics, trust = evaluation.metrics, evaluation.assessment
     floors, shortcuts = trust.baselines, trust.occlusion_tests
-    if floors is not None:
-        floors = floors.sort_values("accuracy", ascending=False, kind="stable")
     clean = trust.clean["accuracy"] if trust.clean else None
+    answered = {}
+    if floors is not None:
+        ranked = floors.sort_values("accuracy", ascending=False, kind="stable")
+        of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
+        answered = {"the model": {**metrics, **of_clean}, **ranked.to_dict("index")}
     whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
     return {
         "tiles": _tiles(metrics, trust),
@@ -218,7 +218,8 @@ def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
         "means": about_means(trust.clean) if trust.clean and trust.count else "",
         "compared": _COMPARED,
         "clean": trust.clean if trust.count else None,
-        "floors": {} if floors is None else floors.to_dict("index"),
+        "floors": answered,
+        "floor_columns": _FLOOR_COLUMNS if trust.count else _FLOOR_COLUMNS[:2],
         "shortcuts": {**whole, **shortcuts} if shortcuts else {},
         "has_clean": bool(trust.count),  # else both would say the same
     }
@@ -229,18 +230,18 @@ def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]
     of_clean, of_best = "not known for this evaluation", "not measured for this evaluation"
     if clean is not None:
         counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
-        of_clean = f"accuracy, n = {clean['n']:,} ({counts}){_interval(clean)}"
+        of_clean = f"{_interval(clean)}n = {clean['n']:,} ({counts})"
     elif trust.count is not None:
         of_clean = "n = 0: every image is known"
     if best is not None:
         of_best, without = f"{best['name']}, all images", best["clean_accuracy"]
         if trust.count and is_defined(without):
             of_best += f"; without copies {percent(without)}"
-    of_all = f"accuracy, n = {metrics['n']:,}{_interval(metrics)}"
+    of_all = f"{_interval(metrics)}n = {metrics['n']:,}"
     tiles = (
-        ("All images", metrics, of_all),
+        ("Accuracy, all images", metrics, of_all),
         ("Without copies in training", clean, of_clean),
-        ("Best floor", best, of_best),
+        ("Best floor (no anatomy)", best, of_best),
     )
     return [
         {"name": name, "value": percent(figures["accuracy"] if figures else None), "hint": hint}
@@ -249,9 +250,9 @@ def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]
 
 
 def _interval(figures: Mapping[str, Any]) -> str:
-    """ "; 95 % CI 94.0 to 96.3 %" of the accuracy; empty where there is none."""
+    """ "95 % CI 94.0 to 96.3 %, " of the accuracy; empty where there is none."""
     _, is_known, text = with_interval(figures, "accuracy").partition("(")
-    return f"; {text[:-1]}" if is_known else ""
+    return f"{text[:-1]}, " if is_known else ""
 
 
 def _warnings(trust: Assessment) -> list[str]:
@@ -261,9 +262,8 @@ def _warnings(trust: Assessment) -> list[str]:
     if not trust.count:
         return [f"The split has fewer than {FEW} images of {few}: it says little about them."]
     return [
-        f"Fewer than {FEW} images without a copy are left of {few}: the second figure says "
-        "little about such a class. For a figure over all classes train with split=grouped, "
-        "or with split=official_clean."
+        f"Fewer than {FEW} images without a copy are left of {few}: the figure without copies says "
+        "little of such a class. split=grouped or split=official_clean leaves more."
     ]
 
 

@@ -49,11 +49,10 @@ from braintumor.statistics.metrics import classification_report, confusion_matri
 
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
-_CHARTS = ("performance", "floors", "decisions", "training", "data")
+_CHARTS = ("performance", "decisions", "training", "data")
 _ALT = {
     "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
     "tumor call by its threshold; figures in the table.",
-    "Floors": "Accuracy of the model and of simple rules, a bar each; figures in the table.",
     "ROC": "Sensitivity against false positive rate, a curve a class; areas in the table above.",
     "Precision and recall": "Precision against recall, a curve a class.",
     "Calibration": "Share of right answers against the probability that the model gave.",
@@ -82,7 +81,7 @@ def write(evaluation: Evaluation, folder: Path) -> None:
 
 
 def _write_tables(new: Path, evaluation: Evaluation) -> None:
-    predictions, baselines = evaluation.predictions, evaluation.assessment.baselines
+    predictions, trust = evaluation.predictions, evaluation.assessment
     write_atomic(new / EvaluationFile.CLASSIFICATION_REPORT, classification_report(predictions))
     names = list(predictions.classes)
     matrix = pd.DataFrame(confusion_matrix(predictions), index=names, columns=names)
@@ -90,8 +89,12 @@ def _write_tables(new: Path, evaluation: Evaluation) -> None:
     decided = evaluation.decided
     more = columns_of(predictions.classes, decided) if decided else {}
     write_predictions(new, predictions, evaluation.assessment.contaminated, more)
-    if baselines is not None:
-        write_atomic(new / EvaluationFile.BASELINES, str(baselines.to_csv(index_label="floor")))
+    for name, table, of in (
+        (EvaluationFile.BASELINES, trust.baselines, "floor"),
+        (EvaluationFile.BASELINE_ANSWERS, trust.baseline_answers, "path"),
+    ):
+        if table is not None:
+            write_atomic(new / name, str(table.to_csv(index_label=of)))
 
 
 def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list[Chart]]) -> None:
@@ -102,6 +105,11 @@ def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list
     predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
     figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
     write_atomic(folder / EvaluationFile.CONFUSION_MATRIX_PICTURE, to_png(figure))
+    trust = evaluation.assessment
+    if trust.baselines is not None:
+        clean = trust.clean["accuracy"] if trust.clean else None
+        figure = draw_baselines(trust.baselines, evaluation.metrics["accuracy"], clean)
+        write_atomic(folder / EvaluationFile.BASELINES_PICTURE, to_png(figure))
     images = evaluation.images
     if images is None:
         return
@@ -162,8 +170,6 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         n=len(evaluation.predictions),
         errors=errors,
         about=verdict.about(evaluation),
-        shown=evaluation.quote.figures or metrics,
-        quotable=evaluation.quote.figures is not None,
         chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
@@ -210,7 +216,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
 
 def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     """Section of the page -> its charts."""
-    predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
+    predictions, about = evaluation.predictions, evaluation.provenance
     charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
 
     def add(
@@ -223,10 +229,6 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
     unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
     add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, unseen)
-    if trust.baselines is not None:
-        clean = trust.clean["accuracy"] if trust.clean else None
-        shown = trust.baselines, evaluation.metrics["accuracy"], clean
-        add("floors", "Floors", EvaluationFile.BASELINES_PICTURE, draw_baselines, *shown)
     if evaluation.decisions:
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
+from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder, folders_beside
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def members_of(path: Path) -> list[RunFolder]:
     alone = f", or give one that has ended alone: {ready[0]}" if ready else ""
     raise CheckpointError(
         f"the models in {path} answer together, and not all of them have ended ({absent}); go on "
-        f"with `bt-train resume={path}`{alone}"
+        f"with `{resume_command(path)}`{alone}"
     )
 
 

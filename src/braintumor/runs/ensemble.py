@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from braintumor.data.manifest import Patients, count_patients, read_manifest
 from braintumor.errors import CheckpointError
 from braintumor.runs.checkpoint import Card, load_classifier, members_of, read_card
+from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _temperature(card: Card, member: RunFolder) -> float:
     if card.decisions is None:
         raise CheckpointError(
             f"{member.best} has no temperature yet, so it cannot answer with others; go on with "
-            f"`bt-train resume={member.path}`"
+            f"`{resume_command(member.path)}`"
         )
     return float(card.decisions["temperature"])
 

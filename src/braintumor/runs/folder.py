@@ -64,6 +64,7 @@ class EvaluationFile:
     EXAMPLES = "examples.png"
     REPORT = "report.html"
     BASELINES = "floors.csv"
+    BASELINE_ANSWERS = "floor_answers.csv"
     BASELINES_PICTURE = "floors.png"
     DECISIONS = "decisions.png"
     ERRORS = "errors.csv"

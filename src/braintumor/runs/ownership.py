@@ -231,7 +231,7 @@ def _locked(folder: Path) -> Iterator[int]:
 
 def _in_use(folder: Path) -> str:
     who = {"process": "?", "host": "?", "since": "?", "command": "?"} | _read_marker(folder)
-    then = f" and go on with bt-train resume={folder}" if who.get("holds") == RUN.name else ""
+    then = f" and go on with {resume_command(folder)}" if who.get("holds") == RUN.name else ""
     return (
         f"{folder} is in use: process {who['process']} on {who['host']} has been writing there "
         f"since {who['since']} ({who['command']}); wait until it ends, or end it (kill "

@@ -245,11 +245,11 @@ def _cache(what: str) -> None:
 def _probe(data: Dataset, folder: Path) -> None:
     """floors.csv and plots/floors.png: what a model has to beat on the test split."""
     # matplotlib and scikit-learn, as above
-    from braintumor.evaluation.baselines import cached_baselines
+    from braintumor.evaluation.baselines import measure_baselines
     from braintumor.report.plots.performance import draw_baselines
     from braintumor.report.plots.style import to_png
 
-    floors = cached_baselines(data.pixels, data.manifest, data.classes)
+    floors = measure_baselines(data.pixels, data.manifest, data.classes)
     write_atomic(folder / "floors.csv", floors.to_csv())
     write_atomic(folder / "plots" / "floors.png", to_png(draw_baselines(floors)))
     log.info("floors on test, a model should be above them:")

@@ -11,12 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from braintumor.config import typed
 from braintumor.data.tensors import load_split
 from braintumor.errors import ConfigError, DataError
-from braintumor.evaluation.heatmaps import cam_heatmaps, device_of
+from braintumor.evaluation.heatmaps import device_of, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.models.ensemble import Network
@@ -117,6 +116,7 @@ class LoadedModel:
     def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
         """Where the answer comes from: float32 (h, w) in [0, 1], at the picture's own size.
 
+        Its steps are the cells of the model, between which it tells nothing.
         picture: one, as `predict` takes it.  target: a class; None: the one that is answered.
         The method is that of the run (eval.cam). What a model looked at is not why it is right.
         Raises DataError on a picture that cannot be read, and on an unknown class.
@@ -131,27 +131,26 @@ class LoadedModel:
         answer = (
             self.classify(read)[0].predicted if target is None else [self.classes.index(target)]
         )
-        square = self.heatmaps_at_input_size(read.pixels, np.asarray(answer))[0]
-        return at_own_size(square, read.sizes[0], self.card.fit)
+        (cells,) = self.heat_cells(read.pixels, np.asarray(answer))
+        return at_own_size(cells, read.sizes[0], self.card.fit)
 
-    def heatmaps_at_input_size(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """float32 (N, S, S) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
+    def heat_cells(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """float32 (N, h, w) in [0, 1].  pixels: uint8 (N, S, S[, 3]).  targets: int (N,)."""
         how = self.card.settings["eval"]
-        return cam_heatmaps(self.network, pixels, targets, how["cam"], how["cam_layer"])
+        return heat_cells(self.network, pixels, targets, how["cam"], how["cam_layer"])
 
 
 def at_own_size(
-    square: np.ndarray, size: tuple[int, int], fit: Literal["stretch", "pad"]
+    cells: np.ndarray, size_px: tuple[int, int], fit: Literal["stretch", "pad"]
 ) -> np.ndarray:
-    """The map of the square picture on the picture that it was made from: the way back of resize.
+    """The cells over the picture that the square was made from, as coarse as they are.
 
-    square: float32 (S, S).  size: (h, w).
+    cells: float (h, w), over the whole square.  size_px: (height, width) of the picture; where it
+    was padded, the cells on the black borders are cut off.
     """
-    (height, width), side = size, len(square)
-    if fit == "pad":  # what lies on the black borders is cut off
-        scale = side / max(height, width)
-        inner_h, inner_w = max(1, round(height * scale)), max(1, round(width * scale))
-        top, left = (side - inner_h) // 2, (side - inner_w) // 2
-        square = square[top : top + inner_h, left : left + inner_w]
-    resized = Image.fromarray(square).resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(resized).clip(0, 1)
+    longest = max(size_px)
+    at = []
+    for px, count in zip(size_px, cells.shape, strict=True):
+        side, before = (longest, (longest - px) / 2) if fit == "pad" else (px, 0.0)
+        at.append(((np.arange(px) + 0.5 + before) * count / side).astype(int))
+    return np.asarray(cells[np.ix_(*at)])

@@ -143,14 +143,14 @@ def _write_overlays(
     with bar("drawing heat maps", total=len(mapped), unit="img") as progress:
         for start in range(0, len(mapped), _BATCH):
             rows = mapped[start : start + _BATCH]
-            squares = model.heatmaps_at_input_size(pictures.pixels[rows], predicted[rows])
-            for i, square in zip(rows, squares, strict=True):
+            maps = model.heat_cells(pictures.pixels[rows], predicted[rows])
+            for i, cells in zip(rows, maps, strict=True):
                 picture = shrink(pictures.originals[i](), _LARGEST_PX)
-                heat = at_own_size(square, picture.shape[:2], model.card.fit)
+                heat = at_own_size(cells, picture.shape[:2], model.card.fit)
                 Image.fromarray(overlay(picture, heat)).save(folder / overlay_file(i))
                 if len(made) < MOST_PICTURES:
                     size = shrunk(picture.shape, HEAT_PX)
-                    heat = at_own_size(square, size, model.card.fit)
+                    heat = at_own_size(cells, size, model.card.fit)
                     made[i] = Illustration(shrink(picture, PICTURE_PX), heat)
             progress.update(len(rows))
     return made

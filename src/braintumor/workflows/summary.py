@@ -22,6 +22,7 @@ from braintumor.evaluation.provenance import KnownPatients, about_training, read
 from braintumor.evaluation.record import Leakage, measure
 from braintumor.report.write import write
 from braintumor.runs.checkpoint import read_card
+from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Settings
@@ -58,7 +59,7 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
     if failed:
         raise TrainingError(
             f"{len(failed)} of {len(trials)} parts failed ({', '.join(failed)}); why stands in "
-            f"{parent.path}/<part>/status.json, and `bt-train resume={parent.path}` tries again"
+            f"{parent.path}/<part>/status.json, and `{resume_command(parent.path)}` tries again"
         )
     for name in pooled:
         log.info("report: %s", parent.evaluation(name) / EvaluationFile.REPORT)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from braintumor import config as settings
+from braintumor.errors import ConfigError
 
 
 def build_attention(
@@ -26,5 +27,8 @@ def build_attention(
     options = dict(options)
     name = options.pop("name", None)
     build = settings.find_builder(__name__, name, f"{where}.name")
-    module: nn.Module = settings.call(build, options, where, channels=channels)
+    try:
+        module: nn.Module = settings.call(build, options, where, channels=channels)
+    except ConfigError as error:  # a module knows its options, and not where they stand
+        raise ConfigError(str(error).replace("model.attention.", f"{where}.")) from error
     return module
