@@ -44,7 +44,7 @@ soak: $(READY)       ## the long versions of some tests: ten minutes
 
 lock: $(READY)       ## resolve requirements.lock anew from pyproject.toml
 	printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile --quiet --universal \
-	  --no-header --no-annotate --no-emit-index-url --python-version 3.11 --all-extras \
+	  --no-header --no-annotate --no-emit-index-url --python-version 3.11 --extra dev \
 	  -c - pyproject.toml -o requirements.lock
 
 clean:               ## remove .venv and caches; runs stay
