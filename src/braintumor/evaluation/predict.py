@@ -141,17 +141,17 @@ def _averaged(
     """Predictions over all views, of which `first` holds the logits of the plain picture."""
     if views < 1:
         raise ConfigError(f"views={views} must be 1 or more; 1 is the picture as it is")
-    logits = first
+    logits = first.cpu()  # which has float64; not every device has
     if views > 1:
-        probs = first.double().softmax(dim=1)
+        probs = logits.double().softmax(dim=1)
         for number in range(1, views):
-            probs += read(read.logits, EvalView(number)).double().softmax(dim=1)
+            probs += read(read.logits, EvalView(number)).cpu().double().softmax(dim=1)
         logits = (probs / views).clamp_min(_LEAST).log()
     predictions = Predictions(
         classes=classes,
         paths=split.paths,
         labels=split.labels.cpu().numpy(),
-        logits=logits.float().cpu().numpy(),
+        logits=logits.float().numpy(),
     )
     predictions.require_finite()
     return predictions
