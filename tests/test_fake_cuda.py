@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     FakeTensor,
@@ -34,7 +33,7 @@ from braintumor.models.ensemble import Ensemble
 from braintumor.training.batches import PictureBatches, predict_logits, validate
 from braintumor.training.optim import build_loss
 from fake_gpu import FakeGPU, fake_gpu
-from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE
+from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, section
 
 GPU, COUNT = torch.device("cuda", 0), 12
 NAMES = tuple("wxyz"[:CLASSES])
@@ -47,7 +46,6 @@ HEADS: list[dict[str, Any]] = [
     {"pooling": "flatten", "hidden": 8},
 ]
 FOCAL = {"name": "focal", "gamma": 2.0}
-TYPES = [torch.float32, torch.bfloat16]
 
 
 @pytest.fixture
@@ -55,11 +53,6 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGPU]:
     with fake_gpu(monkeypatch) as gpu:
         yield gpu
         assert gpu.doubles == [], "Apple's GPUs have no float64, and others are slow at it"
-
-
-def section(folder: str, name: str) -> dict[str, Any]:
-    text = (config_dir() / "model" / folder / f"{name}.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
 
 
 def on_gpu(gpu: FakeGPU, attention: str = "none", **head: Any) -> Classifier:
@@ -118,9 +111,9 @@ def test_every_loss(gpu: FakeGPU, options: dict[str, Any]) -> None:
     assert gpu.reads == 0
 
 
-@pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("mixup", [0.0, 0.2])
-@pytest.mark.parametrize("on_host", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "mixup", "on_host"), [(torch.float32, 0.2, False), (torch.bfloat16, 0.0, True)]
+)
 def test_a_step_waits_for_nothing(
     gpu: FakeGPU, dtype: torch.dtype, mixup: float, on_host: bool
 ) -> None:

@@ -34,7 +34,7 @@ from braintumor.runtime import in_threads, mix_seed
 from braintumor.training.batches import PictureBatches, validate
 from braintumor.training.recipe import FeatureSettings
 
-_VERSION = 4  # of what the files hold; raise it when features are computed in another way
+_VERSION = 5  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
@@ -213,8 +213,10 @@ class FeatureStore:
             x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                features = self.forward(self.model, x).to(self.dtype)
-            yield features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+                features = self.forward(self.model, x)
+            # maps as autocast has them; what is pooled is small, and keeps its bits
+            is_map = features.ndim == 4
+            yield features.to(self.dtype).permute(0, 2, 3, 1) if is_map else features.float()
 
 
 def digest_of(images: Tensor | HostImages) -> str:
@@ -253,4 +255,4 @@ def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
         return None
     entry.touch()
     features = torch.from_numpy(entry.rows)
-    return features.view(dtype) if dtype == torch.bfloat16 else features
+    return features.view(dtype) if features.dtype == torch.int16 else features

@@ -30,7 +30,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward_pooled(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, of a map or of its mean: (B, C)."""
-        mean_BC = x if x.ndim == 2 else x.mean(dim=(2, 3))
+        mean_BC = x if x.ndim == 2 else x.mean(dim=(2, 3), dtype=torch.float32)
         return mean_BC * self.gate(mean_BC)
 
 
