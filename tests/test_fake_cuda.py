@@ -23,6 +23,7 @@ from braintumor.evaluation.predict import (
     FeatureExtractor,
     Inference,
     features_of,
+    halves_by_slices,
     predict,
     predict_with_features,
 )
@@ -187,3 +188,10 @@ def test_evaluation_with_all_its_views(gpu: FakeGPU, attention: str) -> None:
     assert predict(together, split, NAMES, how, 2).logits.shape == (COUNT, CLASSES)
     with torch.no_grad():
         assert is_there(together(split.images))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8])
+def test_halves_are_those_of_adaptive_pooling(rows: int) -> None:
+    x = torch.randn(2, 3, rows, 5)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x, (2, 1)).squeeze(3).mT
+    torch.testing.assert_close(halves_by_slices(x), expected)

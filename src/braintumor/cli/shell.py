@@ -25,7 +25,7 @@ from braintumor._version import __version__
 from braintumor.cli.flags import check_flags, held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
-from braintumor.errors import BraintumorError, ConfigError
+from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings
@@ -41,6 +41,7 @@ INTERRUPTED = 130
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
+_lost: list[str] = []  # what is said of a GPU that failed for the rest of the process
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -98,12 +99,15 @@ def command(
         sys.argv[1:] = for_hydra(typed)
         with held_sweep(sys.argv) as folder:
             code = _exit_code_of(compose_and_run, typed)
+            if _lost:
+                return _report(_lost[0], 3)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
             if after_sweep and folder and has_begun and code in (0, 2, INTERRUPTED):
                 code = max(code, _exit_code_of(lambda: after_sweep(folder, code), typed))
         return code
 
     failure: list[BaseException] = []
+    _lost.clear()
     sys.exit(_exit_code_of(whole, typed))
 
 
@@ -125,6 +129,8 @@ def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
     """One failing job is recorded and does not end the others."""
     log_to_console()  # a job of the joblib launcher runs in a process of its own
     try:
+        if _lost:
+            raise MachineError(f"not started: {_lost[0]}")
         if named := request.settings.get("run_dir"):
             raise ConfigError(
                 f"run_dir={named} would be the folder of every job of the sweep; "
@@ -133,7 +139,10 @@ def _run_job_of_sweep(run: Run, request: Request, path: Path) -> None:
         run(request)
     except Exception as error:
         record_failure(RunFolder(path), error, overrides=list(request.overrides))
-        log.error("job %s failed: %s", path.name, error)
+        said = device_failure(error)
+        if said and not _lost:
+            _lost.append(said)
+        log.error("job %s failed: %s", path.name, said or error)
 
 
 def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
@@ -148,6 +157,15 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     except Exception as error:
         if _is_out_of_memory(error):
             return _report("out of memory; lower the batch size, data.image_size or data.limit", 3)
+        if said := device_failure(error):
+            return _report(said, 3)
+        if isinstance(error, NotImplementedError) and "MPS device" in str(error):
+            missing = re.search(r"'([^']+)'", str(error))
+            return _report(
+                f"Apple's GPU lacks {missing[1] if missing else 'an operation'}; let the CPU do it "
+                "with PYTORCH_ENABLE_MPS_FALLBACK=1 before the command, or use device=cpu",
+                3,
+            )
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             what = f"{error.strerror}: {error.filename}"
             return _report(f"{what}; free space, or name another run_dir", 3)
@@ -160,7 +178,13 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
     # torch is not imported here; on the CPU it raises a plain RuntimeError
     is_on_device = type(error).__name__ == "OutOfMemoryError"
-    return isinstance(error, MemoryError) or is_on_device or "can't allocate memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or is_on_device
+        or any(
+            words in str(error) for words in ("can't allocate memory", "CUDA error: out of memory")
+        )
+    )
 
 
 def _report(message: str, code: int) -> int:

@@ -219,4 +219,13 @@ def summarise(model: Classifier, x: Tensor) -> Tensor:
 
 
 def _halves(map_BChw: Tensor) -> Tensor:
+    if map_BChw.device.type == "mps":  # which pools to sizes that divide the map's alone
+        return halves_by_slices(map_BChw)
     return F.adaptive_avg_pool2d(map_BChw.float(), (2, 1)).squeeze(3).mT
+
+
+def halves_by_slices(map_BChw: Tensor) -> Tensor:
+    """Means of the upper and of the lower half of the map, a middle row in both: (B, 2, C)."""
+    half = (map_BChw.shape[2] + 1) // 2
+    parts = (map_BChw[:, :, :half], map_BChw[:, :, -half:])
+    return torch.stack([part.float().mean(dim=(2, 3)) for part in parts], dim=1)

@@ -101,7 +101,7 @@ def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
-    configure_torch(device)
+    configure_torch(device, recipe.train.precision)
     if recipe.train.cuda_graphs and device.type != "cuda":
         raise ConfigError(f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out")
     named = settings["data"].get("image_size")
