@@ -32,6 +32,7 @@ from braintumor.models.backbones import Backbone, build_backbone
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.ensemble import Ensemble
 from braintumor.training.batches import PictureBatches, predict_logits, validate
+from braintumor.training.features import FeatureStore, joined
 from braintumor.training.optim import build_loss
 from fake_gpu import FakeGPU, fake_gpu
 from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, section
@@ -195,3 +196,13 @@ def test_halves_are_those_of_adaptive_pooling(rows: int) -> None:
     x = torch.randn(2, 3, rows, 5)
     expected = torch.nn.functional.adaptive_avg_pool2d(x, (2, 1)).squeeze(3).mT
     torch.testing.assert_close(halves_by_slices(x), expected)
+
+
+def test_features_without_room_on_disk_lie_in_host_memory(
+    gpu: FakeGPU, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("braintumor.training.features.cache.write_entry", lambda *_: False)
+    store = FeatureStore(on_gpu(gpu), GPU, torch.float32, progress=False)
+    features = store.features(images().images, "of zeros, without room", None)
+    assert features.device.type == "cpu" and len(features) == COUNT
+    assert is_there(joined(iter([features, features]), 2 * COUNT, GPU))

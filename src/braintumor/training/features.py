@@ -145,7 +145,18 @@ def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """One tensor on a GPU where they fit, else as they are mapped from disk."""
     if device.type == "cpu" or is_too_large(len(views) * views[0].nbytes, device):
         return tuple(views)
-    return (torch.cat([view.to(device) for view in views]),)
+    return (joined(iter(views), len(views) * len(views[0]), device),)
+
+
+def joined(parts: Iterator[Tensor], count: int, device: torch.device) -> Tensor:
+    """The parts along the first axis, each copied straight to its place: (count, ...)."""
+    whole, start = torch.empty(0), 0
+    for part in parts:
+        if not start:
+            whole = torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=device)
+        whole[start : start + len(part)].copy_(part)
+        start += len(part)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -202,7 +213,9 @@ class FeatureStore:
             rows = map(_as_numpy, self._compute(images, view))
             is_written = cache.write_entry(path, {}, rows, len(images))
             known = _read(path, self.dtype) if is_written else None
-            return torch.cat(list(self._compute(images, view))) if known is None else known
+            if known is not None:
+                return known
+            return joined(self._compute(images, view), len(images), torch.device("cpu"))
 
     @torch.no_grad()
     def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
