@@ -159,7 +159,8 @@ def configure_torch(device: torch.device, precision: Precision = "fp32") -> None
     import torch  # as above
 
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        if device.index is not None:
+            torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions; True in torch
         # an H100, mobilenet_mhsa at 224 px: 18.0 s for the first epoch, 1.75 s for each later one;

@@ -46,10 +46,15 @@ class Pool(nn.Module):
             return x_BChw.amax(dim=(2, 3)).float()
         if self.pooling == "flatten":
             return x_BChw.flatten(1).float()
-        mean_BC = x_BChw.mean(dim=(2, 3), dtype=torch.float32)
+        mean_BC = map_mean(x_BChw)
         if self.pooling == "avg":
             return mean_BC
         return torch.cat([mean_BC, x_BChw.amax(dim=(2, 3))], dim=1)
+
+
+def map_mean(x_BChw: torch.Tensor) -> torch.Tensor:
+    """Mean over the cells: (B, C), in float32 or better, also of a map of autocast."""
+    return x_BChw.mean(dim=(2, 3), dtype=torch.promote_types(x_BChw.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
