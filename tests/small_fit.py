@@ -9,7 +9,9 @@ from unittest import mock
 
 import numpy as np
 import torch
+import yaml
 
+from braintumor.config import config_dir
 from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
@@ -41,6 +43,12 @@ AUGMENT = AugmentSettings(
 )  # fmt: skip
 
 NONE = AugmentSettings(*[0.0] * 11)
+
+
+def section(folder: str, name: str) -> dict[str, Any]:
+    """The defaults of a backbone or an attention, as the YAML has them."""
+    text = (config_dir() / "model" / folder / f"{name}.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text))
 
 
 def split(count: int, seed: int) -> ImageSplit:

@@ -18,12 +18,13 @@ def test_choosing_a_device_changes_nothing_and_cudnn_is_not_left_to_try(
 ) -> None:
     before = torch.get_float32_matmul_precision()
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
     choose_device("cpu")
     configure_torch(torch.device("cpu"))
     assert torch.backends.cudnn.benchmark and torch.get_float32_matmul_precision() == before
     try:
         configure_torch(torch.device("cuda"))
-        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.get_float32_matmul_precision() == "highest"
         assert not torch.backends.cudnn.benchmark
     finally:
         torch.set_float32_matmul_precision(before)

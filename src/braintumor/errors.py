@@ -35,3 +35,19 @@ class MachineError(BraintumorError):
     """Disk, memory or device cannot carry the work."""
 
     exit_code = 3
+
+
+def device_failure(error: BaseException) -> str:
+    """What to say where the GPU failed for the rest of the process; empty for other errors.
+
+    After such an error CUDA refuses every further call, so no other job can begin.
+    """
+    text = str(error)
+    is_lost = type(error).__name__ == "AcceleratorError" or "CUDA error: " in text
+    if not is_lost or "out of memory" in text:
+        return ""
+    return (
+        f"the GPU stopped working ({text.splitlines()[0]}), and no further work on it is possible "
+        "in this process; run the command again, and if it fails there too, look at `nvidia-smi` "
+        "and the kernel log (`dmesg`), or use device=cpu"
+    )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import importlib.metadata
+import logging
 import os
 import platform
 import re
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+
+_DRIVER = Path("/dev/nvidiactl")  # there where the driver of an NVIDIA GPU is loaded
+
+log = logging.getLogger("braintumor")
 
 
 def configure_process() -> None:
@@ -93,40 +99,70 @@ def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
 
 
 def choose_device(name: str | int) -> torch.device:
-    """`auto` takes the first CUDA device when there is one, else the CPU.
+    """`auto` takes the first CUDA device when there is one, else Apple's GPU, else the CPU.
 
-    Raises ConfigError when the device is no CPU and no CUDA device that is here: never a silent
-    fall-back.
+    It says so where an NVIDIA GPU is here that torch cannot use.
+    Raises ConfigError when the device is not here: never a silent fall-back.
     """
     import torch  # errors of settings come without torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    has_mps = torch.backends.mps.is_available()
     if name == "auto":
-        return torch.device("cuda" if count else "cpu")
-    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(name))
-    if found and (name == "cpu" or int(found[1] or 0) < count):
+        if not count and (why := _unused_gpu()):
+            _warn_once(f"training and evaluation run without the GPU: {why}")
+        return torch.device("cuda" if count else "mps" if has_mps else "cpu")
+    found = re.fullmatch(r"cpu|mps|cuda(?::(\d+))?", str(name))
+    is_cuda = found is not None and str(name).startswith("cuda")
+    if found and (name == "cpu" or (name == "mps" and has_mps)):
+        return torch.device(name)
+    if found and is_cuda and int(found[1] or 0) < count:
         return torch.device(name)
     is_for_gpu = found or re.fullmatch(r"gpu|\d+", str(name).casefold())
-    why = "" if is_for_gpu else ", which braintumor does not use"
+    unknown = "" if is_for_gpu else ", which braintumor does not use"
     if not count:
+        kind = "Apple GPU (MPS)" if name == "mps" else "CUDA device"
+        why = _unused_gpu() or f"torch {torch.__version__} sees no {kind} here"
         raise ConfigError(
-            f"device={name}{why}: torch {torch.__version__} sees no CUDA device here (does "
-            "`nvidia-smi` show one?); use device=cpu"
+            f"device={name}{unknown}: {why} (does `nvidia-smi` show one?); "
+            f"use device={'mps' if has_mps else 'cpu'}"
         )
     number = min(int(re.sub(r"\D", "", str(name)) or 0), count - 1)
-    others = f"; there are {count}, from cuda:0" if found else ""
-    raise ConfigError(f"device={name} is no device{why}{others}; use device=cuda:{number}")
+    others = f"; there are {count}, from cuda:0" if is_cuda else ""
+    raise ConfigError(f"device={name} is no device{unknown}{others}; use device=cuda:{number}")
 
 
-def configure_torch(device: torch.device) -> None:
+_warn_once = functools.cache(log.warning)  # a command asks for its device more than once
+
+
+def _unused_gpu() -> str:
+    """Why torch does not use the NVIDIA GPU of this machine, and what to do; empty without one."""
+    import torch  # as above
+
+    if not _DRIVER.exists() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return ""
+    if torch.version.cuda is None:
+        why = "was built without CUDA"
+    else:
+        why = f"was built for CUDA {torch.version.cuda}, and the driver may be too old for it"
+    return (
+        f"an NVIDIA GPU is here, but torch {torch.__version__} {why}; docs/gpu.md says which torch "
+        "goes with which driver. To use the CPU on purpose: device=cpu"
+    )
+
+
+def configure_torch(device: torch.device, precision: Precision = "fp32") -> None:
     """Change what torch keeps for the whole process; whoever begins work on a device calls it once.
 
-    On CUDA fp32 matrices are multiplied in TF32; elsewhere nothing changes.
+    On CUDA the device becomes the current one, and float32 is exact unless precision is tf32.
     """
     import torch  # as above
 
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")
+        if device.index is not None:
+            torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions; True in torch
         # an H100, mobilenet_mhsa at 224 px: 18.0 s for the first epoch, 1.75 s for each later one;
         # where cuDNN tries its kernels 27.5 s and 1.4 s
         torch.backends.cudnn.benchmark = False
@@ -137,23 +173,34 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Within, torch's global generators start from `seed`; afterwards they stand as before."""
     import torch  # as above
 
+    on_mps = torch.mps.get_rng_state() if device.type == "mps" else None
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+        torch.manual_seed(seed)  # of every device
+        try:
+            yield
+        finally:
+            if on_mps is not None:  # which fork_rng does not know
+                torch.mps.set_rng_state(on_mps)
 
 
 def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     """The autocast type: bf16 where CUDA has it, fp16 on older CUDA devices, else fp32.
 
+    tf32 is float32 whose products CUDA rounds to 10 bits (see `configure_torch`).
     On CPUs without bf16 units autocast is 2 to 22 times slower than fp32, so `auto` there is fp32.
     """
     import torch  # as above
 
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtypes = {
+        "fp32": torch.float32,
+        "tf32": torch.float32,
+        "bf16": torch.bfloat16,
+        "fp16": torch.float16,
+    }
     if name != "auto":
-        if name == "fp16" and device.type != "cuda":
-            raise ConfigError("train.precision=fp16 needs a CUDA device; use fp32 or auto")
-        return dtypes[name]
+        if name in ("fp16", "tf32") and device.type != "cuda":
+            raise ConfigError(f"train.precision={name} needs a CUDA device; use fp32 or auto")
+        return dtypes.get(name, torch.float32)
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
@@ -169,20 +216,25 @@ def mix_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def environment(command: Sequence[str] = ()) -> dict[str, Any]:
-    """What a reader needs to repeat the run: versions, device, git commit, command line."""
+def environment(command: Sequence[str] = (), device: str | int = "auto") -> dict[str, Any]:
+    """What a reader needs to repeat the run: versions, device, git commit, command line.
+
+    device: as the settings name it; gpu is None where it is no CUDA device.
+    """
     import torch  # as above
 
     packages = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "hydra-core")
-    cuda = torch.cuda.is_available()
+    chosen = choose_device(device)
+    is_cuda = chosen.type == "cuda"
     return {
         "braintumor": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "cpu_threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name(0) if cuda else None,
-        "cuda": torch.version.cuda if cuda else None,
+        "device": str(chosen),
+        "gpu": torch.cuda.get_device_name(chosen) if is_cuda else None,
+        "cuda": torch.version.cuda if is_cuda else None,
         "git": _git_commit(),
         "command": [*command] or [Path(sys.argv[0]).name, *sys.argv[1:]],
         "working_directory": str(Path.cwd()),

@@ -25,7 +25,7 @@ from braintumor._version import __version__
 from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
-from braintumor.errors import BraintumorError, ConfigError
+from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings
@@ -41,6 +41,7 @@ INTERRUPTED = 130
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
+_lost: list[str] = []  # what is said of a GPU that failed for the rest of the process
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -98,12 +99,15 @@ def command(
         choose_launcher(sys.argv, config_name)
         with held_sweep(sys.argv, config_name) as folder:
             code = _exit_code_of(compose_and_run, typed)
+            if _lost:
+                return _report(_lost[0], 3)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
             if after_sweep and folder and has_begun and code in (0, 2, INTERRUPTED):
                 code = max(code, _exit_code_of(lambda: after_sweep(folder, code), typed))
         return code
 
     failure: list[BaseException] = []
+    _lost.clear()
     sys.exit(_exit_code_of(whole, typed))
 
 
@@ -130,6 +134,8 @@ def _run_checked(config_name: str, run: Run, request: Request) -> None:
 def run_job(config_name: str, run: Run, request: Request) -> int:
     """One of several runs: failing, it is recorded and ends no other. Gives its exit code."""
     try:
+        if _lost:
+            raise MachineError(f"not started: {_lost[0]}")
         if request.sweep_folder and (named := request.settings.get("run_dir")):
             raise ConfigError(
                 f"run_dir={named} would be the folder of every job of the sweep; "
@@ -139,8 +145,13 @@ def run_job(config_name: str, run: Run, request: Request) -> int:
     except Exception as error:
         folder = request.folder or Path()
         record_failure(RunFolder(folder), error, overrides=list(request.overrides))
-        log.error("job %s failed: %s", folder.name, error)
-        return error.exit_code if isinstance(error, BraintumorError) else 1
+        said = device_failure(error)
+        if said and not _lost:
+            _lost.append(said)
+        log.error("job %s failed: %s", folder.name, said or error)
+        if isinstance(error, BraintumorError):
+            return error.exit_code
+        return 3 if said else 1
     return 0
 
 
@@ -156,6 +167,15 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     except Exception as error:
         if _is_out_of_memory(error):
             return _report("out of memory; lower the batch size, data.image_size or data.limit", 3)
+        if said := device_failure(error):
+            return _report(said, 3)
+        if isinstance(error, NotImplementedError) and "MPS device" in str(error):
+            missing = re.search(r"'([^']+)'", str(error))
+            return _report(
+                f"Apple's GPU lacks {missing[1] if missing else 'an operation'}; let the CPU do it "
+                "with PYTORCH_ENABLE_MPS_FALLBACK=1 before the command, or use device=cpu",
+                3,
+            )
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             what = f"{error.strerror}: {error.filename}"
             return _report(f"{what}; free space, or name another run_dir", 3)
@@ -168,7 +188,13 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
     # torch is not imported here; on the CPU it raises a plain RuntimeError
     is_on_device = type(error).__name__ == "OutOfMemoryError"
-    return isinstance(error, MemoryError) or is_on_device or "can't allocate memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or is_on_device
+        or any(
+            words in str(error) for words in ("can't allocate memory", "CUDA error: out of memory")
+        )
+    )
 
 
 def _report(message: str, code: int) -> int:

@@ -131,7 +131,7 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
 
     The copy starts from pinned memory, so the host gathers the next batch in the meantime.
     """
-    if batch.device == device or device.type == "cpu":
+    if batch.device == device or device.type != "cuda":
         return batch.to(device)
     return batch.pin_memory().to(device, non_blocking=True)
 

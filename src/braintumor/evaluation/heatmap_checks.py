@@ -208,7 +208,7 @@ def perturbation_curves(
 
     def probs_of(x: torch.Tensor) -> np.ndarray:
         logits = predict_logits(model, x, batch_size=len(x))
-        return logits.double().softmax(dim=1).cpu().numpy()[np.arange(len(targets)), targets]
+        return logits.cpu().double().softmax(dim=1).numpy()[np.arange(len(targets)), targets]
 
     with model.fused():
         curves[0, :, 0] = curves[1, :, -1] = probs_of(clear)

@@ -141,17 +141,17 @@ def _averaged(
     """Predictions over all views, of which `first` holds the logits of the plain picture."""
     if views < 1:
         raise ConfigError(f"views={views} must be 1 or more; 1 is the picture as it is")
-    logits = first
+    logits = first.cpu()  # which has float64; not every device has
     if views > 1:
-        probs = first.double().softmax(dim=1)
+        probs = logits.double().softmax(dim=1)
         for number in range(1, views):
-            probs += read(read.logits, EvalView(number)).double().softmax(dim=1)
+            probs += read(read.logits, EvalView(number)).cpu().double().softmax(dim=1)
         logits = (probs / views).clamp_min(_LEAST).log()
     predictions = Predictions(
         classes=classes,
         paths=split.paths,
         labels=split.labels.cpu().numpy(),
-        logits=logits.float().cpu().numpy(),
+        logits=logits.float().numpy(),
     )
     predictions.require_finite()
     return predictions
@@ -219,4 +219,13 @@ def summarise(model: Classifier, x: Tensor) -> Tensor:
 
 
 def _halves(map_BChw: Tensor) -> Tensor:
+    if map_BChw.device.type == "mps":  # which pools to sizes that divide the map's alone
+        return halves_by_slices(map_BChw)
     return F.adaptive_avg_pool2d(map_BChw.float(), (2, 1)).squeeze(3).mT
+
+
+def halves_by_slices(map_BChw: Tensor) -> Tensor:
+    """Means of the upper and of the lower half of the map, a middle row in both: (B, 2, C)."""
+    half = (map_BChw.shape[2] + 1) // 2
+    parts = (map_BChw[:, :, :half], map_BChw[:, :, -half:])
+    return torch.stack([part.float().mean(dim=(2, 3)) for part in parts], dim=1)

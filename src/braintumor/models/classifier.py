@@ -73,11 +73,18 @@ class Classifier(nn.Module):
             return self._fused[0](x_B3SS) if self._fused else self.backbone(x_B3SS)
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
-        """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave."""
+        """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave.
+
+        Under autocast, too, pooling and head compute in float32: bf16 has 8 bits, so that of 50
+        images 17 would share their logit with another one, and thresholds would rest on ties.
+        """
         attend: Any = self.attention.forward_pooled if self._attention_pools else self.attention
-        is_alone = self.training and len(features_BChw) == 1
-        with _running_statistics(self.head) if is_alone else nullcontext():
-            return self.head(attend(features_BChw)).float()
+        attended, is_alone = attend(features_BChw), self.training and len(features_BChw) == 1
+        with (
+            torch.autocast(attended.device.type, enabled=False),
+            _running_statistics(self.head) if is_alone else nullcontext(),
+        ):
+            return self.head(attended)
 
     @property
     def is_backbone_frozen(self) -> bool:

@@ -30,7 +30,7 @@ class GaussianNoise(nn.Module):
 
 
 class Pool(nn.Module):
-    """Map to vector: (B, C, h, w) -> (B, C), (B, 2C) for avgmax, (B, C*h*w) for flatten.
+    """Map to float32 vector: (B, C, h, w) -> (B, C), (B, 2C) for avgmax, (B, C*h*w) for flatten.
 
     A vector has been pooled before, and stays as it is.
     """
@@ -41,14 +41,20 @@ class Pool(nn.Module):
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
         if x_BChw.ndim == 2:
-            return x_BChw
-        if self.pooling == "avg":
-            return x_BChw.mean(dim=(2, 3))
+            return x_BChw.float()
         if self.pooling == "max":
-            return x_BChw.amax(dim=(2, 3))
-        if self.pooling == "avgmax":
-            return torch.cat([x_BChw.mean(dim=(2, 3)), x_BChw.amax(dim=(2, 3))], dim=1)
-        return x_BChw.flatten(1)
+            return x_BChw.amax(dim=(2, 3)).float()
+        if self.pooling == "flatten":
+            return x_BChw.flatten(1).float()
+        mean_BC = map_mean(x_BChw)
+        if self.pooling == "avg":
+            return mean_BC
+        return torch.cat([mean_BC, x_BChw.amax(dim=(2, 3))], dim=1)
+
+
+def map_mean(x_BChw: torch.Tensor) -> torch.Tensor:
+    """Mean over the cells: (B, C), in float32 or better, also of a map of autocast."""
+    return x_BChw.mean(dim=(2, 3), dtype=torch.promote_types(x_BChw.dtype, torch.float32))
 
 
 @dataclass(frozen=True)

@@ -102,15 +102,16 @@ def validate(
     # validation keeps no activations, so it can take larger batches than training
     logits_NK = predict_logits(
         model, val.images, batch_size=2 * batch_size, dtype=dtype, forward=forward
-    )
-    labels, predicted = val.labels.cpu().numpy(), logits_NK.argmax(dim=1).cpu().numpy()
+    ).cpu()  # waits for the device, once
+    targets, predicted = val.labels.cpu(), logits_NK.argmax(dim=1).numpy()
+    labels = targets.numpy()
     num_classes, auroc = logits_NK.shape[1], math.nan
     if len(set(labels.tolist())) == num_classes and torch.isfinite(logits_NK).all():
-        probs = logits_NK.double().softmax(dim=1).cpu().numpy()
+        probs = logits_NK.double().softmax(dim=1).numpy()
         scores = probs[:, 1] if num_classes == 2 else probs
         auroc = roc_auc_score(labels, scores, multi_class="ovr")
     figures = {
-        "val_loss": F.cross_entropy(logits_NK, val.labels).item(),
+        "val_loss": F.cross_entropy(logits_NK, targets).item(),
         "val_accuracy": (labels == predicted).mean(),
         "val_balanced_accuracy": balanced_accuracy_score(labels, predicted),
         "val_macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),

@@ -34,7 +34,7 @@ from braintumor.runtime import in_threads, mix_seed
 from braintumor.training.batches import PictureBatches, validate
 from braintumor.training.recipe import FeatureSettings
 
-_VERSION = 4  # of what the files hold; raise it when features are computed in another way
+_VERSION = 5  # of what the files hold; raise it when features are computed in another way
 _NO_MATTER = ("label", "lr_scale", "weights")  # of a backbone: its tensors are part of the key
 _BATCH = 64  # images; part of the key, for every batch has draws of its own
 
@@ -150,7 +150,18 @@ def _placed(views: list[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """One tensor on a GPU where they fit, else as they are mapped from disk."""
     if device.type == "cpu" or is_too_large(len(views) * views[0].nbytes, device):
         return tuple(views)
-    return (torch.cat([view.to(device) for view in views]),)
+    return (joined(iter(views), len(views) * len(views[0]), device),)
+
+
+def joined(parts: Iterator[Tensor], count: int, device: torch.device) -> Tensor:
+    """The parts along the first axis, each copied straight to its place: (count, ...)."""
+    whole, start = torch.empty(0), 0
+    for part in parts:
+        if not start:
+            whole = torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=device)
+        whole[start : start + len(part)].copy_(part)
+        start += len(part)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,9 @@ class FeatureStore:
             rows = map(_as_numpy, self._compute(images, view))
             is_written = cache.write_entry(path, {}, rows, len(images))
             known = _read(path, self.dtype) if is_written else None
-            return torch.cat(list(self._compute(images, view))) if known is None else known
+            if known is not None:
+                return known
+            return joined(self._compute(images, view), len(images), torch.device("cpu"))
 
     @torch.no_grad()
     def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
@@ -218,8 +231,10 @@ class FeatureStore:
             x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                features = self.forward(self.model, x).to(self.dtype)
-            yield features.permute(0, 2, 3, 1) if features.ndim == 4 else features
+                features = self.forward(self.model, x)
+            # maps as autocast has them; what is pooled is small, and keeps its bits
+            is_map = features.ndim == 4
+            yield features.to(self.dtype).permute(0, 2, 3, 1) if is_map else features.float()
 
 
 def digest_of(images: Tensor | HostImages) -> str:
@@ -258,4 +273,4 @@ def _read(path: Path, dtype: torch.dtype) -> Tensor | None:
         return None
     entry.touch()
     features = torch.from_numpy(entry.rows)
-    return features.view(dtype) if dtype == torch.bfloat16 else features
+    return features.view(dtype) if features.dtype == torch.int16 else features

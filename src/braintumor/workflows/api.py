@@ -122,7 +122,8 @@ def load(
         classifier.predict(["a.png", array, "folder/"])   # DataFrame: path, pred, prob_<class>, …
         classifier.heatmap("a.png")                       # float array in [0, 1]
 
-    device: auto, cpu, cuda or cuda:N.  precision, views: None: as the run was evaluated.
+    device: auto, cpu, cuda, cuda:N or mps.  precision: None: fp32, as the run was evaluated.
+    views: None: as the run was evaluated.
     batch_size: pictures at once.
     Raises CheckpointError when there is none or it is damaged.
     """

@@ -25,6 +25,7 @@ from braintumor.runs.ensemble import load_network
 from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import Precision, choose_device, choose_precision, configure_torch
 from braintumor.statistics.decisions import columns_of
+from braintumor.workflows.console import log
 from braintumor.workflows.pictures import Picture, Pictures, read_pictures
 
 # N pictures, S side of the square that the model sees, h w a picture's own size
@@ -52,13 +53,14 @@ def load(path: str | Path, how: Use | None = None) -> LoadedModel:
     Raises CheckpointError when there is none or it is damaged.
     """
     how, path = typed(Use, vars(how or Use()), ""), find_checkpoint(path)
-    device = choose_device(how.device)
-    configure_torch(device)
+    device, precision = choose_device(how.device), how.precision or "fp32"
+    dtype = choose_precision(precision, device)
+    configure_torch(device, precision)
     model, card = load_network(path, device)
-    precision = how.precision or card.settings["train"]["precision"]
-    return LoadedModel(
-        model, card, load_postprocessing(path, card), how, choose_precision(precision, device)
-    )
+    postprocessing = load_postprocessing(path, card)
+    if postprocessing and (dtype != torch.float32 or precision == "tf32"):
+        log.warning("precision=%s, but temperature and thresholds were fitted in fp32", precision)
+    return LoadedModel(model, card, postprocessing, how, dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 
 from braintumor.data.manifest import group_numbers, write_manifest
@@ -35,7 +36,7 @@ from braintumor.runs.folder import (
     run_name,
 )
 from braintumor.runs.ownership import check, hold, remove_own
-from braintumor.runtime import environment, mix_seed
+from braintumor.runtime import configure_torch, environment, mix_seed
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
@@ -107,7 +108,7 @@ def new_run(
         remove_own(folder, RUN)
         run = RunFolder(folder)
         write_settings(run, settings)
-        write_json(run.environment, environment(request.command))
+        write_json(run.environment, environment(request.command, settings["device"]))
         if manifest is not None:
             write_manifest(run.manifest, manifest)
         run.set_status("running", model_name=name, data_name=data_name, **facts)
@@ -172,7 +173,9 @@ def _fit_postprocessing(
 
 def _inference(experiment: Experiment) -> Inference:
     keep = keeps_summaries(experiment.settings, experiment.device)
-    return Inference(2 * experiment.recipe.train.batch_size, experiment.dtype, keep)
+    # exact whatever trained it: thresholds fitted here serve on other devices too
+    configure_torch(experiment.device)
+    return Inference(2 * experiment.recipe.train.batch_size, torch.float32, keep)
 
 
 def _evaluate_best(

@@ -109,7 +109,7 @@ def setup(
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
-    configure_torch(device)
+    configure_torch(device, recipe.train.precision)
     if recipe.train.cuda_graphs and device.type != "cuda":
         if before is None:
             raise ConfigError(

@@ -10,7 +10,7 @@ import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold
@@ -164,6 +164,8 @@ def _run_job(job: Job, here: list[str]) -> None:
         train(_request(job, here))
     except Exception as error:
         record_failure(job.run, error, overrides=list(job.words))
+        if device_failure(error):
+            raise  # no other job could begin
         log.error("job %s failed: %s", job.run.path.name, error)
 
 

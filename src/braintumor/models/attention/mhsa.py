@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from braintumor.errors import ConfigError
-from braintumor.models.head import GaussianNoise, check_rate, check_std
+from braintumor.models.head import GaussianNoise, check_rate, check_std, map_mean
 
 # B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
 
@@ -80,7 +80,7 @@ class SelfAttention(nn.Module):
         """
         is_noisy = self.training and self.noise.std > 0
         if is_noisy or x_BChw.shape[2] * x_BChw.shape[3] > _MOST_CELLS:
-            return self(x_BChw).mean(dim=(2, 3))
+            return map_mean(self(x_BChw))
         tokens_BNC, shift_NC = self._tokens(x_BChw)
         projected = self._project(tokens_BNC, shift_NC, parts=2)
         q_BHNd, k_BHNd = projected.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -94,7 +94,7 @@ class SelfAttention(nn.Module):
         share_BH1 = received_BHN.sum(dim=2, keepdim=True)  # 1, but for dropout
         value_BHd = torch.einsum("bhc,hdc->bhd", mixed_BHC, weight_HdC) + share_BH1 * bias_Hd
         y_BC = self.out(value_BHd.flatten(1))
-        return x_BChw.mean(dim=(2, 3)) + y_BC if self.residual else y_BC
+        return map_mean(x_BChw) + y_BC if self.residual else y_BC
 
     def _tokens(self, x_BChw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (B, N, C) and a shift (N, C): attention is over tokens * scale + shift.

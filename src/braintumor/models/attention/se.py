@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from braintumor.errors import ConfigError
+from braintumor.models.head import map_mean
 
 # B batch, C channels, h w height and width of the map, R = C / reduction
 
@@ -30,7 +31,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward_pooled(self, x: torch.Tensor) -> torch.Tensor:
         """Mean over the cells of `forward`, of a map or of its mean: (B, C)."""
-        mean_BC = x if x.ndim == 2 else x.mean(dim=(2, 3))
+        mean_BC = x if x.ndim == 2 else map_mean(x)
         return mean_BC * self.gate(mean_BC)
 
 
