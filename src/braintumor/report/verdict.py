@@ -62,10 +62,7 @@ def about(evaluation: Evaluation) -> list[tuple[str, str]]:
     asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
     return [
         ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        (
-            "Asked about",
-            f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}",
-        ),
+        ("Asked about", asked),
         ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
     ]
 
