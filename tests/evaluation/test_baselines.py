@@ -187,8 +187,8 @@ def test_above_the_floor_in_words() -> None:
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
         "The model is better than every simple rule that knows no anatomy. Over all images: 1.4 "
         "percentage points above the best floor, 1-nearest neighbour on pixels (97.9 %); 95 % CI "
-        "of the difference +0.6 to +2.2. Without copies: 9.9 percentage points above the best floor, "
-        "outer rim only (83.1 %); 95 % CI of the difference +6.0 to +14.0."
+        "of the difference +0.6 to +2.2. Without copies: 9.9 percentage points above the best "
+        "floor, outer rim only (83.1 %); 95 % CI of the difference +6.0 to +14.0."
     )
     assert "copies" not in above_baseline(BEST, {"": "Over all images"})[0]
 
