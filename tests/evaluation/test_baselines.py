@@ -186,9 +186,9 @@ def test_above_the_floor_in_words() -> None:
     assert is_above
     assert text.replace("\N{NO-BREAK SPACE}", " ") == (
         "The model is better than every simple rule that knows no anatomy. Over all images: 1.4 "
-        "percentage points above the best rule, 1-nearest neighbour on pixels (97.9 %); 95 % CI of "
-        "the difference +0.6 to +2.2. Without copies: 9.9 percentage points above the best rule, "
-        "outer rim only (83.1 %); 95 % CI of the difference +6.0 to +14.0."
+        "percentage points above the best floor, 1-nearest neighbour on pixels (97.9 %); 95 % CI "
+        "of the difference +0.6 to +2.2. Without copies: 9.9 percentage points above the best "
+        "floor, outer rim only (83.1 %); 95 % CI of the difference +6.0 to +14.0."
     )
     assert "copies" not in above_baseline(BEST, {"": "Over all images"})[0]
 
@@ -196,8 +196,8 @@ def test_above_the_floor_in_words() -> None:
 @pytest.mark.parametrize(
     ("margin", "interval", "verdict", "said"),
     [
-        (-0.02, (-0.03, -0.01), "is worse than a", "2.0 percentage points below the best rule"),
-        (0.005, (-0.003, 0.013), "is not shown to be better", "above the best rule, outer rim"),
+        (-0.02, (-0.03, -0.01), "is worse than a", "2.0 percentage points below the best floor"),
+        (0.005, (-0.003, 0.013), "is not shown to be better", "above the best floor, outer rim"),
         (0.01, (0.0, 0.02), "is not shown to be better", "(83.1 %), which may be noise; 95 % CI"),
     ],
 )

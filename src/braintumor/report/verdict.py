@@ -187,7 +187,7 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
         place = int(low > 0) - int(high < 0)
         side = "above" if margin >= 0 else "below"
         parts.append(
-            f"{images}: {abs(100 * margin):.1f} percentage points {side} the best rule, {name} "
+            f"{images}: {abs(100 * margin):.1f} percentage points {side} the best floor, {name} "
             f"({percent(accuracy)})" + ("" if place else ", which may be noise") + "; 95 % CI of "
             f"the difference {100 * low:+.1f} to {100 * high:+.1f}."
         )
