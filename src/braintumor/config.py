@@ -56,6 +56,7 @@ NotNegative = Annotated[float, Within()]
 Share = Annotated[float, Within(0, 1)]
 ShareBelow1 = Annotated[float, Within(0, 1, "[)")]
 Count = Annotated[int, Within(1)]
+Switch = bool | typing.Literal["auto"]
 
 
 def config_dir() -> Path:

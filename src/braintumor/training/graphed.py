@@ -10,6 +10,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html, "Whole-network cap
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,23 +27,28 @@ log = logging.getLogger(__name__)
 StepOf = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # as Step.__call__
 
 
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The one that records: cuBLAS keeps memory for each stream it has ever seen."""
+    return torch.cuda.Stream(device)
+
+
 class GraphedStep:
     """As the step: its first batches go the plain way, then a graph is recorded and replayed.
 
-    A batch of another size, as the last one of an epoch, goes the plain way: rows that only fill it
-    up would change the statistics of batch norm.
+    All batches of a phase are of one size.
     What it returns is overwritten by the next call.
     """
 
     def __init__(self, step: Step) -> None:
         self._step, self._warm_ups, self._is_refused = step, 0, False
-        self._stream = torch.cuda.Stream(step.device)
+        self._stream = _stream(step.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: tuple[Tensor, ...] = ()
         self._outputs: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, fetched: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        if self._is_refused or len(fetched) != self._step.batches.batch_size:
+        if self._is_refused:
             return self._step(fetched, labels_B)
         if self._graph is None and self._warm_ups < _WARM_UP:
             return self._warm_up(fetched, labels_B)

@@ -98,11 +98,10 @@ def _phase(job: _FitContext) -> Iterator[EpochRecord]:
         batches = feature_batches(model, pictures, settings, epochs=epochs, progress=progress)
     generator = torch.Generator(job.train.device)
     step = Step(state, batches, job.loss_of, job.dtype, recipe.train.clip_norm, generator)
-    is_graphed = recipe.train.cuda_graphs and job.train.device.type == "cuda"
     # a frozen backbone stays as it is for the phase
     with (
         model.fused() if model.is_backbone_frozen else nullcontext(),
-        graphed(step, is_wanted=is_graphed) as train_on,
+        graphed(step, is_wanted=recipe.train.records_graphs(job.train.device)) as train_on,
     ):
         while state.phase_epoch < epochs and not state.best.should_stop:
             yield _epoch(job, step, train_on)
@@ -161,9 +160,16 @@ def _train_epoch(
 
 
 def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
-    """Rows of the training images in the order of an epoch; with oversampling more than once."""
-    oversample = recipe.train.imbalance == "oversample"
-    return epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
+    """Rows of the training images in the order of an epoch, in whole batches.
+
+    With oversampling rows come more than once; where the last batch would be smaller, so do the
+    first ones. A GPU spends seconds on each shape that is new to it, a graph holds for one shape,
+    and batch norm learns little from a few images.
+    """
+    oversample, size = recipe.train.imbalance == "oversample", recipe.train.batch_size
+    order = epoch_order(train.labels.cpu().numpy(), recipe.seed, epoch, oversample=oversample)
+    missing = -len(order) % size if len(order) > size else 0
+    return np.concatenate([order, order[:missing]])
 
 
 def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import Count, NotNegative, ShareBelow1, Within, pasteable
+from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, pasteable
 from braintumor.errors import ConfigError
 from braintumor.runtime import Precision
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 Metric = Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_auroc"]
 
@@ -58,13 +59,13 @@ class TrainSettings:
     imbalance: Literal["oversample", "class_weights", "none"]
     clip_norm: Annotated[float, Within(ends="(]")] | None
     ema_decay: ShareBelow1
-    channels_last: bool
+    channels_last: Switch
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
     epochs: Count | None = None
     refit: bool = False
     compile: bool = False
-    cuda_graphs: bool = False
+    cuda_graphs: Switch = "auto"
 
     def __post_init__(self) -> None:
         if not self.phases:
@@ -81,11 +82,15 @@ class TrainSettings:
                 f"{len(self.phases)} phases ({', '.join(listed)}); give each its epochs, such as "
                 f"{phases}"
             )
-        if self.compile and self.cuda_graphs:
+        if self.compile and self.cuda_graphs is True:
             raise ConfigError(
                 "train.compile=true and train.cuda_graphs=true are two ways to the same end; "
                 "choose one"
             )
+
+    def records_graphs(self, device: torch.device) -> bool:
+        """Whether steps are recorded as CUDA graphs there."""
+        return device.type == "cuda" and not self.compile and self.cuda_graphs is not False
 
     def epochs_of(self, phase: Phase) -> int:
         """As Recipe.epochs_of."""

@@ -114,7 +114,7 @@ class FitState:
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
         self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
-        if recipe.train.cuda_graphs and device.type == "cuda":
+        if recipe.train.records_graphs(device):
             make_capturable(self.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         decay = recipe.train.ema_decay

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -38,11 +37,8 @@ class Step:
     def __call__(self, fetched: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss in nats, and how many of the batch were right; both () on the device."""
         state, use_autocast = self.state, self.dtype != torch.float32
-        # the last batch of an epoch is smaller: not worth another compilation
-        is_odd = state.model.is_compiled and len(labels_B) != self.batches.batch_size
-        plain = torch.compiler.set_stance("force_eager") if is_odd else nullcontext()
         x, target = self.batches.prepare(fetched, labels_B, self.generator)
-        with plain, torch.autocast(self.device.type, self.dtype, enabled=use_autocast):
+        with torch.autocast(self.device.type, self.dtype, enabled=use_autocast):
             logits_BK = self.batches.forward(state.model, x)
         loss = self.loss_of(logits_BK.float(), target)
         state.optimizer.zero_grad(set_to_none=True)

@@ -16,6 +16,7 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
+from braintumor.models.layout import lay_out
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
@@ -71,8 +72,8 @@ class Experiment:
     def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
         body = _build_body(self.settings, self.data.pixels.shape[1], self.start)
-        model = _finish(body, self.data.classes, self.recipe.train, self.start)
-        return dataclasses.replace(self, model=model.to(self.device))
+        model = _finish(body, self.data.classes, self.recipe.train, self.start, self.device)
+        return dataclasses.replace(self, model=model)
 
 
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
@@ -110,7 +111,7 @@ def setup(
     deciding = typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
     configure_torch(device, recipe.train.precision)
-    if recipe.train.cuda_graphs and device.type != "cuda":
+    if recipe.train.cuda_graphs is True and device.type != "cuda":
         if before is None:
             raise ConfigError(
                 f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
@@ -137,7 +138,7 @@ def setup(
         data_name=data_name,
         data=data,
         labels=labels_of(data, data.classes),
-        model=_finish(body, data.classes, recipe.train, start).to(device),
+        model=_finish(body, data.classes, recipe.train, start, device),
         recipe=recipe,
         device=device,
         dtype=choose_precision(recipe.train.precision, device),
@@ -191,13 +192,16 @@ def _build_body(settings: Settings, size: int, start: Start | None) -> Body:
 
 
 def _finish(
-    body: Body, classes: tuple[str, ...], train: TrainSettings, start: Start | None
+    body: Body,
+    classes: tuple[str, ...],
+    train: TrainSettings,
+    start: Start | None,
+    device: torch.device,
 ) -> Classifier:
     model = body.with_head(len(classes))
     if start:
         take_weights(model, start, classes)
-    if train.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(model, device, train.channels_last)
     if train.compile:
         model.compile()
     return model
