@@ -201,3 +201,18 @@ def test_validation_is_not_augmented() -> None:
     plan = recipe((Phase(3, "head", 0.0),))
     records = run(new_state(plan), plan)
     assert len({r.val_loss for r in records}) == 1
+
+
+@pytest.mark.parametrize(("batch_size", "seen"), [(16, [16, 16, 16, 16]), (64, [50])])
+def test_an_epoch_is_whole_batches(batch_size: int, seen: list[int]) -> None:
+    """No last batch of another shape; a set smaller than a batch is one batch."""
+    plan = recipe((Phase(1),), batch_size=batch_size, imbalance="none")
+    state, sizes = new_state(plan), []
+
+    def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if module.training:
+            sizes.append(len(inputs[0]))
+
+    state.model.register_forward_pre_hook(note)
+    run(state, plan)
+    assert sizes == seen
