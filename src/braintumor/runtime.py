@@ -92,15 +92,28 @@ def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
                 future.cancel()
 
 
+def world_size() -> int:
+    """How many processes train together: what torchrun says; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Number of this process among them; 0 leads, and is the only one that writes and prints."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
+
+
 def choose_device(name: str | int) -> torch.device:
     """`auto` takes the first CUDA device when there is one, else the CPU.
 
+    Of several processes that train together each takes the GPU of its own number on its machine.
     Raises ConfigError when the device is no CPU and no CUDA device that is here: never a silent
     fall-back.
     """
     import torch  # errors of settings come without torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if world_size() > 1 and name != "cpu" and count:
+        return _own_gpu(name, count)
     if name == "auto":
         return torch.device("cuda" if count else "cpu")
     found = re.fullmatch(r"cpu|cuda(?::(\d+))?", str(name))
@@ -118,6 +131,23 @@ def choose_device(name: str | int) -> torch.device:
     raise ConfigError(f"device={name} is no device{why}{others}; use device=cuda:{number}")
 
 
+def _own_gpu(name: str | int, count: int) -> torch.device:
+    import torch  # as above
+
+    processes, own = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    if name not in ("auto", "cuda"):
+        raise ConfigError(
+            f"device={name} is one GPU, and torchrun started {processes} processes here, each of "
+            "which takes its own; leave device out"
+        )
+    if processes > count:
+        raise ConfigError(
+            f"torchrun started {processes} processes on a machine with {count} GPU"
+            f"{'s' * (count > 1)}; use --nproc-per-node={count}"
+        )
+    return torch.device("cuda", own)
+
+
 def configure_torch(device: torch.device) -> None:
     """Change what torch keeps for the whole process; whoever begins work on a device calls it once.
 
@@ -130,6 +160,8 @@ def configure_torch(device: torch.device) -> None:
         # an H100, mobilenet_mhsa at 224 px: 18.0 s for the first epoch, 1.75 s for each later one;
         # where cuDNN tries its kernels 27.5 s and 1.4 s
         torch.backends.cudnn.benchmark = False
+        if world_size() > 1:
+            torch.cuda.set_device(device)  # also of what names none, such as NCCL
 
 
 @contextmanager
