@@ -1,4 +1,4 @@
-"""One training by several processes of torchrun: the first one leads, the others do as they are told.
+"""One training by several processes of torchrun: the first leads, the others do as they are told.
 
 Only the first has a run folder, a console and an evaluation; the others end before that.
 """
@@ -53,19 +53,17 @@ class Fit:
     is_refit: bool
 
 
-def check_together(request: Request) -> Request:
+def check_together(request: Request, *, is_several: bool) -> Request:
     """What the processes of torchrun can do together; what is left of it when they start again.
 
+    is_several: whether it stands for folds or seeds.
     Raises ConfigError on what each GPU does better by itself.
     """
     settings, size = request.settings, world_size()
-    several = [key for key in ("folds", "seeds") if settings[key] is not None]
-    if request.sweep_folder or several and settings["fold"] is None:
+    if is_several:
         raise ConfigError(
-            f"torchrun started {size} processes to share one training, and "
-            f"{' and '.join(several) or '-m'} asks for several, which are done sooner with a GPU "
-            "each: leave torchrun out, and give "
-            f"{f'slots={size}' if several else 'hydra/launcher=gpus'}"
+            f"torchrun started {size} processes to share one training, and this asks for several, "
+            f"which are done sooner with a GPU each: leave torchrun out, and give slots={size}"
         )
     is_agents = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == str(True)
     if is_agents and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)):
@@ -99,12 +97,9 @@ def led(experiment: Experiment, run: RunFolder) -> Iterator[None]:
 
     watched.at_loss = lambda error: tell_failure(run, with_command(error))
     together = team()
-    log.info(
-        "%d processes share each batch of %d images",
-        together.size,
-        experiment.recipe.train.batch_size,
-    )
-    if experiment.recipe.train.cuda_graphs:
+    settings = experiment.recipe.train
+    log.info("%d processes share each batch of %d images", together.size, settings.batch_size)
+    if settings.cuda_graphs:
         log.info("train.cuda_graphs=true is for one process; going on without")
     try:
         with watched.telling():

@@ -74,7 +74,7 @@ def train(request: Request) -> Run:
 
 def _train_together(request: Request) -> Run:
     """One run by all processes of torchrun; what the first of them writes is the run."""
-    request = check_together(request)
+    request = check_together(request, is_several=has_trials(request.settings))
     with joined() as team:
         if team.rank:
             return Run(follow(team).path)
