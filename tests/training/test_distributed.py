@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import pytest
 import torch
 
 from braintumor.data.tensors import Augment, Part
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, MachineError
 from braintumor.training.distributed import Team
+from braintumor.training.watch import Watch
 from small_fit import AUGMENT, CLASSES, TRAIN
-from support import QUICK, Command
+from support import QUICK, TINY, Command
 from together import CASES, fitted
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -86,16 +88,14 @@ def test_a_batch_that_is_too_small_for_so_many_is_refused() -> None:
         Team(0, 8).check(8)
 
 
-def test_torchrun_with_one_process_is_a_plain_run(bt: Command, tmp_path: Path) -> None:
-    words = [*QUICK, "train.max_epochs=1"]
+def test_torchrun_with_one_process_is_a_plain_run(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
     one = {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
-    for name, env in (("plain", {}), ("one", one)):
-        done = bt("train", *words, f"run_dir={name}", cwd=tmp_path, **env)
-        assert done.returncode == 0, done.stderr
-    one_state, plain_state = (
-        torch.load(tmp_path / name / "last.ckpt")["model"] for name in ("one", "plain")
-    )
-    assert all(torch.equal(one_state[key], tensor) for key, tensor in plain_state.items())
+    done = bt("train", *TINY, "train.max_epochs=2", "run_dir=run", cwd=tmp_path, **one)
+    assert done.returncode == 0, done.stderr
+    own, plain = (torch.load(run / "last.ckpt")["model"] for run in (tmp_path / "run", trained))
+    assert all(torch.equal(own[key], tensor) for key, tensor in plain.items())
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,29 @@ def test_several_trainings_are_not_for_torchrun(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_first_process_says_why_another_one_ended() -> None:
+    """And not that it was interrupted, which is what the signal of torchrun looks like."""
+    here, there = Pipe()
+    watch = Watch(Team(0, 2), {here: "process 1 of 2 (from 0), on node2,"})
+    there.send("the device is out of memory")
+    expected = r"on node2, has ended: the device is out of memory"
+    with pytest.raises(MachineError, match=expected), watch.telling():
+        raise KeyboardInterrupt
+    watch.close()
+
+
+def test_an_interrupt_while_the_others_live_or_have_said_goodbye_is_one() -> None:
+    (here, there), (other, last) = Pipe(), Pipe()
+    watch = Watch(Team(0, 3), {here: "process 1", other: "process 2"})
+    last.send("")
+    last.close()
+    with pytest.raises(KeyboardInterrupt), watch.telling():
+        raise KeyboardInterrupt
+    watch.close()
+    there.close()
+
+
+@pytest.mark.slow
 def test_a_killed_process_ends_all_and_one_goes_on(bt: Command, tmp_path: Path) -> None:
     """The run says which one was lost; a single process ends what two had begun."""
     words = [*QUICK, "train.phases=[{epochs: 500, trainable: all}]", "train.max_epochs=null"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -47,7 +48,7 @@ class Team:
 
     def check(self, batch_size: int) -> None:
         """Raises ConfigError where a batch has too few images for so many."""
-        if batch_size < _LEAST * self.size:
+        if self.size > 1 and batch_size < _LEAST * self.size:
             raise ConfigError(
                 f"train.batch_size={batch_size} is shared out among all processes, and {self.size} "
                 f"need {_LEAST * self.size} or more; give train.batch_size={64 * self.size} (and "
@@ -178,6 +179,22 @@ def _spread(flat: Tensor, tensors: Sequence[Tensor]) -> None:
     parts = flat.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view(tensor.shape))
+
+
+def synchronize_norms(model: nn.Module) -> None:
+    """Let batch norm take its statistics from the images of all processes; on GPUs.
+
+    In place, as stages of a backbone are lists of its modules. Names of tensors stay.
+    Source: torch's and timm's convert_sync_batchnorm, which make new modules.
+    """
+    for module in model.modules():
+        if isinstance(module, BatchNormAct2d):
+            module.__class__ = SyncBatchNormAct  # type: ignore[assignment]
+        elif isinstance(module, _BatchNorm):
+            module.__class__ = nn.SyncBatchNorm
+        else:
+            continue
+        module.process_group = None  # type: ignore[assignment]
 
 
 def team() -> Team:

@@ -65,6 +65,7 @@ class TrainSettings:
     refit: bool = False
     compile: bool = False
     cuda_graphs: bool = False
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         if not self.phases:

@@ -17,9 +17,17 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
-from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
+from braintumor.runtime import (
+    choose_device,
+    choose_precision,
+    configure_torch,
+    mix_seed,
+    seeded,
+    world_size,
+)
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.batch_size import choose_batch_size
+from braintumor.training.distributed import Team, synchronize_norms
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
@@ -108,6 +116,10 @@ def setup(settings: Settings, data_name: str, before: RunFolder | None = None) -
                 f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
             )
         log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
+    if not is_auto:
+        Team(size=world_size()).check(recipe.train.batch_size)
+    if recipe.train.sync_batch_norm and world_size() > 1 and device.type != "cuda":
+        raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
     named = settings["data"].get("image_size")
     size = settings["model"]["backbone"]["image_size"] if named is None else named
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
@@ -190,6 +202,8 @@ def _finish(
         take_weights(model, start, classes)
     if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.sync_batch_norm and world_size() > 1:
+        synchronize_norms(model)
     if train.compile:
         model.compile()
     return model
