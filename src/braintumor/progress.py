@@ -16,6 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from braintumor.runtime import rank
+
 _REDRAW_S = 0.25
 _DELAY_S = 0.5  # what takes less shows no bar
 _is_ticking = threading.Lock()  # held by the thread that redraws, from the first bar on
@@ -24,8 +26,10 @@ _is_ticking = threading.Lock()  # held by the thread that redraws, from the firs
 def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **options: Any) -> tqdm:
     """tqdm's bar over the items, or to be moved on by `update`; on a terminal until it is closed.
 
+    Of several processes that train together the first one shows it.
     is_shown: False: not even on a terminal.  options: tqdm's, such as total and unit.
     """
+    is_shown = is_shown and rank() == 0
     if sys.stderr.isatty() and _is_ticking.acquire(blocking=False):
         threading.Thread(target=_redraw, daemon=True).start()
     # of a terminal that says 0 x 0, as one without a window does, tqdm would show nothing

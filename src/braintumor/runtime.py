@@ -98,16 +98,29 @@ def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
                 future.cancel()
 
 
+def world_size() -> int:
+    """How many processes train together: what torchrun says; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Number of this process among them; 0 leads, and is the only one that writes and prints."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
+
+
 def choose_device(name: str | int) -> torch.device:
     """`auto` takes the first CUDA device when there is one, else Apple's GPU, else the CPU.
 
-    It says so where an NVIDIA GPU is here that torch cannot use.
+    It says so where an NVIDIA GPU is here that torch cannot use. Of several processes that train
+    together each takes the GPU of its own number on its machine.
     Raises ConfigError when the device is not here: never a silent fall-back.
     """
     import torch  # errors of settings come without torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     has_mps = torch.backends.mps.is_available()
+    if world_size() > 1 and name != "cpu" and count:
+        return _own_gpu(name, count)
     if name == "auto":
         if not count and (why := _unused_gpu()):
             _warn_once(f"training and evaluation run without the GPU: {why}")
@@ -151,6 +164,23 @@ def _unused_gpu() -> str:
     )
 
 
+def _own_gpu(name: str | int, count: int) -> torch.device:
+    import torch  # as above
+
+    processes, own = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    if name not in ("auto", "cuda"):
+        raise ConfigError(
+            f"device={name} is one GPU, and torchrun started {processes} processes here, each of "
+            "which takes its own; leave device out"
+        )
+    if processes > count:
+        raise ConfigError(
+            f"torchrun started {processes} processes on a machine with {count} GPU"
+            f"{'s' * (count > 1)}; use --nproc-per-node={count}"
+        )
+    return torch.device("cuda", own)
+
+
 def configure_torch(device: torch.device, precision: Precision = "fp32") -> None:
     """Change what torch keeps for the whole process; whoever begins work on a device calls it once.
 
@@ -166,6 +196,8 @@ def configure_torch(device: torch.device, precision: Precision = "fp32") -> None
         # an H100, mobilenet_mhsa at 224 px: 18.0 s for the first epoch, 1.75 s for each later one;
         # where cuDNN tries its kernels 27.5 s and 1.4 s
         torch.backends.cudnn.benchmark = False
+        if world_size() > 1:
+            torch.cuda.set_device(device)  # also of what names none, such as NCCL
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_resume_of_plateau_keeps_the_lowered_rate() -> None:
             "factor": 0.1,
             "min_factor": 1e-6,
         },
-        optimizer={**recipe().optimizer, "lr": 1.0},  # far too large, so that it must fall
+        optimizer={**recipe().optimizer, "lr": 10.0},  # far too large, so that it must fall
     )  # fmt: skip
     expected = run(new_state(plan), plan)
     assert len({r.lr for r in expected}) > 1

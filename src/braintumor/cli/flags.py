@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -101,14 +101,19 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
         raise ConfigError(f"`{key}` in {file} is a key by which Hydra would run code; remove it")
 
 
+def is_sweep(words: Iterable[str]) -> bool:
+    """Whether those of a command ask for several jobs."""
+    return not _FLAGS.isdisjoint(words)
+
+
 def choose_launcher(arguments: list[str], config_name: str) -> None:
     """Let a sweep of trainings use all GPUs of the machine, unless it says how to launch its jobs.
 
     arguments: of the process, which are added to.
     """
     keys = {argument.lstrip("+").partition("=")[0] for argument in arguments}
-    is_sweep = config_name == "train" and bool(_FLAGS & set(arguments))
-    if is_sweep and not keys & {"hydra/launcher", "device"} and len(find_gpus()) > 1:
+    is_of_trainings = config_name == "train" and is_sweep(arguments)
+    if is_of_trainings and not keys & {"hydra/launcher", "device"} and len(find_gpus()) > 1:
         arguments.append("hydra/launcher=gpus")
 
 
@@ -121,7 +126,7 @@ def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Pat
     Raises ConfigError when the folder that is named holds anything but the same sweep of trainings,
     CheckpointError when all jobs of that are complete.
     """
-    if not _FLAGS & set(arguments):
+    if not is_sweep(arguments):
         yield None
         return
     places = [i for i, a in enumerate(arguments) if a.lstrip("+").startswith(f"{_KEY}=")]

@@ -22,12 +22,18 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from braintumor._version import __version__
-from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refuse_foreign_config
+from braintumor.cli.flags import (
+    check_flags,
+    choose_launcher,
+    held_sweep,
+    is_sweep,
+    refuse_foreign_config,
+)
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
 from braintumor.runs.folder import RunFolder
-from braintumor.runtime import configure_process
+from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
 from braintumor.workflows.console import log, log_to_console
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
@@ -95,6 +101,8 @@ def command(
         check_flags(typed)
         refuse_foreign_config(typed, config_dir())
         refuse_words(typed)
+        if world_size() > 1:
+            _refuse_together(typed)
         sys.argv[1:] = for_hydra(typed)
         choose_launcher(sys.argv, config_name)
         with held_sweep(sys.argv, config_name) as folder:
@@ -109,6 +117,16 @@ def command(
     failure: list[BaseException] = []
     _lost.clear()
     sys.exit(_exit_code_of(whole, typed))
+
+
+def _refuse_together(typed: Typed) -> None:
+    if typed.command != "train" or is_sweep(typed.words):
+        what = f"bt-{typed.command}{' -m' if typed.command == 'train' else ''}"
+        how = ", and add hydra/launcher=gpus" if typed.command == "train" else ""
+        raise ConfigError(
+            f"torchrun started {world_size()} processes to share one training, and {what} is no "
+            f"such work; leave torchrun out{how}"
+        )
 
 
 def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Request:
@@ -200,5 +218,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _report(message: str, code: int) -> int:
     if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    if rank() == 0 or code == 1:  # what a process beside it has to say reaches the first one
+        print(f"error: {message}", file=sys.stderr)
     return code

@@ -29,6 +29,20 @@ _DEVICE_SHARE = 0.4  # of a GPU's free memory that one split may take, else it s
 _SLICE = 256  # images that are copied to a GPU at once: 40 MB in colour at 224 px
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows `start::step` of a batch of `count`: what one of several processes has of it."""
+
+    start: int
+    step: int
+    count: int
+
+    def of(self, whole: Tensor, dim: int = 0) -> Tensor:
+        """Its rows along that dimension: a view."""
+        rows = slice(self.start, None, self.step)
+        return whole[(slice(None),) * dim + (rows,)]
+
+
 @dataclass(frozen=True, eq=False)
 class HostImages:
     """uint8 (N, C, S, S) that lie in host memory, or on disk, among others: never copied whole.
@@ -47,6 +61,10 @@ class HostImages:
         # index_select copies whole pictures; [] goes pixel by pixel and takes ten times as long
         chosen = self.source.index_select(0, self.rows[wanted])
         return chosen[:, None] if chosen.ndim == 3 else chosen.permute(0, 3, 1, 2)
+
+    def every(self, part: Part) -> HostImages:
+        """Those of one process alone."""
+        return HostImages(self.source, part.of(self.rows))
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Batches in order, as Tensor.split gives them, one at a time."""
@@ -186,18 +204,34 @@ class Augment:
         others = dataclasses.replace(self.settings, erasing_area=0, moved=0)
         return not any(dataclasses.astuple(others))
 
-    def __call__(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    @property
+    def blends(self) -> bool:
+        """Whether an image becomes a mixture with another one of its batch."""
+        return self.settings.mixup > 0
+
+    def __call__(
+        self, x: Tensor, y: Tensor, generator: torch.Generator, part: Part | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The batch with a draw of its own for each image.
 
         x: uint8 or float (B, C, S, S), pixels in 0..255; comes back as float32 in 0..255.
         y: int64 (B,); comes back as it was, or as float32 (B, K) rows summing to 1 under mixup.
+        part: these are the rows of one of several processes, and come back as they would in one:
+            draws are made for the whole batch. Where images blend, `x` and `y` are all of it, and
+            its rows come back.
         """
+        if part and self.blends:
+            x, y = self(x, y, generator)
+            return part.of(x), part.of(y)
+        whole = Part(0, 1, len(x)) if part is None else part
         s = self.settings
         is_moved = any((s.horizontal_flip, s.vertical_flip, s.rotation_deg, s.shift, s.zoom))
         is_toned = bool(s.brightness or s.contrast)
         # all at once: a draw of its own for each is a launch each, on a GPU
         count = _AFFINE_DRAWS * is_moved + 2 * is_toned + bool(s.noise)
-        draws = _uniform((count, len(x)), generator) if count else torch.empty(0)
+        draws = torch.empty(0)
+        if count:
+            draws = whole.of(_uniform((count, whole.count), generator), dim=1)
         x = x.float()
         if is_moved:
             x, draws = _resample(x, _affine(s, draws[:_AFFINE_DRAWS])), draws[_AFFINE_DRAWS:]
@@ -206,11 +240,12 @@ class Augment:
         if s.noise:
             # an image draws its own strength, so clean pictures stay in the diet
             std_B111 = 255 * s.noise * draws[0][:, None, None, None]
-            noise = torch.randn(x.shape, generator=generator, device=x.device)
-            x = (x + std_B111 * noise).clamp(0, 255)
+            shape = (whole.count, *x.shape[1:])
+            noise = torch.randn(shape, generator=generator, device=x.device)
+            x = (x + std_B111 * whole.of(noise)).clamp(0, 255)
         if s.erasing:
-            x = _erase(x, s, generator)
-        if s.mixup:
+            x = _erase(x, s, whole.of(_uniform((5, whole.count), generator), dim=1))
+        if self.blends:
             return _mixup(x, F.one_hot(y, self.num_classes).float(), s.mixup, generator)
         return x, y
 
@@ -278,12 +313,12 @@ def _change_intensity(x: Tensor, s: AugmentSettings, contrast_B: Tensor, gain_B:
     return torch.addcmul(mean * (1 - contrast) * gain, x, contrast * gain).clamp_(0, 255)
 
 
-def _erase(x: Tensor, s: AugmentSettings, generator: torch.Generator) -> Tensor:
+def _erase(x: Tensor, s: AugmentSettings, uniform_5B: Tensor) -> Tensor:
     """Black out one rectangle of up to `erasing_area` of the picture, aspect 1/2 to 2.
 
     Source: Zhong et al. 2020, Random Erasing, arXiv:1708.04896; filled with black, not noise.
     """
-    hit, area, aspect, centre_y, centre_x = _uniform((5, len(x)), generator)
+    hit, area, aspect, centre_y, centre_x = uniform_5B
     hit, area = hit < s.erasing, s.erasing_area * (0.1 + 0.9 * area)
     aspect = torch.exp2(2 * aspect - 1)
     half_h, half_w = (area * aspect).sqrt() / 2, (area / aspect).sqrt() / 2

@@ -205,8 +205,9 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     Raises CheckpointError when weights and card do not belong together.
     """
 
+    import torch  # as above
+
     from braintumor.models.classifier import build_model
-    from braintumor.models.layout import lay_out
 
     card = read_card(path)
     model = build_model(card.model, len(card.classes), card.image_size)
@@ -218,7 +219,9 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
             f"the weights in {path} are not of the model on its card ({card.model_name}):{first}; "
             "use the file that the run wrote"
         ) from error
-    return lay_out(model, device, card.settings["train"]["channels_last"]).eval(), card
+    if card.settings["train"]["channels_last"]:  # as it was trained
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device).eval(), card
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

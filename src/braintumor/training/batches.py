@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.data.tensors import Augment, HostImages, ImageSplit, to_device
+from braintumor.data.tensors import Augment, HostImages, ImageSplit, Part, to_device
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
+from braintumor.training.distributed import team
 from braintumor.training.recipe import Metric
 
 Forward = Callable[[Tensor], Tensor]
@@ -33,6 +34,10 @@ class Batches(Protocol):
     def index_device(self) -> torch.device:
         """Where the images lie, and `batch` wants its positions."""
 
+    @property
+    def blends(self) -> bool:
+        """Whether `prepare` needs the whole batch, also for a part of it."""
+
     def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """What `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
 
@@ -40,9 +45,12 @@ class Batches(Protocol):
         """
 
     def prepare(
-        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator, part: Part | None
     ) -> tuple[Tensor, Tensor]:
-        """What `forward` takes, and targets int64 (B,) or float32 (B, K)."""
+        """What `forward` takes, and targets int64 (B,) or float32 (B, K).
+
+        part: of one of several processes, which comes back alone; None: all.
+        """
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         """Logits (B, K)."""
@@ -66,14 +74,18 @@ class PictureBatches:
     def index_device(self) -> torch.device:
         return self.train.images.device
 
+    @property
+    def blends(self) -> bool:
+        return self.augment.blends
+
     def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         labels_B = self.train.labels[index_B.to(self.train.device, non_blocking=True)]
         return to_device(self.train.images[index_B], self.train.device), labels_B
 
     def prepare(
-        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator, part: Part | None
     ) -> tuple[Tensor, Tensor]:
-        return self.augment(fetched, labels_B, generator)
+        return self.augment(fetched, labels_B, generator, part)
 
     def forward(self, model: Classifier, x: Tensor) -> Tensor:
         return model(x)
@@ -99,10 +111,14 @@ def validate(
 
     if val is None:
         return dict.fromkeys(get_args(Metric), math.nan)
+    together = team()
+    part, images = together.part(len(val)), val.images
+    if part:
+        images = images.every(part) if isinstance(images, HostImages) else part.of(images)
     # validation keeps no activations, so it can take larger batches than training
-    logits_NK = predict_logits(
-        model, val.images, batch_size=2 * batch_size, dtype=dtype, forward=forward
-    ).cpu()  # waits for the device, once
+    size = -(-2 * batch_size // together.size)
+    own_PK = predict_logits(model, images, batch_size=size, dtype=dtype, forward=forward)
+    logits_NK = together.all_logits(own_PK, part).cpu()  # waits for the device, once
     targets, predicted = val.labels.cpu(), logits_NK.argmax(dim=1).numpy()
     labels = targets.numpy()
     num_classes, auroc = logits_NK.shape[1], math.nan
@@ -117,7 +133,7 @@ def validate(
         "val_macro_f1": f1_score(labels, predicted, average="macro", zero_division=0),
         "val_auroc": auroc,
     }
-    return {name: float(value) for name, value in figures.items()}
+    return together.agree({k: float(v) for k, v in figures.items()}, val.device)
 
 
 @torch.no_grad()

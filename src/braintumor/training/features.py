@@ -27,7 +27,14 @@ import torch
 from torch import Tensor
 
 from braintumor import cache
-from braintumor.data.tensors import Augment, HostImages, ImageSplit, is_too_large, to_device
+from braintumor.data.tensors import (
+    Augment,
+    HostImages,
+    ImageSplit,
+    Part,
+    is_too_large,
+    to_device,
+)
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.runtime import in_threads, mix_seed
@@ -65,6 +72,10 @@ class FeatureBatches:
     def index_device(self) -> torch.device:
         return self.views[0].device
 
+    @property
+    def blends(self) -> bool:
+        return False
+
     def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """As Batches.fetch; every picture shows its views in turn, one an epoch.
 
@@ -86,7 +97,7 @@ class FeatureBatches:
         return to_device(x, device), labels_B
 
     def prepare(
-        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
+        self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator, part: Part | None
     ) -> tuple[Tensor, Tensor]:
         return fetched, labels_B
 

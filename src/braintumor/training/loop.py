@@ -21,6 +21,7 @@ from braintumor.progress import bar
 from braintumor.records import EpochRecord
 from braintumor.runtime import choose_precision, mix_seed, seeded
 from braintumor.training.batches import Batches, PictureBatches
+from braintumor.training.distributed import Sum, Team, team
 from braintumor.training.features import feature_batches, keeps_features
 from braintumor.training.graphed import StepOf, graphed
 from braintumor.training.optim import Loss, balanced_weights, build_loss
@@ -46,12 +47,16 @@ def fit(
     resume_from: a former `state.state_dict()`; what follows is bit for bit (on CPU) what an
     uninterrupted run would have done.
     progress: a bar with the time left, where standard error is a terminal.
+    Of several processes that train together (distributed.py) each calls this with the same.
     Raises TrainingError when a loss is not finite, naming the batch.
     """
     dtype = choose_precision(recipe.train.precision, train.device)
     steps = steps_per_epoch(recipe, train)
     if resume_from:
         state.load_state_dict(resume_from, recipe, steps, dtype)
+    together = team()
+    together.check(recipe.train.batch_size)
+    together.align(state.model)
     if recipe.train.compile:
         torch._dynamo.reset()  # what former trainings compiled counts against a limit of torch's
     is_weighted = recipe.train.imbalance == "class_weights"
@@ -59,7 +64,9 @@ def fit(
     loss_of = build_loss(recipe.loss, weights)
     total, done = recipe.total_epochs * steps, state.epoch * steps
     with bar("training", is_shown=progress, total=total, initial=done, unit="batch") as shown:
-        job = _FitContext(state, train, val, recipe, augment, loss_of, dtype, shown)
+        job = _FitContext(
+            state, train, val, recipe, augment, loss_of, weights, dtype, together, shown
+        )
         for index in range(max(state.phase, 0), len(recipe.train.phases)):
             if index != state.phase:
                 state.enter(index, recipe, steps, dtype)
@@ -81,7 +88,9 @@ class _FitContext:
     recipe: Recipe
     augment: Augment
     loss_of: Loss
+    class_weights: Tensor | None
     dtype: torch.dtype
+    team: Team
     bar: tqdm
 
 
@@ -95,13 +104,16 @@ def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     batches: Batches = pictures
     if keeps_features(model, job.augment, recipe.features):
         progress, settings = not job.bar.disable, recipe.features
-        batches = feature_batches(model, pictures, settings, epochs=epochs, progress=progress)
+        with job.team.first():
+            batches = feature_batches(model, pictures, settings, epochs=epochs, progress=progress)
     generator = torch.Generator(job.train.device)
-    step = Step(state, batches, job.loss_of, job.dtype, recipe.train.clip_norm, generator)
+    together = Sum(job.team, job.class_weights) if job.team.size > 1 else None
+    step = Step(state, batches, job.loss_of, job.dtype, recipe.train.clip_norm, generator, together)
+    is_graphed = recipe.train.records_graphs(job.train.device) and not together
     # a frozen backbone stays as it is for the phase
     with (
         model.fused() if model.is_backbone_frozen else nullcontext(),
-        graphed(step, is_wanted=recipe.train.records_graphs(job.train.device)) as train_on,
+        graphed(step, is_wanted=is_graphed) as train_on,
     ):
         while state.phase_epoch < epochs and not state.best.should_stop:
             yield _epoch(job, step, train_on)
@@ -113,8 +125,10 @@ def _epoch(job: _FitContext, step: Step, train_on: StepOf) -> EpochRecord:
     started = time.perf_counter()
     job.bar.set_description(f"epoch {state.epoch + 1}")
     order = _order(job.recipe, job.train, state.epoch)
-    with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch), job.train.device):
+    own = [job.team.rank] if job.team.rank else []  # or all would drop the same of their images
+    with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch, *own), job.train.device):
         loss, accuracy = _train_epoch(job, step, train_on, order)
+    job.team.average_norms(state.model, state.ema.model if state.ema else None)
     trained = time.perf_counter()
     figures = step.batches.validate(state.evaluated)
     state.epoch += 1
@@ -144,10 +158,12 @@ def _train_epoch(
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
     positions = torch.from_numpy(order).to(step.batches.index_device)
     for number, index_B in enumerate(positions.split(job.recipe.train.batch_size)):
-        fetched, labels_B = step.batches.fetch(index_B, state.epoch)
+        part = job.team.part(len(index_B))
+        own_B = part.of(index_B) if part and not step.batches.blends else index_B
+        fetched, labels_B = step.batches.fetch(own_B, state.epoch)
         state.schedule.set_lr(state.optimizer, first + number)
         step.generator.manual_seed(mix_seed(seed, "augment", state.epoch, number))
-        loss, right = train_on(fetched, labels_B)
+        loss, right = step(fetched, labels_B, part) if part else train_on(fetched, labels_B)
         if state.ema:
             state.ema.update()
         # kept on the device: reading a number here would wait for the GPU at every step

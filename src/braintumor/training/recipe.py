@@ -59,13 +59,14 @@ class TrainSettings:
     imbalance: Literal["oversample", "class_weights", "none"]
     clip_norm: Annotated[float, Within(ends="(]")] | None
     ema_decay: ShareBelow1
-    channels_last: Switch
+    channels_last: bool
     tensorboard: bool
     early_stopping: EarlyStoppingSettings
     epochs: Count | None = None
     refit: bool = False
     compile: bool = False
     cuda_graphs: Switch = "auto"
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         if not self.phases:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.progress import above_bars
 from braintumor.records import EpochRecord
+from braintumor.runtime import rank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +40,12 @@ class _Stdout(logging.StreamHandler):
 
 
 def log_to_console() -> None:
-    """Messages go to standard output as they are, unless somebody has said where."""
+    """Messages go to standard output as they are, unless somebody has said where.
+
+    Of several processes that train together the first one speaks.
+    """
     if not log.handlers:
-        log.addHandler(_Stdout())
+        log.addHandler(logging.NullHandler() if rank() else _Stdout())
         log.setLevel(logging.INFO)
         log.propagate = False
 

@@ -23,11 +23,13 @@ from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder, open_tensorboard
 from braintumor.runs.state import has_state, load_state, save_state
 from braintumor.runs.writer import Writer
+from braintumor.training.distributed import team
 from braintumor.training.loop import fit
 from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.console import describe_epoch, log
 from braintumor.workflows.setup import Experiment
+from braintumor.workflows.together import Fit, led
 
 _CPU = torch.device("cpu")  # from where a state is copied to what holds it now
 
@@ -35,8 +37,14 @@ _CPU = torch.device("cpu")  # from where a state is copied to what holds it now
 def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
-    """
 
+    Of several processes this is the first; within, the others do the same fits.
+    """
+    with led(experiment, run):
+        _fit_and_save(experiment, run, resume=resume)
+
+
+def _fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
     def save_if_best(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
         if record.is_best:
             save_best(run.best, weights, _card(experiment, record))
@@ -102,6 +110,7 @@ def _fit(
         log.info("resuming after epoch %d", done)
     folder.cut_history(done)
     tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
+    team().tell(Fit(folder.path.resolve(), recipe, saved is not None, is_refit=val is None))
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
     with tensorboard as write_scalars, Writer() as writer:
 

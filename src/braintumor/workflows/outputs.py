@@ -74,7 +74,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
         log.warning("interrupted%s", how_to_go_on(run))
         raise
     except BaseException as error:
-        _tell_failure(run, error)
+        tell_failure(run, error)
         raise
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
@@ -109,12 +109,12 @@ def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:
     """
     try:
         with hold(run.path, RUN):
-            _tell_failure(run, error, **facts)
+            tell_failure(run, error, **facts)
     except ConfigError as reason:
         log.debug("not recorded: %s", reason)
 
 
-def _tell_failure(run: RunFolder, error: BaseException, **facts: Any) -> None:
+def tell_failure(run: RunFolder, error: BaseException, **facts: Any) -> None:
     """Why in status.json and, of a bug of ours, where in traceback.txt."""
     run.set_status("failed", why=f"{type(error).__name__}: {error}", **facts)
     if not isinstance(error, BraintumorError):

@@ -16,12 +16,19 @@ from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
-from braintumor.models.layout import lay_out
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
-from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
+from braintumor.runtime import (
+    choose_device,
+    choose_precision,
+    configure_torch,
+    mix_seed,
+    seeded,
+    world_size,
+)
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.batch_size import choose_batch_size
+from braintumor.training.distributed import Team, synchronize_norms
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSettings
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
@@ -72,8 +79,8 @@ class Experiment:
     def with_fresh_model(self) -> Experiment:
         """The same with the model as it was before any training."""
         body = _build_body(self.settings, self.data.pixels.shape[1], self.start)
-        model = _finish(body, self.data.classes, self.recipe.train, self.start, self.device)
-        return dataclasses.replace(self, model=model)
+        model = _finish(body, self.data.classes, self.recipe.train, self.start)
+        return dataclasses.replace(self, model=model.to(self.device))
 
 
 def keeps_summaries(settings: Settings, device: torch.device) -> bool:
@@ -117,6 +124,10 @@ def setup(
                 f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
             )
         log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
+    if not is_auto:
+        Team(size=world_size()).check(recipe.train.batch_size)
+    if recipe.train.sync_batch_norm and world_size() > 1 and device.type != "cuda":
+        raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
     named = settings["data"].get("image_size")
     size = settings["model"]["backbone"]["image_size"] if named is None else named
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
@@ -138,7 +149,7 @@ def setup(
         data_name=data_name,
         data=data,
         labels=labels_of(data, data.classes),
-        model=_finish(body, data.classes, recipe.train, start, device),
+        model=_finish(body, data.classes, recipe.train, start).to(device),
         recipe=recipe,
         device=device,
         dtype=choose_precision(recipe.train.precision, device),
@@ -192,16 +203,15 @@ def _build_body(settings: Settings, size: int, start: Start | None) -> Body:
 
 
 def _finish(
-    body: Body,
-    classes: tuple[str, ...],
-    train: TrainSettings,
-    start: Start | None,
-    device: torch.device,
+    body: Body, classes: tuple[str, ...], train: TrainSettings, start: Start | None
 ) -> Classifier:
     model = body.with_head(len(classes))
     if start:
         take_weights(model, start, classes)
-    lay_out(model, device, train.channels_last)
+    if train.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if train.sync_batch_norm and world_size() > 1:
+        synchronize_norms(model)
     if train.compile:
         model.compile()
     return model

@@ -12,6 +12,8 @@ from typing import Any
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.runs.folder import RUN, STATES, RunFolder, open_run, read_config
 from braintumor.runs.ownership import hold
+from braintumor.runtime import world_size
+from braintumor.training.watch import joined
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.one_run import new_run, train_one
@@ -20,6 +22,7 @@ from braintumor.workflows.parallel import run_requests, slots_for_parts
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import downloads, left_of_job, take_over
 from braintumor.workflows.setup import Experiment, setup
+from braintumor.workflows.together import check_together, follow
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ def train(request: Request) -> Run:
             log.info("job %s is complete", job.name)
             return Run(job)
         request = left
+    if world_size() > 1:
+        return _train_together(request)
     with downloads(request):
         run = (cross_validate if has_trials(request.settings) else train_one)(request)
     if request.own_pictures:
@@ -65,6 +70,16 @@ def train(request: Request) -> Run:
             run.report, request.own_pictures,
         )  # fmt: skip
     return run
+
+
+def _train_together(request: Request) -> Run:
+    """One run by all processes of torchrun; what the first of them writes is the run."""
+    request = check_together(request, is_several=has_trials(request.settings))
+    with joined() as team:
+        if team.rank:
+            return Run(follow(team).path)
+        with downloads(request):
+            return train_one(request)
 
 
 def has_trials(settings: Settings) -> bool:
