@@ -7,18 +7,17 @@ on standard input says what to run (`Order`), a line on standard output the exit
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import io
 import json
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from warm import import_all
 
 MODES = ("torn", "before", "after")
 
@@ -68,7 +67,7 @@ class Killer:
 
 
 def serve() -> None:
-    _import_all()
+    import_all()
     for line in sys.stdin:
         order = Order(**json.loads(line))
         child = os.fork()
@@ -79,26 +78,6 @@ def serve() -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def _import_all() -> None:
-    for name in (
-        "cli.train", "workflows.train", "evaluation.evaluate", "report.plots.performance",
-        "report.page", "training.loop", "models.attention.se", "models.backbones.cnn",
-        "data.sources.phantom", "data.sources.folder",
-    ):  # fmt: skip
-        importlib.import_module(f"braintumor.{name}")
-    import torch
-    import torch._dynamo  # what any optimizer imports, in seconds
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    torch.set_num_threads(1)
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")
-    # pictures take most of the time of a small run, and are written as everything else is
-    savefig: Callable[..., Any] = lambda self, file, **_: file.write(dot.getvalue())  # noqa: E731
-    Figure.savefig = savefig  # type: ignore[method-assign]
 
 
 def _run(order: Order) -> None:

@@ -47,7 +47,10 @@ class GpusLauncher(Launcher):
         jobs = [self._compose(n, list(o)) for n, o in enumerate(job_overrides, initial_job_idx)]
         # the scan for plugins, which every command waits for, needs none of it
         from braintumor.jobs.slots import make_slots
-        from braintumor.workflows.parallel import run_requests
+        from braintumor.progress import waiting
+
+        with waiting("starting"):
+            from braintumor.workflows.parallel import run_requests
 
         requests = [job.return_value for job in jobs]  # raises what went wrong in composing
         device = requests[0].settings.get("device", "auto")

@@ -13,29 +13,28 @@ from braintumor.runs.folder import RunFolder
 from support import QUICK, Command
 
 FAKE = Path(__file__).parents[1] / "fake_slurm.py"
-LONG = [*QUICK, "train.max_epochs=6", "train.ema_decay=0", "eval.views=1"]
+SHORT = [*QUICK, "data.image_size=48", "eval.views=1"]
+LONG = [*SHORT, "train.max_epochs=6", "train.ema_decay=0"]
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def slurm(tmp_path: Path, warm_python: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder of a cluster whose commands are on the path."""
     pytest.importorskip("submitit", reason="submitit is not here: pip install .[slurm]")
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install .[slurm]")
     folder = tmp_path / "cluster"
     folder.mkdir()
     for name in ("sbatch", "srun", "sacct", "scontrol"):
-        (folder / name).write_text(f"#!{sys.executable}\n{FAKE.read_text()}")
+        (folder / name).write_text(f"#!{sys.base_prefix}/bin/python3 -SE\n{FAKE.read_text()}")
         (folder / name).chmod(0o755)
     (folder / "fake_slurm.py").write_text(FAKE.read_text())
     text = (folder / "sbatch").read_text().replace("__file__, ", f"{str(FAKE)!r}, ")
     (folder / "sbatch").write_text(text)
     monkeypatch.setenv("FAKE_SLURM", str(folder))
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     return folder
 
 
-@pytest.mark.slow  # two processes that import torch, one after the other
 def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path: Path) -> None:
     """SIGUSR2 after an epoch: the job is put back into the queue, and goes on where it was."""
     sweep = tmp_path / "sw"
@@ -53,3 +52,21 @@ def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path:
     epochs = re.findall(r"epoch (\d)/6 ", log)
     assert len(epochs) == len(set(epochs)) and epochs[-1] == "6"
     assert RunFolder(sweep / "0").read_status()["status"] == "completed"
+
+
+@pytest.mark.usefixtures("warm_python")
+def test_processes_of_submitit_on_this_machine(bt: Command, tmp_path: Path) -> None:
+    """Its local executor: a job that is well and one that cannot be; the same command goes on."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install .[slurm]")
+    words = [
+        "-m", *SHORT, "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
+        "hydra/launcher=submitit_local",
+    ]  # fmt: skip
+    done = bt("train", *words, cwd=tmp_path)
+    assert done.returncode == 2 and "1 of 2 jobs failed (1)" in done.stderr, done.stderr
+    sweep = tmp_path / "sw"
+    assert RunFolder(sweep / "0").read_status()["status"] == "completed"
+    assert "nowhere.safetensors" in RunFolder(sweep / "1").read_status()["why"]
+    before = (sweep / "0" / "status.json").read_bytes()
+    assert bt("train", *words, cwd=tmp_path).returncode == 2
+    assert (sweep / "0" / "status.json").read_bytes() == before

@@ -182,11 +182,12 @@ def test_a_request_reaches_another_process_as_it_is() -> None:
     assert Request.from_json(asked.to_json()) == asked
 
 
-@pytest.mark.slow  # three processes that import torch
+@pytest.mark.usefixtures("warm_python")
 def test_the_queue_runs_real_jobs_and_goes_on(bt: Command, tmp_path: Path) -> None:
     """A job that is well, and one that cannot be; then the same command for what is left."""
     words = [
-        "-m", *QUICK, "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
+        "-m", *QUICK, "data.image_size=48", "eval.views=1",
+        "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
         "hydra/launcher=gpus", "hydra.launcher.slots=2",
     ]  # fmt: skip
     done = bt("train", *words, cwd=tmp_path)
@@ -199,7 +200,11 @@ def test_the_queue_runs_real_jobs_and_goes_on(bt: Command, tmp_path: Path) -> No
     assert "epoch 1/1" in (sweep / "0" / "train.log").read_text()
     assert "nowhere.safetensors" in (sweep / "1" / "train.log").read_text()
     before = (sweep / "0" / "status.json").read_bytes()
+    os.link(sweep / "multirun.yaml", tmp_path / "as it was")
     again = bt("train", *words, cwd=tmp_path)
+    # replaced whole, and not written into, where a kill would leave half of it
+    assert not (sweep / "multirun.yaml").samefile(tmp_path / "as it was")
+    assert (sweep / "multirun.yaml").read_text() == (tmp_path / "as it was").read_text()
     assert "1 of 2 jobs are complete" in again.stdout
     assert (sweep / "0" / "status.json").read_bytes() == before
     assert [row.split(",")[0] for row in (sweep / "jobs.csv").read_text().splitlines()[1:]] == [

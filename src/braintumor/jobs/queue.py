@@ -35,7 +35,7 @@ log = logging.getLogger("braintumor")
 
 _POLL_S = 0.05
 _GRACE_S = 30.0  # for a job to write that it was interrupted
-CHILD = (sys.executable, "-P", "-c", "from braintumor.cli.job import main; main()")
+_CHILD = ("-P", "-c", "from braintumor.cli.job import main; main()")
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class Queue:
         jobs: Sequence[Job],
         slots: Sequence[Slot],
         folder: Path,
-        child: Sequence[str] = CHILD,
+        child: Sequence[str] | None = None,
     ) -> None:
-        self._child = child
+        self._child = child or (sys.executable, *_CHILD)
         self._waiting, self._free = deque(jobs), deque(slots)
         self._running: list[_Running] = []
         self._table = folder / JOBS
@@ -108,7 +108,8 @@ class Queue:
                 time.sleep(_POLL_S)
                 for each in [r for r in self._running if r.process.poll() is not None]:
                     self._collect(each)
-                self._view.show(len(self._waiting), [(r.job.run, r.slot) for r in self._running])
+                running = [(r.job.run, r.slot, r.started) for r in self._running]
+                self._view.show(len(self._waiting), running)
 
     def _start(self, job: Job, slot: Slot) -> None:
         before = job.run.read_status()

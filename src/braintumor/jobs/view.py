@@ -41,17 +41,27 @@ class View:
     ) -> None:
         self._stack.close()
 
-    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot]]) -> None:
-        """How it stands now; cheap to call often."""
+    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float]]) -> None:
+        """How it stands now; cheap to call often. running: each with when it was started."""
         if self._lines[0].disable or time.monotonic() < self._last + _EVERY_S:
             return
         self._last = time.monotonic()
-        ended = self._ended
+        ended, now = self._ended, time.perf_counter()
+        cut_off = f", {ended['interrupted']} interrupted" if ended["interrupted"] else ""
         self._lines[0].set_description_str(
             f"{self._jobs} jobs: {queued} queued, {len(running)} running, "
-            f"{ended['completed']} done, {ended['failed']} failed"
+            f"{ended['completed']} done, {ended['failed']} failed{cut_off}"
         )
-        shown = [f"  {slot}: job {run.path.name}, {progress_of(run)}" for run, slot in running]
+        rows = [
+            (str(slot), f"job {run.path.name}", f"{now - started:.0f} s", progress_of(run))
+            for run, slot, started in sorted(running, key=lambda each: each[1].number)
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        shown = [
+            f"  {slot:<{widths[0]}}  {job:<{widths[1]}}  {time_s:>{widths[2]}}  "
+            f"{reached or 'before its first epoch'}"
+            for slot, job, time_s, reached in rows
+        ]
         shown += [""] * (self._slots - len(shown))
         for line, text in zip(self._lines[1:], shown, strict=True):
             line.set_description_str(text)
