@@ -111,6 +111,17 @@ def bt_process() -> Command:
     return run
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are a dot: they take most of the time of a small run, and say nothing."""
+    from matplotlib.figure import Figure  # half a second, for few tests
+    from PIL import Image
+
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
+
+
 @pytest.fixture(scope="session")
 def _warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("warm")

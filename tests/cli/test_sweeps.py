@@ -20,7 +20,7 @@ from braintumor.workflows.resume import left_of_job
 from braintumor.workflows.train import train
 from support import QUICK, TINY, Command, cut
 
-JOB = [*TINY, "train.max_epochs=1", "eval.heatmaps=0", "eval.examples=0"]
+JOB = [*QUICK, "data.image_size=48", "eval.views=1"]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_mistake_leaves_no_folder(bt: Command, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures", "one_thread")
 def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) -> None:
     done = bt("train", "-m", *JOB, "seed=0,1", "hydra.sweep.dir=sw", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,6 @@ def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) 
     assert before == {p: p.read_bytes() for p in (tmp_path / "sw").rglob("*") if p.is_file()}
 
 
-@pytest.mark.slow
 def test_a_job_folder_of_somebody_is_not_written_to(bt: Command, tmp_path: Path) -> None:
     """hydra.sweep.subdir leads out of the sweep: its folder is looked at by itself."""
     (tmp_path / "mine").mkdir()
@@ -140,6 +139,7 @@ def test_the_same_sweep_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         ask("model=cnn,cnn_se", "seed=0,1")
 
 
+@pytest.mark.usefixtures("no_pictures", "one_thread")
 def test_a_job_goes_on_by_itself_where_its_settings_are_the_same(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:

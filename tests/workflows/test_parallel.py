@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
-from PIL import Image
 from safetensors.numpy import load_file
 
 from braintumor.runs.folder import RunFolder
@@ -37,14 +34,11 @@ def assert_same_parts(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.usefixtures("warm_python", "one_thread")
+@pytest.mark.usefixtures("warm_python", "one_thread", "no_pictures")
 def test_folds_on_two_slots_are_the_folds_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")  # pictures take most of the time, and say nothing
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
     moved: list[Any] = []
     to = torch.nn.Module.to
     with monkeypatch.context() as watched, caplog.at_level("INFO"):

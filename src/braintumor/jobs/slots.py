@@ -73,4 +73,6 @@ def make_slots(
             "of its own, or say which GPUs there are: CUDA_VISIBLE_DEVICES=0,1 bt-train …"
         )
     threads = max(1, cores() // len(places))
+    if (most := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        threads = max(1, min(threads, int(most)))  # who has asked for fewer gets fewer
     return [Slot(number, gpu, threads) for number, gpu in enumerate(places)]
