@@ -22,8 +22,6 @@ from typing import Any
 
 _STUB = """#!{python} -SE
 import json, os, signal, socket, sys
-if "submitit.local._local" in sys.argv:  # whose process has to have the number that was started
-    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 line = socket.socket(socket.AF_UNIX)
 line.connect({socket!r})
 order = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()

@@ -52,21 +52,3 @@ def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path:
     epochs = re.findall(r"epoch (\d)/6 ", log)
     assert len(epochs) == len(set(epochs)) and epochs[-1] == "6"
     assert RunFolder(sweep / "0").read_status()["status"] == "completed"
-
-
-@pytest.mark.usefixtures("warm_python")
-def test_processes_of_submitit_on_this_machine(bt: Command, tmp_path: Path) -> None:
-    """Its local executor: a job that is well and one that cannot be; the same command goes on."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install .[slurm]")
-    words = [
-        "-m", *SHORT, "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
-        "hydra/launcher=submitit_local",
-    ]  # fmt: skip
-    done = bt("train", *words, cwd=tmp_path)
-    assert done.returncode == 2 and "1 of 2 jobs failed (1)" in done.stderr, done.stderr
-    sweep = tmp_path / "sw"
-    assert RunFolder(sweep / "0").read_status()["status"] == "completed"
-    assert "nowhere.safetensors" in RunFolder(sweep / "1").read_status()["why"]
-    before = (sweep / "0" / "status.json").read_bytes()
-    assert bt("train", *words, cwd=tmp_path).returncode == 2
-    assert (sweep / "0" / "status.json").read_bytes() == before
