@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 
+import warm
 from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
 from support import TINY, Command
 
@@ -108,6 +109,38 @@ def bt_process() -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are a dot: they take most of the time of a small run, and say nothing."""
+    from matplotlib.figure import Figure  # half a second, for few tests
+    from PIL import Image
+
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
+
+
+@pytest.fixture(scope="session")
+def _warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("warm")
+    server = subprocess.Popen(
+        [sys.executable, str(Path(warm.__file__)), str(folder / "socket")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with server:
+        assert server.stdin and server.stdout and server.stdout.readline() == b"ready\n"
+        yield warm.install(folder)
+        server.stdin.close()
+
+
+@pytest.fixture
+def warm_python(_warm: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Processes that are started as sys.executable have their imports behind them."""
+    monkeypatch.setattr(sys, "executable", str(_warm))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    return _warm
 
 
 @pytest.fixture(scope="session")

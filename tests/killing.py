@@ -7,7 +7,6 @@ on standard input says what to run (`Order`), a line on standard output the exit
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import signal
@@ -17,6 +16,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from warm import import_all
 
 MODES = ("torn", "before", "after")
 
@@ -66,7 +67,7 @@ class Killer:
 
 
 def serve() -> None:
-    _import_all()
+    import_all()
     for line in sys.stdin:
         order = Order(**json.loads(line))
         child = os.fork()
@@ -77,21 +78,6 @@ def serve() -> None:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def _import_all() -> None:
-    for name in (
-        "cli.train", "workflows.train", "evaluation.evaluate", "report.plots.performance",
-        "report.page", "training.loop", "models.attention.se", "models.backbones.cnn",
-        "data.sources.phantom", "data.sources.folder",
-    ):  # fmt: skip
-        importlib.import_module(f"braintumor.{name}")
-    import torch
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    torch.set_num_threads(1)
-    # drawing takes most of the time of a small run; blank pictures are written as others are
-    FigureCanvasAgg.draw = FigureCanvasAgg.get_renderer  # type: ignore[assignment, method-assign]
 
 
 def _run(order: Order) -> None:

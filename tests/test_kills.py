@@ -169,11 +169,11 @@ def test_sixty_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> None:
     assert kills >= 60, "too many of them came after the end"
 
 
-def test_a_sweep_of_three_jobs_that_is_killed_again_and_again(ask: Ask, place: Path) -> None:
+def test_a_sweep_of_two_jobs_that_is_killed_again_and_again(ask: Ask, place: Path) -> None:
     """The same command goes on each time; what is complete is left alone."""
     words = ["-m", *(w for w in SETTINGS if w != "run_dir=run"), "train.refit=false"]
     words = [w.replace("{epochs: 2, trainable: all}", "{epochs: 1, trainable: all}") for w in words]
-    words = [*words, "seed=0,1,2", "hydra.sweep.dir=sw", "hydra/launcher=basic"]
+    words = [*words, "seed=0,1", "hydra.sweep.dir=sw", "hydra/launcher=basic"]
     folders, rng = [place / "sweep", place / "sweep_killed"], np.random.default_rng(0)
     for folder in folders:
         folder.mkdir()
@@ -190,7 +190,7 @@ def test_a_sweep_of_three_jobs_that_is_killed_again_and_again(ask: Ask, place: P
             ended[status] = status.stat().st_mtime_ns
     assert begin(folders[1]) == 0, (folders[1] / "output.txt").read_text()
     assert all(status.stat().st_mtime_ns == before for status, before in ended.items())
-    for number in range(3):
+    for number in range(2):
         one, other = (folder / "sw" / str(number) for folder in folders)
         assert load_file(one / "best.safetensors").keys()
         for name in ("predictions.csv", "metrics.json"):

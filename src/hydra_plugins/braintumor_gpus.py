@@ -46,10 +46,16 @@ class GpusLauncher(Launcher):
         setup_globals()
         jobs = [self._compose(n, list(o)) for n, o in enumerate(job_overrides, initial_job_idx)]
         # the scan for plugins, which every command waits for, needs none of it
-        from braintumor.workflows.parallel import run_requests
+        from braintumor.jobs.slots import make_slots
+        from braintumor.progress import waiting
+
+        with waiting("starting"):
+            from braintumor.workflows.parallel import run_requests
 
         requests = [job.return_value for job in jobs]  # raises what went wrong in composing
-        run_requests(requests, Path(self.config.hydra.sweep.dir), self.slots, self.slots_per_gpu)
+        device = requests[0].settings.get("device", "auto")
+        slots = make_slots(self.slots, self.slots_per_gpu, device=device)
+        run_requests(requests, Path(self.config.hydra.sweep.dir), slots)
         return jobs
 
     def _compose(self, number: int, overrides: list[str]) -> JobReturn:

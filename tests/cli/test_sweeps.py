@@ -20,7 +20,7 @@ from braintumor.workflows.resume import left_of_job
 from braintumor.workflows.train import train
 from support import QUICK, TINY, Command, cut
 
-JOB = [*TINY, "train.max_epochs=1", "eval.heatmaps=0", "eval.examples=0"]
+JOB = [*QUICK, "data.image_size=48", "eval.views=1"]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_mistake_leaves_no_folder(bt: Command, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures", "one_thread")
 def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) -> None:
     done = bt("train", "-m", *JOB, "seed=0,1", "hydra.sweep.dir=sw", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,6 @@ def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) 
     assert before == {p: p.read_bytes() for p in (tmp_path / "sw").rglob("*") if p.is_file()}
 
 
-@pytest.mark.slow
 def test_a_job_folder_of_somebody_is_not_written_to(bt: Command, tmp_path: Path) -> None:
     """hydra.sweep.subdir leads out of the sweep: its folder is looked at by itself."""
     (tmp_path / "mine").mkdir()
@@ -140,6 +139,7 @@ def test_the_same_sweep_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         ask("model=cnn,cnn_se", "seed=0,1")
 
 
+@pytest.mark.usefixtures("no_pictures", "one_thread")
 def test_a_job_goes_on_by_itself_where_its_settings_are_the_same(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:
@@ -182,11 +182,12 @@ def test_a_request_reaches_another_process_as_it_is() -> None:
     assert Request.from_json(asked.to_json()) == asked
 
 
-@pytest.mark.slow  # three processes that import torch
+@pytest.mark.usefixtures("warm_python")
 def test_the_queue_runs_real_jobs_and_goes_on(bt: Command, tmp_path: Path) -> None:
     """A job that is well, and one that cannot be; then the same command for what is left."""
     words = [
-        "-m", *QUICK, "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
+        "-m", *QUICK, "data.image_size=48", "eval.views=1",
+        "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
         "hydra/launcher=gpus", "hydra.launcher.slots=2",
     ]  # fmt: skip
     done = bt("train", *words, cwd=tmp_path)
@@ -199,7 +200,11 @@ def test_the_queue_runs_real_jobs_and_goes_on(bt: Command, tmp_path: Path) -> No
     assert "epoch 1/1" in (sweep / "0" / "train.log").read_text()
     assert "nowhere.safetensors" in (sweep / "1" / "train.log").read_text()
     before = (sweep / "0" / "status.json").read_bytes()
+    os.link(sweep / "multirun.yaml", tmp_path / "as it was")
     again = bt("train", *words, cwd=tmp_path)
+    # replaced whole, and not written into, where a kill would leave half of it
+    assert not (sweep / "multirun.yaml").samefile(tmp_path / "as it was")
+    assert (sweep / "multirun.yaml").read_text() == (tmp_path / "as it was").read_text()
     assert "1 of 2 jobs are complete" in again.stdout
     assert (sweep / "0" / "status.json").read_bytes() == before
     assert [row.split(",")[0] for row in (sweep / "jobs.csv").read_text().splitlines()[1:]] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 from braintumor.jobs.queue import Job, Queue
 from braintumor.jobs.slots import Slot
-from braintumor.runs.folder import RunFolder
+from braintumor.runs.folder import RUN, RunFolder
+from braintumor.runs.ownership import hold
 
 # writes down where it runs, then does what it is told; ends with whoever started it
 CHILD = """
@@ -23,6 +25,8 @@ import json, os, signal, sys, threading, time
 order = json.loads(os.read(0, 65536))
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(130)), daemon=True).start()
 run = order["run"]
+if order["how"] == "mute":
+    sys.exit("no module named torch")
 os.makedirs(run, exist_ok=True)
 open(run + "/.braintumor", "w").write(json.dumps({"holds": "a training run"}))
 def tell(state):
@@ -39,8 +43,10 @@ if order["how"] == "raise":
     raise ValueError("no such thing")
 if order["how"] == "exit":
     os._exit(7)
-if order["how"] == "kill":
-    os.kill(os.getpid(), signal.SIGKILL)
+if order["how"] == "leave":
+    os._exit(0)
+if order["how"].startswith("SIG"):
+    os.kill(os.getpid(), signal.Signals[order["how"]])
 tell("completed")
 open(run + "/times", "w").write(f"{begin} {time.time()}")
 """
@@ -87,16 +93,36 @@ def test_a_box_of_four_gpus_is_never_shared_and_never_idle(tmp_path: Path) -> No
 
 
 def test_what_becomes_of_one_job_ends_no_other(tmp_path: Path) -> None:
-    Queue(
-        jobs_in(tmp_path, "raise", "well", "exit", "kill", "well"), [Slot(0, None, 1)],
-        tmp_path, COMMAND,
-    ).run()  # fmt: skip
-    states = [state_in(tmp_path, str(n)) for n in range(5)]
-    assert states == ["failed", "completed", "failed", "failed", "completed"]
-    whys = [RunFolder(tmp_path / str(n)).read_status()["why"] for n in (0, 2, 3)]
-    assert whys[0] == "its process ended with exit code 1"
-    assert "exit code 7" in whys[1] and "SIGKILL" in whys[2] and "memory" in whys[2]
+    """And how each ended is said: by itself or, where it could say no more, by its exit code."""
+    said = {
+        "raise": ("failed", "exit code 1 and did not say why; .*: ValueError: no such thing"),
+        "well": ("completed", "None"),
+        "exit": ("failed", "exit code 7 and did not say why$"),
+        "SIGKILL": ("interrupted", "ended by SIGKILL, as .* when memory runs out"),
+        "mute": ("failed", "exit code 1 .*the last line of its log: no module named torch$"),
+        "SIGHUP": ("interrupted", "ended by SIGHUP$"),
+        "SIGSEGV": ("failed", "ended by SIGSEGV$"),
+        "leave": ("failed", "exit code 0 and did not say why"),
+    }
+    Queue(jobs_in(tmp_path, *said), [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    results = list(pd.read_csv(tmp_path / "jobs.csv")["result"])
+    for number, (state, why) in enumerate(said.values()):
+        status = RunFolder(tmp_path / str(number)).read_status()
+        assert status["status"] == results[number] == state
+        assert re.search(why, str(status.get("why"))), status
     assert "ValueError: no such thing" in (tmp_path / "0" / "train.log").read_text()
+
+
+def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (job,) = jobs_in(tmp_path, "mute")
+    with hold(job.run.path, RUN):
+        job.run.set_status("failed", why="DataError: of yesterday")
+    Queue([job], [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    assert "no module named torch" in job.run.read_status()["why"]
+    assert "job 0 failed: its process ended with exit code 1" in caplog.text
+    assert "yesterday" not in caplog.text
 
 
 def test_a_queue_writes_on_where_another_left_off(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def test_a_slot_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     # two on each: all GPUs have one before any has two
     assert [slot.gpu for slot in make_slots(None, 2)] == ["0", "1", "2", "3"] * 2
     assert [slot.gpu for slot in make_slots(3, 2)] == ["0", "1", "2"]
+    # of folds and seeds as many as are asked for, whatever GPUs there are
+    assert [slot.gpu for slot in make_slots(6, None)] == ["0", "1", "2", "3", "0", "1"]
     assert make_slots(None)[2].environment()["CUDA_VISIBLE_DEVICES"] == "2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     assert [slot.gpu for slot in make_slots(None)] == ["3", "1"]
@@ -39,11 +41,14 @@ def test_a_slot_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert find_gpus() == []
     assert len(make_slots(None)) == 1
     slots = make_slots(2)
     assert [slot.gpu for slot in slots] == [None, None]
     share = str(max(1, cores() // 2))
     assert {slot.environment()["OMP_NUM_THREADS"] for slot in slots} == {share}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert make_slots(1)[0].threads == 1
     with pytest.raises(ConfigError, match="slots=0"):
         make_slots(0)

@@ -97,7 +97,7 @@ def test_best_checkpoint_is_the_epoch_that_early_stopping_counts_from() -> None:
 def test_next_phase_starts_from_the_best_weights() -> None:
     """The second phase moves nothing, so its figures are those of the weights it began with."""
     plan = dataclasses.replace(
-        recipe((Phase(6, "all", 1.0), Phase(1, "head", 0.0))),
+        recipe((Phase(6, "all", 3.0), Phase(1, "head", 0.0))),
         scheduler={"name": "constant", "warmup_epochs": 0.0},
     )
     *phase_one, last = run(new_state(plan), plan)
@@ -125,7 +125,7 @@ def test_unfreezing_gives_the_optimizer_the_new_parameters() -> None:
 
 
 def test_ema_weights_are_the_ones_validated_and_kept() -> None:
-    plan = recipe((Phase(2),), ema_decay=0.5)
+    plan = recipe((Phase(1),), ema_decay=0.5)
     state = new_state(plan)
     run(state, plan)
     assert state.ema is not None

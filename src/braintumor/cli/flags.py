@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra._internal.utils import get_args_parser
@@ -21,7 +22,7 @@ from omegaconf import OmegaConf
 
 from braintumor.config import hydra_value
 from braintumor.errors import ConfigError
-from braintumor.files import MARKER
+from braintumor.files import MARKER, write_atomic
 from braintumor.jobs.slots import find_gpus
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
@@ -118,6 +119,21 @@ def choose_launcher(arguments: list[str], config_name: str) -> None:
 
 
 @contextmanager
+def _whole_saves() -> Iterator[None]:
+    """Within, what Hydra saves is written whole or not at all: a sweep goes on by it."""
+
+    def save(config: Any, file: str | Path, resolve: bool = False) -> None:
+        write_atomic(Path(file), OmegaConf.to_yaml(config, resolve=resolve))
+
+    own = OmegaConf.save
+    OmegaConf.save = save  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        OmegaConf.save = own  # type: ignore[method-assign]
+
+
+@contextmanager
 def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Path | None]:
     """The folder of the sweep that the arguments ask for, held; None without a sweep.
 
@@ -131,6 +147,7 @@ def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Pat
         return
     places = [i for i, a in enumerate(arguments) if a.lstrip("+").startswith(f"{_KEY}=")]
     with ExitStack() as stack:
+        stack.enter_context(_whole_saves())
         if places:
             setup_globals()  # ${now:…}
             named = OverridesParser.create().parse_override(arguments[places[-1]]).value()

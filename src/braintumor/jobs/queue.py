@@ -18,26 +18,24 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from braintumor.errors import ConfigError
 from braintumor.files import write_atomic
+from braintumor.jobs.ends import record_end
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
-from braintumor.runs.folder import JOBS, RUN, RunFolder
-from braintumor.runs.ownership import hold
+from braintumor.runs.folder import JOBS, RunFolder
 
 log = logging.getLogger("braintumor")
 
-INTERRUPTED = 130  # exit code of a job that was told to stop
 _POLL_S = 0.05
 _GRACE_S = 30.0  # for a job to write that it was interrupted
-CHILD = (sys.executable, "-P", "-c", "from braintumor.cli.job import main; main()")
+_CHILD = ("-P", "-c", "from braintumor.cli.job import main; main()")
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class _Running:
     output: IO[bytes]
     attempt: _Attempt
     started: float
+    before: Mapping[str, Any]  # its status then
 
 
 class Queue:
@@ -88,9 +87,9 @@ class Queue:
         jobs: Sequence[Job],
         slots: Sequence[Slot],
         folder: Path,
-        child: Sequence[str] = CHILD,
+        child: Sequence[str] | None = None,
     ) -> None:
-        self._child = child
+        self._child = child or (sys.executable, *_CHILD)
         self._waiting, self._free = deque(jobs), deque(slots)
         self._running: list[_Running] = []
         self._table = folder / JOBS
@@ -109,9 +108,11 @@ class Queue:
                 time.sleep(_POLL_S)
                 for each in [r for r in self._running if r.process.poll() is not None]:
                     self._collect(each)
-                self._view.show(len(self._waiting), [(r.job.run, r.slot) for r in self._running])
+                running = [(r.job.run, r.slot, r.started) for r in self._running]
+                self._view.show(len(self._waiting), running)
 
     def _start(self, job: Job, slot: Slot) -> None:
+        before = job.run.read_status()
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the job has ended)
         order, stdin = os.pipe()
         process = subprocess.Popen(  # noqa: S603
@@ -123,10 +124,10 @@ class Queue:
         attempt = _Attempt(job.name, slot.number, slot.gpu or "", process.pid, now)
         self._attempts.append(attempt)
         self._running.append(
-            _Running(job, slot, process, stdin, output, attempt, time.perf_counter())
+            _Running(job, slot, process, stdin, output, attempt, time.perf_counter(), before)
         )
         self._write()
-        log.info("job %s on %s: %s", job.name, slot, job.words)
+        log.info("job %s on %s%s", job.name, slot, f": {job.words}" if job.words else "")
         try:  # and stays open: its end would mean that we are no more
             _write_all(stdin, job.order.encode() + b"\n")
         except BrokenPipeError:
@@ -136,14 +137,15 @@ class Queue:
         """Record how a job ended, and free its slot."""
         self._running.remove(ended)
         self._free.append(ended.slot)
-        run, code = ended.job.run, ended.process.returncode
         os.close(ended.stdin)
-        _keep_output(run, ended.output, code, is_interrupt=is_interrupt)
-        state = run.read_status().get("status", "failed" if code else "completed")
+        state, why = record_end(
+            ended.job.run, ended.output, ended.before, ended.process.returncode,
+            is_interrupt=is_interrupt,
+        )  # fmt: skip
         ended.attempt.ended = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        ended.attempt.result = str(state)
+        ended.attempt.result = state
         self._write()
-        self._view.tell(ended.job.name, run, time.perf_counter() - ended.started)
+        self._view.tell(ended.job.run, state, why, time.perf_counter() - ended.started)
 
     def _end_all(self) -> None:
         """Tell what still runs to stop; kill what does not."""
@@ -176,38 +178,6 @@ def _read_attempts(table: Path) -> list[_Attempt]:
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-def _keep_output(run: RunFolder, output: IO[bytes], code: int, *, is_interrupt: bool) -> None:
-    """What a job printed, beside its log, into train.log; and how it ended, where it could not say.
-
-    Nothing where the folder is somebody else's.
-    """
-    output.seek(0)
-    printed = output.read()
-    output.close()
-    state = run.read_status().get("status")
-    ended = {0: "completed", INTERRUPTED: "interrupted"}.get(code, "failed")
-    is_told = not code or state == ended or (is_interrupt and state is None)
-    if not printed and is_told:
-        return
-    try:
-        with hold(run.path, RUN, "continue"):
-            if printed:
-                with run.log.open("ab") as file:
-                    file.write(printed)
-            if not is_told:
-                run.set_status("interrupted" if is_interrupt else "failed", why=_describe(code))
-    except ConfigError as reason:
-        log.warning("%s", reason)
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"its process ended with exit code {code}"
-    name = signal.Signals(-code).name
-    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{why}"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -48,25 +49,30 @@ def find_gpus() -> list[str]:
     return [str(number) for number in range(len(found))]
 
 
-def make_slots(wanted: int | None, per_gpu: int = 1, *, device: str | int = "auto") -> list[Slot]:
+def make_slots(
+    wanted: int | None, per_gpu: int | None = 1, *, device: str | int = "auto"
+) -> list[Slot]:
     """The slots of this machine.
 
     wanted: how many at most; None: one for each GPU, or a single one where there is none.
-    per_gpu: jobs that share a GPU.  device: what the jobs ask for.
+    per_gpu: jobs that share a GPU; None: as many as the wanted slots take.
+    device: what the jobs ask for.
     Raises ConfigError on numbers below 1, and on a device that cannot be shared out.
     """
     for name, number in (("slots", wanted), ("slots_per_gpu", per_gpu)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ConfigError(f"{name}={number} should be a whole number of 1 or more")
     gpus = [] if device == "cpu" else find_gpus()
-    places: list[str | None] = [gpu for _ in range(per_gpu) for gpu in gpus] or [None] * (
-        wanted or 1
-    )
-    places = places[:wanted]
+    if per_gpu is None:
+        per_gpu = math.ceil((wanted or 1) / max(1, len(gpus)))
+    shared: list[str | None] = [gpu for _ in range(per_gpu) for gpu in gpus]
+    places = (shared or [None] * (wanted or 1))[:wanted]
     if len(places) > 1 and str(device) not in ("auto", "cpu", "cuda"):
         raise ConfigError(
             f"device={device} would put every job on one device; leave it out and each gets a GPU "
             "of its own, or say which GPUs there are: CUDA_VISIBLE_DEVICES=0,1 bt-train …"
         )
     threads = max(1, cores() // len(places))
+    if (most := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():
+        threads = max(1, min(threads, int(most)))  # who has asked for fewer gets fewer
     return [Slot(number, gpu, threads) for number, gpu in enumerate(places)]

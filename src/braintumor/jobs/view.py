@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 from braintumor.jobs.slots import Slot
 from braintumor.progress import bar
-from braintumor.runs.folder import RunFolder
+from braintumor.runs.folder import RunFolder, State
 
 log = logging.getLogger("braintumor")
 
@@ -22,7 +23,7 @@ class View:
 
     def __init__(self, jobs: int, slots: int) -> None:
         self._jobs, self._slots = jobs, slots
-        self._ended: dict[str, int] = {"completed": 0, "failed": 0, "interrupted": 0}
+        self._ended: Counter[State] = Counter()
         self._last = 0.0
         self._stack = ExitStack()
 
@@ -40,42 +41,54 @@ class View:
     ) -> None:
         self._stack.close()
 
-    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot]]) -> None:
-        """How it stands now; cheap to call often."""
+    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float]]) -> None:
+        """How it stands now; cheap to call often. running: each with when it was started."""
         if self._lines[0].disable or time.monotonic() < self._last + _EVERY_S:
             return
         self._last = time.monotonic()
-        ended = self._ended
+        ended, now = self._ended, time.perf_counter()
+        cut_off = f", {ended['interrupted']} interrupted" if ended["interrupted"] else ""
         self._lines[0].set_description_str(
             f"{self._jobs} jobs: {queued} queued, {len(running)} running, "
-            f"{ended['completed']} done, {ended['failed']} failed"
+            f"{ended['completed']} done, {ended['failed']} failed{cut_off}"
         )
-        shown = [f"  {slot}: job {run.path.name}, {progress_of(run)}" for run, slot in running]
+        rows = [
+            (str(slot), f"job {run.path.name}", f"{now - started:.0f} s", progress_of(run))
+            for run, slot, started in sorted(running, key=lambda each: each[1].number)
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        shown = [
+            f"  {slot:<{widths[0]}}  {job:<{widths[1]}}  {time_s:>{widths[2]}}  "
+            f"{reached or 'before its first epoch'}"
+            for slot, job, time_s, reached in rows
+        ]
         shown += [""] * (self._slots - len(shown))
         for line, text in zip(self._lines[1:], shown, strict=True):
             line.set_description_str(text)
 
-    def tell(self, name: str, run: RunFolder, seconds: float) -> None:
+    def tell(self, run: RunFolder, state: State, why: str, seconds: float) -> None:
         """The line of a job that has ended."""
-        status = run.read_status()
-        state = status.get("status", "failed")
-        self._ended[state] = self._ended.get(state, 0) + 1
+        self._ended[state] += 1
+        name, reached = run.path.name, progress_of(run)
         if state == "completed":
-            log.info("job %s done in %.0f s: %s", name, seconds, progress_of(run))
+            log.info("job %s done in %.0f s%s", name, seconds, f": {reached}" if reached else "")
         elif state == "failed":
-            log.error("job %s failed: %s; see %s", name, status.get("why"), run.log)
+            log.error("job %s failed: %s; see %s", name, why, run.log)
         else:
-            log.warning("job %s %s: %s", name, state, progress_of(run))
+            said = "; ".join(filter(None, [reached, why]))
+            log.warning("job %s interrupted%s", name, f": {said}" if said else "")
 
 
 def progress_of(run: RunFolder) -> str:
-    """The epoch that a run has reached, and its best so far; of several parts how many are done."""
+    """The epoch that a run has reached, and its best so far; empty before the first.
+
+    Of several parts how many are done.
+    """
     if parts := run.read_status().get("parts"):
         states = [RunFolder(run.path / part).read_status().get("status") for part in parts]
         return f"{states.count('completed')} of {len(parts)} parts"
-    rows = run.read_rows()
-    if not rows:
-        return "before its first epoch"
+    if not (rows := run.read_rows()):
+        return ""
     best = next((row for row in reversed(rows) if row["is_best"] == "True"), rows[-1])
     figures = f"val loss {float(best['val_loss']):.3f} f1 {float(best['val_macro_f1']):.3f}"
     return f"epoch {rows[-1]['epoch']}, best {figures} (epoch {best['epoch']})"

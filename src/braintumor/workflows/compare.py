@@ -9,6 +9,7 @@ from braintumor.comparison.read import is_comparable
 from braintumor.comparison.write import board_lines, write_comparison
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.report.plots.style import elide
+from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import COMPARISON, RunFolder
 from braintumor.workflows.arguments import CompareArguments, Request
 from braintumor.workflows.compose import compose
@@ -51,11 +52,18 @@ def finish_sweep(folder: Path) -> None:
     runs = [run for job, own in zip(jobs, trials, strict=True) for run in own or [job.path]]
     asked = compose("compare", ["split=test", "different_images=true"], {})
     _compare(runs, folder, asked.arguments(CompareArguments))
-    failed = [job.path.name for job in jobs if job.read_status()["status"] != "completed"]
-    if failed:
+    states = {job.path.name: job.read_status()["status"] for job in jobs}
+    failed = [name for name, state in states.items() if state == "failed"]
+    cut_off = [name for name, state in states.items() if state in ("interrupted", "running")]
+    said = [
+        f"{len(names)} of {len(jobs)} jobs {what} ({', '.join(names)})"
+        for what, names in (("failed", failed), ("were interrupted", cut_off))
+        if names
+    ]
+    if said:
         raise TrainingError(
-            f"{len(failed)} of {len(jobs)} jobs failed ({', '.join(failed)}); "
-            f"why stands in {folder}/<job>/status.json"
+            f"{' and '.join(said)}; why stands in {folder}/<job>/status.json; try again: "
+            f"{resume_command(folder)}"
         )
 
 

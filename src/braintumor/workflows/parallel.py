@@ -7,7 +7,7 @@ from pathlib import Path
 
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.jobs.queue import Job, Queue
-from braintumor.jobs.slots import Slot, find_gpus, make_slots
+from braintumor.jobs.slots import Slot, make_slots
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
@@ -17,15 +17,13 @@ _OF_ALL = ("resume=", "run_dir=", "overwrite=", "slots=", "device=")
 
 
 def run_requests(
-    requests: Sequence[Request], folder: Path, slots: int | None, slots_per_gpu: int = 1
+    requests: Sequence[Request], folder: Path, slots: Sequence[Slot], *, is_read: bool = False
 ) -> None:
     """Do what the requests ask, each in a process of its own; how each ended is in its folder.
 
-    folder: of all of them, for jobs.csv.  slots, slots_per_gpu: see `make_slots`.
-    Raises ConfigError before any has begun, KeyboardInterrupt when all have been ended.
+    folder: of all of them, for jobs.csv.  is_read: their data are in the cache already.
+    Raises KeyboardInterrupt when all have been ended.
     """
-    device = requests[0].settings.get("device", "auto")
-    places = make_slots(slots, slots_per_gpu, device=device)
     left = [request for request in requests if not _is_complete(request)]
     if len(left) < len(requests):
         log.info("%d of %d jobs are complete", len(requests) - len(left), len(requests))
@@ -33,16 +31,21 @@ def run_requests(
         return
     common = set(left[0].overrides).intersection(*(request.overrides for request in left))
     jobs = [_job(request, common) for request in left]
-    _read_first(left)
-    _describe(places)
-    Queue(jobs, places, folder).run()
+    if not is_read:
+        _read_first(left)
+    _describe(slots)
+    Queue(jobs, slots, folder).run()
 
 
-def slots_for_parts(settings: Settings) -> int:
-    """How many folds or seeds are to run at a time."""
-    if (wanted := settings.get("slots")) is not None:
-        return int(wanted)
-    return max(1, len(find_gpus())) if settings["device"] in ("auto", "cuda") else 1
+def slots_for_parts(settings: Settings) -> list[Slot]:
+    """Where folds and seeds run: as many as `slots` says, on whatever GPUs there are.
+
+    Raises ConfigError, see `make_slots`.
+    """
+    wanted, device = settings.get("slots"), settings["device"]
+    if wanted is None and device not in ("auto", "cuda"):
+        wanted = 1
+    return make_slots(wanted, 1 if wanted is None else None, device=device)
 
 
 def _is_complete(request: Request) -> bool:

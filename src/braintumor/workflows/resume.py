@@ -21,7 +21,7 @@ from braintumor.workflows.longer import LENGTH, with_length
 _ELSEWHERE = ("run_dir", "overwrite", "resume", "device", "slots", "data.download")
 _WEIGHTS = "model.backbone.weights"
 # beside the settings of the run: this machine, where the images lie on it, more epochs
-_ALLOWED = ("resume", "device", "data", _WEIGHTS, *LENGTH)
+_ALLOWED = ("resume", "device", "slots", "data", _WEIGHTS, *LENGTH)
 
 
 def left_of_job(request: Request) -> Request | None:

@@ -94,6 +94,20 @@ def keeps_summaries(settings: Settings, device: torch.device) -> bool:
     return device.type == "cpu" and is_untrained and settings["features"]["views"] > 0
 
 
+@dataclass(frozen=True, eq=False)
+class _Accepted:
+    """What is known before an image is read: all settings are right. size: of the images, px."""
+
+    recipe: Recipe
+    augment: AugmentSettings
+    evaluating: EvalSettings
+    deciding: DecisionSettings
+    device: torch.device
+    size: int
+    start: Start | None
+    body: Body
+
+
 def setup(
     settings: Settings,
     data_name: str,
@@ -112,12 +126,56 @@ def setup(
     is_auto = settings["train"]["batch_size"] == "auto"
     if is_auto:
         settings = _with_batch_size(settings, 1)  # until the model is there
+    known = _accept(settings, before)
+    configure_torch(known.device, known.recipe.train.precision)
+    if before is None:
+        data = read(settings, known.size, data_name)
+    else:
+        elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
+        data = read_again(settings, known.size, before, elsewhere)
+    recipe, device = known.recipe, known.device
+    experiment = Experiment(
+        settings=settings,
+        evaluating=known.evaluating,
+        deciding=known.deciding,
+        augment=Augment(known.augment, len(data.classes)),
+        data_name=data_name,
+        data=data,
+        labels=labels_of(data, data.classes),
+        model=_finish(known.body, data.classes, recipe.train, known.start).to(device),
+        recipe=recipe,
+        device=device,
+        dtype=choose_precision(recipe.train.precision, device),
+        start=known.start,
+    )
+    if known.start:
+        warn_of_known(known.start, data.manifest)
+    if is_auto:
+        experiment = _choose_batch_size(experiment)
+    name, millions = model_name(settings["model"]), experiment.num_parameters() / 1e6
+    log.info(
+        "%s: %.2f M parameters, on %s in %s", name, millions, device, str(experiment.dtype)[6:]
+    )
+    return experiment
+
+
+def check_input(settings: Settings, data_name: str) -> None:
+    """What `setup` checks and reads, for runs in other processes: the data are cached for them.
+
+    No model stays in memory, and nothing is put on a GPU, which belongs to those runs.
+    """
+    if settings["train"]["batch_size"] == "auto":
+        settings = _with_batch_size(settings, 1)
+    read_data(settings, _accept(settings, None).size, data_name)
+
+
+def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
+    """Check all that can be known without an image; on the CPU."""
     recipe = _recipe(settings)
     augment = typed(AugmentSettings, settings["augment"], "augment")
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
     device = choose_device(settings["device"])
-    configure_torch(device, recipe.train.precision)
     if recipe.train.cuda_graphs is True and device.type != "cuda":
         if before is None:
             raise ConfigError(
@@ -136,34 +194,7 @@ def setup(
     trial = body.with_head(_ANY_CLASSES)
     check_recipe(recipe, trial)
     check_method(trial, evaluating.cam)
-    if before is None:
-        data = read(settings, size, data_name)
-    else:
-        elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
-        data = read_again(settings, size, before, elsewhere)
-    experiment = Experiment(
-        settings=settings,
-        evaluating=evaluating,
-        deciding=deciding,
-        augment=Augment(augment, len(data.classes)),
-        data_name=data_name,
-        data=data,
-        labels=labels_of(data, data.classes),
-        model=_finish(body, data.classes, recipe.train, start).to(device),
-        recipe=recipe,
-        device=device,
-        dtype=choose_precision(recipe.train.precision, device),
-        start=start,
-    )
-    if start:
-        warn_of_known(start, data.manifest)
-    if is_auto:
-        experiment = _choose_batch_size(experiment)
-    name, millions = model_name(settings["model"]), experiment.num_parameters() / 1e6
-    log.info(
-        "%s: %.2f M parameters, on %s in %s", name, millions, device, str(experiment.dtype)[6:]
-    )
-    return experiment
+    return _Accepted(recipe, augment, evaluating, deciding, device, size, start, body)
 
 
 def _recipe(settings: Settings) -> Recipe:

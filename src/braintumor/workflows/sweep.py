@@ -34,9 +34,9 @@ class Job:
     @property
     def state(self) -> str:
         """completed, failed, interrupted, or not begun; one that was killed counts as cut off."""
-        if not self.run.config.is_file():
-            return "failed" if self.run.read_status() else "not begun"
         state = self.run.read_status().get("status")
+        if not self.run.config.is_file():
+            return "failed" if state == "failed" else "not begun"
         return "interrupted" if state in (None, "running") else str(state)
 
 
@@ -138,7 +138,7 @@ def go_on(request: Request) -> Path:
         here = [word for word in request.overrides if _key(word) == "device"]
         slots = slots_for_parts(request.settings)
         try:
-            if slots > 1:
+            if len(slots) > 1:
                 run_requests([_request(job, here) for job in left], folder, slots)
             else:
                 for job in left:

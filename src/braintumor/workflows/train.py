@@ -21,7 +21,7 @@ from braintumor.workflows.outputs import check_output, record_failure, recorded
 from braintumor.workflows.parallel import run_requests, slots_for_parts
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import downloads, left_of_job, take_over
-from braintumor.workflows.setup import Experiment, setup
+from braintumor.workflows.setup import Experiment, check_input, setup
 from braintumor.workflows.together import check_together, follow
 
 
@@ -133,14 +133,16 @@ def cross_validate(request: Request) -> Run:
     Raises TrainingError at the end when some failed.
     """
     started = time.perf_counter()
-    begin = _resumed if request.settings["resume"] else _begun
-    with begin(request) as (parent, settings, prepared), recorded(parent, started):
-        trials, slots = list_trials(settings), slots_for_parts(request.settings)
+    slots, is_new = slots_for_parts(request.settings), not request.settings["resume"]
+    is_parallel = len(slots) > 1
+    begun = _begun(request, is_parallel=is_parallel) if is_new else _resumed(request)
+    with begun as (parent, settings, prepared), recorded(parent, started):
+        trials = list_trials(settings)
         request = dataclasses.replace(request, settings=settings)
-        if slots > 1:
-            prepared.clear()  # its pictures are in the cache now
+        if is_parallel:
             asked = [_request_of(parent, trial, request) for trial in trials]
-            run_requests([each for each in asked if each], parent.path, slots)
+            left = [each for each in asked if each]
+            run_requests(left, parent.path, slots, is_read=is_new)
         else:
             for number, trial in enumerate(trials, start=1):
                 log.info("%s, part %d of %d", trial.name, number, len(trials))
@@ -158,10 +160,13 @@ def _settings_of(trial: Trial, settings: Settings) -> Settings:
 
 
 @contextmanager
-def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
+def _begun(
+    request: Request, *, is_parallel: bool
+) -> Iterator[tuple[RunFolder, Settings, list[Experiment]]]:
     """The parent folder, held within the block; made once the first trial's input is accepted.
 
-    With the settings, and in a list, which the caller empties, what was read for the first trial.
+    With the settings, and in a list, which the caller empties, what was read for the first trial;
+    nothing where trials run in processes of their own.
     """
     check_output(request, RUN)
     settings, data_name = request.settings, request.choices["data"]
@@ -169,7 +174,12 @@ def _begun(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Experim
     if seeds is not None and any(o.startswith("seed=") for o in request.overrides):
         raise ConfigError(f"seeds={seeds} leaves seed=… without use; leave it out")
     log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
-    prepared = [setup(_settings_of(trials[0], settings), data_name)]
+    first = _settings_of(trials[0], settings)
+    prepared: list[Experiment] = []
+    if is_parallel:
+        check_input(first, data_name)
+    else:
+        prepared.append(setup(first, data_name))
     suffix = (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")
     facts = {
         "overrides": list(request.overrides),

@@ -1,0 +1,77 @@
+"""How a job ended: as it said itself, or as its exit code tells where it could say no more."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Mapping
+from typing import IO, Any
+
+from braintumor.errors import ConfigError
+from braintumor.runs.folder import RUN, RunFolder, State
+from braintumor.runs.ownership import hold
+
+log = logging.getLogger("braintumor")
+
+INTERRUPTED = 130  # exit code of a job that was told to stop
+_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+}  # of the job itself
+_LONGEST_LINE = 300
+
+
+def record_end(
+    run: RunFolder, output: IO[bytes], before: Mapping[str, Any], code: int, *, is_interrupt: bool
+) -> tuple[State, str]:
+    """What became of a job, and why; in its status.json, and what it printed in its train.log.
+
+    output: what it printed.  before: its status when it was started.  code: of its process; below
+    0 for a signal.  is_interrupt: it was told to stop.
+    Nothing is written where the folder is somebody else's.
+    """
+    output.seek(0)
+    printed = output.read()
+    output.close()
+    status = run.read_status()
+    is_told = status != before and status.get("status") != "running"
+    state: State = status["status"] if is_told else _state_of(code, is_interrupt=is_interrupt)
+    if state == "completed" and status.get("status") == "running":
+        state = "failed"  # it never came to its end
+    why = str(status.get("why") or "") if is_told else _describe(code)
+    is_written = not is_told and state != "completed"
+    if not (printed or is_written):
+        return state, why
+    try:
+        with hold(run.path, RUN, "continue"):
+            with run.log.open("ab") as file:
+                file.write(printed)
+            if is_written:
+                why += _last_line(run)
+                run.set_status(state, why=why)
+    except ConfigError as reason:
+        log.warning("%s", reason)
+    return state, why
+
+
+def _state_of(code: int, *, is_interrupt: bool) -> State:
+    if code and (is_interrupt or code == INTERRUPTED or (code < 0 and -code not in _FAULTS)):
+        return "interrupted"
+    return "failed" if code else "completed"
+
+
+def _last_line(run: RunFolder) -> str:
+    lines = run.log.read_bytes()[-1 << 16 :].decode("utf-8", "replace").split("\n")
+    line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; the last line of its log: {line[:_LONGEST_LINE]}" if line else ""
+
+
+def _describe(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code} and did not say why"
+    name = signal.Signals(-code).name
+    why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{why}"

@@ -1,0 +1,67 @@
+"""Folds and seeds on several slots: what comes out is what comes out one after the other."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from braintumor.runs.folder import RunFolder
+from braintumor.workflows.compose import compose
+from braintumor.workflows.parallel import slots_for_parts
+from braintumor.workflows.resume import take_over
+from support import QUICK, train
+
+FOLDS = [*QUICK, "data.image_size=48", "split=grouped", "folds=2", "eval.views=1"]
+
+
+def assert_same_parts(one: Path, other: Path) -> None:
+    for number in range(2):
+        mine, theirs = (folder / f"fold_{number}" for folder in (one, other))
+        first, second = (load_file(run / "best.safetensors") for run in (mine, theirs))
+        assert first.keys() == second.keys()
+        assert all((first[key] == second[key]).all() for key in first)
+        for name in ("predictions.csv", "metrics.json"):
+            assert (mine / "eval/test" / name).read_bytes() == (
+                theirs / "eval/test" / name
+            ).read_bytes()
+    for name in ("eval/pooled/predictions.csv", "eval/pooled/metrics.json", "summary.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.usefixtures("warm_python", "one_thread", "no_pictures")
+def test_folds_on_two_slots_are_the_folds_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    moved: list[Any] = []
+    to = torch.nn.Module.to
+    with monkeypatch.context() as watched, caplog.at_level("INFO"):
+        watched.setattr(
+            torch.nn.Module, "to", lambda self, *a, **k: moved.append(a) or to(self, *a, **k)
+        )
+        train(*FOLDS, "slots=2", "run_dir=two")
+    assert not moved, "the parent puts a model on a device, which belongs to its children"
+    # read and audited once, before the first of them, and found in the cache by all
+    audits = [m for m in caplog.messages if m.startswith("audit")]
+    assert len(audits) == 1
+    for number in range(2):
+        assert "decoded by an earlier run" in Path(f"two/fold_{number}/train.log").read_text()
+    jobs = pd.read_csv("two/jobs.csv", parse_dates=["started", "ended"])
+    assert list(jobs["result"]) == ["completed"] * 2 and set(jobs["slot"]) == {0, 1}
+    assert jobs["started"][1] < jobs["ended"][0]
+    train(*FOLDS, "slots=1", "run_dir=one")
+    assert not Path("one/jobs.csv").exists()
+    assert_same_parts(Path("one"), Path("two"))
+
+    # what was cut off goes on, on as many slots as this command says
+    shutil.rmtree("one/fold_0")
+    RunFolder(Path("one")).set_status("interrupted")
+    asked = compose("train", ["resume=one", "slots=2"], {})
+    assert len(slots_for_parts(asked.settings)) == 2
+    take_over(RunFolder(Path("one")), asked)
