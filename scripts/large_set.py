@@ -69,7 +69,7 @@ def _measure(count: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from braintumor.data.tensors import load_split
+    from braintumor.data.host_images import load_split
     from braintumor.training.loop import fit
     from braintumor.training.state import BestCheckpoint, FitState
     from braintumor.workflows.compose import compose

@@ -10,7 +10,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.loop import fit

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, get_args
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.data.tensors import Augment, HostImages, ImageSplit, to_device
+from braintumor.data.host_images import HostImages, ImageSplit, to_device
+from braintumor.data.tensors import Augment
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.training.recipe import Metric
@@ -29,14 +30,11 @@ class Batches(Protocol):
     def batch_size(self) -> int:
         """Images of a step, but for the last one of an epoch."""
 
-    @property
-    def index_device(self) -> torch.device:
-        """Where the images lie, and `batch` wants its positions."""
+    def fetch(self, order: Tensor, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of what `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
 
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """What `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
-
-        index_B: positions among the training images.  A function of its arguments alone.
+        order: int64 (M,), positions among the training images, on the CPU; all of an epoch, so
+        that a disk can read ahead.  A function of its arguments alone.
         """
 
     def prepare(
@@ -62,13 +60,8 @@ class PictureBatches:
     batch_size: int
     dtype: torch.dtype
 
-    @property
-    def index_device(self) -> torch.device:
-        return self.train.images.device
-
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        labels_B = self.train.labels[index_B.to(self.train.device, non_blocking=True)]
-        return to_device(self.train.images[index_B], self.train.device), labels_B
+    def fetch(self, order: Tensor, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.train.batches(order, self.batch_size)
 
     def prepare(
         self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator
@@ -149,7 +142,7 @@ def predict_logits(
         pad = device.type == "cuda" or (isinstance(model, Classifier) and model.is_compiled)
         logits = [
             of(_filled(batch, size) if pad else batch)[: len(batch)].float()
-            for batch in (batch.to(device) for batch in batches)
+            for batch in (to_device(batch, device) for batch in batches)
         ]
         return torch.cat(logits)
 

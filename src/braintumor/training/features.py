@@ -27,7 +27,9 @@ import torch
 from torch import Tensor
 
 from braintumor import cache
-from braintumor.data.tensors import Augment, HostImages, ImageSplit, is_too_large, to_device
+from braintumor.data.host_images import HostImages, ImageSplit, is_too_large, to_device
+from braintumor.data.read_ahead import asked_ahead, read_ahead
+from braintumor.data.tensors import Augment
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.runtime import in_threads, mix_seed
@@ -61,17 +63,18 @@ class FeatureBatches:
     batch_size: int
     dtype: torch.dtype
 
-    @property
-    def index_device(self) -> torch.device:
-        return self.views[0].device
+    def fetch(self, order: Tensor, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As Batches.fetch; every picture shows its views in turn, one an epoch."""
+        parts = order.to(self.first_view.device).split(self.batch_size)
+        for index_B in asked_ahead(parts, functools.partial(self._read_ahead, epoch)):
+            yield self._batch(index_B, epoch)
 
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """As Batches.fetch; every picture shows its views in turn, one an epoch.
+    def _batch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Where views lie on disk the batch is sorted by view.
 
-        Where views lie on disk the batch is sorted by view: each row is then copied once, straight
-        to its place.
+        Each row is then copied once, straight to its place.
         """
-        view_B = (self.first_view[index_B] + epoch) % self.count
+        view_B = self._views_of(index_B, epoch)
         if len(self.views) == 1:
             x = self.views[0].index_select(0, view_B * len(self.labels) + index_B)
         else:
@@ -84,6 +87,15 @@ class FeatureBatches:
         device = self.labels.device
         labels_B = self.labels[index_B.to(device, non_blocking=True)]
         return to_device(x, device), labels_B
+
+    def _read_ahead(self, epoch: int, index_B: Tensor) -> None:
+        if self.views[0].device.type == "cpu":
+            view_B = self._views_of(index_B, epoch)
+            for number, features in enumerate(self.views):
+                read_ahead(features, index_B[view_B == number])
+
+    def _views_of(self, index_B: Tensor, epoch: int) -> Tensor:
+        return (self.first_view[index_B] + epoch) % self.count
 
     def prepare(
         self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator

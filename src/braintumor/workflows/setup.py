@@ -11,7 +11,8 @@ import torch
 
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
-from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit, epoch_order, load_split
+from braintumor.data.host_images import ImageSplit, load_split
+from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
