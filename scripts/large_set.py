@@ -10,8 +10,8 @@ cache and then as often as --repeats says with what that left, small and large b
 
     python scripts/large_set.py --disk FOLDER
 
-What a cold disk costs, in two or three minutes: 80,000 pictures of noise are written to FOLDER
-(5.3 GB, removed at the end), the system is told to forget them, and batches drawn from all over
+What a cold disk costs, in two or three minutes: 40,000 pictures of noise are written to FOLDER
+(2.7 GB, removed at the end), the system is told to forget them, and batches drawn from all over
 are gathered alone (224 px) and trained on (mobilenetv2_035, 128 px); then the same ones again,
 which are in memory by then.
 """
@@ -39,8 +39,8 @@ _EPOCHS = 3  # of which the median counts
 _SLICES = 5  # a patient
 _DRAWN_PX = 96  # and enlarged: at 224 px to draw them would take three times as long
 
-_ON_DISK = 80_000  # pictures of noise
-_GATHERED, _TRAINED = 6400, 960  # of them in one measurement
+_ON_DISK = 40_000  # pictures of noise
+_GATHERED, _TRAINED = 3200, 640  # of them in one measurement
 _BATCH = 64
 _TURNS = 3  # of which the median counts
 
