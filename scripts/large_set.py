@@ -40,7 +40,7 @@ _SLICES = 5  # a patient
 _DRAWN_PX = 96  # and enlarged: at 224 px to draw them would take three times as long
 
 _ON_DISK = 40_000  # pictures of noise
-_GATHERED, _TRAINED = 3200, 640  # of them in one measurement
+_GATHERED, _TRAINED = 3200, 320  # of them in one measurement
 _BATCH = 64
 _TURNS = 3  # of which the median counts
 
@@ -194,6 +194,7 @@ def _gathering(
         touched = [(images[part] for part in order.split(_BATCH)) for _ in range(2)]
         asked = [images.batches(order, _BATCH) for _ in range(2)]
         found.append(tuple(map(rate, asked if is_ahead else touched)))
+        print("gathered, ahead" if is_ahead else "gathered, touched", found[-1], flush=True)
         del images, asked, touched  # what is mapped cannot be forgotten
     return found
 
@@ -223,6 +224,7 @@ def _training(folder: Path, rng: np.random.Generator) -> list[tuple[float, ...]]
         )
         epochs = fit(state, train, None, work.recipe, work.augment)
         found.append(tuple(epoch.images_per_s for epoch in epochs))
+        print("trained", found[-1], flush=True)
         del train, epochs  # what is mapped cannot be forgotten
     return found[1:]
 
