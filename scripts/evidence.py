@@ -63,8 +63,8 @@ def main() -> None:
 
 
 def _read(path: Path) -> Found:
+    from braintumor.data.host_images import load_split
     from braintumor.data.manifest import group_numbers
-    from braintumor.data.tensors import load_split
     from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import Inference, features_of, predict_with_features
     from braintumor.runs.checkpoint import load_classifier

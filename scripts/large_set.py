@@ -7,25 +7,42 @@ the cache (five gigabytes for 100,000; BT_CACHE says where), then mobilenetv2_03
 weights trained in full on 3,200 of the training images, drawn from all over the set, through the
 very code of bt-train, three epochs of which the median counts. A process a set, once with an empty
 cache and then as often as --repeats says with what that left, small and large by turns.
+
+    python scripts/large_set.py --disk FOLDER
+
+What a cold disk costs, in two or three minutes: 40,000 pictures of noise are written to FOLDER
+(2.7 GB, removed at the end), the system is told to forget them, and batches drawn from all over
+are gathered alone (224 px) and trained on (mobilenetv2_035, 128 px); then the same ones again,
+which are in memory by then.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 _IMAGES = 3200  # of the training split that one measurement trains on
 _EPOCHS = 3  # of which the median counts
 _SLICES = 5  # a patient
 _DRAWN_PX = 96  # and enlarged: at 224 px to draw them would take three times as long
+
+_ON_DISK = 40_000  # pictures of noise
+_GATHERED, _TRAINED = 3200, 320  # of them in one measurement
+_BATCH = 64
+_TURNS = 3  # of which the median counts
 
 
 def main() -> None:
@@ -33,15 +50,22 @@ def main() -> None:
     if asked.child:
         print(json.dumps(_measure(asked.child)))
         return
+    if asked.disk:
+        with tempfile.TemporaryDirectory(dir=asked.disk) as folder:
+            _show(_disk_table(Path(folder)), asked.out)
+        return
     rows: dict[int, list[dict[str, Any]]] = {count: [] for count in asked.counts}
     for turn in range(asked.repeats + 1):
         for count in asked.counts:
             rows[count].append(_in_child(count))
             print(f"{count:,} images, turn {turn}: {rows[count][-1]}", flush=True)
-    text = _table(rows)
+    _show(_table(rows), asked.out)
+
+
+def _show(text: str, out: Path | None) -> None:
     print(text)
-    if asked.out:
-        asked.out.write_text(text, encoding="utf-8")
+    if out:
+        out.write_text(text, encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--counts", type=int, nargs="+", default=[5000, 100_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--disk", type=Path)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -66,10 +91,9 @@ def _measure(count: int) -> dict[str, Any]:
     from braintumor.runtime import keep_big_blocks
 
     keep_big_blocks()
-    import numpy as np
     import torch
 
-    from braintumor.data.tensors import load_split
+    from braintumor.data.host_images import load_split
     from braintumor.training.loop import fit
     from braintumor.training.state import BestCheckpoint, FitState
     from braintumor.workflows.compose import compose
@@ -126,6 +150,100 @@ def _table(rows: dict[int, list[dict[str, Any]]]) -> str:
             f"| {max(row['memory_gb'] for row in later):.1f} | {rate:.1f} | {rate / base:.2f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _disk_table(folder: Path) -> str:
+    from braintumor.runtime import keep_big_blocks
+
+    keep_big_blocks()
+    rng, load = np.random.default_rng(0), os.getloadavg()[0]
+    rows = {
+        "gathered alone, asked of the disk ahead": _gathering(folder, rng, is_ahead=True),
+        "gathered alone, when touched": _gathering(folder, rng, is_ahead=False),
+        "trained on": _training(folder, rng),
+    }
+    lines = [
+        f"Load average {load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end; "
+        f"median of {_TURNS}.",
+        "",
+        "| images/s | cold | the same, warm | ratio |",
+        "|---|---:|---:|---:|",
+    ]
+    for what, found in rows.items():
+        cold, warm = (statistics.median(rates) for rates in zip(*found, strict=True))
+        lines.append(f"| {what} | {cold:,.0f} | {warm:,.0f} | {cold / warm:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _gathering(
+    folder: Path, rng: np.random.Generator, *, is_ahead: bool
+) -> list[tuple[float, ...]]:
+    """Images/s, cold and then warm, a turn each."""
+    import torch
+
+    from braintumor.data.host_images import HostImages
+
+    def rate(batches: Iterable[torch.Tensor]) -> float:
+        started = time.perf_counter()
+        return sum(len(batch) for batch in batches) / (time.perf_counter() - started)
+
+    found, order = [], torch.arange(_GATHERED)
+    for _ in range(_TURNS):
+        rows = torch.from_numpy(rng.permutation(_ON_DISK)[:_GATHERED])
+        images = HostImages(torch.from_numpy(_cold(folder, 224)), rows)
+        touched = [(images[part] for part in order.split(_BATCH)) for _ in range(2)]
+        asked = [images.batches(order.split(_BATCH)) for _ in range(2)]
+        found.append(tuple(map(rate, asked if is_ahead else touched)))
+        print("gathered, ahead" if is_ahead else "gathered, touched", found[-1], flush=True)
+        del images, asked, touched  # what is mapped cannot be forgotten
+    return found
+
+
+def _training(folder: Path, rng: np.random.Generator) -> list[tuple[float, ...]]:
+    """Images/s of a cold epoch and of the next one, a turn each; the first turn does not count."""
+    import torch
+
+    from braintumor.data.host_images import load_split
+    from braintumor.training.loop import fit
+    from braintumor.training.state import BestCheckpoint, FitState
+    from braintumor.workflows.compose import compose
+    from braintumor.workflows.setup import setup
+
+    overrides = [
+        "data=phantom", "data.patients=40", "data.size_px=64", "data.image_size=128",
+        "model=mobilenetv2_035", "model.backbone.weights=none", "train.max_epochs=2",
+        "train.imbalance=none", "train.early_stopping.patience=null", "device=cpu",
+    ]  # fmt: skip
+    work = setup(compose("train", overrides, {}).settings, "phantom")
+    labels, paths, found = rng.integers(0, 4, _ON_DISK), ("",) * _ON_DISK, []
+    for _ in range(_TURNS + 1):
+        rows = rng.permutation(_ON_DISK)[:_TRAINED]
+        train = load_split(_cold(folder, 128), labels, paths, rows, torch.device("cpu"))
+        state = FitState(
+            work.with_fresh_model().model, BestCheckpoint(work.recipe.train.early_stopping)
+        )
+        epochs = fit(state, train, None, work.recipe, work.augment)
+        found.append(tuple(epoch.images_per_s for epoch in epochs))
+        print("trained", found[-1], flush=True)
+        del train, epochs  # what is mapped cannot be forgotten
+    return found[1:]
+
+
+def _cold(folder: Path, size_px: int) -> np.ndarray:
+    """The pictures, mapped, of which nothing is in memory."""
+    path, part = folder / f"{size_px}.npy", 1000
+    if not path.exists():
+        noise = np.random.default_rng(0).integers(0, 256, (part, size_px, size_px), np.uint8)
+        shape = (_ON_DISK, size_px, size_px)
+        whole = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        for start in range(0, _ON_DISK, part):
+            whole[start : start + part] = noise
+        whole.flush()
+        del whole
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return np.asarray(np.load(path, mmap_mode="c"))  # torch complains of "r"
 
 
 if __name__ == "__main__":

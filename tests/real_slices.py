@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from braintumor.config import config_dir
-from braintumor.data.tensors import load_split
+from braintumor.data.host_images import load_split
 from braintumor.evaluation.predict import Inference, features_of
 from braintumor.models.classifier import Classifier, build_model
 

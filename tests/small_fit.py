@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from braintumor.config import config_dir
-from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.loop import fit

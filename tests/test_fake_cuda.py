@@ -16,7 +16,8 @@ from torch._subclasses.fake_tensor import (
 )
 
 from braintumor.config import component_names, config_dir
-from braintumor.data.tensors import Augment, HostImages, ImageSplit
+from braintumor.data.host_images import HostImages, ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.evaluation.heatmaps import attention_cells
 from braintumor.evaluation.predict import (
     EvalView,
@@ -93,9 +94,9 @@ def test_the_fake_refuses_what_a_gpu_would_refuse_or_wait_for(gpu: FakeGPU) -> N
 def step(model: Classifier, train: ImageSplit, augment: Augment, dtype: torch.dtype) -> None:
     """A training step without its backward pass, as the loop does it."""
     batches = PictureBatches(train, None, augment, seed=0, batch_size=8, dtype=dtype)
-    index_B = torch.arange(8).to(batches.index_device)
     model.train()
-    x, target, labels_B = batches.batch(index_B, epoch=1, step=0)
+    ((fetched, labels_B),) = batches.fetch((torch.arange(8),), epoch=1)
+    x, target = batches.prepare(fetched, labels_B, torch.Generator(GPU), None)
     with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
         logits_BK = batches.forward(model, x)
     assert is_there(logits_BK) and logits_BK.dtype == torch.float32

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from braintumor.data.tensors import Augment, AugmentSettings, HostImages, ImageSplit
+from braintumor.data.host_images import HostImages, ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.errors import TrainingError
 from braintumor.models.classifier import build_model
 from braintumor.records import EpochRecord

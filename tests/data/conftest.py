@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor.data.dataset import Dataset, read_dataset
+
 
 def noise_image(name: str, mode: str = "L", size: tuple[int, int] = (12, 10)) -> Image.Image:
     """A picture of random pixels that depends on the name only."""
@@ -51,22 +53,30 @@ def make_tree(tmp_path: Path, image_bytes: Callable[..., bytes]) -> Callable[...
     return make
 
 
-@pytest.fixture
-def data_section() -> Callable[..., dict[str, Any]]:
-    """data_section(name="folder", root=…) -> a `data` section with the YAML defaults."""
+def section_of(preset: str, **changes: Any) -> dict[str, Any]:
+    """A `data` section with the YAML defaults."""
     from omegaconf import OmegaConf
 
     from braintumor.config import config_dir
 
-    def make(preset: str, **changes: Any) -> dict[str, Any]:
-        def load(name: str) -> dict[str, Any]:
-            file = config_dir() / "data" / f"{name}.yaml"
-            return OmegaConf.to_container(OmegaConf.load(file))  # type: ignore[return-value]
+    def load(name: str) -> dict[str, Any]:
+        file = config_dir() / "data" / f"{name}.yaml"
+        return OmegaConf.to_container(OmegaConf.load(file))  # type: ignore[return-value]
 
-        merged: dict[str, Any] = {}
-        for name in (*load(preset)["defaults"], preset):
-            merged |= load(name)
-        merged.pop("defaults")
-        return merged | changes
+    merged: dict[str, Any] = {}
+    for name in (*load(preset)["defaults"], preset):
+        merged |= load(name)
+    merged.pop("defaults")
+    return merged | changes
 
-    return make
+
+@pytest.fixture
+def data_section() -> Callable[..., dict[str, Any]]:
+    """data_section(name="folder", root=…) -> a `data` section with the YAML defaults."""
+    return section_of
+
+
+@pytest.fixture(scope="session")
+def real_images(nickparvar: Path) -> Dataset:
+    """All 7,019 at 32 px; to read them takes longer than most tests."""
+    return read_dataset(section_of("folder", root=str(nickparvar)), 32)

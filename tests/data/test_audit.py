@@ -15,9 +15,11 @@ from braintumor.data.audit import (
     summarise,
     write_audit,
 )
+from braintumor.data.dataset import Dataset
 from braintumor.data.images import Fit
 from braintumor.data.reading import Fingerprints, fingerprint
 from braintumor.data.sources.phantom import Phantom
+from braintumor.data.split import assign_splits, refuse_crossing
 from braintumor.files import sha256_of
 
 
@@ -277,17 +279,9 @@ def test_label_conflicts_are_pairs_with_two_labels(heads: list[np.ndarray]) -> N
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_copies_in_the_real_data_are_those_that_are_known(nickparvar: Path) -> None:
+def test_copies_in_the_real_data_are_those_that_are_known(real_images: Dataset) -> None:
     """216 byte-identical and 992 same pictures were counted apart from this code."""
-    from omegaconf import OmegaConf
-
-    from braintumor.config import config_dir
-    from braintumor.data.dataset import read_dataset
-    from braintumor.data.split import assign_splits, refuse_crossing
-
-    common = OmegaConf.load(config_dir() / "data" / "_common.yaml")
-    section = OmegaConf.to_container(common) | {"name": "folder", "root": str(nickparvar)}
-    data = read_dataset(section, 32)
+    data = real_images
     result = audit_images(data.manifest, data.fingerprints)
     manifest = data.manifest.assign(group=result.group)
     official, _ = assign_splits(manifest, "official", 0, 0.2, 0.2)

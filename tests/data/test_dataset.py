@@ -253,8 +253,8 @@ def test_progress_goes_to_stderr_where_it_is_a_terminal(
 
 
 @pytest.mark.real_data
-def test_real_images_are_all_read_and_counted(read: Any, nickparvar: Path) -> None:
-    out = read(nickparvar, 32)
+def test_real_images_are_all_read_and_counted(real_images: Dataset) -> None:
+    out = real_images
     assert class_table(out.manifest).to_dict() == {
         "train": {"glioma": 1321, "meningioma": 1339, "no_tumor": 1591, "pituitary": 1457},
         "test": {"glioma": 300, "meningioma": 306, "no_tumor": 405, "pituitary": 300},

@@ -1,4 +1,4 @@
-"""Order of an epoch, oversampling, batches; and augmentation: what it keeps, and who draws."""
+"""Order of an epoch and oversampling; and augmentation: what it keeps, and who draws."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from braintumor.data import tensors
-from braintumor.data.tensors import (
-    Augment,
-    AugmentSettings,
-    HostImages,
-    _copied,
-    _grid,
-    epoch_order,
-    is_too_large,
-    load_split,
-)
+from braintumor.data.tensors import Augment, AugmentSettings, _grid, epoch_order
 
 CPU = torch.device("cpu")
 LABELS = np.array([0] * 10 + [1] * 4 + [2] * 7)
@@ -50,72 +40,6 @@ def test_oversampling_repeats_evenly() -> None:
     order = epoch_order(LABELS, seed=0, epoch=0, oversample=True)
     repeats = np.bincount(order, minlength=len(LABELS))[LABELS == 1]
     assert set(repeats) == {2, 3}
-
-
-def test_grey_pictures_keep_one_channel_and_colour_three() -> None:
-    rows, paths = np.array([2, 0]), ("a", "b", "c")
-    grey = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2)
-    split = load_split(grey, np.array([5, 6, 7]), paths, rows, torch.device("cpu"))
-    assert split.images.shape == (2, 1, 2, 2)
-    assert split.images[:][0, 0].tolist() == grey[2].tolist()
-    assert split.labels.tolist() == [7, 5]
-    assert split.paths == ("c", "a")
-    colour = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8)
-    split = load_split(colour, np.array([5, 6, 7]), paths, rows, torch.device("cpu"))
-    assert split.images.shape == (2, 3, 2, 2)
-    assert split.images[:][1, 2].tolist() == colour[0, :, :, 2].tolist()
-
-
-def test_pictures_without_a_gpu_are_not_copied() -> None:
-    pixels = np.zeros((4, 2, 2), dtype=np.uint8)
-    split = load_split(pixels, np.zeros(4), ("a", "b", "c", "d"), np.array([3, 1]), CPU)
-    pixels[1] = 7  # seen through: the split reads where the data set lies
-    assert split.images[torch.tensor([1, 0])][:, 0, 0, 0].tolist() == [7, 0]
-    assert isinstance(split.images, HostImages) and len(split.images) == 2
-
-
-def test_batches_in_order_are_those_of_a_tensor() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 2, 2, 3), dtype=np.uint8)
-    rows = np.array([8, 1, 5, 0, 3])
-    images = load_split(pixels, np.zeros(9), tuple("abcdefghi"), rows, CPU).images
-    expected = torch.from_numpy(pixels[rows]).permute(0, 3, 1, 2)
-    pairs = zip(images.split(2), expected.split(2), strict=True)
-    assert all(torch.equal(batch, other) for batch, other in pairs)
-
-
-def test_what_torch_keeps_for_itself_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After training nearly all of a GPU is reserved and little of it is in use."""
-    gb = 10**9
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 * gb, 16 * gb))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 14 * gb)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 5 * gb)
-    assert not is_too_large(3 * gb, torch.device("cuda"))  # 10 GB are free
-    assert is_too_large(5 * gb, torch.device("cuda"))
-
-
-@pytest.mark.parametrize("colour", [(), (3,)])
-def test_a_split_goes_to_a_device_by_slices(
-    monkeypatch: pytest.MonkeyPatch, colour: tuple[int, ...]
-) -> None:
-    """Bytes stay; nobody asks the host's images for more than a slice."""
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 2, 2, *colour), dtype=np.uint8)
-    images = HostImages(torch.from_numpy(pixels), torch.tensor([8, 1, 5, 0, 3]))
-    monkeypatch.setattr(tensors, "_SLICE", 2)
-    assert torch.equal(_copied(images, CPU), images[:])
-    monkeypatch.setattr(tensors, "is_too_large", lambda size_bytes, device: False)
-    asked: list[int] = []
-    plain = HostImages.__getitem__
-
-    def noted(self: HostImages, wanted: torch.Tensor | slice) -> torch.Tensor:
-        batch = plain(self, wanted)
-        asked.append(len(batch))
-        return batch
-
-    monkeypatch.setattr(HostImages, "__getitem__", noted)
-    rows, meta = np.arange(9), torch.device("meta")  # a device without a GPU
-    split = load_split(pixels, np.zeros(9), tuple("abcdefghi"), rows, meta)
-    assert split.images.shape == (9, 3 if colour else 1, 2, 2)
-    assert split.images.device == meta and max(asked) == 2
 
 
 OFF = AugmentSettings(

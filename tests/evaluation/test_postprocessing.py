@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.host_images import ImageSplit
 from braintumor.evaluation.postprocessing import FitImages, add_postprocessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.runs.checkpoint import load_classifier

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.host_images import ImageSplit
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.evaluation.predict import Inference, predict
 from braintumor.models.backbones import Backbone

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from braintumor.data.tensors import load_split
+from braintumor.data.host_images import load_split
 from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.statistics.decisions import DecisionSettings, decide, fit_decisions

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from braintumor.data.tensors import Augment, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
 from braintumor.records import EpochRecord

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from braintumor.cache import cache_dir
-from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.records import EpochRecord
 from braintumor.training.batches import PictureBatches
@@ -92,7 +93,9 @@ def test_every_picture_goes_through_its_views_in_turn() -> None:
     everything = torch.arange(len(TRAIN))
     shown: list[dict[int, int]] = []  # of each epoch: image -> view
     for epoch in range(6):
-        x, labels = batches.fetch(everything, epoch)
+        parts = list(batches.fetch(everything.split(batches.batch_size), epoch))
+        assert [len(x) for x, _ in parts[:-1]] == [batches.batch_size] * (len(parts) - 1)
+        x, labels = (torch.cat(each) for each in zip(*parts, strict=True))
         places = [(v, i) for row in x for v in range(3) for i in row_of(batches.views[v], row)]
         shown.append({image: view for view, image in places})
         assert sorted(shown[-1]) == everything.tolist(), "every picture once"
@@ -102,7 +105,8 @@ def test_every_picture_goes_through_its_views_in_turn() -> None:
         first = shown[0][image]
         assert [epoch[image] for epoch in shown] == [(first + e) % 3 for e in range(6)]
     assert len(set(shown[0].values())) == 3, "an epoch mixes the views"
-    assert torch.equal(batches.fetch(everything[:7], 2)[1].sort()[0], TRAIN.labels[:7].sort()[0])
+    ((_, labels),) = batches.fetch((everything[:7],), 2)
+    assert torch.equal(labels.sort()[0], TRAIN.labels[:7].sort()[0])
 
 
 def row_of(features: torch.Tensor, row: torch.Tensor) -> list[int]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from braintumor.data.tensors import Augment, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.models.classifier import build_model
 from braintumor.training.loop import fit
 from braintumor.training.recipe import Phase

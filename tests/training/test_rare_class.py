@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import small_fit
-from braintumor.data.tensors import Augment, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.models.classifier import build_model
 from braintumor.training.batches import predict_logits
 from braintumor.training.loop import fit

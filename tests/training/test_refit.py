@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from braintumor.data.tensors import Augment, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError
 from braintumor.training.loop import fit
 from braintumor.training.recipe import Phase, refit_recipe

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from braintumor.data.dataset import Dataset
+from braintumor.data.host_images import ImageSplit, load_split
 from braintumor.data.images import occlude_centre, occlude_rim
-from braintumor.data.tensors import ImageSplit, load_split
 from braintumor.evaluation.common_classes import heat_targets, in_classes, in_two
 from braintumor.evaluation.heatmap_checks import check_explanations
 from braintumor.evaluation.heatmaps import check_method, device_of, enlarge, heat_cells

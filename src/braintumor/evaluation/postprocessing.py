@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from braintumor.data.tensors import ImageSplit
+from braintumor.data.host_images import ImageSplit
 from braintumor.evaluation.predict import Inference, features_of, predict_with_features
 from braintumor.models.classifier import Classifier
 from braintumor.progress import waiting

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor.config import Count, Within
-from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
+from braintumor.data.host_images import HostImages, ImageSplit
+from braintumor.data.tensors import AugmentSettings, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
 from braintumor.models.classifier import Classifier

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from braintumor.data.tensors import Augment, ImageSplit
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import choose_precision, seeded
 from braintumor.training.batches import PictureBatches

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, get_args
@@ -14,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from braintumor.data.tensors import Augment, HostImages, ImageSplit, Part, to_device
+from braintumor.data.host_images import HostImages, ImageSplit, to_device
+from braintumor.data.tensors import Augment, Part
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.training.distributed import team
@@ -31,17 +33,14 @@ class Batches(Protocol):
         """Images of a step, but for the last one of an epoch."""
 
     @property
-    def index_device(self) -> torch.device:
-        """Where the images lie, and `batch` wants its positions."""
-
-    @property
     def blends(self) -> bool:
         """Whether `prepare` needs the whole batch, also for a part of it."""
 
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """What `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
+    def fetch(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of what `prepare` takes, (B, ...), and labels int64 (B,), both on the device.
 
-        index_B: positions among the training images.  A function of its arguments alone.
+        parts: int64 (B,) each, positions among the training images, on the CPU; all of an epoch, so
+        that a disk can read ahead.  A function of its arguments alone.
         """
 
     def prepare(
@@ -71,16 +70,11 @@ class PictureBatches:
     dtype: torch.dtype
 
     @property
-    def index_device(self) -> torch.device:
-        return self.train.images.device
-
-    @property
     def blends(self) -> bool:
         return self.augment.blends
 
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        labels_B = self.train.labels[index_B.to(self.train.device, non_blocking=True)]
-        return to_device(self.train.images[index_B], self.train.device), labels_B
+    def fetch(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.train.batches(parts)
 
     def prepare(
         self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator, part: Part | None
@@ -114,7 +108,10 @@ def validate(
     together = team()
     part, images = together.part(len(val)), val.images
     if part:
-        images = images.every(part) if isinstance(images, HostImages) else part.of(images)
+        if isinstance(images, HostImages):
+            images = dataclasses.replace(images, rows=part.of(images.rows))
+        else:
+            images = part.of(images)
     # validation keeps no activations, so it can take larger batches than training
     size = -(-2 * batch_size // together.size)
     own_PK = predict_logits(model, images, batch_size=size, dtype=dtype, forward=forward)
@@ -166,7 +163,7 @@ def predict_logits(
         pad = device.type == "cuda" or (isinstance(model, Classifier) and model.is_compiled)
         logits = [
             of(_filled(batch, size) if pad else batch)[: len(batch)].float()
-            for batch in (batch.to(device) for batch in batches)
+            for batch in (to_device(batch, device) for batch in batches)
         ]
         return torch.cat(logits)
 

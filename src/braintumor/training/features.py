@@ -18,7 +18,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +27,9 @@ import torch
 from torch import Tensor
 
 from braintumor import cache
-from braintumor.data.tensors import (
-    Augment,
-    HostImages,
-    ImageSplit,
-    Part,
-    is_too_large,
-    to_device,
-)
+from braintumor.data.host_images import HostImages, ImageSplit, is_too_large, sent, to_device
+from braintumor.data.read_ahead import asked_ahead, read_ahead
+from braintumor.data.tensors import Augment, Part
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.runtime import in_threads, mix_seed
@@ -68,21 +63,22 @@ class FeatureBatches:
     batch_size: int
     dtype: torch.dtype
 
-    @property
-    def index_device(self) -> torch.device:
-        return self.views[0].device
+    def fetch(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As Batches.fetch; every picture shows its views in turn, one an epoch."""
+        there = sent(parts, self.first_view.device)
+        for index_B in asked_ahead(there, functools.partial(self._read_ahead, epoch)):
+            yield self._batch(index_B, epoch)
 
     @property
     def blends(self) -> bool:
         return False
 
-    def fetch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        """As Batches.fetch; every picture shows its views in turn, one an epoch.
+    def _batch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Where views lie on disk the batch is sorted by view.
 
-        Where views lie on disk the batch is sorted by view: each row is then copied once, straight
-        to its place.
+        Each row is then copied once, straight to its place.
         """
-        view_B = (self.first_view[index_B] + epoch) % self.count
+        view_B = self._views_of(index_B, epoch)
         if len(self.views) == 1:
             x = self.views[0].index_select(0, view_B * len(self.labels) + index_B)
         else:
@@ -95,6 +91,15 @@ class FeatureBatches:
         device = self.labels.device
         labels_B = self.labels[index_B.to(device, non_blocking=True)]
         return to_device(x, device), labels_B
+
+    def _read_ahead(self, epoch: int, index_B: Tensor) -> None:
+        if self.views[0].device.type == "cpu":
+            view_B = self._views_of(index_B, epoch)
+            for number, features in enumerate(self.views):
+                read_ahead(features, index_B[view_B == number])
+
+    def _views_of(self, index_B: Tensor, epoch: int) -> Tensor:
+        return (self.first_view[index_B] + epoch) % self.count
 
     def prepare(
         self, fetched: Tensor, labels_B: Tensor, generator: torch.Generator, part: Part | None

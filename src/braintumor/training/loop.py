@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from braintumor.data.tensors import Augment, ImageSplit, epoch_order
+from braintumor.data.host_images import ImageSplit
+from braintumor.data.tensors import Augment, epoch_order
 from braintumor.errors import TrainingError
 from braintumor.progress import bar
 from braintumor.records import EpochRecord
@@ -156,18 +157,21 @@ def _train_epoch(
     first = state.phase_epoch * state.schedule.steps_per_epoch
     state.model.train()
     losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
-    positions = torch.from_numpy(order).to(step.batches.index_device)
-    for number, index_B in enumerate(positions.split(job.recipe.train.batch_size)):
-        part = job.team.part(len(index_B))
-        own_B = part.of(index_B) if part and not step.batches.blends else index_B
-        fetched, labels_B = step.batches.fetch(own_B, state.epoch)
+    indices = torch.from_numpy(order).split(job.recipe.train.batch_size)
+    parts = [job.team.part(len(index_B)) for index_B in indices]
+    own = [
+        part.of(index_B) if part and not step.batches.blends else index_B
+        for part, index_B in zip(parts, indices, strict=True)
+    ]
+    batches = zip(parts, step.batches.fetch(own, state.epoch), strict=True)
+    for number, (part, (fetched, labels_B)) in enumerate(batches):
         state.schedule.set_lr(state.optimizer, first + number)
         step.generator.manual_seed(mix_seed(seed, "augment", state.epoch, number))
         loss, right = step(fetched, labels_B, part) if part else train_on(fetched, labels_B)
         if state.ema:
             state.ema.update()
         # kept on the device: reading a number here would wait for the GPU at every step
-        losses.append(loss * len(index_B))
+        losses.append(loss * len(labels_B))
         hits += right
         job.bar.update()
     total = torch.stack(losses)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from braintumor._version import __version__
+from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
-from braintumor.data.tensors import ImageSplit
 from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from braintumor.config import typed
-from braintumor.data.tensors import load_split
+from braintumor.data.host_images import load_split
 from braintumor.errors import ConfigError, DataError
 from braintumor.evaluation.heatmaps import device_of, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing

@@ -11,7 +11,8 @@ import torch
 
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
-from braintumor.data.tensors import Augment, AugmentSettings, ImageSplit, epoch_order, load_split
+from braintumor.data.host_images import ImageSplit, load_split
+from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
@@ -127,6 +128,8 @@ def setup(
     if is_auto:
         settings = _with_batch_size(settings, 1)  # until the model is there
     known = _accept(settings, before)
+    if not is_auto:
+        Team(size=world_size()).check(known.recipe.train.batch_size)
     configure_torch(known.device, known.recipe.train.precision)
     if before is None:
         data = read(settings, known.size, data_name)
@@ -182,8 +185,6 @@ def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
                 f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
             )
         log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
-    if not is_auto:
-        Team(size=world_size()).check(recipe.train.batch_size)
     if recipe.train.sync_batch_norm and world_size() > 1 and device.type != "cuda":
         raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
     named = settings["data"].get("image_size")
