@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from braintumor.comparison.names import About, name_runs
+from braintumor.config import read_yaml
 from braintumor.data.manifest import Patients, count_patients
-from braintumor.errors import CheckpointError
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.files import read_json
 from braintumor.runs.folder import EvaluationFile, RunFolder
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 
@@ -204,9 +204,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        load = json.loads if path.suffix == ".json" else yaml.safe_load
-        content = load(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    except (ConfigError, DataError) as error:
         raise damaged(path, error) from error
     if not isinstance(content, dict):
         raise damaged(path, "it is not a mapping")

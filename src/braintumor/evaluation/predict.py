@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor.config import Count, Within
+from braintumor import limits
+from braintumor.config import Within
 from braintumor.data.tensors import AugmentSettings, HostImages, ImageSplit, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method
@@ -39,7 +40,7 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: Count
+    views: Annotated[int, Within(1, limits.VIEWS)]
     examples: Annotated[int, Within()]
     heatmaps: Annotated[int, Within()]
     cam: Method
