@@ -161,8 +161,9 @@ def damaged(
 def _read_run(path: Path, split: str) -> Run:
     folder = RunFolder(path)
     metrics = folder.evaluation(split) / EvaluationFile.METRICS
-    files = (folder.status, folder.config, metrics, folder.environment)
-    status, config, measured, environment = map(_read_mapping, files)
+    files = (folder.config, metrics, folder.environment)
+    config, measured, environment = map(_read_mapping, files)
+    status = folder.read_status()
     run = Run(folder, split, status, config, measured, environment)
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(
@@ -182,7 +183,7 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
         run = RunFolder(folder)
-        named = _read_mapping(run.status).get("parts", [])
+        named = run.read_status().get("parts", [])
         parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
         return [folder] if run.evaluation(split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]

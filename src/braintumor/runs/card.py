@@ -143,7 +143,8 @@ def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:
     """
     if "model" in card:
         card["model"] = _without_weights(card["model"])
-    data = (card.get("settings") or {}).get("data")
+    settings = card.get("settings")
+    data = settings.get("data") if isinstance(settings, dict) else None
     if isinstance(data, dict) and "download" in data:
         data["download"] = False
     return card

@@ -6,10 +6,6 @@ from several threads at once.
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from braintumor.config import call, find_builder
-
-# what readers of archives and arrays raise on content that is not as it should be
-DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
-)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
-from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
+from braintumor.data.sources import Item, Source, why_unreadable
 from braintumor.data.sources._choice import Choice, Names
 from braintumor.data.sources._layout import LAYOUTS, read_layout
 from braintumor.data.sources._members import Members
-from braintumor.errors import DataError, MachineError
+from braintumor.errors import BraintumorError, DataError, MachineError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
@@ -85,7 +85,9 @@ def open_archive(root: Path) -> Archive:
         return _open_zip(root) if zipfile.is_zipfile(root) else _open_tar(root)
     except MemoryError as error:  # of xz, whose header says how much it takes
         raise Members(root).too_large("takes more memory to unpack than there is") from error
-    except DAMAGED as error:
+    except BraintumorError:
+        raise
+    except Exception as error:  # their parsers raise nearly every kind on damaged files
         why = why_unreadable(root, error, "zip or tar file")
         raise DataError(f"{why}, or unpack it yourself and give the folder") from error
 
@@ -98,12 +100,12 @@ def _open_zip(root: Path) -> Archive:
         is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
         if entry.flag_bits & 1:
             raise found.refused(entry.filename, "is encrypted")
-        found.add(entry.filename, entry, entry.file_size, is_plain, entry.is_dir())
+        found.add(entry.filename, entry, entry.file_size, is_plain, entry.filename.endswith("/"))
 
     def read(name: str) -> bytes:
         try:
             return file.read(found.files[name])
-        except DAMAGED as error:
+        except Exception as error:  # as above
             raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
 
     return Archive(found.files, found.folders, read)
