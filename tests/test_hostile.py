@@ -7,6 +7,8 @@ import io
 import lzma
 import os
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -243,3 +245,45 @@ def test_settings_have_caps() -> None:
 def test_yaml_that_people_write_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: [1, {b: null}]\nc: 0.5  # why\n")
     assert read_yaml(tmp_path / "a.yaml") == {"a": [1, {"b": None}], "c": 0.5}
+
+
+def test_a_name_steers_no_terminal(tmp_path: Path) -> None:
+    root = tmp_path / "mri"
+    for label in ("no", "yes"):
+        (root / label).mkdir(parents=True)
+    for name in (b"\x1b[2J.png", b"\xff.png"):
+        (root / "no" / os.fsdecode(name)).write_text("no picture")
+    for number in range(8):
+        label = ("no", "yes")[number % 2]
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(root / label / f"{number}.png")
+    code = "from braintumor.cli.data import main; import sys; sys.argv[0] = 'bt-data'; main()"
+    words = ["data=folder", f"data.root={root}", "run_dir=out"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"\\x1b[2J.png" in done.stderr
+    assert b"\\udcff.png" in done.stderr
+    assert b"\x1b[2J" not in done.stdout + done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_ends_no_work(tmp_path: Path) -> None:
+    code = (
+        "from braintumor.workflows.console import log, log_to_console\n"
+        "log_to_console()\n"
+        "for i in range(20000): log.info('line %d', i)\n"
+        "open('done', 'w').close()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert said == b""
+    assert (tmp_path / "done").exists()

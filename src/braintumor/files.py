@@ -114,6 +114,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
 
 
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """The text as a terminal may show it: what would steer it, and no letter, is backslashed.
+
+    Names of files are strangers': an escape can clear the screen or forge a line, a character for
+    right-to-left writing turns a name round.  encoding: of the terminal.
+
+    >>> print(printable("a" + chr(27) + "[2J.png"))
+    a\\x1b[2J.png
+    """
+    text = re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+        lambda found: found[0].encode("unicode_escape").decode(),
+        text,
+    )
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def sha256_of(content: bytes) -> str:
     """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()

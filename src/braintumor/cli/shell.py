@@ -26,10 +26,11 @@ from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refus
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
+from braintumor.files import printable
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings
-from braintumor.workflows.console import log, log_to_console
+from braintumor.workflows.console import log, log_to_console, silence_stdout
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, register_models
@@ -59,7 +60,10 @@ def command(
         print(f"{said}; help({name}) says how", file=sys.stderr)
         return
     if {"--help", "-h"} & set(typed.words):
-        print(help_text(config_name))
+        try:
+            print(help_text(config_name), flush=True)
+        except BrokenPipeError:  # `| head`
+            silence_stdout()
         return
     if "--version" in typed.words:
         print(f"braintumor {__version__}")
@@ -174,5 +178,5 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _report(message: str, code: int) -> int:
     if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr)
     return code
