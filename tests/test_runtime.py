@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from braintumor.files import temporary_folder, write_atomic
-from braintumor.runtime import choose_device, configure_torch, seeded
+from braintumor.runtime import choose_device, configure_torch, environment, seeded
 
 
 def test_choosing_a_device_changes_nothing_and_cudnn_is_not_left_to_try(
@@ -51,3 +51,12 @@ def test_files_and_folders_of_ours_get_the_permissions_that_the_umask_leaves(
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+
+
+def test_the_home_folder_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mri").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "mri")
+    assert environment()["working_directory"] == "~/mri"
+    monkeypatch.chdir("/")
+    assert environment()["working_directory"] == "/"

@@ -142,9 +142,13 @@ def read_entry(path: Path, names: Iterable[str], *, writable: bool = False) -> E
             if "checksum" not in stored.files:
                 return Entry(path, columns, np.empty(0), [])
             checksums, layout = stored["checksum"].tolist(), str(stored["layout"])
+            stored_kind = stored["checksum"].dtype.kind
         mapped = np.load(path.with_suffix(".npy"), "c" if writable else "r", allow_pickle=False)
         if f"{mapped.dtype.str} {mapped.shape}" != layout:
             raise ValueError("it is another array than was written")
+        columns_fit = all(column.shape[:1] == mapped.shape[:1] for column in columns.values())
+        if len(checksums) != len(mapped) or stored_kind != "u" or not columns_fit:
+            raise ValueError("its parts are not of one length")
     except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
         if path.exists():
             _discard(path, error)

@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from braintumor.errors import ConfigError
+from braintumor import limits
+from braintumor.errors import ConfigError, DataError
+from braintumor.files import read_bounded
 
 T = TypeVar("T")
 
@@ -128,6 +130,34 @@ def _for_shell(text: str) -> str:
     return shlex.quote(text)
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, which may be a stranger's: plain values, no more than fit a config.
+
+    Raises ConfigError with the reason: too large, too deep, damaged, or with aliases, of which a
+    few lines stand for billions of values.
+    """
+    import yaml  # which a command's help does not need
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
+    depth = 0
+    try:
+        text = read_bounded(path, limits.YAML_BYTES).decode()
+        for event in yaml.parse(text, loader):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > limits.YAML_DEPTH or isinstance(event, yaml.AliasEvent):
+                line = event.start_mark.line + 1
+                raise ConfigError(
+                    f"{path}, line {line}: nested more than {limits.YAML_DEPTH} deep, or with an "
+                    "alias (*name); write it out"
+                )
+        return yaml.load(text, loader)  # noqa: S506 (it is the safe one)
+    except (yaml.YAMLError, ValueError, DataError, LookupError, TypeError) as error:
+        # ValueError: no UTF-8, a date that there is not, a number of thousands of digits
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not YAML ({reason}); copy it again") from error
+
+
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` from a mapping, checked as by `call`."""
     return call(cls, values, where)
@@ -216,6 +246,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         return call(typing.cast(type, hint), value, where)
     if origin in (list, tuple) and isinstance(value, list | tuple):
         return _checked_list(value, origin, args, where)
+    if origin is dict and isinstance(value, dict) and args[1] is not Any:
+        return {k: _checked(v, args[1], f"{where}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, str | Path):

@@ -1,4 +1,4 @@
-"""Writing that cannot tear, hashing, and natural order of names."""
+"""Reading within bounds, writing that cannot tear, hashing, and natural order of names."""
 
 from __future__ import annotations
 
@@ -8,17 +8,47 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from braintumor.errors import MachineError
+from braintumor import limits
+from braintumor.errors import DataError, MachineError
 
 if TYPE_CHECKING:
     import numpy as np
 
 MARKER = ".braintumor"  # in a folder that holds work of ours, see runs/ownership.py
+
+
+def read_bounded(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file. Every file that may be a stranger's is read here.
+
+    Never waits: a pipe, a device or a socket is refused, a file of the kernel (/proc/kmsg, as a
+    link in a data set) is as empty as it says.
+    Raises OSError, or DataError when it is no regular file or larger than `most_bytes`.
+    """
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(number, "rb") as file:
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError("it is no regular file")
+        if about.st_size > most_bytes:
+            raise DataError(f"it has {about.st_size:,} bytes, over the cap of {most_bytes:,}")
+        return file.read(about.st_size)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping that a JSON file holds. Raises OSError, or DataError when there is none."""
+    try:
+        content = json.loads(read_bounded(path, limits.JSON_BYTES))
+    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8 too
+        raise DataError(f"it is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise DataError("it is not a mapping")
+    return content
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -82,6 +112,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON; NaN and infinity, which JSON does not have, become null."""
     # surrogates, which write_atomic backslashes, are then what JSON writes for them
     write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """The text as a terminal may show it: what would steer it, and no letter, is backslashed.
+
+    Names of files are strangers': an escape can clear the screen or forge a line, a character for
+    right-to-left writing turns a name round.  encoding: of the terminal.
+
+    >>> print(printable("a" + chr(27) + "[2J.png"))
+    a\\x1b[2J.png
+    """
+    text = re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+        lambda found: found[0].encode("unicode_escape").decode(),
+        text,
+    )
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def sha256_of(content: bytes) -> str:

@@ -269,8 +269,16 @@ def environment(command: Sequence[str] = (), device: str | int = "auto") -> dict
         "cuda": torch.version.cuda if is_cuda else None,
         "git": _git_commit(),
         "command": [*command] or [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "working_directory": str(Path.cwd()),
+        "working_directory": in_home(Path.cwd()),
     }
+
+
+def in_home(path: Path) -> str:
+    """The path, with ~ for the home folder, whose name is mostly that of a person."""
+    try:
+        return f"~/{path.relative_to(Path.home()).as_posix()}".removesuffix("/.")
+    except (ValueError, RuntimeError):  # elsewhere; no home folder is known
+        return str(path)
 
 
 def _git_commit() -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braintumor.data import images
+from braintumor import limits
 from braintumor.data.images import (
     decode,
     occlude_centre,
@@ -181,7 +181,7 @@ def test_image_bomb_is_refused_before_it_is_unpacked() -> None:
     for side in (9_000, 12_000, 60_000):  # over our cap, Pillow's warning, Pillow's error
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
         bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 999))
-        with pytest.raises(DataError, match=f"cap of {images.MAX_PIXELS:,}"):
+        with pytest.raises(DataError, match=f"cap of {limits.PIXELS:,}"):
             decode(bomb)
 
 

@@ -19,7 +19,6 @@ from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of
 from braintumor.models.classifier import build_model
 from braintumor.runs.checkpoint import (
-    Card,
     find_checkpoint,
     load_classifier,
     load_outliers,
@@ -28,30 +27,10 @@ from braintumor.runs.checkpoint import (
 )
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.state import load_state
+from made_card import DECISIONS, MODEL, SETTINGS, card
 from support import write_checkpoint
 
-MODEL: dict[str, Any] = {
-    "backbone": {
-        "name": "cnn", "weights": "none", "widths": [4, 8], "dropout": 0.0,
-        "block_attention": {"name": "none"},
-    },
-    "attention": {"name": "se", "reduction": 4},
-    "head": {"pooling": "avg", "hidden": None, "batch_norm": False, "noise": 0.0, "dropout": 0.0},
-}  # fmt: skip
 CPU = torch.device("cpu")
-
-
-def card(**changes: Any) -> Card:
-    values: dict[str, Any] = {
-        "version": "0", "model_name": "cnn_se", "data_name": "phantom",
-        "classes": ("glioma", "no_tumor", "pituitary"), "binary": False, "image_size": 32,
-        "fit": "stretch", "mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2), "model": MODEL,
-        "settings": {"seed": 1, "data": {"root": None}, "train": {"channels_last": False}},
-        "epoch": 3, "validation": {"val_loss": 0.5, "val_auroc": None}, "parameters": 10,
-        "training_hashes": ("a" * 64, "b" * 64), "training_phashes": ("0f" * 32,),
-        "patients": {"images": 9, "known": 0, "patients": 0},
-    }  # fmt: skip
-    return Card(**(values | changes))
 
 
 @pytest.fixture
@@ -119,13 +98,14 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_a_card_names_no_weights_and_no_download_whatever_the_file_says(tmp_path: Path) -> None:
     backbone = {"name": "timm", "weights": "imagenet", "teacher": {"weights": "/etc/x.safetensors"}}
     written = card(
-        model={**MODEL, "backbone": backbone}, settings={"data": {"root": "x", "download": True}}
+        model={**MODEL, "backbone": backbone},
+        settings=SETTINGS | {"data": {"root": "x", "download": True}},
     )
     save_best(tmp_path / "best.safetensors", {"a": torch.zeros(2)}, written)
     read = read_card(tmp_path / "best.safetensors")
     expected = {"name": "timm", "weights": "none", "teacher": {"weights": "none"}}
     assert read.model == {**MODEL, "backbone": expected}
-    assert read.settings == {"data": {"root": "x", "download": False}}
+    assert read.settings == SETTINGS | {"data": {"root": "x", "download": False}}
 
 
 @pytest.mark.parametrize("name", ["training_phashes", "patients", "decisions"])
@@ -164,9 +144,9 @@ def test_what_lies_beside_the_weights_comes_back(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, path = build_model(MODEL, 3, 32), tmp_path / "best.safetensors"
     arrays = {"mean": np.arange(3, dtype=np.float32), "scale": np.float32(2.5)}
-    save_best(path, model.state_dict(), card(decisions={"temperature": 2.0}), arrays)
+    save_best(path, model.state_dict(), card(decisions=DECISIONS), arrays)
     again, its_card = load_classifier(path, CPU)
-    assert its_card.decisions == {"temperature": 2.0}
+    assert its_card.decisions == DECISIONS
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters()))  # noqa: B905
     found = load_outliers(path)
     assert set(found) == {"mean", "scale"}
@@ -177,7 +157,7 @@ def test_a_model_comes_back_in_the_layout_of_its_training(tmp_path: Path) -> Non
     torch.manual_seed(0)
     model, path = build_model(MODEL, 3, 32), tmp_path / "best.safetensors"
     for trained_so in (True, False):
-        settings = {"train": {"channels_last": trained_so}}
+        settings = SETTINGS | {"train": SETTINGS["train"] | {"channels_last": trained_so}}
         save_best(path, model.state_dict(), card(settings=settings))
         again, _ = load_classifier(path, CPU)
         kernels = [p for p in again.parameters() if p.ndim == 4 and min(p.shape[1:3]) > 1]

@@ -14,13 +14,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from braintumor.config import hydra_value
+from braintumor.config import hydra_value, read_yaml
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, write_atomic
 from braintumor.jobs.slots import find_gpus
@@ -80,10 +79,7 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
     if file is None:
         looked = " and ".join(map(str, folders))
         raise ConfigError(f"--config-name={name}: there is no {name}.yaml in {looked}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML ({' '.join(str(error).split())})") from error
+    content = read_yaml(file)
     entries = content.get("defaults") if isinstance(content, dict) else None
     if not isinstance(entries, list) or config_name not in [str(e).lstrip("/") for e in entries]:
         run = RunFolder(file.parent)

@@ -32,10 +32,11 @@ from braintumor.cli.flags import (
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
+from braintumor.files import printable
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
-from braintumor.workflows.console import log, log_to_console
+from braintumor.workflows.console import log, log_to_console, silence_stdout
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, register_models
@@ -66,7 +67,10 @@ def command(
         print(f"{said}; help({name}) says how", file=sys.stderr)
         return
     if {"--help", "-h"} & set(typed.words):
-        print(help_text(config_name))
+        try:
+            print(help_text(config_name), flush=True)
+        except BrokenPipeError:  # `| head`
+            silence_stdout()
         return
     if "--version" in typed.words:
         print(f"braintumor {__version__}")
@@ -219,5 +223,5 @@ def _report(message: str, code: int) -> int:
     if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
     if rank() == 0 or code == 1:  # what a process beside it has to say reaches the first one
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {printable(message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr)
     return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from braintumor.comparison.names import About, name_runs
+from braintumor.config import read_yaml
 from braintumor.data.manifest import Patients, count_patients
-from braintumor.errors import CheckpointError
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.files import read_json
 from braintumor.runs.folder import EvaluationFile, RunFolder
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 
@@ -161,8 +161,9 @@ def damaged(
 def _read_run(path: Path, split: str) -> Run:
     folder = RunFolder(path)
     metrics = folder.evaluation(split) / EvaluationFile.METRICS
-    files = (folder.status, folder.config, metrics, folder.environment)
-    status, config, measured, environment = map(_read_mapping, files)
+    files = (folder.config, metrics, folder.environment)
+    config, measured, environment = map(_read_mapping, files)
+    status = folder.read_status()
     run = Run(folder, split, status, config, measured, environment)
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(
@@ -182,7 +183,7 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
         run = RunFolder(folder)
-        named = _read_mapping(run.status).get("parts", [])
+        named = run.read_status().get("parts", [])
         parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
         return [folder] if run.evaluation(split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
@@ -204,9 +205,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        load = json.loads if path.suffix == ".json" else yaml.safe_load
-        content = load(path.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
+        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    except (ConfigError, DataError) as error:
         raise damaged(path, error) from error
     if not isinstance(content, dict):
         raise damaged(path, "it is not a mapping")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
+from braintumor import limits
 from braintumor.config import Count, Within, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.duplicates import phashes
@@ -33,7 +34,7 @@ class DataSettings:
     """What every data set is asked, whatever its format; configs/data/_common.yaml has units."""
 
     name: str
-    image_size: Count | None
+    image_size: Annotated[int, Within(1, limits.IMAGE_SIDE)] | None
     fit: Fit
     class_names: None | list[str]  # noqa: RUF036
     binary: bool
@@ -96,8 +97,8 @@ def read_dataset(
     """
     settings, options = check_options(data)
     source = build_source(settings.name, options)
-    if image_size < 1:
-        raise ConfigError(f"data.image_size={image_size} should be at least 1 pixel")
+    if not 1 <= image_size <= limits.IMAGE_SIDE:
+        raise ConfigError(f"data.image_size={image_size} should be 1 to {limits.IMAGE_SIDE} pixels")
     items = _labelled(source.items, settings)
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):

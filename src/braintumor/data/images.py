@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image as pil
 from PIL import ImageOps
 
 from braintumor.errors import ConfigError, DataError
+from braintumor.limits import PIXELS
 
 # M images, h, w height and width of the picture in its file, S side of the square that a model sees
 
@@ -20,7 +22,7 @@ _SUFFIXES = (
     *(".tif", ".tiff", ".webp"),
 )
 Fit = Literal["stretch", "pad"]
-MAX_PIXELS = 64_000_000  # 8,000 x 8,000; a slice has 0.3 million, an image bomb thousands
+_STRETCHED = 1 << 20  # values that become floats at once
 
 # Of the side, on each of the four: 18 px of 224. Skull, neck and lettering reach into that frame,
 # a tumour hardly ever does. The baseline "outer rim only" reads this very frame.
@@ -65,7 +67,7 @@ def decode(raw: bytes | np.ndarray) -> Image:
     except (DataError, MemoryError):
         raise
     except pil.DecompressionBombError as error:
-        raise DataError(f"it has more pixels than the cap of {MAX_PIXELS:,}") from error
+        raise DataError(f"it has more pixels than the cap of {PIXELS:,}") from error
     except pil.UnidentifiedImageError as error:
         raise DataError(_what_it_is(raw)) from error
     except Exception as error:  # Pillow's parsers raise nearly every kind on damaged files
@@ -81,8 +83,8 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
     Raises DataError when it is too large.
     """
     width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise DataError(f"{width} x {height} is over the cap of {MAX_PIXELS:,} pixels")
+    if width * height > PIXELS:
+        raise DataError(f"{width} x {height} is over the cap of {PIXELS:,} pixels")
     picture.load()
     return _eight_bit(ImageOps.exif_transpose(picture))
 
@@ -206,11 +208,17 @@ def _eight_bit(picture: pil.Image) -> np.ndarray:
 
 def stretch_to_uint8(values: np.ndarray) -> np.ndarray:
     """Lowest value to 0, highest to 255; a constant picture becomes black."""
-    deep = values.astype(np.float64)
-    if not np.isfinite(deep).all():
+    if not values.size:
+        raise DataError("it has no pixels")
+    low, high = float(values.min()), float(values.max())
+    if not math.isfinite(high - low):  # NaN too
         raise DataError("it holds values that are not finite (NaN or infinity)")
-    low, high = deep.min(), deep.max()
-    return np.rint((deep - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
+    scale = 255.0 / ((high - low) or 1.0)
+    flat, stretched = values.reshape(-1), np.empty(values.size, np.uint8)
+    for start in range(0, len(flat), _STRETCHED):  # floats take 8 times the memory
+        part = slice(start, start + _STRETCHED)
+        stretched[part] = np.rint((flat[part].astype(np.float64) - low) * scale)
+    return stretched.reshape(values.shape)
 
 
 def _grey_if_grey(rgb: np.ndarray) -> np.ndarray:
@@ -226,8 +234,8 @@ def _from_array(array: np.ndarray) -> Image:
             f"an array of {array.dtype} {array.shape} is no picture; "
             "it must be uint8 of (height, width), (height, width, 1) or (height, width, 3)"
         )
-    if array.size == 0 or array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise DataError(f"an array of shape {array.shape} is empty or over {MAX_PIXELS:,} pixels")
+    if array.size == 0 or array.shape[0] * array.shape[1] > PIXELS:
+        raise DataError(f"an array of shape {array.shape} is empty or over {PIXELS:,} pixels")
     if array.shape[2:] == (3,):
         return Image(_grey_if_grey(array), "RGB")
     return Image(array.reshape(array.shape[:2]), "L")

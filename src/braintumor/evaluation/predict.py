@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from braintumor import limits
 from braintumor.config import Count, Within
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import AugmentSettings, move_alike
@@ -40,7 +41,7 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: Count
+    views: Annotated[int, Within(1, limits.VIEWS)]
     examples: Annotated[int, Within()]
     heatmaps: Annotated[int, Within()]
     cam: Method

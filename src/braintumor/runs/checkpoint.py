@@ -10,12 +10,14 @@ import dataclasses
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from braintumor.errors import CheckpointError
-from braintumor.files import sha256_of, write_atomic
+from braintumor import limits
+from braintumor.errors import CheckpointError, DataError
+from braintumor.files import read_bounded, sha256_of, write_atomic
+from braintumor.runs.card import Card as Card  # which most of its readers want from here
+from braintumor.runs.card import card_of
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder, folders_beside
 
@@ -30,44 +32,7 @@ log = logging.getLogger(__name__)
 _CARD_KEY = "braintumor_card"
 _DIGEST_KEY = "braintumor_sha256"
 _BLANK = "braintumor-sha256".ljust(64, ".")  # stands there while the checksum is taken
-_MOST_HEADER_BYTES = 100_000_000
 _OUTLIERS = "outliers."  # begins the names of tensors that are no weights
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a checkpoint says of itself: enough to use it without its run folder.
-
-    classes: fixed order of the logits.  image_size: px.  fit: how pictures are made square.
-    model: options that rebuild the architecture; read_card gives weights "none", whatever the
-        file says, and data.download false in the settings.
-    settings: the whole resolved configuration.
-    training_hashes, training_phashes: sha256 and perceptual hashes (256 bits, 64 hex characters)
-        of the training and validation images; no picture can be made from them again.
-    validation: figures of its epoch, as in metrics.csv.
-    patients: the fields of data.manifest.Patients, of the training and validation images.
-    decisions: temperature, thresholds and more, fitted on validation once training has ended: the
-        fields of statistics.decisions.Decisions. None before.
-    """
-
-    version: str
-    model_name: str
-    data_name: str
-    classes: tuple[str, ...]
-    binary: bool
-    image_size: int
-    fit: Literal["stretch", "pad"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    model: dict[str, Any]
-    settings: dict[str, Any]
-    epoch: int
-    validation: dict[str, float | None]
-    parameters: int
-    training_hashes: tuple[str, ...]
-    training_phashes: tuple[str, ...]
-    patients: dict[str, int]
-    decisions: dict[str, Any] | None = None
 
 
 def save_best(
@@ -100,25 +65,23 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
-    values = _without_downloads(json.loads(_read_metadata(path)[_CARD_KEY]))
-    fields = [field.name for field in dataclasses.fields(Card)]
-    if missing := sorted(set(fields) - set(values)):
-        raise CheckpointError(
-            f"the card of {path} lacks {', '.join(missing)}: it is of another version; train "
-            f"again, or use the version that wrote it ({values.get('version', 'unknown')})"
-        )
-    for name in ("classes", "mean", "std", "training_hashes", "training_phashes"):
-        values[name] = tuple(values[name])
-    return Card(**{name: values[name] for name in fields})
+    try:
+        values = json.loads(_read_metadata(path)[_CARD_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} has no card that can be read ({error})") from error
+    return card_of(values, path)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
     """What the header says, of a file of which every byte is the one that was written."""
-    content = path.read_bytes()
-    length = min(int.from_bytes(content[:8], "little"), _MOST_HEADER_BYTES)
+    try:
+        content = read_bounded(path, limits.CHECKPOINT_BYTES)
+    except DataError as error:
+        raise CheckpointError(f"{path}: {error}; give best.safetensors of a run") from error
+    length = min(int.from_bytes(content[:8], "little"), limits.CARD_BYTES)
     try:
         metadata = dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
         ) from error
@@ -134,25 +97,6 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             "again, or train again"
         )
     return metadata
-
-
-def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:
-    """The card, of which nothing sends this machine to the network: a file may be a stranger's.
-
-    The weights are in the file, so no pretrained ones are needed; a data set is named by the user.
-    """
-    if "model" in card:
-        card["model"] = _without_weights(card["model"])
-    data = (card.get("settings") or {}).get("data")
-    if isinstance(data, dict) and "download" in data:
-        data["download"] = False
-    return card
-
-
-def _without_weights(section: Any) -> Any:
-    if not isinstance(section, dict):
-        return section
-    return {k: "none" if k == "weights" else _without_weights(v) for k, v in section.items()}
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:
@@ -209,10 +153,26 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     from braintumor.models.classifier import build_model
 
-    card = read_card(path)
-    model = build_model(card.model, len(card.classes), card.image_size)
+    card, weights = read_card(path), load_weights(path)
+
+    def build() -> Classifier:
+        return build_model(card.model, len(card.classes), card.image_size)
+
     try:
-        model.load_state_dict(load_weights(path))
+        with torch.device("meta"):  # shapes without memory: a card may ask for any net
+            wanted = sum(tensor.numel() for tensor in build().state_dict().values())
+    except Exception as error:  # of options that no training would have let through
+        raise CheckpointError(
+            f"the model on the card of {path} cannot be built ({error}); copy the file again"
+        ) from error
+    if wanted != sum(tensor.numel() for tensor in weights.values()):
+        raise CheckpointError(
+            f"the weights in {path} are not of the model on its card ({card.model_name}), which "
+            f"has {wanted:,} values; use the file that the run wrote"
+        )
+    model = build()
+    try:
+        model.load_state_dict(weights)
     except RuntimeError as error:
         first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
@@ -226,9 +186,18 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """The weights of a best.safetensors by name, without the arrays beside them."""
+    from safetensors import SafetensorError  # as above
     from safetensors.torch import load_file  # as above
 
-    return {k: v for k, v in load_file(path).items() if not k.startswith(_OUTLIERS)}
+    try:
+        held = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} holds no weights ({error}); copy it again") from error
+    weights = {k: v for k, v in held.items() if not k.startswith(_OUTLIERS)}
+    broken = [k for k, v in weights.items() if v.is_floating_point() and not v.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]} holds values that are no numbers; train again")
+    return weights
 
 
 def load_outliers(path: Path) -> dict[str, np.ndarray]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from braintumor.errors import CheckpointError
-from braintumor.files import write_atomic, write_json
+from braintumor.config import read_yaml, typed
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.files import read_json, write_atomic, write_json
 from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:
@@ -132,6 +132,22 @@ TUNING = Kind(
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
 
+@dataclass(frozen=True)
+class _Status:
+    """What readers of status.json use."""
+
+    status: State | None = None
+    why: str | None = None
+    parts: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    model_name: str | None = None
+    data_name: str | None = None
+    best_epoch: int | None = None
+
+
+_STATUS = {known.name for known in dataclasses.fields(_Status)}
+
+
 @dataclass
 class RunFolder:
     """Paths of one run; making one touches no disk."""
@@ -158,8 +174,22 @@ class RunFolder:
         return self.path / "eval" / name
 
     def read_status(self) -> dict[str, Any]:
-        """The content of status.json; empty when there is none."""
-        return json.loads(self.status.read_text()) if self.status.is_file() else {}
+        """The content of status.json; empty when there is none.
+
+        Raises CheckpointError when it is damaged, or names parts that lie elsewhere.
+        """
+        if not self.status.is_file():
+            return {}
+        try:
+            known = read_json(self.status)
+            typed(_Status, {k: v for k, v in known.items() if k in _STATUS}, "")
+            if any(not re.fullmatch(r"\w[\w.-]*", part) for part in known.get("parts") or []):
+                raise DataError("its parts are no names of folders in it")
+        except (DataError, ConfigError) as error:
+            raise CheckpointError(
+                f"{self.status} is damaged ({error}); copy it again, or remove it to resume"
+            ) from error
+        return known
 
     def set_status(self, state: State, why: str | None = None, **facts: Any) -> None:
         """Record the state; facts join those recorded before."""
@@ -249,14 +279,11 @@ def read_config(run: RunFolder) -> dict[str, Any]:
 
     Raises CheckpointError when config.yaml is damaged.
     """
-    import yaml  # which most readers of a run do not need
-
     try:
-        content = yaml.safe_load(run.config.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{run.config} is not YAML ({reason})") from error
-    if not isinstance(content, Mapping):
+        content = read_yaml(run.config)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{run.config} holds no settings; copy it from the run again")
     return dict(content)
 

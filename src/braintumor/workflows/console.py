@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import math
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.files import printable
 from braintumor.progress import above_bars
 from braintumor.records import EpochRecord
 from braintumor.runtime import rank
@@ -23,12 +25,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("braintumor")
 
 
+class _Printable(logging.Formatter):
+    """Names of files in messages steer no terminal, and no viewer of train.log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 class _Stdout(logging.StreamHandler):
     """Standard output as it is at each message: notebooks and tests put another in its place."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
-        self.setFormatter(logging.Formatter("%(message)s"))
+        self.setFormatter(_Printable("%(message)s"))
 
     @property
     def stream(self) -> Any:
@@ -37,6 +46,23 @@ class _Stdout(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         with above_bars():
             super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), getattr(self.stream, "encoding", None) or "utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A reader that has left, as in `bt-data … | head`: the work goes on, unseen."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            silence_stdout()
+        else:
+            super().handleError(record)
+
+
+def silence_stdout() -> None:
+    """Nobody reads standard output any more: what is still to come is thrown away."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def log_to_console() -> None:
@@ -71,7 +97,7 @@ def log_to_file(path: Path) -> logging.Handler:
     Those that have waited for it come first.
     """
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
     for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
         waiting.setTarget(handler)
         waiting.flush()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from braintumor import limits
 from braintumor.config import typed
 from braintumor.data.host_images import load_split
 from braintumor.errors import ConfigError, DataError
@@ -43,8 +44,9 @@ class Use:
     def __post_init__(self) -> None:
         for name in ("batch_size", "views"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}={value} should be 1 or more")
+            most = limits.VIEWS if name == "views" else 1 << 20
+            if value is not None and not 1 <= value <= most:
+                raise ConfigError(f"{name}={value} should be 1 or more, and at most {most:,}")
 
 
 def load(path: str | Path, how: Use | None = None) -> LoadedModel:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 from PIL import Image
 
+from braintumor import limits
 from braintumor.data.images import (
     decode,
     from_pillow,
@@ -24,9 +25,9 @@ from braintumor.data.images import (
 )
 from braintumor.data.sources._folders import image_paths
 from braintumor.data.sources.archive import is_archive_name, open_archive
-from braintumor.data.sources.folder import read_file, walk
+from braintumor.data.sources.folder import walk
 from braintumor.errors import DataError
-from braintumor.files import natural_key
+from braintumor.files import natural_key, read_bounded
 from braintumor.progress import bar
 from braintumor.runtime import in_threads
 
@@ -202,7 +203,7 @@ def _counted(passed_over: Mapping[str, int]) -> str:
 
 
 def _of_file(path: Path) -> np.ndarray:
-    return decode(read_file(path)).pixels
+    return decode(read_bounded(path, limits.FILE_BYTES)).pixels
 
 
 def _of_member(read: Callable[[str], bytes], name: str) -> np.ndarray:

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from braintumor.config import read_yaml
 from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
@@ -90,12 +90,12 @@ def _words_of_jobs(typed: list[str]) -> list[tuple[str, ...]]:
 
 def _typed_words(folder: Path) -> list[str]:
     try:
-        known = yaml.safe_load((folder / _FILE).read_text(encoding="utf-8"))["hydra"]
+        known = read_yaml(folder / _FILE)["hydra"]
         is_plain = not known["sweeper"]["params"] and known["job"]["config_name"] == "train"
         is_plain &= known["runtime"]["choices"]["hydra/sweeper"] == "basic"
         is_plain &= known["sweep"]["subdir"] == "${hydra.job.num}"
         typed: list[str] = known["overrides"]["task"]
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (ConfigError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / _FILE} is damaged; {_one_by_one(folder)}") from error
     if not is_plain:
         raise CheckpointError(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from braintumor import limits
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.runs.folder import RUN, STATES, RunFolder, open_run, read_config
 from braintumor.runs.ownership import hold
@@ -105,6 +106,10 @@ def list_trials(settings: Settings) -> list[Trial]:
     folds, seeds = settings["folds"], settings["seeds"]
     if folds is not None and (not _is_whole(folds) or folds < 2):
         raise ConfigError(f"folds={folds} should be a whole number of 2 or more, such as folds=5")
+    if max(folds or 0, len(seeds) if isinstance(seeds, list) else 0) > limits.FOLDS:
+        raise ConfigError(
+            f"folds={folds} or seeds would be over {limits.FOLDS:,} trainings; give fewer"
+        )
     if seeds is not None and not (isinstance(seeds, list) and seeds and all(map(_is_whole, seeds))):
         raise ConfigError(f"seeds={seeds} should be whole numbers, such as seeds=[0,1,2]")
     if seeds is not None and len(set(seeds)) < len(seeds):

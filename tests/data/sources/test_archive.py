@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from braintumor import limits
 from braintumor.data.sources import archive, folder
 from braintumor.errors import DataError
 
@@ -101,9 +102,9 @@ def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cap", "value", "reason"),
     [
-        ("MAX_MEMBERS", 2, "more than 2 members"),
-        ("MAX_FILE_BYTES", 99, "unpacks to 100 bytes"),
-        ("MAX_TOTAL_BYTES", 299, "more than 299 bytes"),
+        ("MEMBERS", 2, "more than 2 members"),
+        ("FILE_BYTES", 99, "unpacks to 100 bytes"),
+        ("UNPACKED_BYTES", 299, "more than 299 bytes"),
     ],
 )
 def test_bombs_are_refused(
@@ -117,7 +118,7 @@ def test_bombs_are_refused(
 ) -> None:
     path = make(tmp_path / name, dict.fromkeys(NAMES, b"x" * 100))
     archive.build(path)
-    monkeypatch.setattr(archive, cap, value)
+    monkeypatch.setattr(limits, cap, value)
     with pytest.raises(DataError, match=reason):
         archive.build(path)
 

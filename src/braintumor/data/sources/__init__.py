@@ -6,10 +6,6 @@ from several threads at once.
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from braintumor.config import call, find_builder
-
-# what readers of archives and arrays raise on content that is not as it should be
-DAMAGED = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(EOFError, OSError, NotImplementedError, RuntimeError, ValueError),
-)
 
 
 @dataclass(frozen=True)
@@ -98,10 +88,13 @@ def why_unreadable(path: Path, error: Exception, kind: str) -> str:
         return f"{path} is packed in a way that Python cannot read ({error}); unpack it yourself"
     if "password" in str(error):
         return f"{path} is encrypted; unpack it yourself"
-    head = path.read_bytes()[:512].lstrip().lower() if path.is_file() else b""
+    head = b""
+    if path.is_file() and path.stat().st_size:  # else what the kernel writes, perhaps for ever
+        with path.open("rb") as file:
+            head = file.read(512).lstrip().lower()
     why = str(error) or type(error).__name__
     if not head:
-        why = "it is empty"
+        why = "it is empty or no regular file"
     elif head.startswith((b"<!doctype html", b"<html")):
         why = "it is a web page: the download failed"
     return f"{path} is damaged or no {kind} ({why}); get it again"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import bz2
+import errno
+import gzip
+import lzma
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -10,20 +14,16 @@ import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from braintumor import limits
 from braintumor.data.images import is_image_name
-from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
+from braintumor.data.sources import Item, Source, why_unreadable
 from braintumor.data.sources._choice import Choice, Names
 from braintumor.data.sources._layout import LAYOUTS, read_layout
-from braintumor.errors import DataError
+from braintumor.data.sources._members import Members
+from braintumor.errors import BraintumorError, DataError, MachineError
 
-# Far above any data set of slices, far below what an archive bomb unpacks to.
-MAX_MEMBERS = 1_000_000
-MAX_FILE_BYTES = 256 << 20
-MAX_TOTAL_BYTES = 64 << 30
-
-_UNPACK = "unpack it yourself and give the folder, if you trust it"
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
 
@@ -83,25 +83,29 @@ def open_archive(root: Path) -> Archive:
     """
     try:
         return _open_zip(root) if zipfile.is_zipfile(root) else _open_tar(root)
-    except DAMAGED as error:
+    except MemoryError as error:  # of xz, whose header says how much it takes
+        raise Members(root).too_large("takes more memory to unpack than there is") from error
+    except BraintumorError:
+        raise
+    except Exception as error:  # their parsers raise nearly every kind on damaged files
         why = why_unreadable(root, error, "zip or tar file")
         raise DataError(f"{why}, or unpack it yourself and give the folder") from error
 
 
 def _open_zip(root: Path) -> Archive:
     file = zipfile.ZipFile(root)
-    found = _Members(root)
+    found = Members(root)
     for entry in file.infolist():
         kind = stat.S_IFMT(entry.external_attr >> 16)
         is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
         if entry.flag_bits & 1:
             raise found.refused(entry.filename, "is encrypted")
-        found.add(entry.filename, entry, entry.file_size, is_plain, entry.is_dir())
+        found.add(entry.filename, entry, entry.file_size, is_plain, entry.filename.endswith("/"))
 
     def read(name: str) -> bytes:
         try:
             return file.read(found.files[name])
-        except DAMAGED as error:
+        except Exception as error:  # as above
             raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
 
     return Archive(found.files, found.folders, read)
@@ -113,15 +117,17 @@ def _open_tar(root: Path) -> Archive:
     They are removed together with the function that reads them.
     """
     folder = tempfile.TemporaryDirectory(prefix="braintumor-")
-    found = _Members(root)
-    with tarfile.open(root) as file:
-        for number, entry in enumerate(file):
-            is_plain = entry.isreg() or entry.isdir()
-            name = found.add(entry.name, number, entry.size, is_plain, entry.isdir())
-            content = file.extractfile(entry) if name and is_image_name(name) else None
-            if content is not None:
-                # the name on disk is a number, so no member can choose where it lands
-                (Path(folder.name) / str(number)).write_bytes(content.read())
+    found = Members(root)
+    with _unpacked(root) as packed:
+        stream: Any = _Stream(packed, found)
+        with tarfile.open(fileobj=stream, mode="r:") as file:
+            for number, entry in enumerate(file):
+                is_plain = (entry.isreg() and not entry.issparse()) or entry.isdir()
+                name = found.add(entry.name, number, entry.size, is_plain, entry.isdir())
+                content = file.extractfile(entry) if name and is_image_name(name) else None
+                if content is not None:
+                    # the name on disk is a number, so no member can choose where it lands
+                    _copy(content, Path(folder.name) / str(number), entry.size, root)
 
     def read(name: str) -> bytes:
         return (Path(folder.name) / str(found.files[name])).read_bytes()
@@ -129,44 +135,52 @@ def _open_tar(root: Path) -> Archive:
     return Archive(found.files, found.folders, read)
 
 
-class _Members:
-    """The members of an archive, each let in only when it can do no harm.
+def _unpacked(root: Path) -> BinaryIO:
+    with root.open("rb") as start:
+        head = start.read(6)
+    kinds: dict[bytes, Any] = {
+        b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open
+    }  # fmt: skip
+    opened = next((kind for magic, kind in kinds.items() if head.startswith(magic)), open)
+    file: BinaryIO = opened(root, "rb")
+    return file
 
-    files: name, a relative posix path -> what finds the member again.  Sizes are as declared;
-    both formats read no more than that.
-    """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.files: dict[str, Any] = {}
-        self.folders: list[str] = []
-        self._count = self._total_bytes = 0
+def _copy(content: Any, path: Path, size: int, root: Path) -> None:
+    """A member to the disk, where there is room for it."""
+    try:
+        free = int(shutil.disk_usage(path.parent).free * (1 - limits.SPARE_SHARE))
+        if size > free:
+            raise OSError(errno.ENOSPC, "")
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file, limits.HEADER_BYTES)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise MachineError(
+            f"there is no room in {path.parents[1]} to unpack {root}; name a folder on a larger "
+            "disk with TMPDIR=FOLDER, or unpack it yourself and give the folder"
+        ) from error
 
-    def add(self, name: str, member: object, size: int, is_plain: bool, is_folder: bool) -> str:
-        """The name of a file, "" of a folder; raises DataError for any other member."""
-        self._count += 1
-        if self._count > MAX_MEMBERS:
-            raise DataError(f"{self.root} has more than {MAX_MEMBERS:,} members; {_UNPACK}")
-        posix = name.replace("\\", "/")
-        if posix.startswith("/") or re.match(r"[A-Za-z]:", posix) or ".." in posix.split("/"):
-            raise self.refused(name, "leads out of the archive")
-        posix = "/".join(part for part in posix.split("/") if part not in ("", "."))
-        if not is_plain:
-            raise self.refused(posix, "is a link or device")
-        if is_folder:
-            self.folders.append(posix)
-            return ""
-        if size > MAX_FILE_BYTES:
-            raise self.refused(posix, f"unpacks to {size:,} bytes, over {MAX_FILE_BYTES:,}")
-        self._total_bytes += size
-        if self._total_bytes > MAX_TOTAL_BYTES:
-            raise DataError(
-                f"{self.root} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; {_UNPACK}"
-            )
-        if posix in self.files:
-            raise self.refused(posix, "is there twice")
-        self.files[posix] = member
-        return posix
 
-    def refused(self, name: str, why: str) -> DataError:
-        return DataError(f"the member {name!r} of {self.root} {why}; {_UNPACK}")
+class _Stream:
+    """The unpacked bytes of a tar file as tarfile reads them, within the caps."""
+
+    def __init__(self, file: BinaryIO, found: Members) -> None:
+        self._file, self._found = file, found
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= limits.HEADER_BYTES:  # a header: contents are read in smaller parts
+            raise self._found.too_large(f"has a header of {size:,} bytes")
+        self._within(self._file.tell() + size)
+        return self._file.read(size)
+
+    def seek(self, place: int) -> int:
+        self._within(place)
+        return self._file.seek(place)
+
+    def _within(self, place: int) -> None:
+        # the first header and the padding at the end come beside what is counted of the members
+        if place > 2 * self._found.most_bytes:
+            raise self._found.too_large(f"unpacks to more than {self._found.most_bytes:,} bytes")

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from braintumor import limits
 from braintumor.data.sources import Item, Source, archive
 from braintumor.data.sources._choice import Choice, Names
 from braintumor.data.sources._layout import LAYOUTS, read_layout
 from braintumor.errors import DataError
+from braintumor.files import read_bounded
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
 
@@ -24,7 +26,7 @@ class FolderSource:
     ignored: Mapping[str, int]
 
     def read(self, item: Item) -> bytes:
-        return read_file(self.root / item.path)
+        return read_bounded(self.root / item.path, limits.FILE_BYTES)
 
 
 def build(
@@ -59,20 +61,13 @@ def build(
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")
 
 
-def read_file(path: Path) -> bytes:
-    """The content of an image file. Raises OSError, or DataError when it is a pipe or a device."""
-    if not path.is_file() and path.exists():
-        raise DataError("it is no regular file")  # reading a pipe would wait for ever
-    return path.read_bytes()
-
-
 def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
     """Files and folders below root as relative posix paths; links to folders are followed.
 
     A folder is entered once, by its own name where that lies beside the link. A link to a folder
     around it is left out; where two names lead to one folder, the third holds
     {the name entered: the other}.
-    Raises DataError where a folder cannot be listed.
+    Raises DataError where a folder cannot be listed, or there are more files than in any data set.
     """
     files, folders = [], []
     twice: dict[str, str] = {}
@@ -89,6 +84,11 @@ def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
         if inside.parts:
             folders.append(inside.as_posix())
         files += [(inside / name).as_posix() for name in names]
+        if len(files) > limits.MEMBERS:
+            raise DataError(
+                f"{root} holds more than {limits.MEMBERS:,} files; give the folder of the images "
+                "alone, and look for a link that leads out of it"
+            )
     return files, folders, twice
 
 

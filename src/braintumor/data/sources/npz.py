@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from braintumor import limits
 from braintumor.data.images import is_deep, stretch_to_uint8, to_uint8
 from braintumor.data.labels import PATIENT_NAMES, SPLIT_NAMES, patient_named, split_named
-from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
+from braintumor.data.sources import Item, Source
+from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
 # N images, h, w their height and width, K classes
-
-MAX_TOTAL_BYTES = 64 << 30  # that a file unpacks to; what a damaged or hostile one may ask for
 
 _ROLES = {
     name: role
@@ -31,9 +30,8 @@ _ROLES = {
     }.items()
     for name in names
 }
+_LARGEST = 2**53  # of a label, so that a float of it is exact
 _BLOCK = 256  # images that become 8-bit at once
-
-Read = Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,8 @@ def build(root: Path | None) -> Source:
     ignored: Counter[str] = Counter()
     for part in _parts_in(root, ignored):
         labels = _names(part.read("labels"), part.keys["labels"])
+        if len(labels) > limits.MEMBERS:
+            raise DataError(f"{part.name} has over {limits.MEMBERS:,} labels; use fewer images")
         pixels = _pixels(part.read("images"), part.keys["images"])
         patients, splits = (_told(part, role, len(labels)) for role in ("patient", "split"))
         if len(pixels) != len(labels):
@@ -104,13 +104,15 @@ def _parts_in(root: Path | None, ignored: Counter[str]) -> Iterator[_Part]:
         raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
     if root.suffix.lower() == ".npy":
         raise DataError(f"{root} holds images or labels, not both; give the folder: data.root=DIR")
-    single = sorted(root.rglob("*.npy")) if root.is_dir() else []
+    if not root.is_dir() and not root.is_file():
+        raise DataError(f"data.root={root} is no regular file; give a .npz file or a folder")
+    single = sorted(path for path in root.rglob("*.npy") if path.is_file())
     if single:
         reads = {path.relative_to(root).with_suffix("").as_posix(): path for path in single}
-        yield from _parts({key: _reader(path) for key, path in reads.items()}, root, ignored)
+        yield from _parts({key: npy_reader(path) for key, path in reads.items()}, root, ignored)
         return
     for path, split in _files(root):
-        for part in _parts(_readers(path), path, ignored):
+        for part in _parts(npz_readers(path), path, ignored):
             yield part if part.split else _Part(part.name, split, part.keys, part.reads)
 
 
@@ -139,57 +141,6 @@ def _split_in(name: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     return re.split(r"[\W_]+", name.lower())
-
-
-def _reader(path: Path) -> Read:
-    """Of a .npy file, whose pixels stay on disk until they are used."""
-
-    def load() -> np.ndarray:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
-
-    return lambda: _read(load, str(path), path)
-
-
-def _readers(path: Path) -> dict[str, Read]:
-    """Of each array of a .npz file. Nothing is read yet."""
-    try:
-        file: Any = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataError(f"{path} holds one array and is no .npz file; name it {path.stem}.npy")
-        size = sum(part.file_size for part in file.zip.infolist())  # type: ignore[union-attr,misc]
-        if size > MAX_TOTAL_BYTES:
-            raise DataError(
-                f"{path} unpacks to more than {MAX_TOTAL_BYTES:,} bytes; use fewer images"
-            )
-    except DAMAGED as error:
-        raise DataError(why_unreadable(path, error, "NumPy archive (.npz)")) from error
-
-    def reader(key: str) -> Read:
-        return lambda: _read(lambda: file[key], f"{key} in {path}", path)
-
-    return {key: reader(key) for key in file.files}
-
-
-def _read(load: Read, where: str, path: Path) -> np.ndarray:
-    """One array; never a pickle."""
-    try:
-        array: Any = load()
-    except MemoryError as error:
-        raise DataError(
-            f"{where} needs more memory than there is ({error}); save it again as uint8, "
-            "or fewer images"
-        ) from error
-    except DAMAGED as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{where} holds Python objects, which would run code when read; save it again as "
-                "numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
-            ) from error
-        raise DataError(why_unreadable(path, error, "NumPy array")) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{where} is not a NumPy array")
-    return array
 
 
 def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list[_Part]:
@@ -272,7 +223,7 @@ def _names(labels: np.ndarray, where: str) -> list[str]:
         labels = labels[:, 0]
     if labels.dtype.kind in "US" and labels.ndim == 1:
         return _texts(labels)
-    is_number = labels.dtype.kind in "iufb" and labels.size > 0
+    is_number = labels.dtype.kind in "iufb" and labels.size > 0 and labels.max() < _LARGEST
     if is_number and labels.ndim == 2 and np.isin(labels, (0, 1)).all():
         if not (labels.sum(axis=1) == 1).all():
             raise DataError(f"{where} has rows with no class or several; one is needed")

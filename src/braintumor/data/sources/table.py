@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from braintumor import limits
 from braintumor.data.images import is_image_name
 from braintumor.data.labels import PATIENT_NAMES, patient_named, split_named
 from braintumor.data.sources import Item, Source
 from braintumor.errors import DataError
-from braintumor.files import natural_key
+from braintumor.files import natural_key, read_bounded
 
 # Names met in public data sets, in order of preference, in lower case and without signs between
 # words. `fold` is no split.
@@ -47,7 +49,7 @@ class TableSource:
     ignored: Mapping[str, int]
 
     def read(self, item: Item) -> bytes:
-        return (self.root / item.path).read_bytes()
+        return read_bounded(self.root / item.path, limits.FILE_BYTES)
 
 
 def build(table: Path | None, root: Path | None) -> Source:
@@ -82,14 +84,17 @@ def build(table: Path | None, root: Path | None) -> Source:
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and each row that is not empty with its line number."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        text = read_bounded(table, limits.TABLE_BYTES).decode("utf-8-sig")
+        file = io.StringIO(text, newline="")
+        first = file.readline()
+        if first.lower().startswith("sep="):  # Excel's own line
             first = file.readline()
-            if first.lower().startswith("sep="):  # Excel's own line
-                first = file.readline()
-            separator = max(",;\t", key=first.count)
-            header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
-            reader = csv.reader(file, delimiter=separator)
-            lines = [(reader.line_num + 1, line) for line in reader if any(line)]
+        separator = max(",;\t", key=first.count)
+        header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
+        reader = csv.reader(file, delimiter=separator)
+        lines = [(reader.line_num + 1, line) for line in reader if any(line)]
+    except DataError as error:
+        raise DataError(f"{table}: {error}; give a smaller table") from error
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}); save it as one") from error
     return header, lines
@@ -201,7 +206,7 @@ def _find_files(items: list[Item], folder: Path, table: Path) -> list[Item]:
 
     Raises DataError where no file fits, or more than one.
     """
-    absent = [item.path for item in items if not (folder / item.path).is_file()]
+    absent = [item.path for item in items if not _is_file(folder / item.path)]
     if not absent:
         return items
     by_name: dict[str, set[str]] = defaultdict(set)  # name, with its suffix and without -> paths
@@ -223,6 +228,13 @@ def _find_files(items: list[Item], folder: Path, table: Path) -> list[Item]:
             f"{_some(files)}; write their paths from {folder} on"
         )
     return [replace(item, path=found.get(item.path, [item.path])[0]) for item in items]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long for any file, or with a NUL
+        return False
 
 
 def _fitting(path: str, files: Collection[str]) -> list[str]:

@@ -1,0 +1,114 @@
+"""Arrays out of .npy and .npz files, which ask for no more than their files hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from braintumor import limits
+from braintumor.data.sources import why_unreadable
+from braintumor.errors import DataError
+from braintumor.runtime import memory_bytes
+
+Read = Callable[[], np.ndarray]
+
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def npy_reader(path: Path) -> Read:
+    """Of a .npy file, whose pixels stay on disk until they are used."""
+
+    def load() -> np.ndarray:
+        _check_regular(path, "NumPy array")
+        with path.open("rb") as file:
+            _check_header(file, path.stat().st_size)
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+
+    return lambda: _read(load, str(path), path)
+
+
+def npz_readers(path: Path) -> dict[str, Read]:
+    """Of each array of a .npz file, by name. Nothing is read yet."""
+    _check_regular(path, "NumPy archive (.npz)")
+    try:
+        file: Any = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} holds one array and is no .npz file; name it {path.stem}.npy")
+        packed: Any = file.zip
+        members = {name.removesuffix(".npy"): name for name in packed.namelist()}
+        sizes = {part.filename: part.file_size for part in packed.infolist()}
+    except DataError:
+        raise
+    except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
+        raise DataError(why_unreadable(path, error, "NumPy archive (.npz)")) from error
+    most = limits.unpacked_bytes(path.stat().st_size)
+    if sum(sizes.values()) > most:
+        raise DataError(f"{path} unpacks to more than {most:,} bytes; use fewer images")
+
+    def reader(key: str) -> Read:
+        def load() -> np.ndarray:
+            with packed.open(members[key]) as member:
+                _check_header(member, sizes[members[key]])
+            array: np.ndarray = file[key]
+            return array
+
+        return lambda: _read(load, f"{key} in {path}", path)
+
+    return {key: reader(key) for key in members}
+
+
+def _check_regular(path: Path, kind: str) -> None:
+    """Else opening a pipe, or what the kernel calls an empty file, may wait for ever."""
+    if not path.is_file() or not path.stat().st_size:
+        raise DataError(why_unreadable(path, ValueError("empty"), kind))
+
+
+def _check_header(file: IO[bytes], size_bytes: int) -> None:
+    """Whether an array of that header fits into a file of that size, and into memory.
+
+    What needs unpickling is left to numpy to refuse.
+    """
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"its format {version[0]}.{version[1]} is not one of numbers or text")
+    shape, _, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        return
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or (count and not dtype.itemsize):
+        raise ValueError(f"its header says {dtype} of shape {shape}")
+    if count * dtype.itemsize > size_bytes:
+        raise ValueError(
+            f"its header says {count * dtype.itemsize:,} bytes, and it has {size_bytes:,}"
+        )
+    if size_bytes > memory_bytes():
+        raise MemoryError(f"{size_bytes:,} bytes")
+
+
+def _read(load: Read, where: str, path: Path) -> np.ndarray:
+    """One array; never a pickle."""
+    try:
+        array: Any = load()
+    except MemoryError as error:
+        raise DataError(
+            f"{where} needs more memory than there is ({error}); save it again as uint8, "
+            "or fewer images"
+        ) from error
+    except DataError:
+        raise
+    except Exception as error:  # as above: TokenError and SystemError are among them
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{where} holds Python objects, which would run code when read; save it again as "
+                "numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+            ) from error
+        raise DataError(why_unreadable(path, error, "NumPy array")) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{where} is not a NumPy array")
+    return array
