@@ -20,7 +20,8 @@ import braintumor as bt  # noqa: E402
 from braintumor.config import options_of  # noqa: E402
 from braintumor.errors import ConfigError  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
-from braintumor.tuning.study import done, open_study  # noqa: E402
+from braintumor.tuning.study import open_study  # noqa: E402
+from braintumor.tuning.trials import done  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
 from braintumor.workflows import trials  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402

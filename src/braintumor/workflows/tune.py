@@ -104,7 +104,9 @@ def _digest(fixed: dict[str, Any]) -> str:
 
 def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folder: Path) -> None:
     # optuna, an extra: `tune` has answered where it is missing
-    from braintumor.tuning.study import agree, done, in_file
+    from braintumor.tuning.study import agree
+    from braintumor.tuning.trials import done
+    from braintumor.tuning.worker import in_file
     from braintumor.workflows.search import Images, Search, same_images
 
     storage = tuning.storage or str(folder / TuningFile.STUDY)
