@@ -35,11 +35,12 @@ _SHORT_TRIALS = 24  # of the other at most
 _SPACE = {
     "optimizer.lr": "log 1e-5..3e-1",
     "model.backbone.widths": [[4, 8], [8, 16], [4, 8, 16], [8, 16, 32]],
+    "model.head.pooling": ["avg", "avgmax"],
     "train.batch_size": [8, 16, 32],
 }
 _WORDS = (
-    "data=phantom", "data.patients=60", "data.slices_per_patient=2", "data.image_size=64",
-    "model=cnn_se", "augment=none", "scheduler=constant",
+    "data=phantom", "data.patients=100", "data.slices_per_patient=2", "data.image_size=64",
+    "model=cnn_se", "model.backbone.dropout=0", "augment=none", "scheduler=constant",
     f"train.phases=[{{epochs: {_EPOCHS}, trainable: all}}]", "train.early_stopping.patience=null",
     "train.ema_decay=0", "device=cpu",
 )  # fmt: skip
