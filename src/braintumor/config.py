@@ -16,7 +16,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -125,6 +125,19 @@ def _for_shell(text: str) -> str:
     if "'" in text and not re.search(r'[$`"!\\]', text):
         return f'"{text}"'  # easier to read than what shlex makes of it
     return shlex.quote(text)
+
+
+def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Key and value of what is no section itself.
+
+    >>> list(flat({"optimizer": {"lr": 0.1}, "seed": 0}))
+    [('optimizer.lr', 0.1), ('seed', 0)]
+    """
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:

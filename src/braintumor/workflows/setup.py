@@ -18,6 +18,7 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.tracking import check_tracker
 from braintumor.runtime import choose_device, choose_precision, configure_torch, mix_seed, seeded
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.batch_size import choose_batch_size
@@ -108,6 +109,7 @@ def setup(
     augment = typed(AugmentSettings, settings["augment"], "augment")
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
+    check_tracker(settings.get("tracker"))
     device = choose_device(settings["device"])
     configure_torch(device)
     if recipe.train.cuda_graphs and device.type != "cuda":

@@ -11,13 +11,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.config import hydra_value, pasteable, shell_line, typed
+from braintumor.config import flat, hydra_value, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, check, hold, remove_own
-from braintumor.tuning.space import TuneSettings, find_space, flat, read_space
+from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
