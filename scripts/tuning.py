@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from braintumor.jobs.slots import make_slots
 from braintumor.runtime import configure_process
 from braintumor.tuning.study import next_trials
 from braintumor.tuning.trials import done
@@ -110,9 +111,9 @@ def _spend(seed: int, images: Images, budget: int, **how: Any) -> tuple[int, int
 def _kill() -> str:
     """Three workers do 12 trials; one is killed while it trains."""
     with tempfile.TemporaryDirectory() as folder:
-        search = _search(folder, 0, trials=12, workers=3)
+        search = _search(folder, 0, trials=12)
         study, begun = search.open(), time.perf_counter()
-        with start_workers(search) as processes:
+        with start_workers(search, make_slots(3, device="cpu")) as processes:
             while len({t.user_attrs.get("worker") for t in study.get_trials()} - {None}) < 3:
                 time.sleep(0.05)
             os.kill(processes[0].pid, signal.SIGKILL)

@@ -122,10 +122,11 @@ def test_trackio_goes_on_with_the_same_run(
 def test_wandb_gets_it_too(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb", reason="pip install 'braintumor[wandb]'")
+    wandb = pytest.importorskip("wandb", reason="pip install 'braintumor[wandb]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     go(run, settings("wandb"))
+    wandb.teardown()  # its process writes what is left
     written = b"".join(file.read_bytes() for file in tmp_path.rglob("run-*.wandb"))
     for word in (b"loss/train", b"test/accuracy_low", b"refit/loss/train", b"/x/report.html"):
         assert word in written

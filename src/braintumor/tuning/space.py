@@ -45,7 +45,7 @@ class TuneSettings:
     trials: Count
     minutes: Annotated[float, Within(ends="(]")] | None
     storage: str | None
-    workers: Count
+    workers: Count | None
     sampler: Literal["tpe", "random"]
     pruner: Literal["halving", "none"]
     min_epochs: Count

@@ -129,7 +129,7 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
     for parameter in search.space:
         log.info("  %s: %s", parameter.key, parameter)
     try:
-        _work(search, images)
+        _work(search, images, request.settings["device"])
         count = len(done(search.open()))
         if count < tuning.trials:
             log.warning("%d of %d trials are done%s", count, tuning.trials, _on(request, folder))
@@ -168,16 +168,17 @@ def _check_space(search: Search) -> None:
         search.request(sorted(words, key=lambda word: "." in key_of(word)))
 
 
-def _work(search: Search, images: Images) -> None:
+def _work(search: Search, images: Images, device: str | int) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
     # optuna, as above
     from braintumor.workflows.trials import work
-    from braintumor.workflows.workers import start_workers
+    from braintumor.workflows.workers import slots_of, start_workers
 
-    if search.settings.workers == 1:
+    slots = slots_of(search.settings.workers, device)
+    if len(slots) == 1:
         work(search, images)
         return
-    with start_workers(search) as processes:
+    with start_workers(search, slots) as processes:
         codes = [process.wait() for process in processes]
     for number, code in enumerate(codes):
         if code < 0:
