@@ -119,9 +119,7 @@ def test_trackio_goes_on_with_the_same_run(
     assert any(r.get("report") == "/x/report.html" for r in rows)
 
 
-def test_wandb_gets_it_too(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wandb_gets_it_too(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb", reason="pip install 'braintumor[wandb]'")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))

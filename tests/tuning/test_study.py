@@ -20,8 +20,8 @@ from optuna.trial import TrialState  # noqa: E402
 
 from braintumor.errors import ConfigError, TrainingError  # noqa: E402
 from braintumor.tuning import study as studies  # noqa: E402
-from braintumor.tuning.space import TuneSettings  # noqa: E402
 from braintumor.tuning import trials as states  # noqa: E402
+from braintumor.tuning.space import TuneSettings  # noqa: E402
 from braintumor.tuning.study import (  # noqa: E402
     agree,
     begin,

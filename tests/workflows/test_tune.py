@@ -18,12 +18,13 @@ optuna = pytest.importorskip("optuna")
 
 import braintumor as bt  # noqa: E402
 from braintumor.config import options_of  # noqa: E402
-from braintumor.errors import ConfigError  # noqa: E402
+from braintumor.errors import ConfigError, TrainingError  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
 from braintumor.workflows import trials  # noqa: E402
+from braintumor.workflows import tune as tunes  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
 from braintumor.workflows.search import Images, Search  # noqa: E402
 from braintumor.workflows.tune import _check_space, _train_best  # noqa: E402
@@ -31,7 +32,7 @@ from braintumor.workflows.workers import slots_of, start_workers  # noqa: E402
 from support import QUICK  # noqa: E402
 
 SMALL = [*QUICK, "data.image_size=32", "data.patients=16", "data.slices_per_patient=2"]
-SMALL += ["train.max_epochs=2"]
+SMALL += ["train.max_epochs=2", "eval.views=1"]
 SPACE = 'tune.space={optimizer.lr: "log 1e-4..1e-2", augment: [none, light]}'
 HOW = [*SMALL, SPACE, "tune.trials=3", "tune.min_epochs=1", "tune.reduction=2"]
 
@@ -153,10 +154,27 @@ def test_an_interrupted_trial_is_done_later(
     assert study.trials[1].params == study.trials[2].params
 
 
+def test_an_interruption_before_the_study_exists_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tunes, "_check_space", lambda search: signal.raise_signal(signal.SIGTERM))
+        bt.tune(*HOW, run_dir=tmp_path / "x")
+    assert not (tmp_path / "x/study.journal").exists()
+    monkeypatch.setattr(tunes, "_work", lambda *given: None)
+    with pytest.raises(TrainingError, match="no trial has been trained"):
+        bt.tune(*HOW, run_dir=tmp_path / "x")  # it begins
+
+
 @pytest.mark.parametrize(
     ("gpus", "workers", "seen"),
-    [("3,5", None, ["3", "5"]), ("3,5", 3, ["3", "5", "3"]), ("3,5", 1, ["3"]), ("", 2, [None] * 2)],
-)
+    [
+        ("3,5", None, ["3", "5"]),
+        ("3,5", 3, ["3", "5", "3"]),
+        ("3,5", 1, ["3"]),
+        ("", 2, [None] * 2),
+    ],
+)  # fmt: skip
 def test_workers_share_the_gpus_as_jobs_of_a_sweep_do(
     gpus: str, workers: int | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

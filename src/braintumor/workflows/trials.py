@@ -109,7 +109,11 @@ def describe(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> str:
     if trial.state.name == "FAIL":
         return f"trial {number} failed: {why(trial)}"
     epochs = known.get(EPOCHS, 0)
-    how = f"{epochs} epochs" if trial.state.name == "COMPLETE" else f"cut short after {epochs}"
+    how = (
+        f"{epochs} epoch{'s' * (epochs != 1)}"
+        if trial.state.name == "COMPLETE"
+        else f"cut short after {epochs}"
+    )
     if WHY in known:
         how = "diverged"
     best = _best(study)

@@ -16,9 +16,7 @@ _END_S = 60  # for a worker to put its trial back
 
 
 @contextmanager
-def start_workers(
-    search: Search, slots: Sequence[Slot]
-) -> Iterator[list[subprocess.Popen[str]]]:
+def start_workers(search: Search, slots: Sequence[Slot]) -> Iterator[list[subprocess.Popen[str]]]:
     """A process on each slot that does trials, whose lines are ours; they end with us, however
     we end.
     """
