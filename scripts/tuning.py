@@ -22,7 +22,7 @@ from typing import Any
 from braintumor.jobs.slots import make_slots
 from braintumor.runtime import configure_process
 from braintumor.tuning.study import next_trials
-from braintumor.tuning.trials import done
+from braintumor.tuning.trials import done, numbers
 from braintumor.tuning.worker import begin_work
 from braintumor.workflows import trials
 from braintumor.workflows.compose import compose
@@ -119,11 +119,13 @@ def _kill() -> str:
             os.kill(processes[0].pid, signal.SIGKILL)
             codes = [process.wait() for process in processes]
         seconds = time.perf_counter() - begun
-        lost = [t for t in study.trials if t.state.name == "RUNNING"]
-        anew = [t for t in study.trials if t.system_attrs.get("retry_history")]
+        lost = sum(trial.state.name == "RUNNING" for trial in study.trials)
+        anew = sum(bool(trial.system_attrs.get("retry_history")) for trial in study.trials)
+        numbered = sorted(numbers(study)[trial.number] for trial in done(study))
     return (
-        f"Exit codes of the workers {codes}; {len(done(study))} of 12 trials done in "
-        f"{seconds:.0f} s, {len(anew)} taken up again, {len(lost)} left without a worker.\n"
+        f"Exit codes of the workers {codes}; {len(numbered)} of 12 trials done in {seconds:.0f} s, "
+        f"numbered {numbered[0]} to {numbered[-1]}, {anew} taken up again, {lost} left without a "
+        "worker.\n"
     )
 
 
