@@ -3,9 +3,10 @@
     python scripts/tuning.py budget --out FILE      ten searches of each kind, at equal epochs
     python scripts/tuning.py kill --out FILE        three workers, one of them killed
 
-budget: a small CNN on phantoms of 32 px. Random search trains every trial to its end; the other may
-begin trials as long as it does not need more epochs in all. Both draw from the same space, train
-with the same seed, and are judged by the best validation loss of a trial trained to its end.
+budget: a small CNN with squeeze-and-excitation on phantoms of 64 px, which it learns. Random search
+trains every trial to its end; the other may begin trials as long as it does not need more epochs in
+all. Both draw from the same space, train with the same seed, and are judged by the best validation
+loss of a trial trained to its end.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from braintumor.jobs.slots import make_slots
 from braintumor.runtime import configure_process
-from braintumor.tuning.study import done, next_trials
+from braintumor.tuning.study import next_trials
+from braintumor.tuning.trials import done, numbers
 from braintumor.tuning.worker import begin_work
 from braintumor.workflows import trials
 from braintumor.workflows.compose import compose
@@ -27,18 +30,18 @@ from braintumor.workflows.console import log_to_console
 from braintumor.workflows.search import Images, Search, quiet
 from braintumor.workflows.workers import start_workers
 
-_EPOCHS = 9  # of a trial that is trained to its end
+_EPOCHS = 6  # of a trial that is trained to its end
 _TRIALS = 8  # of random search
+_SHORT_TRIALS = 24  # of the other at most
 _SPACE = {
-    "optimizer.lr": "log 1e-5..1e-1",
-    "optimizer.weight_decay": "log 1e-4..1",
-    "model.backbone.dropout": "0.0..0.6",
-    "model.head.dropout": "0.0..0.6",
+    "optimizer.lr": "log 1e-5..3e-1",
+    "model.backbone.widths": [[4, 8], [8, 16], [4, 8, 16], [8, 16, 32]],
+    "model.head.pooling": ["avg", "avgmax"],
     "train.batch_size": [8, 16, 32],
 }
 _WORDS = (
-    "data=phantom", "data.patients=60", "data.slices_per_patient=2", "data.image_size=32",
-    "model=cnn", "model.backbone.widths=[8,16]", "augment=none", "scheduler=constant",
+    "data=phantom", "data.patients=100", "data.slices_per_patient=2", "data.image_size=64",
+    "model=cnn_se", "model.backbone.dropout=0", "augment=none", "scheduler=constant",
     f"train.phases=[{{epochs: {_EPOCHS}, trainable: all}}]", "train.early_stopping.patience=null",
     "train.ema_decay=0", "device=cpu",
 )  # fmt: skip
@@ -78,7 +81,7 @@ def _budget(seeds: list[int]) -> str:
         for seed in seeds:
             how = {"sampler": "random", "pruner": "none", "trials": _TRIALS}
             plain = _spend(seed, images, _TRIALS * _EPOCHS, **how)
-            other = _spend(seed, images, plain[1], trials=1000)
+            other = _spend(seed, images, plain[1], trials=_SHORT_TRIALS)
             wins += other[2] <= plain[2]
             said = "yes" if other[2] <= plain[2] else "no"
             lines.append(
@@ -93,9 +96,9 @@ def _spend(seed: int, images: Images, budget: int, **how: Any) -> tuple[int, int
     """Trials, epochs and best loss of a search that takes no more epochs than the budget."""
     with tempfile.TemporaryDirectory() as folder:
         search = _search(folder, seed, **how)
-        study, tuning = search.open(), search.settings
+        study = search.open()
         with begin_work(search.storage, 0) as worker:
-            for _ in next_trials(study, worker, tuning, seed, search.deadline):
+            for _ in next_trials(study, worker, search.settings.trials, search.deadline):
                 spent = sum(trial.user_attrs["epochs"] for trial in done(study))
                 if spent + _EPOCHS > budget:
                     break
@@ -108,19 +111,21 @@ def _spend(seed: int, images: Images, budget: int, **how: Any) -> tuple[int, int
 def _kill() -> str:
     """Three workers do 12 trials; one is killed while it trains."""
     with tempfile.TemporaryDirectory() as folder:
-        search = _search(folder, 0, trials=12, workers=3)
+        search = _search(folder, 0, trials=12)
         study, begun = search.open(), time.perf_counter()
-        with start_workers(search) as processes:
+        with start_workers(search, make_slots(3, device="cpu")) as processes:
             while len({t.user_attrs.get("worker") for t in study.get_trials()} - {None}) < 3:
                 time.sleep(0.05)
             os.kill(processes[0].pid, signal.SIGKILL)
             codes = [process.wait() for process in processes]
         seconds = time.perf_counter() - begun
-        lost = [t for t in study.trials if t.state.name == "RUNNING"]
-        anew = [t for t in study.trials if t.system_attrs.get("retry_history")]
+        lost = sum(trial.state.name == "RUNNING" for trial in study.trials)
+        anew = sum(bool(trial.system_attrs.get("retry_history")) for trial in study.trials)
+        numbered = sorted(numbers(study)[trial.number] for trial in done(study))
     return (
-        f"Exit codes of the workers {codes}; {len(done(study))} of 12 trials done in "
-        f"{seconds:.0f} s, {len(anew)} taken up again, {len(lost)} left without a worker.\n"
+        f"Exit codes of the workers {codes}; {len(numbered)} of 12 trials done in {seconds:.0f} s, "
+        f"numbered {numbered[0]} to {numbered[-1]}, {anew} taken up again, {lost} left without a "
+        "worker.\n"
     )
 
 

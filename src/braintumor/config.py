@@ -16,7 +16,7 @@ import re
 import shlex
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -156,6 +156,19 @@ def read_yaml(path: Path) -> Any:
         # ValueError: no UTF-8, a date that there is not, a number of thousands of digits
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not YAML ({reason}); copy it again") from error
+
+
+def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Key and value of what is no section itself.
+
+    >>> list(flat({"optimizer": {"lr": 0.1}, "seed": 0}))
+    [('optimizer.lr', 0.1), ('seed', 0)]
+    """
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:

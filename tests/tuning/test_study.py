@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -19,18 +20,18 @@ from optuna.trial import TrialState  # noqa: E402
 
 from braintumor.errors import ConfigError, TrainingError  # noqa: E402
 from braintumor.tuning import study as studies  # noqa: E402
+from braintumor.tuning import trials as states  # noqa: E402
 from braintumor.tuning.space import TuneSettings  # noqa: E402
 from braintumor.tuning.study import (  # noqa: E402
-    WHY,
     agree,
-    done,
-    name_worker,
+    begin,
     next_trials,
     open_study,
     put_back,
     take_up,
 )
-from braintumor.tuning.worker import begin_work  # noqa: E402
+from braintumor.tuning.trials import WHY, Withdrawn, done, numbers, why  # noqa: E402
+from braintumor.tuning.worker import WORKER, begin_work  # noqa: E402
 
 TUNING = TuneSettings(
     space=None, trials=4, minutes=None, storage=None, workers=1, sampler="tpe", pruner="halving",
@@ -40,13 +41,13 @@ TUNING = TuneSettings(
 # a worker that begins a trial and does not come to its end
 BUSY = """
 import sys, time
-from braintumor.tuning.study import name_worker, open_study
-from braintumor.tuning.worker import begin_work
+from braintumor.tuning.study import open_study
+from braintumor.tuning.worker import WORKER, begin_work
 study = open_study(sys.argv[1], "s", "minimize")
 with begin_work(sys.argv[1], 0) as worker:
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
-    name_worker(trial, worker)
+    trial.set_user_attr(WORKER, worker.number)
     print("busy", flush=True)
     time.sleep(600)
 """
@@ -111,11 +112,67 @@ def test_a_trial_that_kills_every_process_is_given_up(storage: str) -> None:
         for _ in range(20):
             trial = study.ask()
             trial.suggest_float("x", 0, 1)
-            name_worker(trial, worker)
+            trial.set_user_attr(WORKER, worker.number)
             take_up(study, worker)
             if study.trials[-1].state is not TrialState.WAITING:
                 break
-        assert len(study.trials) == 1 + studies._MOST_RETRIES
+        assert len(study.trials) == states._MOST_KILLS
+        (given_up,) = done(study)  # and counts, or others would be begun in its place for ever
+        assert "none of the 6 processes" in why(given_up)
+        assert numbers(study)[given_up.number] == 1
+
+
+def test_a_trial_that_is_interrupted_often_is_not_given_up(storage: str) -> None:
+    study = open_study(storage, "s", "minimize")
+    for _ in range(2 * states._MOST_KILLS):
+        trial = study.ask()
+        x = trial.suggest_float("x", 0, 1)
+        put_back(study, trial.number)
+        study.tell(trial.number, state=TrialState.FAIL)
+    assert study.trials[-1].state is TrialState.WAITING
+    assert study.ask().suggest_float("x", 0, 1) == x
+
+
+def test_a_trial_that_is_begun_anew_keeps_its_number(storage: str) -> None:
+    study = open_study(storage, "s", "minimize")
+    lost = study.ask()
+    lost.suggest_float("x", 0, 1)
+    put_back(study, lost.number)
+    study.tell(lost.number, state=TrialState.FAIL)
+    study.ask(), study.ask()  # the lost one again, and the second
+    put_back(study, 1)  # lost once more
+    study.tell(1, state=TrialState.FAIL)
+    study.tell(2, 2.0)
+    study.tell(study.ask().number, 1.0)
+    assert [(numbers(study)[t.number], t.value) for t in done(study)] == [(1, 1.0), (2, 2.0)]
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+@pytest.mark.parametrize("is_url", [False, True])
+def test_workers_that_begin_at_once_draw_different_settings_and_none_too_many(
+    is_url: bool, tmp_path: Path
+) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db" if is_url else str(tmp_path / "study.journal")
+    tuning = dataclasses.replace(TUNING, trials=2)
+    drawn, withdrawn = [], 0
+    # three computers, on each of which the worker has the number 0, and all see an empty study
+    studies_there = [open_study(storage, "s", "minimize") for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(begin_work(storage, 0)) for _ in range(3)]
+        for study, worker in zip(studies_there, workers, strict=True):
+            trial = study.ask()
+            try:
+                begin(study, worker, trial, tuning, seed=0)
+            except Withdrawn:
+                withdrawn += 1
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                drawn.append(trial.suggest_float("x", 0, 1))
+                study.tell(trial, 1.0)
+    assert withdrawn == 1
+    assert len(set(drawn)) == 2
+    assert len(done(studies_there[0])) == 2
+    assert sorted(numbers(studies_there[0]).values()) == [1, 2]
 
 
 def test_a_trial_that_is_taken_up_is_judged_anew(storage: str) -> None:
@@ -137,8 +194,13 @@ def test_a_study_ends_with_as_many_trials_as_asked_and_goes_on_for_more(storage:
     def search(trials: int) -> None:
         tuning = dataclasses.replace(TUNING, trials=trials)
         with begin_work(storage, 0) as worker:
-            for _ in next_trials(study, worker, tuning, 0, time.time() + 60):
-                study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+
+            def draw(trial: optuna.Trial) -> float:
+                begin(study, worker, trial, tuning, 0)
+                return float(trial.suggest_float("x", 0, 1))
+
+            for _ in next_trials(study, worker, trials, time.time() + 60):
+                study.optimize(draw, n_trials=1)
 
     search(4)
     assert len(study.trials) == 4
@@ -152,7 +214,7 @@ def test_a_study_ends_with_as_many_trials_as_asked_and_goes_on_for_more(storage:
 def test_nothing_begins_after_the_deadline(storage: str) -> None:
     study = open_study(storage, "s", "minimize")
     with begin_work(storage, 0) as worker:
-        assert list(next_trials(study, worker, TUNING, 0, time.time() - 1)) == []
+        assert list(next_trials(study, worker, 4, time.time() - 1)) == []
 
 
 def test_where_every_trial_fails_the_search_ends(storage: str) -> None:
@@ -166,7 +228,7 @@ def test_where_every_trial_fails_the_search_ends(storage: str) -> None:
         begin_work(storage, 0) as worker,
         pytest.raises(TrainingError, match="first 3 trials failed; the first: no such thing"),
     ):
-        for _ in next_trials(study, worker, TUNING, 0, time.time() + 60):
+        for _ in next_trials(study, worker, 4, time.time() + 60):
             study.optimize(fail, n_trials=1, catch=(ConfigError,))
 
 

@@ -18,20 +18,23 @@ optuna = pytest.importorskip("optuna")
 
 import braintumor as bt  # noqa: E402
 from braintumor.config import options_of  # noqa: E402
-from braintumor.errors import ConfigError  # noqa: E402
+from braintumor.errors import ConfigError, TrainingError  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
-from braintumor.tuning.study import done, open_study  # noqa: E402
+from braintumor.tuning.study import open_study  # noqa: E402
+from braintumor.tuning.trials import done  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
 from braintumor.workflows import trials  # noqa: E402
+from braintumor.workflows import tune as tunes  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
 from braintumor.workflows.search import Images, Search  # noqa: E402
-from braintumor.workflows.tune import _check_space  # noqa: E402
-from braintumor.workflows.workers import start_workers  # noqa: E402
+from braintumor.workflows.tune import _check_space, _train_best  # noqa: E402
+from braintumor.workflows.workers import slots_of, start_workers  # noqa: E402
 from support import QUICK  # noqa: E402
 
-SMALL = [*QUICK, "data.image_size=32", "train.max_epochs=3"]
+SMALL = [*QUICK, "data.image_size=32", "data.patients=16", "data.slices_per_patient=2"]
+SMALL += ["train.max_epochs=2", "eval.views=1"]
 SPACE = 'tune.space={optimizer.lr: "log 1e-4..1e-2", augment: [none, light]}'
-HOW = [*SMALL, SPACE, "tune.trials=4", "tune.min_epochs=1", "tune.reduction=2"]
+HOW = [*SMALL, SPACE, "tune.trials=3", "tune.min_epochs=1", "tune.reduction=2"]
 
 
 class Seen:
@@ -65,14 +68,14 @@ def test_no_test_image_is_ever_looked_at(seen: Seen, found: Any) -> None:
     splits = bt.read_data(*[w for w in SMALL if w.startswith("data.")], data="phantom").manifest
     # bt.read_data divides as the search does: same data, split and seed
     looked_at = set(splits["split"].iloc[np.unique(np.concatenate(seen.rows))])
-    assert len(seen.rows) >= 8
+    assert len(seen.rows) >= 6
     assert looked_at == {"train", "val"}
     assert not list(found.folder.rglob("predictions.csv"))
 
 
 def test_it_leaves_the_trials_the_best_and_a_page(found: Any) -> None:
     table = found.trials
-    assert len(table) == 4
+    assert len(table) == 3
     complete = table[table["state"] == "complete"]
     assert found.best["value"] == pytest.approx(complete["value"].min())
     assert set(found.best["settings"]) == {"optimizer.lr", "augment"}
@@ -86,11 +89,11 @@ def test_it_leaves_the_trials_the_best_and_a_page(found: Any) -> None:
 
 def test_the_same_command_goes_on_and_trains_the_best_once(found: Any) -> None:
     before = found.trials
-    more = [*HOW, "tune.trials=5", "tune.final=true"]
-    more.remove("tune.trials=4")
+    more = [*HOW, "tune.trials=4", "tune.final=true"]
+    more.remove("tune.trials=3")
     again = bt.tune(*more, run_dir=found.folder)
-    assert len(again.trials) == 5
-    assert again.trials.iloc[:4].equals(before)
+    assert len(again.trials) == 4
+    assert again.trials.iloc[:3].equals(before)
     # the run repeats the trial to the last digit, and the command is that of the run
     assert again.run is not None
     assert again.run.history["val_loss"].min() == again.best["value"]
@@ -98,7 +101,8 @@ def test_the_same_command_goes_on_and_trains_the_best_once(found: Any) -> None:
     assert command == "bt-train"
     assert words == again.run.status["overrides"][:-2]  # run_dir, overwrite
     report = again.run.report.stat().st_mtime_ns
-    assert bt.tune(*more, run_dir=found.folder).run.report.stat().st_mtime_ns == report
+    _train_best(search_of("", words=tuple(SMALL), space={}), found.folder)  # nothing is left to do
+    assert again.run.report.stat().st_mtime_ns == report
 
 
 def test_other_settings_are_another_study(found: Any) -> None:
@@ -134,23 +138,55 @@ def test_an_interrupted_trial_is_done_later(
 
     def interrupted(*args: Any, **more: Any) -> Iterator[Any]:
         calls.append(args)
-        for record in fit(*args, **more):
-            yield record
-            if len(calls) == 2:
-                signal.raise_signal(signal.SIGTERM)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        yield from fit(*args, **more)
 
     monkeypatch.setattr(trials, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bt.tune(*HOW, run_dir=tmp_path / "x")
     said = capsys.readouterr().out
-    assert "interrupted with 1 of 4 trials done; the same command goes on: bt-tune" in said
+    assert "interrupted with 1 of 3 trials done; the same command goes on: bt-tune" in said
     words = shlex.split(said.split("goes on: bt-tune ")[1].splitlines()[0])
     again = bt.tune(*words)
-    assert len(again.trials) == 4
-    numbers = list(again.trials["trial"])
-    assert numbers == [1, 3, 4, 5]  # 2 was broken off, and 3 does the same
+    assert list(again.trials["trial"]) == [1, 2, 3]  # 2 was broken off, and has been done since
     study = open_study(str(tmp_path / "x/study.journal"), "bt-tune", "minimize")
     assert study.trials[1].params == study.trials[2].params
+
+
+def test_an_interruption_before_the_study_exists_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(tunes, "_check_space", lambda search: signal.raise_signal(signal.SIGTERM))
+        bt.tune(*HOW, run_dir=tmp_path / "x")
+    assert not (tmp_path / "x/study.journal").exists()
+    monkeypatch.setattr(tunes, "_work", lambda *given: None)
+    with pytest.raises(TrainingError, match="no trial has been trained"):
+        bt.tune(*HOW, run_dir=tmp_path / "x")  # it begins
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "seen"),
+    [
+        ("3,5", None, ["3", "5"]),
+        ("3,5", 3, ["3", "5", "3"]),
+        ("3,5", 1, ["3"]),
+        ("", 2, [None] * 2),
+    ],
+)  # fmt: skip
+def test_workers_share_the_gpus_as_jobs_of_a_sweep_do(
+    gpus: str, workers: int | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    found = slots_of(workers, "auto")
+    assert [slot.gpu for slot in found] == seen
+    assert all(slot.threads >= 1 for slot in found)
+
+
+def test_on_the_cpu_no_worker_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert [slot.gpu for slot in slots_of(None, "cpu")] == [None]
 
 
 def search_of(storage: str, *, words: tuple[str, ...], space: Any, trials: int = 3) -> Search:
@@ -164,7 +200,7 @@ def test_a_killed_worker_loses_no_trial(tmp_path: Path) -> None:
     storage = str(tmp_path / "study.journal")
     search = search_of(storage, words=tuple(SMALL), space=find_space({"augment": ["none"]}, None))
     study = search.open()
-    with start_workers(search) as (process,):
+    with start_workers(search, slots_of(1, "cpu")) as (process,):
         limit = time.time() + 100
         while not any(t.user_attrs.get("epochs") for t in study.get_trials()):
             assert time.time() < limit

@@ -40,9 +40,12 @@ _USAGE = {
   bt-tune 'tune.space={optimizer.lr: "log 1e-5..1e-2", model: [cnn, cnn_se]}'
   the same command again goes on where it stood; tune.final=true then trains the best""",
 }
+_OF_TRAINING = [
+    "data", "augment", "optimizer", "scheduler", "loss", "tracker", "experiment", "debug",
+]  # fmt: skip
 _GROUPS = {
-    "train": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],
-    "tune": ["data", "augment", "optimizer", "scheduler", "loss", "experiment", "debug"],
+    "train": _OF_TRAINING,
+    "tune": _OF_TRAINING,
     "eval": ["data"],
     "data": ["data"],
 }

@@ -12,7 +12,7 @@ from typing import Any
 LONGEST = 60  # characters of a name
 _LONGEST_VALUE = 24
 # what a run may differ in and still be the same configuration
-NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume", "overwrite")
+NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume", "overwrite", "tracker")
 _SAID = ("model", "data")  # words of a command that status.json says better
 
 

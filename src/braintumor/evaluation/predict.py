@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from braintumor import limits
-from braintumor.config import Count, Within
+from braintumor.config import Within
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import AugmentSettings, move_alike
 from braintumor.errors import ConfigError

@@ -8,10 +8,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -232,30 +230,6 @@ class RunFolder:
         import pandas as pd  # --help lists no tables
 
         return pd.read_csv(self.history)
-
-
-@contextmanager
-def open_tensorboard(
-    run: RunFolder, wanted: bool, first_epoch: int
-) -> Iterator[Callable[[EpochRecord], None]]:
-    """A function that writes one epoch's figures to <run>/tensorboard, or nothing unless wanted.
-
-    first_epoch: what an interrupted run wrote from this epoch on is dropped.
-    """
-    if not wanted:
-        yield lambda record: None
-        return
-    from torch.utils.tensorboard import SummaryWriter  # torch, and only where it is wanted
-
-    with SummaryWriter(str(run.path / "tensorboard"), purge_step=first_epoch) as writer:
-
-        def write(record: EpochRecord) -> None:
-            for name, value in dataclasses.asdict(record).items():
-                if isinstance(value, float) and not math.isnan(value):
-                    tag = re.sub(r"^(train|val)_(.*)", r"\2/\1", name)
-                    writer.add_scalar(tag, value, record.epoch)
-
-        yield write
 
 
 def open_run(path: str | Path) -> RunFolder:

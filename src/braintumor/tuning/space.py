@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 
-from braintumor.config import Count, Within, config_dir, did_you_mean, hydra_value, options_of
+from braintumor.config import (
+    Count,
+    Within,
+    config_dir,
+    did_you_mean,
+    flat,
+    hydra_value,
+    options_of,
+)
 from braintumor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ class TuneSettings:
     trials: Count
     minutes: Annotated[float, Within(ends="(]")] | None
     storage: str | None
-    workers: Count
+    workers: Count | None
     sampler: Literal["tpe", "random"]
     pruner: Literal["halving", "none"]
     min_epochs: Count
@@ -129,15 +137,6 @@ def read_space(space: Mapping[str, Any]) -> tuple[Parameter, ...]:
     if not space:
         raise ConfigError("tune.space is empty, so there is nothing to search; leave it out")
     return tuple(_parameter(key, value) for key, value in space.items())
-
-
-def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """{"optimizer": {"lr": x}} as ("optimizer.lr", x)."""
-    for name, value in section.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _parameter(key: str, value: Any) -> Parameter:

@@ -8,8 +8,6 @@ database (a URL) Optuna's heartbeat does the same after some minutes.
 
 from __future__ import annotations
 
-import copy
-import fcntl
 import json
 import time
 import warnings
@@ -24,26 +22,24 @@ from optuna.storages import (
     BaseStorage,
     JournalStorage,
     RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
 )
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.runtime import mix_seed
 from braintumor.tuning.space import TuneSettings
-from braintumor.tuning.worker import WORKER, Worker, in_file, locked
+from braintumor.tuning.trials import begin_anew, is_done, why, withdraw_surplus
+from braintumor.tuning.worker import WORKER, Worker, in_file
 
-WHY = "why"  # attribute of a trial that failed or diverged by its settings, and counts as done
-WORDS, SECONDS, EPOCHS = "words", "seconds", "epochs"
 _SETTINGS = "settings"
-_ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-_MOST_RETRIES = 5  # of a trial whose process does not live to its end: it may be the reason
 _MOST_FAILURES = 3  # before any trial that does not fail
 _POLL_S = 0.5
 _HEARTBEAT_S = 60
+# trials that are drawn by chance before the others learn from them: a quarter, within these limits
+_FEWEST_DRAWN, _MOST_DRAWN = 5, 10
 Direction = Literal["minimize", "maximize"]
 
 
@@ -75,7 +71,7 @@ def _open(storage: str) -> BaseStorage:
             storage,
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=3 * _HEARTBEAT_S,
-            heartbeat_stale_trial_callback=_again,
+            heartbeat_stale_trial_callback=_taken_up,
         )
 
 
@@ -106,20 +102,8 @@ def space_of(study: Study) -> dict[str, str]:
     return {key.removeprefix(start): fixed[key] for key in fixed if key.startswith(start)}
 
 
-def is_done(trial: FrozenTrial) -> bool:
-    """Whether it has been trained as far as it should be, or cannot be trained."""
-    return trial.state in _ENDED or (trial.state is TrialState.FAIL and WHY in trial.user_attrs)
-
-
-def done(study: Study) -> list[FrozenTrial]:
-    """The trials that count."""
-    return [trial for trial in study.get_trials(deepcopy=False) if is_done(trial)]
-
-
-def next_trials(
-    study: Study, worker: Worker, tuning: TuneSettings, seed: int, deadline: float
-) -> Iterator[None]:
-    """Yields whenever this worker is to do one trial of the study; ends when there are enough.
+def next_trials(study: Study, worker: Worker, count: int, deadline: float) -> Iterator[None]:
+    """Yields whenever this worker is to do one trial of the study; ends when there are `count`.
 
     It waits for the trials of others to end: their processes may be killed.
     deadline: in seconds of time.time(), after which nothing begins.
@@ -128,37 +112,40 @@ def next_trials(
     while time.time() < deadline:
         take_up(study, worker)
         trials = study.get_trials(deepcopy=False)
-        count = sum(map(is_done, trials))
-        _refuse_failures(trials)
-        if count >= tuning.trials:
+        ended = [trial for trial in trials if is_done(trial)]
+        _refuse_failures(ended)
+        if len(ended) >= count:
             return
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
         running = sum(trial.state is TrialState.RUNNING for trial in trials)
-        if not waiting and count + running >= tuning.trials:
+        if not waiting and len(ended) + running >= count:
             time.sleep(_POLL_S)
-            continue
-        # new for each trial: a study that goes on does not draw again what it has drawn
-        study.sampler = _sampler(tuning, mix_seed(seed, "tune", worker.number, len(trials)))
-        study.pruner = _pruner(tuning)
-        yield
+        else:
+            yield
 
 
-def _refuse_failures(trials: list[FrozenTrial]) -> None:
-    ended = [trial for trial in trials if is_done(trial)]
+def _refuse_failures(ended: list[FrozenTrial]) -> None:
     if len(ended) >= _MOST_FAILURES and all(trial.state is TrialState.FAIL for trial in ended):
         raise TrainingError(
-            f"all of the first {len(ended)} trials failed; the first: {ended[0].user_attrs[WHY]}"
+            f"all of the first {len(ended)} trials failed; the first: {why(ended[0])}"
         )
 
 
-def name_worker(trial: optuna.Trial, worker: Worker) -> None:
-    """In the study, who does the trial."""
+def begin(study: Study, worker: Worker, trial: Trial, tuning: TuneSettings, seed: int) -> None:
+    """Say in the study who does the trial, and decide how its settings are drawn and judged.
+
+    Raises Withdrawn where others have begun the last ones at the same moment.
+    """
     trial.set_user_attr(WORKER, worker.number)
+    withdraw_surplus(study, trial, tuning.trials, worker.alone())
+    # by the number of the trial, which no two workers share, wherever they are
+    study.sampler = _sampler(tuning, mix_seed(seed, "tune", trial.number))
+    study.pruner = _pruner(tuning)
 
 
 def put_back(study: Study, number: int) -> None:
-    """A trial that is broken off, for the next worker to begin anew."""
-    _again(study, study.get_trials(deepcopy=False)[number])
+    """A trial that is broken off, for the next worker to begin anew. number: Optuna's."""
+    begin_anew(study, study.get_trials(deepcopy=False)[number], is_killed=False)
 
 
 def take_up(study: Study, worker: Worker) -> None:
@@ -168,23 +155,16 @@ def take_up(study: Study, worker: Worker) -> None:
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(study)
         return
-    with locked(worker.locks / "take_up.lock", fcntl.LOCK_EX):  # each of them once
+    with worker.alone():  # each of them once
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if worker.is_gone(trial):
                 with suppress(UpdateFinishedTrialError, ValueError):
                     study.tell(trial.number, state=TrialState.FAIL)
-                    _again(study, trial)
+                    _taken_up(study, trial)
 
 
-def _again(study: Study, trial: FrozenTrial) -> None:
-    """Queue a trial with the same settings, as if nobody had begun it."""
-    trial = copy.deepcopy(trial)
-    trial.user_attrs = {}
-    kept = {k: v for k, v in trial.system_attrs.items() if not k.startswith("completed_rung_")}
-    trial.system_attrs = kept  # the pruner judges it anew
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        RetryHeartbeatStaleTrialCallback(max_retry=_MOST_RETRIES)(study, trial)
+def _taken_up(study: Study, trial: FrozenTrial) -> None:
+    begin_anew(study, trial, is_killed=True)
 
 
 def _sampler(tuning: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
@@ -192,7 +172,7 @@ def _sampler(tuning: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
     if tuning.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     # while others run their trials count as bad, so that workers do not try the same
-    startup = max(3, min(10, tuning.trials // 3))
+    startup = max(_FEWEST_DRAWN, min(_MOST_DRAWN, tuning.trials // 4))
     return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
 
 

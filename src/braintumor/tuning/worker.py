@@ -6,7 +6,7 @@ import fcntl
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,10 +27,20 @@ def in_file(storage: str) -> bool:
 
 @dataclass(frozen=True)
 class Worker:
-    """One process that does trials. number: of all that share the file, the first that is free."""
+    """One process that does trials.
+
+    number: of all that share the file, the first that is free; of those that share a database, on
+    its computer.  locks: the folder of the locks, where the study is a file.
+    """
 
     number: int
     locks: Path | None
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Within, no other worker of the file decides who does what; a database has no lock."""
+        if self.locks is None:
+            return nullcontext()
+        return locked(self.locks / "take_up.lock", fcntl.LOCK_EX)
 
     def is_gone(self, trial: FrozenTrial) -> bool:
         """Whether the process of a running trial has ended; no trial of this worker runs now."""

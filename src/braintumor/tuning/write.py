@@ -15,14 +15,23 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from braintumor.config import shell_line
 from braintumor.files import write_atomic, write_json
 from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
 from braintumor.report.plots.tuning import draw_importance, draw_search
 from braintumor.runs.folder import TuningFile
-from braintumor.tuning.study import EPOCHS, SECONDS, WHY, WORDS, done, space_of
+from braintumor.tuning.study import space_of
+from braintumor.tuning.trials import (
+    EPOCHS,
+    SECONDS,
+    WHY,
+    WORDS,
+    done,
+    numbers,
+    why,
+)
 
 _FEW = 8  # completed trials, with which nothing can be said of importance
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short"}
@@ -35,7 +44,7 @@ def write_search(
 
     words: of bt-train, for all trials.
     """
-    trials = _table(done(study))
+    trials = _table(study)
     write_atomic(folder / TuningFile.TRIALS, str(trials.to_csv(index=False)))
     best = _best(study, metric, words, len(trials))
     if best:
@@ -63,23 +72,23 @@ def write_search(
     return best
 
 
-def _table(trials: Sequence[FrozenTrial]) -> pd.DataFrame:
+def _table(study: Study) -> pd.DataFrame:
     """A row a trial that counts, by number from 1."""
-    rows = []
-    for trial in trials:
+    rows, number = [], numbers(study)
+    for trial in done(study):
         known = trial.user_attrs
         is_diverged = trial.state is TrialState.PRUNED and WHY in known
         state = "diverged" if is_diverged else _STATES.get(trial.state, "failed")
         value = np.nan if trial.value is None else trial.value
         rows.append(
             {
-                "trial": trial.number + 1,
+                "trial": number[trial.number],
                 "state": state,
                 "value": value,
                 "epochs": known.get(EPOCHS, 0),
                 "seconds": known.get(SECONDS, np.nan),
                 "words": shell_line(known.get(WORDS, [])),
-                "why": known.get(WHY, ""),
+                "why": why(trial),
                 **settings_of(known.get(WORDS, [])),
             }
         )
@@ -99,7 +108,7 @@ def _best(study: Study, metric: str, words: Sequence[str], count: int) -> dict[s
         return None
     own = trial.user_attrs[WORDS]
     return {
-        "trial": trial.number + 1,
+        "trial": numbers(study)[trial.number],
         "trials": count,
         "metric": metric,
         "value": trial.value,

@@ -90,6 +90,7 @@ class TrainArguments:
     resume: Path | None
     init: Path | None = None
     slots: int | None = None
+    tracker: Mapping | None = None
 
 
 @dataclass(frozen=True)

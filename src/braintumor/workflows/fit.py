@@ -20,8 +20,9 @@ from braintumor.files import write_atomic
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
-from braintumor.runs.folder import RunFolder, open_tensorboard
+from braintumor.runs.folder import RunFolder
 from braintumor.runs.state import has_state, load_state, save_state
+from braintumor.runs.tracking import Trackers
 from braintumor.runs.writer import Writer
 from braintumor.training.distributed import team
 from braintumor.training.loop import fit
@@ -34,24 +35,29 @@ from braintumor.workflows.together import Fit, led
 _CPU = torch.device("cpu")  # from where a state is copied to what holds it now
 
 
-def fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
+def fit_and_save(
+    experiment: Experiment, run: RunFolder, trackers: Trackers, *, resume: bool
+) -> None:
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
 
     Of several processes this is the first; within, the others do the same fits.
     """
     with led(experiment, run):
-        _fit_and_save(experiment, run, resume=resume)
+        _fit_and_save(experiment, run, trackers, resume=resume)
 
 
-def _fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> None:
-    def save_if_best(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
+def _fit_and_save(
+    experiment: Experiment, run: RunFolder, trackers: Trackers, *, resume: bool
+) -> None:
+    def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
+        trackers.epoch(record)
         if record.is_best:
             save_best(run.best, weights, _card(experiment, record))
 
     saved = _state_to_resume(run) if resume else None
     train, val = experiment.images("train"), experiment.images("val")
-    best = _fit(experiment, run, train, val, save_if_best, saved)
+    best = _fit(experiment, run, train, val, keep, saved)
     run.set_status("running", best_epoch=best.epoch)
     # imported here, or the first step would wait for matplotlib
     from braintumor.report.plots.performance import draw_curves
@@ -62,7 +68,7 @@ def _fit_and_save(experiment: Experiment, run: RunFolder, *, resume: bool) -> No
     # written anew where the run was resumed: the file may be older than the state, or damaged
     if experiment.recipe.train.refit:
         save_best(run.selected, best.weights, chosen)
-        _refit(experiment.with_fresh_model(), run, chosen)
+        _refit(experiment.with_fresh_model(), run, trackers, chosen)
     elif saved:
         save_best(run.best, best.weights, chosen)
 
@@ -75,7 +81,7 @@ def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
     return load_state(run, _CPU)
 
 
-def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
+def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: Card) -> None:
     """Train the fresh model of `experiment` for as many epochs as it took to the chosen one."""
     recipe = refit_recipe(experiment.recipe, run.read_history())
     images = experiment.images("train", "val")
@@ -87,7 +93,11 @@ def _refit(experiment: Experiment, run: RunFolder, chosen: Card) -> None:
     folder = RunFolder(run.path / "refit")
     saved = load_state(folder, _CPU) if has_state(folder) else None
     folder.path.mkdir(exist_ok=True)
-    best = _fit(experiment, folder, images, None, lambda *_: None, saved)
+
+    def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
+        trackers.epoch(record, part="refit")
+
+    best = _fit(experiment, folder, images, None, keep, saved)
     save_best(run.best, best.weights, dataclasses.replace(chosen, settings=experiment.settings))
 
 
@@ -109,14 +119,12 @@ def _fit(
     if saved:
         log.info("resuming after epoch %d", done)
     folder.cut_history(done)
-    tensorboard = open_tensorboard(folder, recipe.train.tensorboard, first_epoch=done + 1)
     team().tell(Fit(folder.path.resolve(), recipe, saved is not None, is_refit=val is None))
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
-    with tensorboard as write_scalars, Writer() as writer:
+    with Writer() as writer:
 
         def write(record: EpochRecord, weights: Mapping[str, Tensor], now: dict[str, Any]) -> None:
             folder.append_history(record)
-            write_scalars(record)
             keep(record, weights)
             save_state(folder, now)
 

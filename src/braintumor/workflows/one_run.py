@@ -23,6 +23,7 @@ from braintumor.evaluation.postprocessing import (
 )
 from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
+from braintumor.evaluation.record import Evaluation
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.runs.checkpoint import Card
@@ -36,6 +37,7 @@ from braintumor.runs.folder import (
     run_name,
 )
 from braintumor.runs.ownership import check, hold, remove_own
+from braintumor.runs.tracking import open_trackers
 from braintumor.runtime import configure_torch, environment, mix_seed
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
@@ -56,12 +58,19 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
     started = time.perf_counter()
     resumes = bool(request.settings["resume"])
     begun = _resumed(request) if resumes else _begun(request, prepared)
-    with begun as (experiment, run), recorded(run, started):
+    with (
+        begun as (experiment, run),
+        recorded(run, started),
+        open_trackers(run, experiment.settings) as trackers,
+    ):
         write_tables(experiment.data, run.path)
-        fit_and_save(experiment, run, resume=resumes)
+        fit_and_save(experiment, run, trackers, resume=resumes)
         best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
-        _evaluate_best(experiment, run, *best)
+        evaluation = _evaluate_best(experiment, run, *best)
+        if evaluation is not None:
+            report = run.evaluation("test") / EvaluationFile.REPORT
+            trackers.final(evaluation.to_dict(), str(report.absolute()))
     return Run(run.path)
 
 
@@ -121,10 +130,11 @@ def write_settings(run: RunFolder, settings: Settings) -> None:
 
 
 def keep_changes(run: RunFolder, settings: Settings) -> None:
-    """Into config.yaml: where the images lie now, and how long the training is."""
+    """Into config.yaml: where the images lie now, how long the training is, and who is told."""
     stored = read_config(run)
     asked = {k: v for k, v in stored["data"].items() if k == "download"}  # of this command alone
-    changed = stored | {"data": settings["data"] | asked, "train": settings["train"]}
+    own = {key: settings[key] for key in ("train", "tracker") if key in settings}
+    changed = stored | own | {"data": settings["data"] | asked}
     if changed != stored:
         write_settings(run, changed)
 
@@ -180,8 +190,8 @@ def _inference(experiment: Experiment) -> Inference:
 
 def _evaluate_best(
     experiment: Experiment, run: RunFolder, model: Classifier, card: Card, fitted: PostProcessing
-) -> None:
-    """The best checkpoint, once on the test split."""
+) -> Evaluation | None:
+    """The best checkpoint, once on the test split; None where there is none."""
     # scikit-learn and matplotlib, for which the first step would wait
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
     from braintumor.evaluation.leakage import leakage_by_groups
@@ -190,7 +200,7 @@ def _evaluate_best(
     rows, data = experiment.rows("test"), experiment.data
     if not len(rows):
         log.warning("the data has no test split: nothing to evaluate")
-        return
+        return None
     folder = run.evaluation("test")
     with hold(folder, EVALUATION, "replace"):  # a killed run may have written it already
         leakage = leakage_by_groups(data, "test", card, refit=experiment.recipe.train.refit)
@@ -206,3 +216,4 @@ def _evaluate_best(
         )
         write(evaluation, folder)
         describe_evaluation(evaluation, folder / EvaluationFile.REPORT)
+    return evaluation

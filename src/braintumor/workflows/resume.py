@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from braintumor.config import flat
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
@@ -18,10 +17,13 @@ from braintumor.runs.folder import RunFolder, read_config
 from braintumor.workflows.arguments import Request, Settings, check_settings
 from braintumor.workflows.longer import LENGTH, with_length
 
-_ELSEWHERE = ("run_dir", "overwrite", "resume", "device", "slots", "data.download")
+_ELSEWHERE = (
+    "run_dir", "overwrite", "resume", "device", "slots", "data.download", "tracker.name",
+    "tracker.project",
+)  # fmt: skip
 _WEIGHTS = "model.backbone.weights"
-# beside the settings of the run: this machine, where the images lie on it, more epochs
-_ALLOWED = ("resume", "device", "slots", "data", _WEIGHTS, *LENGTH)
+# beside the settings of the run: this machine, where the images lie on it, who is told, more epochs
+_ALLOWED = ("resume", "device", "slots", "data", "tracker", "tracker.project", _WEIGHTS, *LENGTH)
 
 
 def left_of_job(request: Request) -> Request | None:
@@ -51,7 +53,7 @@ def left_of_job(request: Request) -> Request | None:
 
 def _differences(stored: Settings, asked: Settings) -> list[str]:
     """What two settings of the same work differ in, such as "seed: 0 there, 1 here"."""
-    there, here = (dict(_flat(yaml.safe_load(yaml.safe_dump(s)))) for s in (stored, asked))
+    there, here = (dict(flat(yaml.safe_load(yaml.safe_dump(s)))) for s in (stored, asked))
     if here["train.batch_size"] == "auto":
         here["train.batch_size"] = there.get("train.batch_size")
     return [
@@ -59,14 +61,6 @@ def _differences(stored: Settings, asked: Settings) -> list[str]:
         for key in sorted({*there, *here} - set(_ELSEWHERE))
         if there.get(key) != here.get(key)
     ]
-
-
-def _flat(settings: Settings, at: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{at}{key}.")
-        else:
-            yield f"{at}{key}", value
 
 
 def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
@@ -98,6 +92,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     stored["train"] = longer
     if "device" in named:
         stored["device"] = here["device"]
+    if named & {"tracker", "tracker.project"}:
+        stored["tracker"] = here["tracker"]
     if _WEIGHTS in named:
         own, wanted = (each["model"]["backbone"].get("weights") for each in (stored, here))
         if own != wanted:

@@ -19,6 +19,7 @@ from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.tracking import check_tracker
 from braintumor.runtime import (
     choose_device,
     choose_precision,
@@ -178,6 +179,7 @@ def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
     augment = typed(AugmentSettings, settings["augment"], "augment")
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
+    check_tracker(settings.get("tracker"))
     device = choose_device(settings["device"])
     if recipe.train.cuda_graphs is True and device.type != "cuda":
         if before is None:

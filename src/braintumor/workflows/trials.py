@@ -22,15 +22,8 @@ from braintumor.runtime import configure_process
 from braintumor.training.loop import fit
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.tuning.space import Parameter, suggest
-from braintumor.tuning.study import (
-    EPOCHS,
-    SECONDS,
-    WHY,
-    WORDS,
-    name_worker,
-    next_trials,
-    put_back,
-)
+from braintumor.tuning.study import begin, next_trials, put_back
+from braintumor.tuning.trials import EPOCHS, SECONDS, WHY, WORDS, Withdrawn, numbers, why
 from braintumor.tuning.worker import Worker, begin_work
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_console
@@ -40,18 +33,19 @@ from braintumor.workflows.setup import setup
 
 def work(search: Search, images: Images, number: int = 0) -> None:
     """Do trials until the study has enough of them. number: of this process, from 0."""
-    study, space, tuning = search.open(), search.space, search.settings
+    study, space = search.open(), search.space
     with begin_work(search.storage, number) as worker:
-        for _ in next_trials(study, worker, tuning, search.seed, search.deadline):
+        for _ in next_trials(study, worker, search.settings.trials, search.deadline):
             trial = Trial(study, worker, search, space, images)
             # a mistake of the settings ends their trial and not the search
-            study.optimize(trial.run, n_trials=1, catch=(BraintumorError,))
-            log.info("%s", describe(study, study.get_trials(deepcopy=False)[trial.number]))
+            study.optimize(trial.run, n_trials=1, catch=(BraintumorError, Withdrawn))
+            if trial.is_begun:
+                log.info("%s", describe(study, study.get_trials(deepcopy=False)[trial.number]))
 
 
 @dataclass
 class Trial:
-    """One training of the study. number: once it runs."""
+    """One training of the study. number: Optuna's, once it runs.  is_begun: it is not surplus."""
 
     study: optuna.Study
     worker: Worker
@@ -59,14 +53,15 @@ class Trial:
     space: tuple[Parameter, ...]
     images: Images
     number: int = -1
+    is_begun: bool = False
 
     def run(self, trial: optuna.Trial) -> float:
         """The best value of the metric on validation. Raises TrialPruned when it is given up."""
-        self.number, started = trial.number, time.perf_counter()
-        name_worker(trial, self.worker)
-        words = suggest(trial, self.space)
-        trial.set_user_attr(WORDS, words)
+        begin(self.study, self.worker, trial, self.search.settings, self.search.seed)
+        self.number, self.is_begun, started = trial.number, True, time.perf_counter()
         try:
+            words = suggest(trial, self.space)
+            trial.set_user_attr(WORDS, words)
             return self._fit(trial, self.search.request(words))
         except KeyboardInterrupt:
             put_back(self.study, trial.number)
@@ -77,8 +72,13 @@ class Trial:
         except torch.OutOfMemoryError as error:
             trial.set_user_attr(WHY, "the device is out of memory")
             raise MachineError("the device is out of memory") from error
+        except optuna.TrialPruned:
+            raise
         except BraintumorError as error:
             trial.set_user_attr(WHY, str(error))
+            raise
+        except Exception as error:  # a bug of ours, which ends this worker
+            trial.set_user_attr(WHY, f"{type(error).__name__}: {error}")
             raise
         finally:
             trial.set_user_attr(SECONDS, round(time.perf_counter() - started, 1))
@@ -105,18 +105,22 @@ class Trial:
 
 def describe(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> str:
     """One line on a trial that has ended."""
-    known = trial.user_attrs
+    known, number = trial.user_attrs, numbers(study)[trial.number]
     if trial.state.name == "FAIL":
-        return f"trial {trial.number + 1} failed: {known.get(WHY, 'see above')}"
+        return f"trial {number} failed: {why(trial)}"
     epochs = known.get(EPOCHS, 0)
-    how = f"{epochs} epochs" if trial.state.name == "COMPLETE" else f"cut short after {epochs}"
+    how = (
+        f"{epochs} epoch{'s' * (epochs != 1)}"
+        if trial.state.name == "COMPLETE"
+        else f"cut short after {epochs}"
+    )
     if WHY in known:
         how = "diverged"
     best = _best(study)
     value = f"{trial.value:.4f}" if trial.value is not None else "–"
     mark = "*" if best is not None and best.number == trial.number else " "
     words = " ".join(known.get(WORDS, []))
-    return f"trial {trial.number + 1:3d}  {value}{mark} {how:18s} {known[SECONDS]:6.1f} s  {words}"
+    return f"trial {number:3d}  {value}{mark} {how:18s} {known[SECONDS]:6.1f} s  {words}"
 
 
 def _best(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
@@ -139,9 +143,7 @@ def main() -> None:
     number = given.pop("number")
     threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
     try:
-        with quiet():
-            images = Images()
-        work(Search(**given | {"words": tuple(given["words"])}), images, number)
+        work(Search(**given | {"words": tuple(given["words"])}), Images(), number)
     except KeyboardInterrupt:
         sys.exit(130)
     except BraintumorError as error:

@@ -11,13 +11,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.config import hydra_value, pasteable, shell_line, typed
+from braintumor.config import flat, hydra_value, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, check, hold, remove_own
-from braintumor.tuning.space import TuneSettings, find_space, flat, read_space
+from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
@@ -104,7 +104,9 @@ def _digest(fixed: dict[str, Any]) -> str:
 
 def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folder: Path) -> None:
     # optuna, an extra: `tune` has answered where it is missing
-    from braintumor.tuning.study import agree, done, in_file
+    from braintumor.tuning.study import agree
+    from braintumor.tuning.trials import done
+    from braintumor.tuning.worker import in_file
     from braintumor.workflows.search import Images, Search, same_images
 
     storage = tuning.storage or str(folder / TuningFile.STUDY)
@@ -127,7 +129,7 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
     for parameter in search.space:
         log.info("  %s: %s", parameter.key, parameter)
     try:
-        _work(search, images)
+        _work(search, images, request.settings["device"])
         count = len(done(search.open()))
         if count < tuning.trials:
             log.warning("%d of %d trials are done%s", count, tuning.trials, _on(request, folder))
@@ -166,16 +168,17 @@ def _check_space(search: Search) -> None:
         search.request(sorted(words, key=lambda word: "." in key_of(word)))
 
 
-def _work(search: Search, images: Images) -> None:
+def _work(search: Search, images: Images, device: str | int) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
     # optuna, as above
     from braintumor.workflows.trials import work
-    from braintumor.workflows.workers import start_workers
+    from braintumor.workflows.workers import slots_of, start_workers
 
-    if search.settings.workers == 1:
+    slots = slots_of(search.settings.workers, device)
+    if len(slots) == 1:
         work(search, images)
         return
-    with start_workers(search) as processes:
+    with start_workers(search, slots) as processes:
         codes = [process.wait() for process in processes]
     for number, code in enumerate(codes):
         if code < 0:

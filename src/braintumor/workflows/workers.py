@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch
-
-from braintumor.runtime import cores
+from braintumor.jobs.slots import Slot, find_gpus, make_slots
 from braintumor.workflows.console import log
 from braintumor.workflows.search import Search, as_argument
 
@@ -19,20 +16,21 @@ _END_S = 60  # for a worker to put its trial back
 
 
 @contextmanager
-def start_workers(search: Search) -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that do trials, whose lines are ours; they end with us, however we end."""
-    count = search.settings.workers
+def start_workers(search: Search, slots: Sequence[Slot]) -> Iterator[list[subprocess.Popen[str]]]:
+    """A process on each slot that does trials, whose lines are ours; they end with us, however
+    we end.
+    """
     command = [sys.executable, "-m", "braintumor.workflows.trials"]
     processes = [
         subprocess.Popen(  # noqa: S603 (ourselves)
-            [*command, as_argument(search, number)],
-            env=os.environ | _share_of(number, count),
+            [*command, as_argument(search, slot.number)],
+            env=slot.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # Ctrl-C comes to us alone; its input then ends
         )
-        for number in range(count)
+        for slot in slots
     ]
     readers = [threading.Thread(target=_pass_on, args=(process,)) for process in processes]
     try:
@@ -56,9 +54,11 @@ def _pass_on(process: subprocess.Popen[str]) -> None:
         log.info("%s", line.rstrip())
 
 
-def _share_of(number: int, count: int) -> dict[str, str]:
-    """The part of this computer that one of several workers gets: a GPU, or some cores."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else list(map(str, range(torch.cuda.device_count())))
-    threads = {"OMP_NUM_THREADS": str(max(cores() // count, 1))}
-    return threads | ({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})
+def slots_of(workers: int | None, device: str | int) -> list[Slot]:
+    """Where the workers of this computer run.
+
+    workers: None: one on each GPU, or one where there is none. More than GPUs share them.
+    Raises ConfigError on a device that cannot be shared out.
+    """
+    gpus = 1 if device == "cpu" else max(1, len(find_gpus()))
+    return make_slots(workers, -(-(workers or gpus) // gpus), device=device)
