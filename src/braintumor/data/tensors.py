@@ -22,7 +22,7 @@ from braintumor.runtime import mix_seed
 # N images, B of them a batch, C channels (1 when all pictures are grey, else 3), S side in px,
 # K classes
 
-_AFFINE_DRAWS = 7  # angle, zoom, both flips, both shifts, whether these but the flips happen
+_AFFINE_DRAWS = 6  # angle, zoom, both flips, both shifts
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ class AugmentSettings:
     erasing: Share
     erasing_area: Share
     mixup: NotNegative
-    moved: Share = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,8 @@ class Augment:
     @property
     def is_identity(self) -> bool:
         """Whether pictures come back as they are."""
-        # of these two nothing happens
-        others = dataclasses.replace(self.settings, erasing_area=0, moved=0)
-        return not any(dataclasses.astuple(others))
+        area_alone = dataclasses.replace(self.settings, erasing_area=0)  # it says nothing
+        return not any(dataclasses.astuple(area_alone))
 
     @property
     def blends(self) -> bool:
@@ -148,18 +146,14 @@ def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _affine(s: AugmentSettings, uniform_7B: Tensor) -> Tensor:
-    """theta (B, 2, 3) for affine_grid: output coordinates in [-1, 1] -> input coordinates.
-
-    A picture that is not moved, or only flipped, is not interpolated and stays sharp.
-    """
-    moves_6B = (2 * uniform_7B[:6] - 1) * (uniform_7B[6] < s.moved)
-    angle_B, zoom_B, _, _, *shift = moves_6B
+def _affine(s: AugmentSettings, uniform_6B: Tensor) -> Tensor:
+    """theta (B, 2, 3) for affine_grid: output coordinates in [-1, 1] -> input coordinates."""
+    angle_B, zoom_B, _, _, *shift = 2 * uniform_6B - 1
     scale_B = (1 + s.zoom * zoom_B).reciprocal()
     angle_B = math.radians(s.rotation_deg) * angle_B
     cos_B, sin_B = angle_B.cos() * scale_B, angle_B.sin() * scale_B
-    flip_x_B = 1 - 2 * (uniform_7B[2] < s.horizontal_flip).float()
-    flip_y_B = 1 - 2 * (uniform_7B[3] < s.vertical_flip).float()
+    flip_x_B = 1 - 2 * (uniform_6B[2] < s.horizontal_flip).float()
+    flip_y_B = 1 - 2 * (uniform_6B[3] < s.vertical_flip).float()
     shift_x_B, shift_y_B = (2 * s.shift * part for part in shift)
     row_x = [flip_x_B * cos_B, -flip_x_B * sin_B, shift_x_B]
     row_y = [flip_y_B * sin_B, flip_y_B * cos_B, shift_y_B]
