@@ -375,7 +375,7 @@ def _no_pictures(monkeypatch):
     """A line in the place of each picture, which take most of the time."""
     line = io.BytesIO()
     Image.new("RGB", (1500, 1)).save(line, "PNG")
-    monkeypatch.setattr(page, "to_png", lambda *_: line.getvalue())
+    monkeypatch.setattr(page, "to_png", lambda *_, **__: line.getvalue())
 
 
 @pytest.mark.usefixtures("_no_pictures")

@@ -34,7 +34,7 @@ def blank_pictures(monkeypatch):
     Image.new("RGB", (1, 1)).save(buffer, "PNG")
     for module in (page, evidence):
         monkeypatch.setattr(
-            module, "to_png", lambda figure, *_: drawn.append(figure) or buffer.getvalue()
+            module, "to_png", lambda figure, *_, **__: drawn.append(figure) or buffer.getvalue()
         )
     return drawn
 

@@ -134,13 +134,13 @@ SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 class _Status:
     """What readers of status.json use."""
 
-    status: State | None = None
-    why: str | None = None
+    status: State = "running"
+    why: str = ""
     parts: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
-    model_name: str | None = None
-    data_name: str | None = None
-    best_epoch: int | None = None
+    model_name: str = ""
+    data_name: str = ""
+    best_epoch: int = 0
 
 
 _STATUS = {known.name for known in dataclasses.fields(_Status)}
@@ -180,7 +180,8 @@ class RunFolder:
             return {}
         try:
             known = read_json(self.status)
-            typed(_Status, {k: v for k, v in known.items() if k in _STATUS}, "")
+            told = {k: v for k, v in known.items() if k in _STATUS and v is not None}
+            typed(_Status, told, "")
             if any(not re.fullmatch(r"\w[\w.-]*", part) for part in known.get("parts") or []):
                 raise DataError("its parts are no names of folders in it")
         except (DataError, ConfigError) as error:
