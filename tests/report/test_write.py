@@ -114,9 +114,8 @@ def test_clean_block_is_that_of_an_evaluation_of_the_clean_images_alone(
     )
     assert found["clean"] == _write(tmp_path / "alone", left)["all"]
     assert (found["contaminated"], found["clean"]["n"]) == (40, 80)
-    assert found["floor"] == {
-        "name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697,
-    }  # fmt: skip
+    best = {"name": "eight intensity statistics", "accuracy": 0.8, "clean_accuracy": 0.7}
+    assert found["floor"].items() >= best.items()
     is_right = blanked["rim blanked"].predicted == blanked["rim blanked"].labels
     assert found["shortcuts"]["rim blanked"] == {
         "accuracy": pytest.approx(is_right.mean()),

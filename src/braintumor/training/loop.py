@@ -163,15 +163,15 @@ def _train_epoch(
         part.of(index_B) if part and not step.batches.blends else index_B
         for part, index_B in zip(parts, indices, strict=True)
     ]
-    batches = zip(parts, step.batches.fetch(own, state.epoch), strict=True)
-    for number, (part, (fetched, labels_B)) in enumerate(batches):
+    batches = zip(indices, parts, step.batches.fetch(own, state.epoch), strict=True)
+    for number, (index_B, part, (fetched, labels_B)) in enumerate(batches):
         state.schedule.set_lr(state.optimizer, first + number)
         step.generator.manual_seed(mix_seed(seed, "augment", state.epoch, number))
         loss, right = step(fetched, labels_B, part) if part else train_on(fetched, labels_B)
         if state.ema:
             state.ema.update()
         # kept on the device: reading a number here would wait for the GPU at every step
-        losses.append(loss * len(labels_B))
+        losses.append(loss * len(index_B))
         hits += right
         job.bar.update()
     total = torch.stack(losses)
