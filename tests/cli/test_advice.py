@@ -107,7 +107,7 @@ def test_python_is_answered_in_python(places: Path, typed: str) -> None:
         ("eval model=cnn", "not for bt-eval but for bt-train"),
         ("data optimizer.lr=1", "not for bt-data but for bt-train"),
         ("data epochs=1", "not for bt-data but for bt-train"),
-        ("predict data=folder", "not for bt-predict but for bt-train, bt-eval, bt-data and bt-tune"),
+        ("predict data=folder", "for bt-train, bt-eval, bt-data and bt-tune; leave it out"),
         ("compare runs=a,b", "use 'runs=[a,b]'"),
         ("train --lr=3", "use optimizer.lr=3"),
         ("train --epochs 3", "use train.epochs=3"),

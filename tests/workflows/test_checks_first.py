@@ -17,7 +17,7 @@ MISTAKES = [
     ("model.backbone.lr_scale=-1", "`model.backbone.lr_scale=-1.0` should be 0 or more"),
     ("model.head.dropout=2", "`model.head.dropout=2.0`"),
     ("model=cnn_mhsa model.attention.heads=7", "`model.attention.heads=7`"),
-    ("device=mps", "device=mps, which braintumor does not use"),
+    ("device=mps", "sees no Apple GPU"),
     ("device=meta", "device=meta, which braintumor does not use"),
     ("device=tpu", "device=tpu, which braintumor does not use"),
     ("device=cuda:99", "device=cuda:99"),

@@ -19,7 +19,7 @@ from braintumor.evaluation.baselines import answer_baselines
 from braintumor.runs.checkpoint import load_outliers, read_card
 from support import TINY, Command
 
-REFIT = [*TINY, "train.max_epochs=3", "train.refit=true"]
+REFIT = [*TINY, "train.max_epochs=3", "train.refit=true", "train.early_stopping.metric=val_loss"]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from braintumor.workflows.workers import slots_of, start_workers  # noqa: E402
 from support import QUICK  # noqa: E402
 
 SMALL = [*QUICK, "data.image_size=32", "data.patients=16", "data.slices_per_patient=2"]
-SMALL += ["train.max_epochs=2", "eval.views=1"]
+SMALL += ["train.max_epochs=2", "train.early_stopping.metric=val_loss", "eval.views=1"]
 SPACE = 'tune.space={optimizer.lr: "log 1e-4..1e-2", augment: [none, light]}'
 HOW = [*SMALL, SPACE, "tune.trials=3", "tune.min_epochs=1", "tune.reduction=2"]
 
