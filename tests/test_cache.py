@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from braintumor.cache import KINDS, entry_path, read_entry, write_entry
+from braintumor.cache import entry_path, read_entry, write_entry
+from braintumor.cache_folder import KINDS
 
 ROWS = np.random.default_rng(0).normal(size=(150, 4, 3)).astype(np.float32)
 NAMES = {"name": np.array([f"{i}.png" for i in range(150)])}

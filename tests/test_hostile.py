@@ -21,12 +21,13 @@ import pytest
 from PIL import Image
 
 from braintumor import limits
-from braintumor.config import read_yaml, typed
+from braintumor.config import typed
 from braintumor.data.dataset import DataSettings
 from braintumor.data.images import decode
 from braintumor.data.sources import archive, build_source, npz
 from braintumor.errors import BraintumorError
 from braintumor.evaluation.predict import EvalSettings
+from braintumor.files import read_yaml
 from braintumor.runs.folder import RunFolder, read_config
 from braintumor.workflows.compose import compose
 from braintumor.workflows.train import list_trials

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from braintumor import limits
-from braintumor.errors import ConfigError, DataError
-from braintumor.files import read_bounded
+from braintumor.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -128,34 +126,6 @@ def _for_shell(text: str) -> str:
     if "'" in text and not re.search(r'[$`"!\\]', text):
         return f'"{text}"'  # easier to read than what shlex makes of it
     return shlex.quote(text)
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, which may be a stranger's: plain values, no more than fit a config.
-
-    Raises ConfigError with the reason: too large, too deep, damaged, or with aliases, of which a
-    few lines stand for billions of values.
-    """
-    import yaml  # which a command's help does not need
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster
-    depth = 0
-    try:
-        text = read_bounded(path, limits.YAML_BYTES).decode()
-        for event in yaml.parse(text, loader):
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > limits.YAML_DEPTH or isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1
-                raise ConfigError(
-                    f"{path}, line {line}: nested more than {limits.YAML_DEPTH} deep, or with an "
-                    "alias (*name); write it out"
-                )
-        return yaml.load(text, loader)  # noqa: S506 (it is the safe one)
-    except (yaml.YAMLError, ValueError, DataError, LookupError, TypeError) as error:
-        # ValueError: no UTF-8, a date that there is not, a number of thousands of digits
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not YAML ({reason}); copy it again") from error
 
 
 def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

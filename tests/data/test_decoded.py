@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.cache import KINDS, mark_cache
+from braintumor.cache_folder import KINDS, mark_cache
 from braintumor.data import decoded, reading
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.reading import Reading, read_images

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braintumor.cache import list_files
+from braintumor.cache_folder import list_files
 from braintumor.evaluation import baselines as room
 from braintumor.evaluation.baselines import cached_baselines
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from braintumor.cache import cache_dir
+from braintumor.cache_folder import cache_dir
 from braintumor.evaluation.predict import Inference, features_of, predict, predict_with_features
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.training.features import FeatureStore, digest_of

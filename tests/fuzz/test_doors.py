@@ -33,6 +33,7 @@ import yaml
 from PIL import Image
 
 from braintumor import cache
+from braintumor.cache_folder import mark_cache
 from braintumor.comparison.read import read_runs
 from braintumor.data.images import decode
 from braintumor.data.sources import archive, npz, table
@@ -253,7 +254,7 @@ def entry(rng: random.Random) -> bytes:
 
 
 def use_entry(path: Path) -> None:
-    cache.mark_cache()
+    mark_cache()
     own = cache.entry_path("features", "fuzz")
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_bytes(path.read_bytes())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from braintumor.cache import cache_dir
+from braintumor.cache_folder import cache_dir
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.models.classifier import Classifier, build_model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from braintumor.cache import KINDS, make_room
+from braintumor.cache_folder import KINDS, make_room
 from support import Command
 
 KEPT = {

@@ -19,9 +19,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from braintumor.config import hydra_value, read_yaml
+from braintumor.config import hydra_value
 from braintumor.errors import ConfigError
-from braintumor.files import MARKER, write_atomic
+from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from braintumor.comparison.names import About, name_runs
-from braintumor.config import read_yaml
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.files import read_json
+from braintumor.files import read_json, read_yaml
 from braintumor.runs.folder import EvaluationFile, RunFolder
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 

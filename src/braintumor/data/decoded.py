@@ -18,6 +18,7 @@ from PIL import __version__ as pillow_version
 from PIL import features
 
 from braintumor import cache
+from braintumor.cache_folder import cache_dir, mark_cache
 from braintumor.errors import MachineError
 from braintumor.runtime import memory_bytes
 
@@ -162,16 +163,16 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     try:
         if size_bytes <= _MEMORY_SHARE * memory_bytes():
             return np.empty(shape, np.uint8)
-        cache.mark_cache()
+        mark_cache()
         # without a name, so gone with the last reference to it; what fits stays in memory
-        with tempfile.TemporaryFile(dir=cache.cache_dir()) as file:
+        with tempfile.TemporaryFile(dir=cache_dir()) as file:
             if hasattr(os, "posix_fallocate"):  # else a disk that fills up later ends the process
                 os.posix_fallocate(file.fileno(), 0, size_bytes)
             return np.asarray(np.memmap(file, np.uint8, "r+", 0, shape))
     except (MemoryError, OSError) as error:
         raise MachineError(
             f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "
-            f"are neither in memory nor in {cache.cache_dir()}; name a folder on a larger disk "
+            f"are neither in memory nor in {cache_dir()}; name a folder on a larger disk "
             "with BT_CACHE, or use a smaller data.image_size, or data.limit"
         ) from error
 

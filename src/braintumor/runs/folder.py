@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from braintumor.config import read_yaml, typed
+from braintumor.config import typed
 from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.files import read_json, write_atomic, write_json
+from braintumor.files import read_json, read_yaml, write_atomic, write_json
 from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:

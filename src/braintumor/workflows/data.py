@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.cache import KINDS, cache_dir, list_files, remove_files, size_bytes
+from braintumor.cache_folder import KINDS, cache_dir, list_files, remove_files, size_bytes
 from braintumor.data.audit import (
     audit_images,
     describe_pairs,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from braintumor.files import write_atomic
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
+from braintumor.signals import sigterm_interrupts
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_file
 
@@ -81,25 +80,6 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Within, SIGTERM, by which a batch system ends jobs, is Ctrl-C: work can be resumed.
-
-    Where something listens already, such as submitit, which queues the job again, it stays.
-    """
-    is_ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:

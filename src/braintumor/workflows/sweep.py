@@ -9,8 +9,8 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.config import read_yaml
 from braintumor.errors import CheckpointError, ConfigError, device_failure
+from braintumor.files import read_yaml
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold

@@ -17,11 +17,12 @@ from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, check, hold, remove_own
+from braintumor.signals import sigterm_interrupts
 from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
-from braintumor.workflows.outputs import named_folder, sigterm_interrupts
+from braintumor.workflows.outputs import named_folder
 from braintumor.workflows.results import TuningResult
 from braintumor.workflows.setup import setup
 from braintumor.workflows.train import train
