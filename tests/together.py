@@ -19,6 +19,7 @@ from braintumor.data.tensors import Augment, AugmentSettings
 from braintumor.errors import TrainingError
 from braintumor.models.classifier import build_model
 from braintumor.records import EpochRecord
+from braintumor.training.distributed import team
 from braintumor.training.loop import fit
 from braintumor.training.recipe import FeatureSettings, Phase, Recipe
 from braintumor.training.state import BestCheckpoint, FitState
@@ -28,7 +29,7 @@ from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, TRAIN, new_state, rec
 TWO_PHASES = (Phase(1, "head", 1e-2), Phase(2, "all"))
 VAL = split(31, 2)
 # by name: augmentation, changes of the recipe; without chance in the network all are as in one
-# process. Of the 51 images of an epoch three are left for its last batch
+# process
 CASES: dict[str, tuple[AugmentSettings, dict[str, Any]]] = {
     "pictures as they are": (NONE, {}),
     "mixup and class weights": (AUGMENT, {"imbalance": "class_weights"}),
@@ -105,6 +106,15 @@ def not_finite() -> list[str]:
     return _of_all("")
 
 
+def mean_norms(rank: int) -> list[list[float]]:
+    """What batch norm and its moving average have once 0 and 2, 1 and 4 were made one."""
+    models = nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+    for model, statistics in zip(models, ((0.0, 2.0), (1.0, 4.0)), strict=True):
+        model.running_mean.fill_(statistics[rank])
+    team().average_norms(nn.Sequential(models[0]), nn.Sequential(models[1]))
+    return [model.running_mean.tolist() for model in models]
+
+
 def _of_all(said: str) -> list[str]:
     heard: list[str] = [""] * dist.get_world_size()
     dist.all_gather_object(heard, said)
@@ -113,13 +123,17 @@ def _of_all(said: str) -> list[str]:
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    with joined() as team:
+    with joined():
         results: dict[str, Any] = {name: fitted(name)[0] for name in CASES}
         results["records"] = {name: [vars(r) for r in fitted(name)[1]] for name in CASES}
         digests, state, resumed = with_chance()
-        results |= {"digests": digests, "not finite": not_finite()}
+        results |= {
+            "digests": digests,
+            "not finite": not_finite(),
+            "norms": mean_norms(team().rank),
+        }
         results |= {"whole": state.model.state_dict(), "resumed": resumed.model.state_dict()}
-        if team.rank == 0:
+        if team().rank == 0:
             torch.save(results, folder / "results.pt")
 
 

@@ -57,6 +57,10 @@ def test_processes_have_the_same_weights_after_every_epoch(two: dict[str, Any]) 
     assert all(len(set(digests)) == 1 for digests in two["digests"])
 
 
+def test_statistics_of_batch_norm_become_their_mean(two: dict[str, Any]) -> None:
+    assert two["norms"] == [[1.0], [2.5]]
+
+
 def test_resumed_processes_go_on_as_uninterrupted_ones(two: dict[str, Any]) -> None:
     for key, tensor in two["whole"].items():
         assert torch.equal(two["resumed"][key], tensor), key

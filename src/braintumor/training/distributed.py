@@ -39,8 +39,8 @@ class Team:
     def part(self, count: int) -> Part | None:
         """What this process has of a batch of `count`; None is all of it.
 
-        So it is alone, and where there are too few images for so many: the last batch of an epoch
-        is then computed by all, and the mean of equal gradients is the same gradient.
+        So it is alone, and where there are too few images for so many, in a set smaller than a
+        batch: it is then computed by all, and the mean of equal gradients is the same gradient.
         """
         if self.size == 1 or count < _LEAST * self.size:
             return None
