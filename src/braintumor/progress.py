@@ -35,9 +35,8 @@ def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **op
     # of a terminal that says 0 x 0, as one without a window does, tqdm would show nothing
     columns, lines = shutil.get_terminal_size()
     how = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, "delay": _DELAY_S}
-    return tqdm(
-        items, disable=None if is_shown else True, **how, **options
-    )  # None: on no other file
+    disable = None if is_shown else True  # None: on no other file than a terminal
+    return tqdm(items, disable=disable, **how, **options)
 
 
 @contextmanager
@@ -59,8 +58,8 @@ def _redraw() -> None:
     while not pause.wait(_REDRAW_S):
         with tqdm.get_lock():
             now = time.time()
-            for each in [
-                b for b in tqdm._instances if not b.disable and now - b.start_t > _DELAY_S
-            ]:
-                each.last_print_t = now  # else closing would take it for one that was never shown
-                each.refresh(nolock=True)
+            for each in list(tqdm._instances):
+                # one that another thread is just making has no start yet
+                if now - getattr(each, "start_t", now) > _DELAY_S and not each.disable:
+                    each.last_print_t = now  # else closing would take it for one never shown
+                    each.refresh(nolock=True)
