@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 # a training of seconds on phantoms
 TINY = ["debug=tiny", "data.patients=24", "data.limit=null", "train.tensorboard=false"]
 QUICK = [*TINY, "model=cnn", "model.backbone.widths=[4,4]", "eval.heatmaps=0", "eval.examples=0"]
+
+
+def slowness() -> float:
+    """How many times as long as on one core of a machine that is free a piece of work takes now."""
+    began = time.perf_counter()
+    sum(number * number for number in range(4_000_000))
+    return max(1.0, (time.perf_counter() - began) / 0.25)
 
 
 def train(*overrides: str) -> None:

@@ -24,7 +24,8 @@ SETTINGS = [
     "data=folder", "data.root=../mri", "data.image_size=32", "model=cnn_se",
     "model.backbone.widths=[4,8]", "train.batch_size=8", "train.ema_decay=0.9",
     "train.phases=[{epochs: 1, trainable: head}, {epochs: 2, trainable: all}]",
-    "train.early_stopping.patience=null", "train.refit=true", "train.tensorboard=false",
+    "train.early_stopping={metric: val_loss, patience: null}",
+    "train.refit=true", "train.tensorboard=false",
     "eval.heatmaps=0", "eval.examples=0", "eval.views=1", "run_dir=run",
 ]  # fmt: skip
 # of the first kills one is in each of these, by the end of the path that is written

@@ -12,16 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from support import slowness
+
 SILENCE_S = 2.0
-YARDSTICK_S = 0.25  # of `yardstick` on one core of a machine that is free
 SMALL = ("model=cnn", "model.backbone.widths=[8,8]", "train.tensorboard=false", "debug=tiny")
-
-
-def yardstick() -> float:
-    """Seconds that this machine takes now for a fixed piece of work."""
-    began = time.perf_counter()
-    sum(number * number for number in range(4_000_000))
-    return time.perf_counter() - began
 
 
 def longest_silence(arguments: Sequence[str], cwd: Path) -> tuple[float, str]:
@@ -61,9 +55,9 @@ def test_something_moves_on_the_terminal(trained: Path, tmp_path: Path) -> None:
     for name, arguments in commands.items():
         code = f"from braintumor.cli.{name} import main; main()"
         for _ in range(3):  # another process may have had the machine to itself for a while
-            before = yardstick()
+            before = slowness()
             found, then = longest_silence([code, *arguments, "overwrite=true"], tmp_path)
-            slow = max(before, yardstick(), YARDSTICK_S) / YARDSTICK_S
+            slow = max(before, slowness())
             silences[name] = min(silences.get(name, (99.0, "")), (round(found / slow, 2), then))
             if silences[name][0] <= SILENCE_S:
                 break

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support import slowness
+
 COMMANDS = ["train", "eval", "predict", "data", "compare"]
 NO_TORCH = """
 import sys
@@ -46,9 +48,9 @@ def test_help_and_settings_need_no_torch(name: str, argument: str, tmp_path: Pat
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["optimzer.lr=1"]])
 def test_answers_come_within_a_second(arguments: list[str], tmp_path: Path) -> None:
-    """The best of five, for a machine that is busy with other tests too."""
+    """The best of five, on a machine that is free; where it is slow or busy, so many times that."""
     tries = (run_without_torch("train", *arguments, cwd=tmp_path)[1] for _ in range(5))
-    assert any(seconds < 1.0 for seconds in tries)
+    assert any(seconds < slowness() for seconds in tries)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ if order["how"] == "exit":
 if order["how"] == "leave":
     os._exit(0)
 if order["how"].startswith("SIG"):
+    if order["how"] != "SIGKILL":  # as whoever started all this may ignore it
+        signal.signal(signal.Signals[order["how"]], signal.SIG_DFL)
     os.kill(os.getpid(), signal.Signals[order["how"]])
 tell("completed")
 open(run + "/times", "w").write(f"{begin} {time.time()}")

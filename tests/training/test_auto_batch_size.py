@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from braintumor.data.tensors import Augment
+from braintumor.eager import eager
 from braintumor.training import batch_size
 from braintumor.training.batch_size import choose_batch_size
 from braintumor.training.recipe import Phase
@@ -46,7 +47,8 @@ def test_what_is_tried_are_whole_steps_of_more_pictures_and_no_trace_is_left() -
     """15 % more; augmented, in every phase, with the optimizer and the average."""
     model, seen = new_state(PLAN).model, []
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    generator, step = torch.get_rng_state(), torch.optim.AdamW.step
+    adamw = eager(torch.optim.AdamW)
+    generator, step = torch.get_rng_state(), adamw.step
     forward = type(model).forward
 
     def noted(self: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -55,7 +57,7 @@ def test_what_is_tried_are_whole_steps_of_more_pictures_and_no_trace_is_left() -
 
     with (
         mock.patch.object(type(model), "forward", noted),
-        mock.patch.object(torch.optim.AdamW, "step", autospec=True, side_effect=step) as steps,
+        mock.patch.object(adamw, "step", autospec=True, side_effect=step) as steps,
     ):
         assert batch_size._fits(model, 20, PICTURE, PLAN, AUG)
     assert seen == [(23, torch.float32)] * 4

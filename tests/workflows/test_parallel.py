@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from braintumor.data import reading
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.compose import compose
 from braintumor.workflows.parallel import slots_for_parts
@@ -39,6 +40,7 @@ def test_folds_on_two_slots_are_the_folds_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reading, "_WORTH_KEEPING_S", 0.0)  # as larger sets are kept
     moved: list[Any] = []
     to = torch.nn.Module.to
     with monkeypatch.context() as watched, caplog.at_level("INFO"):

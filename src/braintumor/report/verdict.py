@@ -216,7 +216,7 @@ def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
         "compared": _COMPARED,
         "clean": trust.clean if trust.count else None,
         "floors": answered,
-        "floor_columns": _FLOOR_COLUMNS if trust.count else _FLOOR_COLUMNS[:2],
+        "floor_columns": _FLOOR_COLUMNS if trust.count and trust.clean else _FLOOR_COLUMNS[:2],
         "shortcuts": {**whole, **shortcuts} if shortcuts else {},
         "has_clean": bool(trust.count),  # else both would say the same
     }
