@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 @dataclass
 class _QueueConf:
+    # by which Hydra itself finds a launcher; no YAML file has one, and none is executed
     _target_: str = "hydra_plugins.braintumor_gpus.GpusLauncher"
     slots: int | None = None
     slots_per_gpu: int = 1

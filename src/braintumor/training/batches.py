@@ -29,10 +29,6 @@ class Batches(Protocol):
     """The training and validation images of one phase."""
 
     @property
-    def batch_size(self) -> int:
-        """Images of a step, but for the last one of an epoch."""
-
-    @property
     def blends(self) -> bool:
         """Whether `prepare` needs the whole batch, also for a part of it."""
 

@@ -121,7 +121,7 @@ def _phase(job: _FitContext) -> Iterator[EpochRecord]:
 
 
 def _epoch(job: _FitContext, step: Step, train_on: StepOf) -> EpochRecord:
-    """Train on every image once and validate; the state then stands behind the epoch."""
+    """Train on every image and validate; the state then stands behind the epoch."""
     state = job.state
     started = time.perf_counter()
     job.bar.set_description(f"epoch {state.epoch + 1}")
