@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refus
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
+from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
 from braintumor.workflows.arguments import Request, check_settings
@@ -35,8 +37,6 @@ from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, register_models
 
 Run = Callable[[Request], None]
-
-INTERRUPTED = 130
 
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
@@ -104,7 +104,9 @@ def command(
         return code
 
     failure: list[BaseException] = []
-    sys.exit(_exit_code_of(whole, typed))
+    with listening():
+        code = _exit_code_of(whole, typed)
+    sys.exit(code)
 
 
 def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Request:
@@ -148,8 +150,8 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     """Run it; print what went wrong, with a traceback only for our own bugs or BT_DEBUG=1."""
     try:
         return work() or 0
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted{_how_to_repeat(error, typed)}", file=sys.stderr)
         return INTERRUPTED
     except BraintumorError as error:
         return _report(str(error), error.exit_code)
@@ -163,6 +165,16 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
         answer = answer_mistake(error, typed)
         return _report(answer, 2) if answer else _report(_BUG, 1)
+
+
+def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
+    """Ends the message where a command was cut off before it could say how to go on."""
+    if isinstance(error, ToldInterrupt) or {"-m", "--multirun"} & set(typed.words):
+        return ""
+    done = "nothing was trained yet; " if typed.command == "train" else ""
+    if any(word.startswith("resume=") for word in typed.words):
+        done = "nothing was changed; "
+    return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *typed.words])}"
 
 
 def _is_out_of_memory(error: Exception) -> bool:

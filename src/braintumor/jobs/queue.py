@@ -15,11 +15,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import IO
 
 from braintumor.errors import ConfigError
 from braintumor.files import write_atomic
+from braintumor.interrupts import INTERRUPTED, listening
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
 from braintumor.runs.folder import JOBS, RUN, RunFolder
@@ -34,7 +34,6 @@ from braintumor.runs.ownership import hold
 
 log = logging.getLogger("braintumor")
 
-INTERRUPTED = 130  # exit code of a job that was told to stop
 _POLL_S = 0.05
 _GRACE_S = 30.0  # for a job to write that it was interrupted
 CHILD = (sys.executable, "-P", "-c", "from braintumor.cli.job import main; main()")
@@ -100,7 +99,7 @@ class Queue:
     def run(self) -> None:
         """Until all have ended. Raises KeyboardInterrupt once all have been ended, on Ctrl-C."""
         with ExitStack() as stack:
-            stack.enter_context(_sigterm_as_interrupt())
+            stack.enter_context(listening())
             stack.enter_context(self._view)
             stack.callback(self._end_all)
             while self._waiting or self._running:
@@ -208,19 +207,3 @@ def _describe(code: int) -> str:
     name = signal.Signals(-code).name
     why = ", as the system does when memory runs out" if name == "SIGKILL" else ""
     return f"its process was ended by {name}{why}"
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Within, a batch system's SIGTERM is Ctrl-C, unless somebody listens for it already."""
-    is_ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)

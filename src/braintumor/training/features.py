@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from braintumor import cache
+from braintumor import cache, interrupts
 from braintumor.data.tensors import Augment, HostImages, ImageSplit, is_too_large, to_device
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
@@ -215,6 +215,7 @@ class FeatureStore:
         batches = images.split(_BATCH)
         shown = bar(what, batches, total=total, unit="batch", is_shown=self.progress)
         for step, batch in enumerate(shown):
+            interrupts.check()
             x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from braintumor.errors import BraintumorError, ConfigError
 from braintumor.files import write_atomic
+from braintumor.interrupts import ToldInterrupt, before_leaving, listening
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
@@ -64,21 +64,18 @@ def of_now(parent: str) -> Path:
 def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
-    # a batch system ends jobs with SIGTERM; treated as Ctrl-C, the run can be resumed. Where
-    # something listens already, such as submitit, which puts the job back into its queue, it stays
-    is_ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     log.info("run folder: %s", run.path)
+    tell = partial(run.set_status, "interrupted")
     try:
-        run.set_status("running")
-        yield
-    except (KeyboardInterrupt, SystemExit):  # the second is how submitit ends it to begin it again
+        with listening(), before_leaving(tell):
+            run.set_status("running")
+            yield
+    # the second is how submitit ends it to begin it again
+    except (KeyboardInterrupt, SystemExit) as error:
         run.set_status("interrupted")
         log.warning("interrupted%s", how_to_go_on(run))
+        if isinstance(error, KeyboardInterrupt):
+            raise ToldInterrupt from error
         raise
     except BaseException as error:
         _tell_failure(run, error)
@@ -86,8 +83,6 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         log.removeHandler(handler)
         handler.close()
 
