@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help install demo check test lock clean
+.PHONY: help install demo check test soak lock clean
 
 help:                ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(READY)      ## format, lint, types
 # two workers with one thread each: small tensors gain nothing from threads
 test: check          ## check, then the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+
+soak: $(READY)       ## hundreds of kills: an hour or more
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m soak -s
 
 lock: $(READY)       ## resolve requirements.lock anew from pyproject.toml
 	printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile --quiet --universal \

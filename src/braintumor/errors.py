@@ -35,3 +35,7 @@ class MachineError(BraintumorError):
     """Disk, memory or device cannot carry the work."""
 
     exit_code = 3
+
+
+class DiskError(MachineError):
+    """A disk has no room: what had been written is intact."""

@@ -27,6 +27,7 @@ from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refus
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError
+from braintumor.files import DISK_IS_FULL
 from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process
@@ -41,7 +42,13 @@ Run = Callable[[Request], None]
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_OF_THE_DISK = (*DISK_IS_FULL, errno.EROFS)
+# what the parts of torch say; a limit such as `ulimit -v` is met where a library is loaded, too
+_NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "failed to map segment", "bad_alloc",
+    "could not create a primitive", "could not create a memory", "can't start new thread",
+    "resource temporarily unavailable",
+)  # fmt: skip
 
 
 def command(
@@ -157,12 +164,19 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
         return _report(str(error), error.exit_code)
     except Exception as error:
         if _is_out_of_memory(error):
-            return _report("out of memory; lower the batch size, data.image_size or data.limit", 3)
+            return _report(
+                "out of memory; lower the batch size, data.image_size or data.limit, or allow more "
+                "(`ulimit -v`)",
+                3,
+            )
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
             what = f"{error.strerror}: {error.filename}"
             return _report(f"{what}; free space, or name another run_dir", 3)
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
+        if "determine home directory" in str(error):
+            return _report("a path begins with ~, and its home folder is not known here: write "
+                           "paths in full", 2)  # fmt: skip
         answer = answer_mistake(error, typed)
         return _report(answer, 2) if answer else _report(_BUG, 1)
 
@@ -180,7 +194,10 @@ def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
 def _is_out_of_memory(error: Exception) -> bool:
     # torch is not imported here; on the CPU it raises a plain RuntimeError
     is_on_device = type(error).__name__ == "OutOfMemoryError"
-    return isinstance(error, MemoryError) or is_on_device or "can't allocate memory" in str(error)
+    is_told = isinstance(error, RuntimeError | ImportError | OSError) and any(
+        words in str(error).casefold() for words in _NO_MEMORY
+    )
+    return isinstance(error, MemoryError) or is_on_device or is_told
 
 
 def _report(message: str, code: int) -> int:

@@ -162,6 +162,8 @@ def _train_epoch(job: _FitContext, step: Step, train_on: StepOf, order: np.ndarr
     done.set_generators()
     positions = torch.from_numpy(order).to(step.batches.index_device)
     parts = positions.split(job.recipe.train.batch_size)
+    if done.losses:  # where none is left, the record still says the rate of the last one
+        state.schedule.set_lr(state.optimizer, first + len(done.losses) - 1)
     for number in range(len(done.losses), len(parts)):
         fetched, labels_B = step.batches.fetch(parts[number], state.epoch)
         state.schedule.set_lr(state.optimizer, first + number)

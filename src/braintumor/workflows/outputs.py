@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from braintumor.errors import BraintumorError, ConfigError
+from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineError
 from braintumor.files import write_atomic
 from braintumor.interrupts import ToldInterrupt, before_leaving, listening
 from braintumor.runs.commands import how_to_go_on
@@ -77,8 +77,13 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             raise ToldInterrupt from error
         raise
+    except DiskError as error:  # which resume= outlives, where there is something to resume
+        with suppress(MachineError, OSError):
+            _tell_failure(run, error)
+        raise DiskError(f"{error}{how_to_go_on(run)}") from error
     except BaseException as error:
-        _tell_failure(run, error)
+        with suppress(MachineError, OSError):  # the disk may be what failed
+            _tell_failure(run, error)
         raise
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
