@@ -17,7 +17,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # a module may import from its own room and from floors below; rooms of one floor are islands
 FLOORS = [
     {"errors", "_version"},
-    {"records", "files", "config", "runtime", "cache", "progress", "eager"},
+    {"records", "files", "config", "runtime", "cache", "progress", "eager", "interrupts"},
     {"data", "models", "statistics"},
     {"runs"},
     {"training", "jobs"},

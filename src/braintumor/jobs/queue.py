@@ -11,21 +11,20 @@ import csv
 import io
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from braintumor.files import write_atomic
+from braintumor.interrupts import listening
 from braintumor.jobs.ends import record_end
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
@@ -99,7 +98,7 @@ class Queue:
     def run(self) -> None:
         """Until all have ended. Raises KeyboardInterrupt once all have been ended, on Ctrl-C."""
         with ExitStack() as stack:
-            stack.enter_context(_sigterm_as_interrupt())
+            stack.enter_context(listening())
             stack.enter_context(self._view)
             stack.callback(self._end_all)
             while self._waiting or self._running:
@@ -178,19 +177,3 @@ def _read_attempts(table: Path) -> list[_Attempt]:
 def _write_all(descriptor: int, content: bytes) -> None:
     while content:
         content = content[os.write(descriptor, content) :]
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Within, a batch system's SIGTERM is Ctrl-C, unless somebody listens for it already."""
-    is_ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if is_ours:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if is_ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -158,8 +161,15 @@ class RunFolder:
         return self.path / "eval" / name
 
     def read_status(self) -> dict[str, Any]:
-        """The content of status.json; empty when there is none."""
-        return json.loads(self.status.read_text()) if self.status.is_file() else {}
+        """The content of status.json; empty when there is none.
+
+        Raises CheckpointError when it is damaged.
+        """
+        return _read_json(self.status)
+
+    def read_environment(self) -> dict[str, Any]:
+        """The content of environment.json, as `read_status`."""
+        return _read_json(self.environment)
 
     def set_status(self, state: State, why: str | None = None, **facts: Any) -> None:
         """Record the state; facts join those recorded before."""
@@ -171,24 +181,44 @@ class RunFolder:
         """Add a row to metrics.csv: whole or not at all."""
         self._write_rows([*self.read_rows(), dataclasses.asdict(record)])
 
-    def cut_history(self, epochs: int) -> None:
-        """Drop rows after `epochs`: a resumed run writes them again."""
-        if kept := [row for row in self.read_rows() if int(row["epoch"]) <= epochs]:
-            self._write_rows(kept)
+    def set_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Make metrics.csv these rows, fields of EpochRecord: later ones are written again.
+
+        Where it does not begin with them, that is said.
+        """
+        try:
+            here = self.read_rows()[: len(rows)]
+        except CheckpointError as error:
+            log.warning("%s; what last.ckpt knows of it is written again", error)
+        else:
+            wanted = [{name: str(value) for name, value in row.items()} for row in rows]
+            if here != wanted:
+                log.warning("%s lacked or had other rows than last.ckpt, whose rows are written "
+                            "again", self.history)  # fmt: skip
+        if rows:
+            self._write_rows(rows)
         else:
             self.history.unlink(missing_ok=True)
 
     def read_record(self, epoch: int) -> EpochRecord:
         """The row of an epoch, to the last digit."""
-        (row,) = (row for row in self.read_rows() if int(row["epoch"]) == epoch)
-        read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": "True".__eq__}
-        fields = dataclasses.fields(EpochRecord)
-        return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+        return _record(self.read_rows()[epoch - 1])
 
     def read_rows(self) -> list[dict[str, Any]]:
-        """metrics.csv as texts, without pandas; empty where there is none."""
-        lines = self.history.read_text().splitlines() if self.history.exists() else []
-        return list(csv.DictReader(lines))
+        """metrics.csv as texts, without pandas; empty where there is none.
+
+        Raises CheckpointError when it is damaged, or a row is missing.
+        """
+        if not self.history.exists():
+            return []
+        try:
+            rows = list(csv.DictReader(self.history.read_text().splitlines(), strict=True))
+            numbers = [_record(row).epoch for row in rows]
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise CheckpointError(f"{self.history} is damaged ({error!r})") from error
+        if numbers != list(range(1, len(rows) + 1)):
+            raise CheckpointError(f"{self.history} is damaged (its epochs are {numbers})")
+        return rows
 
     def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
@@ -201,7 +231,32 @@ class RunFolder:
         """metrics.csv, a row per epoch; columns are the fields of EpochRecord."""
         import pandas as pd  # --help lists no tables
 
+        self.read_rows()  # which finds damage
         return pd.read_csv(self.history)
+
+
+def _record(row: Mapping[str, str]) -> EpochRecord:
+    read: dict[str, Callable[[str], Any]] = {
+        "int": int, "float": float, "bool": {"True": True, "False": False}.__getitem__,
+    }  # fmt: skip
+    fields = dataclasses.fields(EpochRecord)
+    if len(row) != len(fields):
+        raise ValueError(f"{len(row)} columns, not {len(fields)}")
+    return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); remove it, and repeat the command without"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is damaged (no mapping); remove it, and repeat the command")
+    return content
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.config import hydra_value, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
+from braintumor.interrupts import listening
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
@@ -21,7 +22,7 @@ from braintumor.tuning.space import TuneSettings, find_space, flat, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
-from braintumor.workflows.outputs import named_folder, sigterm_interrupts
+from braintumor.workflows.outputs import named_folder
 from braintumor.workflows.results import TuningResult
 from braintumor.workflows.setup import setup
 from braintumor.workflows.train import train
@@ -61,7 +62,7 @@ def tune(request: Request) -> TuningResult:
     folder = named_folder(request) or _default_folder(request, fixed)
     existing: Existing = "replace" if request.settings["overwrite"] else "continue"
     check(folder, TUNING, existing)
-    with hold(folder, TUNING, existing), sigterm_interrupts():
+    with hold(folder, TUNING, existing), listening():
         if existing == "replace":
             remove_own(folder, TUNING)
         _search(request, tuning, fixed, folder)

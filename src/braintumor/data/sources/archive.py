@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import DAMAGED, Item, Source, why_unreadable
 from braintumor.data.sources._choice import Choice, Names
 from braintumor.data.sources._layout import LAYOUTS, read_layout
-from braintumor.errors import DataError
+from braintumor.errors import DataError, MachineError
 
 # Far above any data set of slices, far below what an archive bomb unpacks to.
 MAX_MEMBERS = 1_000_000
@@ -108,25 +110,48 @@ def _open_zip(root: Path) -> Archive:
 
 
 def _open_tar(root: Path) -> Archive:
-    """Images are copied into numbered files, since a tar file cannot be read in any order.
+    """Images are copied into one file without a name, since a tar is not read in any order.
 
-    They are removed together with the function that reads them.
+    It is gone when nobody reads it any more, however this process ends.
     """
-    folder = tempfile.TemporaryDirectory(prefix="braintumor-")
-    found = _Members(root)
+    found, places = _Members(root), dict[int, tuple[int, int]]()
+    copy = _unnamed_file()
     with tarfile.open(root) as file:
         for number, entry in enumerate(file):
             is_plain = entry.isreg() or entry.isdir()
             name = found.add(entry.name, number, entry.size, is_plain, entry.isdir())
             content = file.extractfile(entry) if name and is_image_name(name) else None
             if content is not None:
-                # the name on disk is a number, so no member can choose where it lands
-                (Path(folder.name) / str(number)).write_bytes(content.read())
+                image = content.read()
+                places[number] = (copy.tell(), len(image))
+                with _room_for_copies():
+                    copy.write(image)
+    with _room_for_copies():
+        copy.flush()
 
     def read(name: str) -> bytes:
-        return (Path(folder.name) / str(found.files[name])).read_bytes()
+        start, size = places[found.files[name]]
+        return os.pread(copy.fileno(), size, start)
 
     return Archive(found.files, found.folders, read)
+
+
+def _unnamed_file() -> BinaryIO:
+    with _room_for_copies():
+        return cast(BinaryIO, tempfile.TemporaryFile())
+
+
+@contextmanager
+def _room_for_copies() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # of the disk, and not of the archive, which is not damaged
+        place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 (named, not used)
+        raise MachineError(
+            f"images of a tar file are copied to {place} first, and that failed "
+            f"({error.strerror}); name a folder with room: TMPDIR=FOLDER before the command, or "
+            "unpack the file yourself and give its folder"
+        ) from error
 
 
 class _Members:
