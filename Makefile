@@ -39,7 +39,7 @@ check: $(READY)      ## format, lint, types
 test: check          ## check, then the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-soak: $(READY)       ## the long versions of some tests: ten minutes
+soak: $(READY)       ## the long versions of some tests: an hour or more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m soak
 
 lock: $(READY)       ## resolve requirements.lock anew from pyproject.toml

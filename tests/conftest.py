@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import warm
+from killing import Ask, Order, as_line
 from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
 from support import TINY, Command
 
@@ -151,3 +154,36 @@ def trained(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "report: run/eval/test/report.html" in done.stdout
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def ask() -> Iterator[Ask]:
+    """The exit code of a command that is killed, limited or watched; -9 when it was killed."""
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("killing.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
+        assert server.stdin and server.stdout
+
+        def answer(order: Order) -> int:
+            server.stdin.write(as_line(order))
+            server.stdin.flush()
+            return int(server.stdout.readline())
+
+        yield answer
+        server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def kill_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with pictures of two classes in mri/."""
+    folder, rng = tmp_path_factory.mktemp("kills"), np.random.default_rng(0)
+    for split, count in (("Training", 12), ("Testing", 6)):
+        for brightness, name in ((0, "no_tumor"), (90, "glioma")):
+            (folder / "mri" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 120, (32, 32))
+                pixels[8:20, 8:20] += brightness
+                path = folder / "mri" / split / name / f"{i}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return folder

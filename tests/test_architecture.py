@@ -18,7 +18,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = [
     {"errors", "_version"},
     {
-        "records", "files", "config", "limits", "runtime", "signals", "cache", "cache_folder",
+        "records", "files", "config", "limits", "runtime", "interrupts", "cache", "cache_folder",
         "progress", "eager",
     },
     {"data", "models", "statistics"},

@@ -5,19 +5,19 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+import shutil
+import signal
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from safetensors.numpy import load_file
 
-from killing import MODES, Order, as_line
+from killing import MODES, Ask, Order
 
 # a head on kept features, then the whole network, then both again on train and val
 SETTINGS = [
@@ -37,46 +37,11 @@ IN = [
     "/curves.png", "/report.html", "eval/test",
 ]  # fmt: skip
 
-Ask = Callable[[Order], int]
 
-
-@pytest.fixture(scope="module")
-def ask() -> Iterator[Ask]:
-    """The exit code of a command; -9 when it was killed."""
-    with subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("killing.py"))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as server:  # fmt: skip
-        assert server.stdin and server.stdout
-
-        def answer(order: Order) -> int:
-            server.stdin.write(as_line(order))
-            server.stdin.flush()
-            return int(server.stdout.readline())
-
-        yield answer
-        server.stdin.close()
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures of two classes in mri/."""
-    folder, rng = tmp_path_factory.mktemp("kills"), np.random.default_rng(0)
-    for split, count in (("Training", 12), ("Testing", 6)):
-        for brightness, name in ((0, "no_tumor"), (90, "glioma")):
-            (folder / "mri" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 120, (32, 32))
-                pixels[8:20, 8:20] += brightness
-                path = folder / "mri" / split / name / f"{i}.png"
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return folder
-
-
-def order(folder: Path, **how: Any) -> Order:
+def order(folder: Path, settings: list[str] = SETTINGS, **how: Any) -> Order:
     """Go on with the run in the folder or, where it has not begun, begin it."""
     has_begun = (folder / "run" / "status.json").is_file()
-    arguments = ["resume=run"] if has_begun else SETTINGS
+    arguments = ["resume=run"] if has_begun else settings
     return Order(str(folder), arguments, str(folder / "cache"), **how)
 
 
@@ -85,12 +50,70 @@ def is_completed(folder: Path) -> bool:
     return status.is_file() and json.loads(status.read_text())["status"] == "completed"
 
 
+# what a soak adds to SETTINGS, one after the other
+VARIANTS: dict[str, list[str]] = {
+    "two phases, refit, EMA, kept features": [],
+    "mixup": ["augment.mixup=0.2"],
+    "no refit, SGD, plateau": ["train.refit=false", "optimizer=sgd", "scheduler=plateau"],
+    "two folds": ["train.refit=false", "folds=2"],
+    "dropout, oversampling": ["model.head.dropout=0.3", "train.imbalance=oversample"],
+}
+SOAK_KILLS = 60  # of each variant
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_three_hundred_kills_change_nothing(ask: Ask, kill_place: Path, variant: str) -> None:
+    """A third in a write, a third at any moment, a third of signals that ask to end."""
+    settings = [*SETTINGS, *VARIANTS[variant]]
+    name = variant.replace(", ", "_").replace(" ", "_")
+    whole, kills, number, rng = (
+        kill_place / f"whole_{name}",
+        Counter[str](),
+        0,
+        np.random.default_rng(1),
+    )
+    whole.mkdir()
+    began = time.perf_counter()
+    assert ask(order(whole, settings)) == 0, (whole / "output.txt").read_text()
+    took_s = time.perf_counter() - began
+    writes = len((whole / "writes.txt").read_text().splitlines())
+    while kills.total() < SOAK_KILLS:
+        folder, number, code = kill_place / f"{name}_{number}", number + 1, -1
+        folder.mkdir()
+        for try_ in range(20):
+            plans: list[dict[str, Any]] = [
+                {"at": int(rng.integers(1, writes if try_ == 0 else 12)), "mode": MODES[try_ % 3]},
+                {"after_s": float(rng.uniform(0, took_s))},
+                {
+                    "after_s": float(rng.uniform(0, took_s)),
+                    "signal": int(rng.choice([signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])),
+                },
+            ]
+            plan = {} if try_ > 8 else plans[int(rng.integers(3)) if try_ else 0]
+            code = ask(order(folder, settings, **plan))
+            said = (folder / "output.txt").read_text()
+            assert code in (0, 130, -9, *map(int, (-15, -10, -1))), said
+            assert "Traceback" not in said
+            how = "signal" if "signal" in plan else "in a write" if "at" in plan else "at random"
+            kills[how] += code != 0
+            if is_completed(folder):
+                break
+        assert code == 0
+        parts = [""] if "folds=2" not in settings else ["fold_0", "fold_1"]
+        for part in parts:
+            assert_same(folder / "run" / part, whole / "run" / part)
+        shutil.rmtree(folder)
+        print(f"{variant}: {number} runs, {dict(kills)}, all equal", flush=True)
+
+
 def assert_same(run: Path, expected: Path) -> None:
-    for name in ("best.safetensors", "selected.safetensors"):
+    is_refit = (expected / "refit").is_dir()
+    for name in ("best.safetensors", *(["selected.safetensors"] if is_refit else [])):
         one, other = load_file(run / name), load_file(expected / name)
         assert one.keys() == other.keys()
         assert all((one[key] == other[key]).all() for key in one), name
-    for name in ("metrics.csv", "refit/metrics.csv"):
+    for name in ("metrics.csv", *(["refit/metrics.csv"] if is_refit else [])):
         one, other = (
             pd.read_csv(folder / name).drop(columns=["images_per_s", "seconds"])
             for folder in (run, expected)
@@ -110,9 +133,9 @@ def places_of(writes: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def whole(ask: Ask, place: Path) -> Path:
+def whole(ask: Ask, kill_place: Path) -> Path:
     """The folder of a run that nobody killed."""
-    folder = place / "whole"
+    folder = kill_place / "whole"
     folder.mkdir()
     assert ask(order(folder)) == 0, (folder / "output.txt").read_text()
     return folder
@@ -143,7 +166,7 @@ def kills_of(ask: Ask, folder: Path, plans: list[dict[str, Any]], whole: Path) -
 
 
 @pytest.mark.slow
-def test_a_dozen_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> None:
+def test_a_dozen_kills_change_nothing(ask: Ask, kill_place: Path, whole: Path) -> None:
     """Three runs, each begun by a kill in a write of another part of the work.
 
     Before, while and after the training; torn, before and after the rename, and at any moment.
@@ -153,34 +176,34 @@ def test_a_dozen_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> Non
     rng, places = np.random.default_rng(seed), np.sort(places_of(whole / "writes.txt"))
     parts = np.array_split(places, 3)
     kills = sum(
-        kills_of(ask, place / f"dozen{k}", plans_of(int(rng.choice(part)), k, rng), whole)
+        kills_of(ask, kill_place / f"dozen{k}", plans_of(int(rng.choice(part)), k, rng), whole)
         for k, part in enumerate(parts)
     )
     assert kills >= 8, f"too many came after the end; the seed was {seed}"
 
 
 @pytest.mark.soak
-def test_sixty_kills_change_nothing(ask: Ask, place: Path, whole: Path) -> None:
+def test_sixty_kills_change_nothing(ask: Ask, kill_place: Path, whole: Path) -> None:
     """A kill in each kind of write, each followed by three more."""
     rng = np.random.default_rng(0)
     kills = sum(
-        kills_of(ask, place / f"killed{number}", plans_of(first, number, rng), whole)
+        kills_of(ask, kill_place / f"killed{number}", plans_of(first, number, rng), whole)
         for number, first in enumerate(places_of(whole / "writes.txt"))
     )
     assert kills >= 60, "too many of them came after the end"
 
 
-def test_a_sweep_of_two_jobs_that_is_killed_again_and_again(ask: Ask, place: Path) -> None:
+def test_a_sweep_of_two_jobs_that_is_killed_again_and_again(ask: Ask, kill_place: Path) -> None:
     """The same command goes on each time; what is complete is left alone."""
     words = ["-m", *(w for w in SETTINGS if w != "run_dir=run"), "train.refit=false"]
     words = [w.replace("{epochs: 2, trainable: all}", "{epochs: 1, trainable: all}") for w in words]
     words = [*words, "seed=0,1", "hydra.sweep.dir=sw", "hydra/launcher=basic"]
-    folders, rng = [place / "sweep", place / "sweep_killed"], np.random.default_rng(0)
+    folders, rng = [kill_place / "sweep", kill_place / "sweep_killed"], np.random.default_rng(0)
     for folder in folders:
         folder.mkdir()
 
     def begin(folder: Path, at: int | None = None) -> int:
-        return ask(Order(str(folder), words, str(place / "sweep_cache"), at=at, mode="before"))
+        return ask(Order(str(folder), words, str(kill_place / "sweep_cache"), at=at, mode="before"))
 
     assert begin(folders[0]) == 0, (folders[0] / "output.txt").read_text()
     ended: dict[Path, int] = {}

@@ -54,7 +54,14 @@ _ABANDONED_S = 86_400.0  # age of a part-written file whose writer must be dead
 def cache_dir() -> Path:
     """Where work that can be repeated is kept: $BT_CACHE, else the user's cache folder."""
     parent = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.environ.get("BT_CACHE") or parent / "braintumor").expanduser()
+    named = Path(os.environ.get("BT_CACHE") or parent / "braintumor")
+    try:
+        return named.expanduser()
+    except RuntimeError as error:  # no such user, or one without a name and without HOME
+        raise ConfigError(
+            f"the cache would be {named}, and what ~ stands for is not known here; name a folder "
+            "in full: BT_CACHE=FOLDER before the command"
+        ) from error
 
 
 def make_room(kind: str, needed_bytes: int) -> None:

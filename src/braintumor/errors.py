@@ -37,6 +37,10 @@ class MachineError(BraintumorError):
     exit_code = 3
 
 
+class DiskError(MachineError):
+    """A disk has no room: what had been written is intact."""
+
+
 def device_failure(error: BaseException) -> str:
     """What to say where the GPU failed for the rest of the process; empty for other errors.
 

@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from braintumor import limits
-from braintumor.errors import ConfigError, DataError, MachineError
+from braintumor.errors import ConfigError, DataError, DiskError
 
 if TYPE_CHECKING:
     import numpy as np
 
+DISK_IS_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than `ulimit -f` allows",
+}
 MARKER = ".braintumor"  # in a folder that holds work of ours, see runs/ownership.py
 
 
@@ -84,7 +89,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. In text, bytes of a file
     name that are no UTF-8 (surrogates, in Python) become backslashed.
-    Raises MachineError when the disk is full.
+    Raises DiskError when the disk is full.
     """
     with _atomic_file(path) as file:
         if isinstance(content, str):
@@ -98,7 +103,7 @@ def write_array(
     """Write a .npy file whole or not at all, part by part: more than memory can hold at once.
 
     parts: arrays of `dtype` that make one of `shape` when joined along the first axis.
-    Raises MachineError when the disk is full.
+    Raises DiskError when the disk is full.
     """
     from numpy.lib import format as npy  # numpy, which --help does not need
 
@@ -120,10 +125,10 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError(
-                f"the disk is full: {path} was not written and what stood there is intact; "
-                "free some space, then go on with `bt-train resume=RUN`"
+        if error.errno in DISK_IS_FULL:
+            raise DiskError(
+                f"{DISK_IS_FULL[error.errno]}: {path} was not written, and what stood there is "
+                "intact; free some space, or name a folder on another disk"
             ) from error
         raise
     finally:

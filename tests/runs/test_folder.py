@@ -35,7 +35,9 @@ def test_status_keeps_facts_and_replaces_the_state(tmp_path: Path) -> None:
     assert run.read_status()["why"] is None
 
 
-def test_history_comes_back_exactly_and_can_be_cut(tmp_path: Path) -> None:
+def test_history_comes_back_exactly_and_can_be_cut(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = RunFolder(tmp_path)
     for epoch in (1, 2, 3):
         run.append_history(record(epoch))
@@ -45,10 +47,19 @@ def test_history_comes_back_exactly_and_can_be_cut(tmp_path: Path) -> None:
     assert history["is_best"].tolist() == [False, True, False]
     assert run.read_record(3) == dataclasses.replace(record(3), val_auroc=ANY)
     text = run.history.read_text()
-    run.cut_history(2)
+    rows = [dataclasses.asdict(record(epoch)) for epoch in (1, 2)]
+    run.set_history(rows)
+    assert not caplog.messages
     run.append_history(record(3))
     assert run.history.read_text() == text
-    run.cut_history(0)
+    for damaged in ("", text[:150], text.replace("0.5", "0.6", 1), text.replace("0.5", "half")):
+        run.history.write_text(damaged)
+        caplog.clear()
+        run.set_history(rows)
+        assert "last.ckpt" in caplog.text
+        run.append_history(record(3))
+        assert run.history.read_text() == text
+    run.set_history([])
     assert not run.history.exists()
 
 

@@ -25,7 +25,12 @@ def state(epoch: int) -> dict[str, Any]:
     moments = {i: {"step": torch.tensor(3.0), "exp_avg": w} for i, w in enumerate(weights.values())}
     return {
         "epoch": epoch, "model": weights, "optimizer": {"state": moments, "param_groups": []},
-        "best": {"cost": 0.25, "weights": {k: v.clone() for k, v in weights.items()}}, "ema": None,
+        "best": {
+            "cost": 0.25, "epoch": 1, "bad_epochs": 0,
+            "weights": {k: v.clone() for k, v in weights.items()},
+        },
+        "ema": None, "ema_steps": 0, "phase": 0, "phase_epoch": epoch, "schedule": {"factor": 1.0},
+        "scaler": {}, "partial": None, "history": [], "recipe": {},
     }  # fmt: skip
 
 

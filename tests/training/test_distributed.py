@@ -144,7 +144,7 @@ def test_an_interrupt_while_the_others_live_or_have_said_goodbye_is_one() -> Non
 @pytest.mark.slow
 def test_a_killed_process_ends_all_and_one_goes_on(bt: Command, tmp_path: Path) -> None:
     """The run says which one was lost; a single process ends what two had begun."""
-    words = [*QUICK, "train.phases=[{epochs: 500, trainable: all}]", "train.max_epochs=null"]
+    words = [*QUICK, "train.phases=[{epochs: 4, trainable: all}]", "train.max_epochs=null"]
     words += ["run_dir=run", "train.early_stopping.patience=null"]
     with subprocess.Popen(
         [*TORCHRUN, "--no-python", sys.executable, "-c", COMMAND, *words],
@@ -162,13 +162,10 @@ def test_a_killed_process_ends_all_and_one_goes_on(bt: Command, tmp_path: Path) 
     assert "process 1 of 2 (from 0), on" in status["why"]
     assert "go on with: bt-train resume=run" in status["why"]
     assert "error: process 1 of 2" in errors
-    done = epochs = len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) - 1
-    (tmp_path / "run" / "config.yaml").write_text(
-        (tmp_path / "run" / "config.yaml").read_text().replace("epochs: 500", f"epochs: {done}")
-    )
+    done = len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) - 1
     ended = bt("train", "resume=run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert f"resuming after epoch {epochs}" in ended.stdout
+    assert f"resuming after epoch {done}" in ended.stdout
 
 
 def _second_of(agent: int) -> int:

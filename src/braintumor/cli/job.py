@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 
-from braintumor.cli.shell import INTERRUPTED, run_job
+from braintumor.cli.shell import run_job
+from braintumor.interrupts import INTERRUPTED, listening
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log_until_file, print_waiting
 
@@ -25,7 +26,8 @@ def main() -> None:
     name = request.command[0].removeprefix("bt-")
     try:
         run = importlib.import_module(f"braintumor.cli.{name}").run
-        code = run_job(name, run, request)
+        with listening():
+            code = run_job(name, run, request)
     except KeyboardInterrupt:
         code = INTERRUPTED
     finally:

@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -32,7 +33,8 @@ from braintumor.cli.flags import (
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
-from braintumor.files import printable
+from braintumor.files import DISK_IS_FULL, printable
+from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
@@ -43,13 +45,17 @@ from braintumor.workflows.words import Typed, for_hydra, register_models
 
 Run = Callable[[Request], None]
 
-INTERRUPTED = 130
-
 _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
 _lost: list[str] = []  # what is said of a GPU that failed for the rest of the process
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_OF_THE_DISK = (*DISK_IS_FULL, errno.EROFS)
+# what the parts of torch say; a limit such as `ulimit -v` is met where a library is loaded, too
+_NO_MEMORY = (
+    "can't allocate memory", "cannot allocate memory", "failed to map segment", "bad_alloc",
+    "could not create a primitive", "could not create a memory", "can't start new thread",
+    "resource temporarily unavailable", "cuda error: out of memory",
+)  # fmt: skip
 
 
 def command(
@@ -120,7 +126,9 @@ def command(
 
     failure: list[BaseException] = []
     _lost.clear()
-    sys.exit(_exit_code_of(whole, typed))
+    with listening():
+        code = _exit_code_of(whole, typed)
+    sys.exit(code)
 
 
 def _refuse_together(typed: Typed) -> None:
@@ -181,14 +189,18 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     """Run it; print what went wrong, with a traceback only for our own bugs or BT_DEBUG=1."""
     try:
         return work() or 0
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"\ninterrupted{_how_to_repeat(error, typed)}", file=sys.stderr)
         return INTERRUPTED
     except BraintumorError as error:
         return _report(str(error), error.exit_code)
     except Exception as error:
         if _is_out_of_memory(error):
-            return _report("out of memory; lower the batch size, data.image_size or data.limit", 3)
+            return _report(
+                "out of memory; lower the batch size, data.image_size or data.limit, or allow more "
+                "(`ulimit -v`)",
+                3,
+            )
         if said := device_failure(error):
             return _report(said, 3)
         if isinstance(error, NotImplementedError) and "MPS device" in str(error):
@@ -203,20 +215,30 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
             return _report(f"{what}; free space, or name another run_dir", 3)
         if isinstance(error, PermissionError):
             return _report(f"no permission for {error.filename}; check its owner and mode", 2)
+        if "determine home directory" in str(error):
+            return _report("a path begins with ~, and its home folder is not known here: write "
+                           "paths in full", 2)  # fmt: skip
         answer = answer_mistake(error, typed)
         return _report(answer, 2) if answer else _report(_BUG, 1)
+
+
+def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
+    """Ends the message where a command was cut off before it could say how to go on."""
+    if isinstance(error, ToldInterrupt) or {"-m", "--multirun"} & set(typed.words):
+        return ""
+    done = "nothing was trained yet; " if typed.command == "train" else ""
+    if any(word.startswith("resume=") for word in typed.words):
+        done = "nothing was changed; "
+    return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *typed.words])}"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     # torch is not imported here; on the CPU it raises a plain RuntimeError
     is_on_device = type(error).__name__ == "OutOfMemoryError"
-    return (
-        isinstance(error, MemoryError)
-        or is_on_device
-        or any(
-            words in str(error) for words in ("can't allocate memory", "CUDA error: out of memory")
-        )
+    is_told = isinstance(error, RuntimeError | ImportError | OSError) and any(
+        words in str(error).casefold() for words in _NO_MEMORY
     )
+    return isinstance(error, MemoryError) or is_on_device or is_told
 
 
 def _report(message: str, code: int) -> int:

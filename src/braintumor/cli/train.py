@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braintumor.cli.shell import INTERRUPTED, command
+from braintumor.cli.shell import command
+from braintumor.interrupts import INTERRUPTED
 from braintumor.progress import waiting
 from braintumor.runs.folder import open_run
 from braintumor.workflows.arguments import Request

@@ -53,6 +53,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} lacks the column {', '.join(missing)} of a manifest; `bt-data` writes one"
         )
+    if foreign := sorted(set(manifest["split"].dropna()) - set(SPLITS)):
+        raise DataError(f"{path} has a split {foreign[0]!r}, and there are {', '.join(SPLITS)}")
     return manifest.loc[:, list(COLUMNS)]
 
 

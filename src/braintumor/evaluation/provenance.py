@@ -5,7 +5,6 @@ What may be said of patients is no more than the data name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +58,7 @@ class Provenance:
 
 def read_provenance(run: RunFolder, card: Card) -> Provenance:
     """What a run and the card of its checkpoint tell; what is gone from the folder is left out."""
-    known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
+    known = run.read_environment()
     counts = {}
     if run.manifest.is_file():
         found = read_manifest(run.manifest)["split"].value_counts()

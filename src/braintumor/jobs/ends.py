@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from braintumor.errors import ConfigError
+from braintumor.interrupts import INTERRUPTED
 from braintumor.runs.folder import RUN, RunFolder, State
 from braintumor.runs.ownership import hold
 
 log = logging.getLogger("braintumor")
 
-INTERRUPTED = 130  # exit code of a job that was told to stop
 _FAULTS = {
     signal.SIGSEGV,
     signal.SIGBUS,

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from braintumor.files import write_atomic
+from braintumor.interrupts import listening
 from braintumor.jobs.ends import record_end
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
 from braintumor.runs.folder import JOBS, RunFolder
-from braintumor.signals import sigterm_interrupts
 
 log = logging.getLogger("braintumor")
 
@@ -98,7 +98,7 @@ class Queue:
     def run(self) -> None:
         """Until all have ended. Raises KeyboardInterrupt once all have been ended, on Ctrl-C."""
         with ExitStack() as stack:
-            stack.enter_context(sigterm_interrupts())
+            stack.enter_context(listening())
             stack.enter_context(self._view)
             stack.callback(self._end_all)
             while self._waiting or self._running:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
@@ -53,13 +52,13 @@ def how_to_go_on(run: RunFolder) -> str:
 def _words_of(run: RunFolder) -> list[str] | None:
     """Those that made it; of a job its own, of one of several folds or seeds those of this one."""
     try:
-        known = json.loads(run.environment.read_text()) if run.environment.is_file() else {}
+        known, status = run.read_environment(), run.read_status()
         settings = read_config(run) if run.config.is_file() else {}
-    except (ValueError, CheckpointError):
+    except CheckpointError:
         return None
     words = [str(word) for word in known.get("command", [])][1:]
     if not words or set(_OF_THE_SWEEP) & set(words):
-        words = [str(word) for word in run.read_status().get("overrides", [])]
+        words = [str(word) for word in status.get("overrides", [])]
     keys = {_key(word) for word in words}
     if settings.get("seeds") is None and "seeds" in keys:
         words = [w for w in words if _key(w) not in ("seed", "seeds")] + [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -190,6 +193,18 @@ class RunFolder:
             ) from error
         return known
 
+    def read_environment(self) -> dict[str, Any]:
+        """The content of environment.json; empty when there is none.
+
+        Raises CheckpointError when it is damaged.
+        """
+        try:
+            return read_json(self.environment) if self.environment.is_file() else {}
+        except DataError as error:
+            raise CheckpointError(
+                f"{self.environment} is damaged ({error}); remove it, and repeat the command"
+            ) from error
+
     def set_status(self, state: State, why: str | None = None, **facts: Any) -> None:
         """Record the state; facts join those recorded before."""
         known = self.read_status() | facts
@@ -200,24 +215,44 @@ class RunFolder:
         """Add a row to metrics.csv: whole or not at all."""
         self._write_rows([*self.read_rows(), dataclasses.asdict(record)])
 
-    def cut_history(self, epochs: int) -> None:
-        """Drop rows after `epochs`: a resumed run writes them again."""
-        if kept := [row for row in self.read_rows() if int(row["epoch"]) <= epochs]:
-            self._write_rows(kept)
+    def set_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Make metrics.csv these rows, fields of EpochRecord: later ones are written again.
+
+        Where it does not begin with them, that is said.
+        """
+        try:
+            here = self.read_rows()[: len(rows)]
+        except CheckpointError as error:
+            log.warning("%s; what last.ckpt knows of it is written again", error)
+        else:
+            wanted = [{name: str(value) for name, value in row.items()} for row in rows]
+            if here != wanted:
+                log.warning("%s lacked or had other rows than last.ckpt, whose rows are written "
+                            "again", self.history)  # fmt: skip
+        if rows:
+            self._write_rows(rows)
         else:
             self.history.unlink(missing_ok=True)
 
     def read_record(self, epoch: int) -> EpochRecord:
         """The row of an epoch, to the last digit."""
-        (row,) = (row for row in self.read_rows() if int(row["epoch"]) == epoch)
-        read: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "bool": "True".__eq__}
-        fields = dataclasses.fields(EpochRecord)
-        return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+        return _record(self.read_rows()[epoch - 1])
 
     def read_rows(self) -> list[dict[str, Any]]:
-        """metrics.csv as texts, without pandas; empty where there is none."""
-        lines = self.history.read_text().splitlines() if self.history.exists() else []
-        return list(csv.DictReader(lines))
+        """metrics.csv as texts, without pandas; empty where there is none.
+
+        Raises CheckpointError when it is damaged, or a row is missing.
+        """
+        if not self.history.exists():
+            return []
+        try:
+            rows = list(csv.DictReader(self.history.read_text().splitlines(), strict=True))
+            numbers = [_record(row).epoch for row in rows]
+        except (ValueError, KeyError, TypeError, csv.Error) as error:
+            raise CheckpointError(f"{self.history} is damaged ({error!r})") from error
+        if numbers != list(range(1, len(rows) + 1)):
+            raise CheckpointError(f"{self.history} is damaged (its epochs are {numbers})")
+        return rows
 
     def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
@@ -230,7 +265,18 @@ class RunFolder:
         """metrics.csv, a row per epoch; columns are the fields of EpochRecord."""
         import pandas as pd  # --help lists no tables
 
+        self.read_rows()  # which finds damage
         return pd.read_csv(self.history)
+
+
+def _record(row: Mapping[str, str]) -> EpochRecord:
+    read: dict[str, Callable[[str], Any]] = {
+        "int": int, "float": float, "bool": {"True": True, "False": False}.__getitem__,
+    }  # fmt: skip
+    fields = dataclasses.fields(EpochRecord)
+    if len(row) != len(fields):
+        raise ValueError(f"{len(row)} columns, not {len(fields)}")
+    return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
 
 
 def open_run(path: str | Path) -> RunFolder:

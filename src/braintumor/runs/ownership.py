@@ -24,6 +24,7 @@ from braintumor.errors import ConfigError
 from braintumor.files import MARKER
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
+from braintumor.runs.leftovers import sweep
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ _PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as Trial of workflows 
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
     """Raise the ConfigError that `hold` would, before the work begins; touches nothing."""
+    _refuse_place(folder, kind)
     _refuse_others(folder, kind, existing)
     if (folder / MARKER).is_file():
         with _locked(folder):
@@ -57,6 +59,7 @@ def hold(folder: Path, kind: Kind, existing: Existing = "refuse") -> Iterator[No
     with _locked(folder) as descriptor:
         _refuse_others(folder, kind, existing)  # what came since
         _refuse_own(folder, kind, existing)
+        sweep(folder, kind)
         os.pwrite(descriptor, _content(kind), 0)
         try:
             yield
@@ -130,6 +133,23 @@ def _leave(folder: Path, made: Sequence[Path]) -> None:
 def remove_if_empty(folder: Path) -> None:
     if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _refuse_place(folder: Path, kind: Kind) -> None:
+    """Refuse what cannot be made or written there, which the end of the work would find."""
+    if kind is EVALUATION and folder.is_mount():
+        raise ConfigError(
+            f"{folder} is where a disk is mounted, and an evaluation replaces its folder as a "
+            f"whole; name one inside it, such as {kind.key}={folder / 'evaluation'}"
+        )
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if nearest != folder and not nearest.is_dir():
+        raise ConfigError(f"{nearest} is not a folder; name another place with {kind.key}=…")
+    if nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"nothing may be written in {nearest}; name another folder with {kind.key}=…, or ask "
+            "its owner for the right to write there"
+        )
 
 
 def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:

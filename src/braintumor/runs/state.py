@@ -10,7 +10,8 @@ import io
 import logging
 import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of, write_atomic
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import STATES, RunFolder
+from braintumor.runs.items import MisfitError, check_items
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +57,7 @@ def has_state(run: RunFolder) -> bool:
 def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
     """The newest state that is whole; damaged ones are named in the log, and removed.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError when there is none, or what is whole has other items (items.py).
     """
     damaged: list[Path] = []
     for path in filter(Path.is_file, _states(run)):
@@ -66,6 +68,8 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
         for other in damaged:
             log.warning("%s is damaged; going on from the one before it, %s", other, path.name)
             other.unlink()  # or it would take the place of the one before
+        with start_again(run):
+            check_items(state)
         return state
     if damaged:
         names = " and ".join(path.name for path in damaged)
@@ -77,6 +81,16 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
         f"{run.path} has no last.ckpt to resume from; start again with: "
         f"{repeat_command(run, in_place=True)}"
     )
+
+
+@contextmanager
+def start_again(run: RunFolder) -> Iterator[None]:
+    """Within, an error on a state that does not fit says how to train from the start."""
+    try:
+        yield
+    except MisfitError as error:
+        command = repeat_command(run, in_place=True)
+        raise CheckpointError(f"{run.path}: {error}; start again with: {command}") from error
 
 
 def _states(run: RunFolder) -> list[Path]:

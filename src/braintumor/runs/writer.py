@@ -21,10 +21,11 @@ class Writer:
 
     def write(self, work: Callable[[], None]) -> None:
         """Wait for the piece before, then begin this one. What it uses may not change any more."""
-        self._join()
+        self.join()
         self._last = self._thread.submit(work)
 
-    def _join(self) -> None:
+    def join(self) -> None:
+        """Wait until all is written."""
         last, self._last = self._last, None
         if last:
             last.result()
@@ -40,6 +41,6 @@ class Writer:
     ) -> None:
         try:
             if kind is None:
-                self._join()
+                self.join()
         finally:
             self._thread.shutdown()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from braintumor import interrupts
 from braintumor.data.host_images import HostImages, ImageSplit, to_device
 from braintumor.data.tensors import Augment, Part
 from braintumor.models.classifier import Classifier
@@ -157,10 +158,10 @@ def predict_logits(
             batches = bar(what, batches, total=math.ceil(len(images) / batch_size), unit="batch")
         size = min(batch_size, len(images))
         pad = device.type == "cuda" or (isinstance(model, Classifier) and model.is_compiled)
-        logits = [
-            of(_filled(batch, size) if pad else batch)[: len(batch)].float()
-            for batch in (to_device(batch, device) for batch in batches)
-        ]
+        logits = []
+        for batch in (to_device(batch, device) for batch in batches):
+            logits.append(of(_filled(batch, size) if pad else batch)[: len(batch)].float())
+            interrupts.check()
         return torch.cat(logits)
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from braintumor import cache
+from braintumor import cache, interrupts
 from braintumor.data.host_images import HostImages, ImageSplit, is_too_large, sent, to_device
 from braintumor.data.read_ahead import asked_ahead, read_ahead
 from braintumor.data.tensors import Augment, Part
@@ -244,6 +244,7 @@ class FeatureStore:
         batches = images.split(_BATCH)
         shown = bar(what, batches, total=total, unit="batch", is_shown=self.progress)
         for step, batch in enumerate(shown):
+            interrupts.check()
             x = to_device(batch, self.device)
             x = view(x, step) if view else x
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -16,18 +17,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from braintumor.data.host_images import ImageSplit
-from braintumor.data.tensors import Augment, epoch_order
+from braintumor.data.tensors import Augment, Part, epoch_order
 from braintumor.errors import TrainingError
+from braintumor.interrupts import check
 from braintumor.progress import bar
 from braintumor.records import EpochRecord
+from braintumor.runs.items import check_items
 from braintumor.runtime import choose_precision, mix_seed, seeded
 from braintumor.training.batches import Batches, PictureBatches
 from braintumor.training.distributed import Sum, Team, team
 from braintumor.training.features import feature_batches, keeps_features
 from braintumor.training.graphed import StepOf, graphed
 from braintumor.training.optim import Loss, balanced_weights, build_loss
-from braintumor.training.recipe import Recipe
-from braintumor.training.state import FitState
+from braintumor.training.recipe import Recipe, described, refuse_other
+from braintumor.training.state import FitState, Partial
 from braintumor.training.step import Step
 
 
@@ -49,11 +52,16 @@ def fit(
     uninterrupted run would have done.
     progress: a bar with the time left, where standard error is a terminal.
     Of several processes that train together (distributed.py) each calls this with the same.
-    Raises TrainingError when a loss is not finite, naming the batch.
+    Raises TrainingError when a loss is not finite, naming the batch; CheckpointError when
+    `resume_from` is of another recipe; KeyboardInterrupt between two steps where a signal waits
+    (interrupts.py): `state`, with the part of the epoch that is done, is then safe to save.
     """
     dtype = choose_precision(recipe.train.precision, train.device)
     steps = steps_per_epoch(recipe, train)
+    state.recipe = described(recipe, augment.settings)
     if resume_from:
+        check_items(resume_from)
+        refuse_other(resume_from["recipe"], state.recipe)
         state.load_state_dict(resume_from, recipe, steps, dtype)
     together = team()
     together.check(recipe.train.batch_size)
@@ -63,7 +71,7 @@ def fit(
     is_weighted = recipe.train.imbalance == "class_weights"
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
-    total, done = recipe.total_epochs * steps, state.epoch * steps
+    total, done = recipe.total_epochs * steps, state.epoch * steps + state.steps_of_epoch
     with bar("training", is_shown=progress, total=total, initial=done, unit="batch") as shown:
         job = _FitContext(
             state, train, val, recipe, augment, loss_of, weights, dtype, together, shown
@@ -128,55 +136,88 @@ def _epoch(job: _FitContext, step: Step, train_on: StepOf) -> EpochRecord:
     order = _order(job.recipe, job.train, state.epoch)
     own = [job.team.rank] if job.team.rank else []  # or all would drop the same of their images
     with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch, *own), job.train.device):
-        loss, accuracy = _train_epoch(job, step, train_on, order)
+        done = _train_epoch(job, step, train_on, order)
     job.team.average_norms(state.model, state.ema.model if state.ema else None)
     trained = time.perf_counter()
-    figures = step.batches.validate(state.evaluated)
+    try:
+        figures = step.batches.validate(state.evaluated)
+        check()
+    except KeyboardInterrupt:
+        done.seconds += trained - started
+        state.partial = done
+        raise
+    loss, accuracy = done.means(len(order))
     state.epoch += 1
     state.phase_epoch += 1
     cost = -state.epoch if job.val is None else state.best.cost_of(figures, state.epoch)
     state.schedule.observe(cost)
-    return EpochRecord(
+    record = EpochRecord(
         epoch=state.epoch,
         phase=state.phase + 1,
         lr=max(float(group["lr"]) for group in state.optimizer.param_groups),
         train_loss=loss,
         train_accuracy=accuracy,
-        images_per_s=len(order) / (trained - started),
-        seconds=time.perf_counter() - started,
+        images_per_s=len(order) / (done.seconds + trained - started),
+        seconds=done.seconds + time.perf_counter() - started,
         is_best=state.best.observe(cost, state.epoch, state.evaluated),
         **figures,
     )
+    state.history.append(dataclasses.asdict(record))
+    return record
 
 
-def _train_epoch(
-    job: _FitContext, step: Step, train_on: StepOf, order: np.ndarray
-) -> tuple[float, float]:
-    """One pass over `order`: mean loss (nats) and accuracy over the augmented images."""
+def _train_epoch(job: _FitContext, step: Step, train_on: StepOf, order: np.ndarray) -> Partial:
+    """One pass over `order`, or what is left of it: losses and hits over the augmented images."""
     state, seed, device = job.state, job.recipe.seed, job.train.device
+    started = time.perf_counter()
     first = state.phase_epoch * state.schedule.steps_per_epoch
     state.model.train()
-    losses, hits = [], torch.zeros((), dtype=torch.long, device=device)
+    done, state.partial = state.partial or Partial.new(device), None
+    if job.team.size == 1:  # several have draws of their own
+        done.set_generators()
     indices = torch.from_numpy(order).split(job.recipe.train.batch_size)
-    parts = [job.team.part(len(index_B)) for index_B in indices]
-    own = [
-        part.of(index_B) if part and not step.batches.blends else index_B
-        for part, index_B in zip(parts, indices, strict=True)
-    ]
-    batches = zip(indices, parts, step.batches.fetch(own, state.epoch), strict=True)
-    for number, (index_B, part, (fetched, labels_B)) in enumerate(batches):
+    begin = len(done.losses)
+    if begin:  # where none is left, the record still says the rate of the last one
+        state.schedule.set_lr(state.optimizer, first + begin - 1)
+    for number, part, (fetched, labels_B) in _batches(job, step, indices, begin):
         state.schedule.set_lr(state.optimizer, first + number)
         step.generator.manual_seed(mix_seed(seed, "augment", state.epoch, number))
         loss, right = step(fetched, labels_B, part) if part else train_on(fetched, labels_B)
         if state.ema:
             state.ema.update()
         # kept on the device: reading a number here would wait for the GPU at every step
-        losses.append(loss * len(index_B))
-        hits += right
+        done.losses.append(loss * len(indices[number]))
+        done.hits += right
+        try:
+            check()
+        except KeyboardInterrupt:
+            _check_finite(done.losses, job, order)
+            done.keep_generators(device)
+            done.seconds += time.perf_counter() - started
+            state.partial = done
+            raise
         job.bar.update()
-    total = torch.stack(losses)
-    _check_finite(total, job, order)
-    return total.sum().item() / len(order), hits.item() / len(order)
+    _check_finite(done.losses, job, order)
+    return done
+
+
+def _batches(
+    job: _FitContext, step: Step, indices: Sequence[Tensor], begin: int
+) -> Iterator[tuple[int, Part | None, tuple[Tensor, Tensor]]]:
+    """Of the batches from `begin` on: the number, this process's part, and what was fetched of it.
+
+    Empty where none is left.
+    """
+    left = indices[begin:]
+    if not left:
+        return iter(())
+    parts = [job.team.part(len(index_B)) for index_B in left]
+    own = [
+        part.of(index_B) if part and not step.batches.blends else index_B
+        for part, index_B in zip(parts, left, strict=True)
+    ]
+    fetched = step.batches.fetch(own, job.state.epoch)
+    return zip(range(begin, len(indices)), parts, fetched, strict=True)
 
 
 def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
@@ -192,14 +233,14 @@ def _order(recipe: Recipe, train: ImageSplit, epoch: int) -> np.ndarray:
     return np.concatenate([order, order[:missing]])
 
 
-def _check_finite(losses: Tensor, job: _FitContext, order: np.ndarray) -> None:
-    finite = torch.isfinite(losses).cpu()
+def _check_finite(losses: list[Tensor], job: _FitContext, order: np.ndarray) -> None:
+    finite = torch.isfinite(torch.stack(losses)).cpu()
     if finite.all():
         return
     step, size = int((~finite).nonzero()[0]), job.recipe.train.batch_size
     names = ", ".join(job.train.paths[i] for i in order[step * size :][: min(size, 3)])
     raise TrainingError(
         f"the loss became {losses[step].item()} in epoch {job.state.epoch + 1}, batch {step + 1} "
-        f"of {len(losses)} ({names}, …); the best checkpoint so far is intact: lower optimizer.lr, "
-        "set train.clip_norm=1, or use train.precision=fp32"
+        f"of {job.state.schedule.steps_per_epoch} ({names}, …); the best checkpoint so far is "
+        "intact: lower optimizer.lr, set train.clip_norm=1, or use train.precision=fp32"
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, pasteable
-from braintumor.errors import ConfigError
+from braintumor.errors import CheckpointError, ConfigError
 from braintumor.runtime import Precision
 
 if TYPE_CHECKING:
@@ -150,3 +151,44 @@ def refit_recipe(recipe: Recipe, history: pd.DataFrame) -> Recipe:
         phases.append(dataclasses.replace(phase, epochs=int(last - begin + 1)))
     train = dataclasses.replace(recipe.train, phases=tuple(phases), epochs=None)
     return dataclasses.replace(recipe, train=train)
+
+
+def described(recipe: Recipe, augment: Any) -> dict[str, Any]:
+    """All by which a training goes, as plain values: a state is of no use under another.
+
+    augment: its settings.  Phases have the epochs that they take at most.
+    """
+    train = dataclasses.asdict(recipe.train)
+    train["phases"] = [dataclasses.asdict(phase) for phase in recipe.train.planned]
+    for name in ("epochs", "max_epochs", "tensorboard", "compile", "cuda_graphs"):
+        del train[name]
+    whole = dataclasses.asdict(recipe) | {"train": train, "augment": dataclasses.asdict(augment)}
+    return dict(json.loads(json.dumps(whole)))
+
+
+def refuse_other(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raises CheckpointError where a state was made under another recipe, naming what differs."""
+    there, here = dict(_flat(saved)), dict(_flat(own))
+    found = [
+        f"{name}: {there.get(name)} in the state, {here.get(name)} now"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise CheckpointError(
+            f"last.ckpt was saved under other settings ({'; '.join(found[:3])}{more}), and cannot "
+            "go on under these; put them back in config.yaml, or start a new run; "
+            "more epochs go in with resume=RUN train.epochs=N"
+        )
+
+
+def _flat(tree: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _flat(value, f"{at}.{key}" if at else str(key))
+    elif isinstance(tree, list) and tree:
+        for number, value in enumerate(tree):
+            yield from _flat(value, f"{at}[{number}]")
+    else:
+        yield at, tree

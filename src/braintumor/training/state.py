@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from braintumor.config import not_negative
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
+from braintumor.runs.items import misfit
 from braintumor.training.average import Average
+from braintumor.training.misfits import refuse_misfits
 from braintumor.training.optim import (
     Schedule,
     build_loss,
@@ -24,7 +26,8 @@ from braintumor.training.optim import (
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 from braintumor.training.snapshot import to_host
 
-_COUNTS = ("phase", "phase_epoch", "epoch")  # of a FitState, as last.ckpt has them
+# of a FitState, as last.ckpt has them; runs/items.py says what each is
+_COUNTS = ("phase", "phase_epoch", "epoch")
 _PARTS = ("model", "optimizer", "schedule", "scaler", "best")
 
 
@@ -74,11 +77,60 @@ class BestCheckpoint:
 
 
 @dataclass
+class Partial:
+    """An epoch that was cut off, or one that goes on: what its steps so far have given.
+
+    losses: of each step, times its images, on the device.  hits: int64 ().
+    generators: what dropout draws from next; on the CPU and, if it is another, on the device.
+    seconds: that the steps took, before the epoch was cut off.
+    """
+
+    losses: list[Tensor]
+    hits: Tensor
+    generators: list[Tensor]
+    seconds: float
+
+    @classmethod
+    def new(cls, device: torch.device) -> Partial:
+        """Of an epoch that begins."""
+        return cls([], torch.zeros((), dtype=torch.long, device=device), [], 0.0)
+
+    def keep_generators(self, device: torch.device) -> None:
+        """Note where the global generators stand."""
+        self.generators = [torch.get_rng_state()]
+        if device.type == "cuda":
+            self.generators.append(torch.cuda.get_rng_state(device))
+
+    def set_generators(self) -> None:
+        """Put them where they stood, if that was noted on such a device."""
+        for number, state in enumerate(self.generators):
+            if number == 0:
+                torch.set_rng_state(state.cpu())
+            elif self.hits.device.type == "cuda":
+                torch.cuda.set_rng_state(state.cpu(), self.hits.device)
+
+    def means(self, images: int) -> tuple[float, float]:
+        """Mean loss (nats) and accuracy over that many images."""
+        return torch.stack(self.losses).sum().item() / images, self.hits.item() / images
+
+    def state_dict(self) -> dict[str, Any]:
+        losses = torch.stack(self.losses) if self.losses else self.hits.new_zeros(0).float()
+        return vars(self) | {"losses": losses}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], device: torch.device) -> Partial:
+        """What `state_dict` gave."""
+        losses, hits = (state[name].to(device) for name in ("losses", "hits"))
+        return cls(list(losses.unbind()), hits.clone(), state["generators"], state["seconds"])
+
+
+@dataclass
 class FitState:
     """Everything that changes while training. `state_dict` is what last.ckpt holds.
 
-    Order, augmentation and dropout are functions of (seed, epoch, step), so no generator
-    state is part of it: a resumed epoch draws what an uninterrupted one would have drawn.
+    Order and augmentation are functions of (seed, epoch, step), and dropout begins each epoch at
+    one of (seed, epoch), so generators are part of it only within an epoch (`partial`).
+    history: the fields of each EpochRecord.  recipe: what it is trained by, `recipe.described`.
     """
 
     model: Classifier
@@ -86,10 +138,18 @@ class FitState:
     phase: int = -1  # index of the current phase; -1 before the first
     phase_epoch: int = 0  # epochs finished in it
     epoch: int = 0  # epochs finished in all
+    partial: Partial | None = None  # of the epoch after it, where that was cut off
+    history: list[dict[str, Any]] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
     optimizer: torch.optim.Optimizer = field(init=False)
     schedule: Schedule = field(init=False)
     scaler: torch.amp.GradScaler = field(init=False)
     ema: Average | None = field(init=False, default=None)
+
+    @property
+    def steps_of_epoch(self) -> int:
+        """How many of the epoch that was cut off are done."""
+        return len(self.partial.losses) if self.partial else 0
 
     @property
     def evaluated(self) -> Classifier:
@@ -124,7 +184,10 @@ class FitState:
         counts = {name: getattr(self, name) for name in _COUNTS}
         parts = {name: getattr(self, name).state_dict() for name in _PARTS}
         ema = self.ema.state_dict() if self.ema else None
-        return counts | parts | {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
+        average = {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
+        partial = self.partial.state_dict() if self.partial else None
+        record = {"history": [*self.history], "recipe": self.recipe}
+        return counts | parts | average | {"partial": partial} | record
 
     def snapshot(self) -> dict[str, Any]:
         """`state_dict` on the CPU, which no later step changes."""
@@ -135,10 +198,18 @@ class FitState:
     def load_state_dict(
         self, state: Mapping[str, Any], recipe: Recipe, steps_per_epoch: int, dtype: torch.dtype
     ) -> None:
-        """Stand where `state_dict` was taken; the model must be of the same shape."""
+        """Stand where `state_dict` was taken.
+
+        Raises CheckpointError when it is not that of such a model and recipe; its items are checked
+        (runs/items.py).
+        """
+        if state["phase"] >= len(recipe.train.phases):
+            raise misfit(f"is in phase {state['phase'] + 1} of {len(recipe.train.phases)}")
         self.enter(state["phase"], recipe, steps_per_epoch, dtype)
         for name in _COUNTS:
             setattr(self, name, state[name])
+        self.history = [*state["history"]]
+        refuse_misfits(state, self)
         load_optimizer(self.optimizer, state["optimizer"])
         for name in ("model", "schedule", "best"):
             getattr(self, name).load_state_dict(state[name])
@@ -147,6 +218,9 @@ class FitState:
         if self.ema:
             self.ema.load_state_dict(state["ema"])
             self.ema.steps = state["ema_steps"]
+        if state["partial"]:
+            device = next(self.model.parameters()).device
+            self.partial = Partial.from_state(state["partial"], device)
 
 
 def check_recipe(recipe: Recipe, model: Classifier) -> None:

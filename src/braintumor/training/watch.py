@@ -21,6 +21,7 @@ from typing import cast
 import torch.distributed as dist
 
 from braintumor.errors import BraintumorError, MachineError
+from braintumor.interrupts import ASKING
 from braintumor.training.distributed import Team, begin, end
 
 _NOTICE_S = 2.0  # in which the end of another process is known everywhere
@@ -149,6 +150,7 @@ def _is_of_network(error: BaseException) -> bool:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[None]:
+    """Also after Ctrl-C, which torchrun follows by SIGTERM: no second wish to end at once."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -161,8 +163,9 @@ def _live_on_after_signals() -> None:
     heard, written = socket.socketpair()
     written.setblocking(False)
     signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+    for number in ASKING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
     def end_later() -> None:
         number = heard.recv(1)[0]

@@ -23,9 +23,10 @@ from braintumor.data.images import Fit
 from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
 from braintumor.data.moved import Found, as_before, find_images
 from braintumor.data.split import assign_splits, check_kind, check_listed
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import write_atomic
 from braintumor.progress import waiting
+from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
@@ -74,7 +75,13 @@ def read_again(
             raise
         words = f"{error}; if the images lie elsewhere now, say where: {elsewhere}"
         raise DataError(words) from error
-    before = read_manifest(run.manifest)
+    try:
+        before = read_manifest(run.manifest)
+    except DataError as error:
+        raise CheckpointError(
+            f"{run.manifest}, the images and splits of the run, is missing or damaged ({error}); "
+            f"copy it back, or start again with: {repeat_command(run, in_place=True)}"
+        ) from error
     found = find_images(before, data.manifest)
     if found.differences:
         raise DataError(

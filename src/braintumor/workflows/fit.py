@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,12 @@ from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
 from braintumor.errors import MachineError
 from braintumor.files import write_atomic
+from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
-from braintumor.runs.state import has_state, load_state, save_state
+from braintumor.runs.state import has_state, load_state, save_state, start_again
 from braintumor.runs.tracking import Trackers
 from braintumor.runs.writer import Writer
 from braintumor.training.distributed import team
@@ -57,7 +59,8 @@ def _fit_and_save(
 
     saved = _state_to_resume(run) if resume else None
     train, val = experiment.images("train"), experiment.images("val")
-    best = _fit(experiment, run, train, val, keep, saved)
+    with start_again(run):
+        best = _fit(experiment, run, train, val, keep, saved)
     run.set_status("running", best_epoch=best.epoch)
     # imported here, or the first step would wait for matplotlib
     from braintumor.report.plots.performance import draw_curves
@@ -68,14 +71,15 @@ def _fit_and_save(
     # written anew where the run was resumed: the file may be older than the state, or damaged
     if experiment.recipe.train.refit:
         save_best(run.selected, best.weights, chosen)
-        _refit(experiment.with_fresh_model(), run, trackers, chosen)
+        with start_again(run):
+            _refit(experiment.with_fresh_model(), run, trackers, chosen)
     elif saved:
         save_best(run.best, best.weights, chosen)
 
 
 def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
     """What was saved last; None for a run that was cut off in its first epoch."""
-    if not has_state(run) and (not run.history.is_file() or len(run.read_history()) < 2):
+    if not has_state(run) and len(run.read_rows()) < 2:
         log.info("no epoch had been saved: beginning with the first")
         return None
     return load_state(run, _CPU)
@@ -117,11 +121,15 @@ def _fit(
     state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
     done = saved["epoch"] if saved else 0
     if saved:
-        log.info("resuming after epoch %d", done)
-    folder.cut_history(done)
+        steps = len(saved["partial"]["losses"]) if saved["partial"] else 0
+        within = f", step {steps} of the next" if steps else ""
+        log.info("resuming after epoch %d%s", done, within)
+    folder.set_history(saved["history"] if saved else [])
     team().tell(Fit(folder.path.resolve(), recipe, saved is not None, is_refit=val is None))
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
-    with Writer() as writer:
+    # several processes would not stop at the same step: they go on from the end of an epoch
+    is_alone = team().size == 1
+    with deferred() if is_alone else nullcontext(), Writer() as writer:
 
         def write(record: EpochRecord, weights: Mapping[str, Tensor], now: dict[str, Any]) -> None:
             folder.append_history(record)
@@ -132,6 +140,11 @@ def _fit(
             for record in records:
                 writer.write(partial(write, record, state.best.weights, state.snapshot()))
                 describe_epoch(record, recipe.total_epochs)
+        except KeyboardInterrupt:
+            if state.partial and is_alone:
+                writer.write(partial(save_state, folder, state.snapshot()))
+                writer.join()
+            raise
         except torch._dynamo.exc.TorchDynamoException as error:
             first = str(error).strip().splitlines()[0]
             raise MachineError(

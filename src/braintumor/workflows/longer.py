@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from typing import Any
 
 import torch
 
@@ -11,7 +13,7 @@ from braintumor.errors import ConfigError
 from braintumor.runs.folder import STATES, RunFolder, read_config
 from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
-from braintumor.training.recipe import Phase, TrainSettings
+from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
@@ -64,15 +66,15 @@ def prepare(run: RunFolder, experiment: Experiment) -> None:
     too (train.refit) is done again.
     """
     recipe, saved = experiment.recipe, load_state(run, experiment.device)
+    _take_recipe(saved, described(recipe, experiment.augment.settings))
     epochs = recipe.train.planned[-1].epochs
-    if saved["phase"] == len(recipe.train.phases) - 1:
+    if saved["phase"] == len(recipe.train.phases) - 1 and saved["epoch"]:
         patience = recipe.train.early_stopping.patience
         if patience is not None and saved["best"]["bad_epochs"] >= patience:
             log.info(
                 "it had stopped early after epoch %d; its patience begins anew", saved["epoch"]
             )
             saved["best"]["bad_epochs"] = 0
-            save_state(run, saved)
         state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
         steps = steps_per_epoch(recipe, experiment.images("train"))
         state.enter(saved["phase"], recipe, steps, torch.float32)
@@ -84,7 +86,16 @@ def prepare(run: RunFolder, experiment: Experiment) -> None:
             "same as %d epochs from the start",
             epochs, recipe.scheduler["name"], saved["epoch"] + 1,
             max(group["lr"] for group in state.optimizer.param_groups), saved["epoch"],
-            run.read_record(saved["epoch"]).lr, epochs,
+            saved["history"][-1]["lr"], epochs,
         )  # fmt: skip
+    save_state(run, saved)
     for name in (*STATES, "metrics.csv"):
         (run.path / "refit" / name).unlink(missing_ok=True)
+
+
+def _take_recipe(saved: dict[str, Any], recipe: dict[str, Any]) -> None:
+    """The longer recipe into the state; nothing else of it may differ."""
+    longer = copy.deepcopy(saved["recipe"])
+    longer["train"]["phases"][-1]["epochs"] = recipe["train"]["phases"][-1]["epochs"]
+    refuse_other(longer, recipe)
+    saved["recipe"] = recipe

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from braintumor.errors import BraintumorError, ConfigError
+from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineError
 from braintumor.files import write_atomic
+from braintumor.interrupts import ToldInterrupt, before_leaving, listening
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
-from braintumor.signals import sigterm_interrupts
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_file
 
@@ -64,16 +65,25 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
     log.info("run folder: %s", run.path)
+    tell = partial(run.set_status, "interrupted")
     try:
-        run.set_status("running")
-        with sigterm_interrupts():
+        with listening(), before_leaving(tell):
+            run.set_status("running")
             yield
-    except (KeyboardInterrupt, SystemExit):  # the second is how submitit ends it to begin it again
+    # the second is how submitit ends it to begin it again
+    except (KeyboardInterrupt, SystemExit) as error:
         run.set_status("interrupted")
         log.warning("interrupted%s", how_to_go_on(run))
+        if isinstance(error, KeyboardInterrupt):
+            raise ToldInterrupt from error
         raise
+    except DiskError as error:  # which resume= outlives, where there is something to resume
+        with suppress(MachineError, OSError):
+            tell_failure(run, error)
+        raise DiskError(f"{error}{how_to_go_on(run)}") from error
     except BaseException as error:
-        tell_failure(run, error)
+        with suppress(MachineError, OSError):  # the disk may be what failed
+            tell_failure(run, error)
         raise
     else:
         run.set_status("completed", seconds=round(time.perf_counter() - started, 1))

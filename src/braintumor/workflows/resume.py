@@ -77,6 +77,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
             "ignored; leave it out, or start a new run with it"
         )
     status = run.read_status()
+    run.read_environment()  # damage is found now and not after the training
     stored = _stored(run)
     longer = with_length(stored["train"], here["train"], named)
     if longer != stored["train"] and "parts" in status:
@@ -107,7 +108,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
         stored["data"] = stored["data"] | {"download": download}
     elif "data.download" in named:
         raise ConfigError("the data set of the run is not one to download; leave data.download out")
-    return stored, status.get("data_name", "data")
+    return stored, status.get("data_name", stored["data"]["name"])
 
 
 def _stored(run: RunFolder) -> Settings:

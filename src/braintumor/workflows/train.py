@@ -222,8 +222,9 @@ def _request_of(parent: RunFolder, trial: Trial, request: Request) -> Request | 
         own["resume"] = str(run.path)
     else:  # as the command that made the parent would have begun it
         own["overwrite"] = True  # the parent's, and so ours
-        choices = {**choices, "data": begun["data_name"]}
-        overrides = tuple(begun["overrides"])
+        name = request.settings["data"]["name"]  # of a run whose status.json is no more
+        choices = {**choices, "data": begun.get("data_name", name)}
+        overrides = tuple(begun.get("overrides", ()))
     return Request(own, choices, overrides, command=request.command)
 
 

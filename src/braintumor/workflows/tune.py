@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.config import flat, hydra_value, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
+from braintumor.interrupts import listening
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, check, hold, remove_own
-from braintumor.signals import sigterm_interrupts
 from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
@@ -62,7 +62,7 @@ def tune(request: Request) -> TuningResult:
     folder = named_folder(request) or _default_folder(request, fixed)
     existing: Existing = "replace" if request.settings["overwrite"] else "continue"
     check(folder, TUNING, existing)
-    with hold(folder, TUNING, existing), sigterm_interrupts():
+    with hold(folder, TUNING, existing), listening():
         if existing == "replace":
             remove_own(folder, TUNING)
         _search(request, tuning, fixed, folder)

@@ -165,16 +165,13 @@ def test_empty_class_folder_in_an_archive_is_refused(make: Make, name: str, tmp_
         archive.build(path)
 
 
-def test_nothing_is_written_outside_the_temporary_folder(
+def test_a_tar_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside = tmp_path / "temporary"
     inside.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(inside))
     source = archive.build(make_tar(tmp_path / "a.tar", dict.fromkeys(NAMES, b"x")))
-    (copies,) = inside.iterdir()
-    assert sorted(p.name for p in copies.iterdir()) == ["0", "1", "2"]
     assert source.read(source.items[0]) == b"x"
-    del source
-    assert not list(inside.iterdir())
+    assert not list(inside.iterdir())  # the copy has no name, so a kill leaves nothing
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "temporary"]

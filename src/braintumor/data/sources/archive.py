@@ -6,15 +6,17 @@ import bz2
 import errno
 import gzip
 import lzma
+import os
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
@@ -112,12 +114,13 @@ def _open_zip(root: Path) -> Archive:
 
 
 def _open_tar(root: Path) -> Archive:
-    """Images are copied into numbered files, since a tar file cannot be read in any order.
+    """Images are copied into one file without a name, since a tar is not read in any order.
 
-    They are removed together with the function that reads them.
+    It is gone when nobody reads it any more, however this process ends.
     """
-    folder = tempfile.TemporaryDirectory(prefix="braintumor-")
-    found = Members(root)
+    found, places = Members(root), dict[int, tuple[int, int]]()
+    with _room_for(root):
+        copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (closed with its last reader)
     with _unpacked(root) as packed:
         stream: Any = _Stream(packed, found)
         with tarfile.open(fileobj=stream, mode="r:") as file:
@@ -126,11 +129,14 @@ def _open_tar(root: Path) -> Archive:
                 name = found.add(entry.name, number, entry.size, is_plain, entry.isdir())
                 content = file.extractfile(entry) if name and is_image_name(name) else None
                 if content is not None:
-                    # the name on disk is a number, so no member can choose where it lands
-                    _copy(content, Path(folder.name) / str(number), entry.size, root)
+                    places[number] = (copy.tell(), entry.size)
+                    _copy(content, copy, entry.size, root)
+    with _room_for(root):
+        copy.flush()
 
     def read(name: str) -> bytes:
-        return (Path(folder.name) / str(found.files[name])).read_bytes()
+        start, size = places[found.files[name]]
+        return os.pread(copy.fileno(), size, start)
 
     return Archive(found.files, found.folders, read)
 
@@ -146,20 +152,26 @@ def _unpacked(root: Path) -> BinaryIO:
     return file
 
 
-def _copy(content: Any, path: Path, size: int, root: Path) -> None:
+def _copy(content: IO[bytes], copy: BinaryIO, size: int, root: Path) -> None:
     """A member to the disk, where there is room for it."""
+    with _room_for(root):
+        if size > shutil.disk_usage(tempfile.gettempdir()).free * (1 - limits.SPARE_SHARE):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    while part := content.read(limits.HEADER_BYTES):
+        with _room_for(root):
+            copy.write(part)
+
+
+@contextmanager
+def _room_for(root: Path) -> Iterator[None]:
+    """What fails within is the disk's fault, and not the archive's, which is not damaged."""
     try:
-        free = int(shutil.disk_usage(path.parent).free * (1 - limits.SPARE_SHARE))
-        if size > free:
-            raise OSError(errno.ENOSPC, "")
-        with path.open("xb") as file:
-            shutil.copyfileobj(content, file, limits.HEADER_BYTES)
+        yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        place = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 (named, not used)
         raise MachineError(
-            f"there is no room in {path.parents[1]} to unpack {root}; name a folder on a larger "
-            "disk with TMPDIR=FOLDER, or unpack it yourself and give the folder"
+            f"there is no room in {place} to unpack {root} ({error.strerror}); name a folder on a "
+            "larger disk with TMPDIR=FOLDER, or unpack it yourself and give the folder"
         ) from error
 
 

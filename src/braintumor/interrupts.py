@@ -1,0 +1,121 @@
+"""Signals that ask this process to end: its work is saved first, and a second one ends it at once.
+
+SIGINT and SIGTERM are Ctrl-C and a batch system's; SIGUSR1, SIGHUP and SIGXCPU are its warning, a
+terminal that was closed, and a limit on computing time. All end the work as KeyboardInterrupt.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 130  # the exit code
+
+_URGENT = (signal.SIGINT, signal.SIGTERM)
+ASKING = (*_URGENT, signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU)
+_SAME_S = 0.2  # `timeout` sends its signal to the process and to its group
+
+
+class ToldInterrupt(KeyboardInterrupt):
+    """One after which the user has been told how to go on."""
+
+
+class _Request:
+    """Whether and when this process was asked to end. is_due: that has not been raised yet.
+
+    deferred: how many blocks are open in which it waits.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.is_due, self.deferred = False, 0
+        self.before_leaving: list[Callable[[], None]] = []
+
+
+_request = _Request()
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Within, those signals raise KeyboardInterrupt, or wait for the end of a step (`deferred`).
+
+    Where somebody listens already, such as submitit, which puts a job back into its queue, or where
+    a signal is ignored, as under nohup, it stays so.
+    """
+    replaced: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in ASKING:
+            before = signal.getsignal(number)
+            if before in (signal.SIG_DFL, signal.default_int_handler):
+                replaced[number] = signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        for number, before in replaced.items():
+            signal.signal(number, before)
+        if replaced:
+            _request.since, _request.is_due = None, False
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Within, a signal waits for `check` or for the end of the block."""
+    _request.deferred += 1
+    try:
+        yield
+    finally:
+        _request.deferred -= 1
+    check()
+
+
+def check() -> None:
+    """Raise the KeyboardInterrupt of a signal that waits; between two steps, where all is whole."""
+    if _request.is_due:
+        _request.is_due = False
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def before_leaving(work: Callable[[], None]) -> Iterator[None]:
+    """Within, a second signal does `work` before it ends the process; it has to be short."""
+    _request.before_leaving.append(work)
+    try:
+        yield
+    finally:
+        _request.before_leaving.remove(work)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if number == signal.SIGHUP:
+        _close_terminal()
+    if _request.since is None:
+        _request.since, _request.is_due = now, True
+        if not _request.deferred:
+            check()
+        os.write(2, b"\nsaving what is done; once more ends it now\n")  # print is not reentrant
+    elif number in _URGENT and now - _request.since > _SAME_S:
+        _leave()
+
+
+def _leave() -> None:
+    """End the process as it stands: files are whole or not there, whoever is writing them."""
+    for work in _request.before_leaving:
+        with suppress(Exception):
+            work()
+    os._exit(INTERRUPTED)
+
+
+def _close_terminal() -> None:
+    """What is printed on a terminal that is no more would fail; train.log has it all the same."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if os.isatty(descriptor):
+            os.dup2(null, descriptor)
+    os.close(null)

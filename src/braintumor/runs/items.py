@@ -1,0 +1,118 @@
+"""What a state in last.ckpt consists of: every item, and nothing else, is needed to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from braintumor.errors import CheckpointError
+
+
+class MisfitError(CheckpointError):
+    """A state that is not one of this version, model and recipe."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """What an item has to be: in words, and whether a value is that."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _is_tensor(value: Any) -> bool:
+    return type(value).__name__ in ("Tensor", "Parameter")  # torch is not imported here
+
+
+def _is_weights(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _is_tensor(tensor) for name, tensor in value.items()
+    )
+
+
+WHOLE = Item("a whole number from 0", lambda value: type(value) is int and value >= 0)
+NUMBER = Item("a number", lambda value: type(value) in (int, float))
+NUMBERS = Item(
+    "numbers by name", lambda v: isinstance(v, Mapping) and all(map(NUMBER.fits, v.values()))
+)
+MAPPING = Item("a mapping", lambda value: isinstance(value, Mapping))
+WEIGHTS = Item("tensors by name", _is_weights)
+TENSOR = Item("a tensor", _is_tensor)
+TENSORS = Item("a list of tensors", lambda v: isinstance(v, list) and all(map(_is_tensor, v)))
+ROWS = Item(
+    "a list of mappings", lambda v: isinstance(v, list) and all(isinstance(r, Mapping) for r in v)
+)
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items by name, each an Item or Items again. or_none: None stands for all of them."""
+
+    of: Mapping[str, Item | Items]
+    or_none: bool = False
+
+
+def _or_none(item: Item) -> Item:
+    return Item(f"{item.words} or nothing", lambda value: value is None or item.fits(value))
+
+
+# of training.state.FitState, which says what each is
+STATE = Items(
+    {
+        "phase": WHOLE,
+        "phase_epoch": WHOLE,
+        "epoch": WHOLE,
+        "model": WEIGHTS,
+        "optimizer": Items({"state": MAPPING, "param_groups": ROWS}),
+        "schedule": NUMBERS,
+        "scaler": MAPPING,
+        "best": Items({"cost": NUMBER, "epoch": WHOLE, "bad_epochs": WHOLE, "weights": WEIGHTS}),
+        "ema": _or_none(WEIGHTS),
+        "ema_steps": WHOLE,
+        "partial": Items(
+            {"losses": TENSOR, "hits": TENSOR, "generators": TENSORS, "seconds": NUMBER},
+            or_none=True,
+        ),
+        "history": ROWS,
+        "recipe": MAPPING,
+    }
+)
+
+
+def check_items(state: Mapping[str, Any]) -> None:
+    """Raises MisfitError, with the first name, where an item is missing, too many or another.
+
+    >>> check_items({})
+    Traceback (most recent call last):
+    braintumor.runs.items.MisfitError: the state in last.ckpt lacks phase, phase_epoch, epoch and \
+10 more: it is of another version, or was changed
+    """
+    if fault := _fault(state, STATE, ""):
+        raise misfit(fault)
+
+
+def misfit(fault: str) -> MisfitError:
+    """The error that says what is wrong with a state; nothing mends it."""
+    return MisfitError(f"the state in last.ckpt {fault}: it is of another version, or was changed")
+
+
+def _fault(value: Any, wanted: Item | Items, at: str) -> str | None:
+    if isinstance(wanted, Item):
+        return None if wanted.fits(value) else f"has {at} that is not {wanted.words}"
+    if value is None and wanted.or_none:
+        return None
+    if not isinstance(value, Mapping):
+        return f"has {at or 'content'} that is not a mapping"
+    prefix = f"{at}." if at else ""
+    if missing := [prefix + name for name in wanted.of if name not in value]:
+        return f"lacks {_listed(missing)}"
+    if foreign := [f"{prefix}{name}" for name in value if name not in wanted.of]:
+        return f"has {_listed(foreign)}, which no state has"
+    faults = (_fault(value[name], item, prefix + name) for name, item in wanted.of.items())
+    return next(filter(None, faults), None)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,175 @@
+"""A signal in the middle of an epoch: what goes on from there is what nobody interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from braintumor import interrupts
+from braintumor.data.tensors import Augment
+from braintumor.errors import CheckpointError
+from braintumor.interrupts import deferred, listening
+from braintumor.records import EpochRecord
+from braintumor.training import loop
+from braintumor.training.loop import fit
+from braintumor.training.recipe import FeatureSettings, Phase, Recipe
+from braintumor.training.state import FitState
+from small_fit import AUGMENT, CLASSES, NONE, TRAIN, VAL, new_state, recipe, run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PHASES = (Phase(2, "head"), Phase(2, "all", 1e-3))  # 4 steps an epoch
+PLAN = recipe(PHASES, ema_decay=0.9)
+PLANS = {
+    "mixup and EMA": (PLAN, AUGMENT),
+    "kept features": (dataclasses.replace(PLAN, features=FeatureSettings(1)), NONE),
+}
+
+
+def interrupted(
+    plan: Recipe, augment: Any, at: int, saved: dict[str, Any] | None, how: signal.Signals
+) -> tuple[FitState, list[EpochRecord], bool]:
+    """Go on from `saved`, with a signal before the at-th check; whether that came."""
+    state, records, count, check = new_state(plan), [], 0, interrupts.check
+    images = Augment(augment, CLASSES)
+
+    def counted() -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), how)
+        check()
+
+    with pytest.MonkeyPatch.context() as patch, listening():
+        patch.setattr(loop, "check", counted)
+        patch.setattr(interrupts, "check", counted)
+        try:
+            with deferred():
+                for record in fit(state, TRAIN, VAL, plan, images, resume_from=saved):
+                    records.append(record)
+                count = at  # the end of the block asks, too
+        except KeyboardInterrupt:
+            return state, records, True
+    return state, records, False
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return dict(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_interrupts_at_random_steps_change_nothing(name: str) -> None:
+    plan, augment = PLANS[name]
+    whole = new_state(plan)
+    expected = run(whole, plan, augment)
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU]
+    rng = np.random.default_rng(0)
+    saved, records, within = None, [], 0
+    for how in signals:
+        at = int(rng.integers(3, 6))
+        state, some, is_cut = interrupted(plan, augment, at, saved, how)
+        assert is_cut
+        records += some
+        if state.partial:
+            saved, within = through_a_file(state.snapshot()), within + 1
+        else:  # among features, with nothing done since the last epoch
+            assert not some
+    state = new_state(plan)
+    records += run(state, plan, augment, resume_from=saved)
+    assert within >= 3
+    for one, other in ((state.model, whole.model), (state.evaluated, whole.evaluated)):
+        pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+    times = {"seconds": 0.0, "images_per_s": 0.0}
+    assert [dataclasses.replace(r, **times) for r in records] == [
+        dataclasses.replace(r, **times) for r in expected
+    ]
+    assert [row["epoch"] for row in state.history] == [1, 2, 3, 4]
+
+
+@pytest.fixture(scope="module")
+def saved() -> dict[str, Any]:
+    """A state in the middle of the second epoch, as it comes from the disk."""
+    state, _, is_cut = interrupted(PLAN, AUGMENT, 8, None, signal.SIGTERM)
+    assert is_cut and state.partial and state.epoch == 1
+    return through_a_file(state.snapshot())
+
+
+ITEMS = [
+    "phase", "phase_epoch", "epoch", "model", "optimizer", "schedule", "scaler", "best", "ema",
+    "ema_steps", "partial", "history", "recipe", "optimizer/state", "optimizer/param_groups",
+    "best/cost", "best/epoch", "best/bad_epochs", "best/weights", "partial/losses", "partial/hits",
+    "partial/generators", "partial/seconds", "schedule/factor", "model/mean_255",
+    "best/weights/mean_255", "recipe/seed", "optimizer/state/0/exp_avg",
+]  # fmt: skip
+
+
+def copied(tree: Any) -> Any:
+    return {k: copied(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
+
+
+def test_the_table_names_every_item(saved: dict[str, Any]) -> None:
+    nested = {
+        f"{name}/{inner}" for name in ("best", "partial", "optimizer") for inner in saved[name]
+    }
+    assert set(saved) | nested <= set(ITEMS)
+
+
+@pytest.mark.parametrize("item", ITEMS)
+@pytest.mark.parametrize("how", ["drop", "add", "retype"])
+def test_an_item_too_few_or_too_many_or_of_another_type_is_refused(
+    saved: dict[str, Any], item: str, how: str
+) -> None:
+    changed = inside = copied(saved)
+    *parents, name = item.split("/")
+    for parent in parents:
+        inside = inside[int(parent) if parent.isdecimal() else parent]
+    if how == "drop":
+        del inside[name]
+    elif how == "add":
+        inside[f"{name}_more"] = inside[name]
+    else:
+        inside[name] = "text"
+    with pytest.raises(CheckpointError):
+        run(new_state(PLAN), PLAN, AUGMENT, resume_from=changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        (recipe(PHASES, ema_decay=0.9, batch_size=8), "train.batch_size: 16 in the state, 8 now"),
+        (recipe((PHASES[0], Phase(3, "all", 1e-3)), ema_decay=0.9), r"phases\[1\]\.epochs"),
+        (recipe((PHASES[0], Phase(2, 1, 1e-3)), ema_decay=0.9), r"phases\[1\]\.trainable"),
+        (recipe(PHASES[:1], ema_decay=0.9), r"phases\[1\]"),
+        (recipe(PHASES), r"train\.ema_decay: 0\.9 in the state, 0\.0 now"),
+    ],
+)
+def test_another_recipe_is_refused_by_name(
+    saved: dict[str, Any], changed: Recipe, named: str
+) -> None:
+    with pytest.raises(CheckpointError, match=named):
+        run(new_state(changed), changed, AUGMENT, resume_from=saved)
+
+
+def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        with listening(), interrupts.before_leaving((tmp_path / "told").touch), deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert (tmp_path / "told").exists()
