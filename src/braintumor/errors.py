@@ -50,6 +50,11 @@ def device_failure(error: BaseException) -> str:
     is_lost = type(error).__name__ == "AcceleratorError" or "CUDA error: " in text
     if not is_lost or "out of memory" in text:
         return ""
+    if "no kernel image" in text:
+        return (
+            "this torch has no code for a GPU as old as the one here; docs/gpu.md says which torch "
+            "has, or use device=cpu"
+        )
     return (
         f"the GPU stopped working ({text.splitlines()[0]}), and no further work on it is possible "
         "in this process; run the command again, and if it fails there too, look at `nvidia-smi` "

@@ -40,6 +40,14 @@ def test_a_lost_gpu_ends_the_sweep(
     assert bt("train", "seed=1", cwd=tmp_path).returncode == 3
 
 
+def test_a_gpu_too_old_for_this_torch_is_not_called_broken() -> None:
+    said = device_failure(torch.AcceleratorError(
+        "CUDA error: no kernel image is available for execution on the device\nSearch for ..."
+    ))  # fmt: skip
+    assert "as old as the one here" in said
+    assert "docs/gpu.md" in said
+
+
 def test_other_errors_are_not_of_the_gpu(tmp_path: Path) -> None:
     assert not device_failure(RuntimeError("CUDA error: out of memory"))
     assert not device_failure(RuntimeError("shape mismatch"))
