@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from braintumor.errors import DataError
 from braintumor.evaluation.postprocessing import PostProcessing
 from braintumor.models import classifier
 from braintumor.models.classifier import build_model
 from braintumor.models.folding import fold_batch_norm
+from braintumor.progress import bar
 from braintumor.statistics.decisions import Decisions
 from braintumor.statistics.input_checks import Orientation, Outliers
-from braintumor.workflows import found_pictures
+from braintumor.workflows import found_pictures, pictures
 from braintumor.workflows.load import LoadedModel, Use
 from braintumor.workflows.pictures import PictureBatches, read_pictures
 from made_card import DECISIONS, MODEL, card
@@ -92,6 +95,22 @@ def test_few_pictures_are_decoded_before_they_are_needed(
         # the batch, one that waits, and those that the threads have in hand
         assert len(decoded) <= 2 * number + 2 + 2
     assert len(decoded) == COUNT
+
+
+def test_a_bar_over_all_pictures_stands_before_the_model_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[str, int]] = []
+
+    def noted(what: str, items: Iterable, **how: Any) -> tqdm:
+        shown.append((what, how["total"]))
+        return bar(what, items, **how)
+
+    monkeypatch.setattr(pictures, "bar", noted)
+    read = PictureBatches(draw(tmp_path, lambda i: False), CARD, BATCH)
+    read.begin()
+    assert shown == [("reading pictures", COUNT)]
+    assert sum(map(len, read)) == COUNT, "the first batch is handed out, too"
 
 
 def test_what_cannot_be_read_ends_the_answers_and_is_named_in_whole(tmp_path: Path) -> None:

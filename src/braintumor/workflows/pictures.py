@@ -16,7 +16,7 @@ from PIL import Image
 from braintumor import limits
 from braintumor.data.images import resize
 from braintumor.errors import DataError
-from braintumor.progress import bar
+from braintumor.progress import bar, waiting
 from braintumor.runtime import in_threads
 from braintumor.workflows.found_pictures import Picture, Read, counted, find_pictures
 
@@ -75,7 +75,8 @@ class PictureBatches:
         if not several:
             raise DataError("there are no pictures to read; give paths, arrays or Pillow images")
         passed_over: Counter[str] = Counter()
-        self._found = list(find_pictures(several, passed_over))
+        with waiting("looking for pictures"):  # 100,000 files on a slow disk
+            self._found = list(find_pictures(several, passed_over))
         if passed_over:
             log.warning("passed over: %s", counted(passed_over))
         self._card, self._size, self._skips = card, batch_size, skip_unreadable
