@@ -74,22 +74,24 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[T], R], parts: Iterable[T]) -> Iterator[R]:
+def in_threads(work: Callable[[T], R], parts: Iterable[T], ahead: int | None = None) -> Iterator[R]:
     """Results of `work` for every part, in the order of the parts, by one thread a core.
 
     It pays where the work releases the GIL: file reading, decoding, numpy on large arrays. Parts
     are taken as they are needed, so that few are held at a time.
+    ahead: results that wait for whoever takes them, at most; None: two for each core.
 
     >>> list(in_threads(len, ["a", "bcd"]))
     [1, 3]
     """
     workers = cores()
+    ahead = 2 * workers if ahead is None else ahead
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for part in parts:
                 waiting.append(pool.submit(work, part))
-                if len(waiting) > 2 * workers:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

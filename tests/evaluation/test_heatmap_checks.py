@@ -129,7 +129,7 @@ def test_random_heads_leave_the_backbone_alone_and_random_nets_fit_batch_norm_an
 def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     model, images, targets = oracle(5), pictures(5, 2), np.zeros(2, dtype=np.int64)
     right = np.repeat(in_cell(5)[None].astype(np.float32), 2, axis=0)
-    deletion, insertion = perturbation_curves(model, images, targets, right)
+    (deletion, insertion), wrong = perturbation_curves(model, images, targets, [right, 1 - right])
     assert deletion.shape == insertion.shape == (2, STEPS + 1)
     # both share the clear and the blurred picture
     np.testing.assert_allclose(deletion[:, 0], insertion[:, -1])
@@ -138,18 +138,32 @@ def test_deletion_lies_below_insertion_for_the_patch_that_decides() -> None:
     np.testing.assert_allclose(insertion[:, 1:], deletion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     np.testing.assert_allclose(deletion[:, 1:], insertion[:, :1].repeat(STEPS, axis=1), atol=1e-6)
     assert (area_under(deletion) < area_under(insertion)).all()
-    wrong = perturbation_curves(model, images, targets, 1 - right)
     assert (area_under(wrong[0]) > area_under(wrong[1])).all()
 
 
 def test_probability_of_the_deciding_patch_is_worked_out_by_hand() -> None:
     # bright 1 -> logits (5, -5): p = 1 / (1 + e^-10)
-    curves = perturbation_curves(
+    (curves,) = perturbation_curves(
         oracle(0), np.full((1, SIDE, SIDE), 255, np.uint8), np.array([0]),
-        np.ones((1, SIDE, SIDE), np.float32),
+        [np.ones((1, SIDE, SIDE), np.float32)],
     )  # fmt: skip
     for curve in curves:  # blurring one grey level gives the same picture
         np.testing.assert_allclose(curve, 1 / (1 + math.exp(-10)), atol=1e-6)
+
+
+def test_the_ends_of_all_curves_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads are found once, too, and the model and its spots share the clear and the blurred."""
+    passes, heads = [], []
+    predict, masks = checks.predict_logits, checks.head_masks
+    monkeypatch.setattr(
+        checks, "predict_logits", lambda *a, **k: passes.append(a) or predict(*a, **k)
+    )
+    monkeypatch.setattr(checks, "head_masks", lambda x: heads.append(len(x)) or masks(x))
+    images, targets = pictures(5, 3), np.zeros(3, dtype=np.int64)
+    maps = cam_heatmaps(oracle(5), images, targets, *PLAIN)
+    check_explanations(oracle(5), images, targets, maps, *PLAIN)
+    assert len(passes) == 2 + 2 * 2 * (STEPS - 1), "30, and 32 where each kind has its own"
+    assert heads == [3]
 
 
 def test_area_is_that_of_trapezes() -> None:

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor, nn
 
 from braintumor.config import config_dir
+from braintumor.models import classifier
 from braintumor.models.backbones import Backbone
 from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.folding import fold_batch_norm
@@ -171,3 +172,47 @@ def test_many_images_go_through_the_fused_backbone(monkeypatch: pytest.MonkeyPat
     model = make("cnn")
     monkeypatch.setattr(Backbone, "__call__", lambda *_: pytest.fail("with its norms"))
     predict_logits(model, images(model, 4), batch_size=2)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The networks that are folded from now on."""
+    done: list[nn.Module] = []
+
+    def fold(net: nn.Module) -> nn.Module | None:
+        done.append(net)
+        return fold_batch_norm(net)
+
+    monkeypatch.setattr(classifier, "fold_batch_norm", fold)
+    return done
+
+
+def test_a_backbone_that_never_runs_is_not_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded, model = counted(monkeypatch), make("cnn").eval()
+    pooled = torch.rand(4, model.backbone.channels)
+    predict_logits(model, pooled, batch_size=2, forward=model.forward_head)
+    assert not folded
+    with model.fused():
+        for _ in range(3):
+            predict_logits(model, images(model, 4), batch_size=2)
+    assert len(folded) == 1
+
+
+def test_what_computes_to_the_last_bit_says_so_within() -> None:
+    model = make("mobilenetv2_035")
+    trained(model)
+    x = images(model, 4)
+    with torch.no_grad():
+        expected = model(x)
+        with model.fused():
+            faster = model(x)
+            with model.unfused():
+                assert torch.equal(model(x), expected)
+            assert torch.equal(model(x), faster)
+    assert not torch.equal(faster, expected), "else the test shows nothing"
+
+
+def test_no_other_device_than_a_cpu_waits_for_folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded, model = counted(monkeypatch), make("cnn").eval().to("meta")
+    with model.fused(), torch.no_grad():
+        model.forward_features(images(model, 4).to("meta"))
+    assert not folded

@@ -21,8 +21,8 @@ import braintumor as bt
 from braintumor.data.images import decode, resize
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.workflows.compose import compose
+from braintumor.workflows.found_pictures import from_array
 from braintumor.workflows.load import LoadedModel, at_own_size
-from braintumor.workflows.pictures import from_array
 from braintumor.workflows.results import EvaluationResult, Run
 from support import Command
 

@@ -12,11 +12,15 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from torch import nn
 
+import braintumor as bt
 from braintumor.data.dataset import Dataset
 from braintumor.data.sources.phantom import build
 from braintumor.evaluation.leakage import leakage_by_groups
 from braintumor.evaluation.provenance import about_training
+from braintumor.models import classifier
+from braintumor.models.folding import fold_batch_norm
 from braintumor.workflows.console import describe_accuracy
 from support import Command
 
@@ -124,6 +128,23 @@ def data() -> Dataset:
     manifest[["width", "height", "mode", "patient"]] = 8, 8, "L", None
     pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
     return SimpleNamespace(manifest=manifest, pixels=pixels, classes=("a", "b"))  # type: ignore
+
+
+def test_one_evaluation_folds_its_network_once(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight views, two occlusions and the curves of the heat maps run it, and more."""
+    folded: list[object] = []
+
+    def fold(net: nn.Module) -> nn.Module | None:
+        folded.append(net)
+        return fold_batch_norm(net)
+
+    monkeypatch.setattr(classifier, "fold_batch_norm", fold)
+    own = {"eval.views": 8, "eval.heatmaps": 2, "eval.examples": 0}
+    found = bt.evaluate(ckpt=str(trained), run_dir=str(tmp_path / "eval"), **own)
+    assert found.metrics["explanations"]
+    assert len(folded) == 1
 
 
 def test_of_all_images_those_trained_on_and_their_kin_are_known(data: Dataset) -> None:

@@ -82,29 +82,30 @@ def evaluate(
     def on_device(pixels: np.ndarray) -> ImageSplit:
         return load_split(pixels, labels, paths, np.arange(len(paths)), device)
 
-    predictions, features = predict_with_features(
-        model, on_device(pixels), classes, how, settings.views
-    )
-    decisions = decided = None
-    if fitted:
-        decisions = fitted.decisions
-        predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-        decided = fitted.decide(predictions, features)
-    occluded = {
-        name: predict(model, on_device(occlude(pixels)), classes, how)
-        for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
-    }
-    own, temperature = predictions, predictions.temperature
-    if (wanted := images.classes) is not None:
-        names = [wanted[label] for label in labels]
-        predictions = in_classes(predictions, names, wanted)
+    with model.fused():  # once for the answers, and for the checks of the heat maps
+        predictions, features = predict_with_features(
+            model, on_device(pixels), classes, how, settings.views
+        )
+        decisions = decided = None
+        if fitted:
+            decisions = fitted.decisions
+            predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+            decided = fitted.decide(predictions, features)
         occluded = {
-            name: in_classes(dataclasses.replace(other, temperature=temperature), names, wanted)
-            for name, other in occluded.items()
+            name: predict(model, on_device(occlude(pixels)), classes, how)
+            for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
         }
-        if decisions is not None and decided is not None:
-            decisions, decided = in_two(decisions, decided)
-    explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
+        own, temperature = predictions, predictions.temperature
+        if (wanted := images.classes) is not None:
+            names = [wanted[label] for label in labels]
+            predictions = in_classes(predictions, names, wanted)
+            occluded = {
+                name: in_classes(dataclasses.replace(other, temperature=temperature), names, wanted)
+                for name, other in occluded.items()
+            }
+            if decisions is not None and decided is not None:
+                decisions, decided = in_two(decisions, decided)
+        explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
     found = measure(
         predictions, images.split, images.leakage, occluded, decisions, decided, options.prevalence
     )

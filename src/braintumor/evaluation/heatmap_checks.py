@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from braintumor.training.batches import predict_logits
 # heatmaps: float (N, S, S) in [0, 1]; masks of heads or lesions: bool (N, S, S)
 
 STEPS = 8  # areas within .005 of those with 16 or 32 (16 real slices, mobilenetv2_035_mhsa)
-_MOST = 16  # images that the expensive checks look at: the curves take 32 forward passes of each
+_MOST = 16  # images that the expensive checks look at: the curves take 30 forward passes of each
 _SEED = 0  # of the random weights
 _BLUR = 0.06  # of the side, standard deviation: a lesion is gone, the shape of the head stays
 
@@ -69,11 +70,11 @@ def check_explanations(
     if not len(images):
         return {}
     some = np.unique(np.linspace(0, len(images) - 1, min(_MOST, len(images))).astype(np.int64))
-    chosen = images[some], targets[some], heatmaps[some]
+    chosen, in_head = (images[some], targets[some], heatmaps[some]), head_masks(images)
     with left_as_found(model):
         checks = _forgetting(model, *chosen, method, layer)
-        checks |= _perturbing(model, *chosen)
-    return checks | _locating(heatmaps, head_masks(images), masks)
+        checks |= _perturbing(model, *chosen, in_head[some])
+    return checks | _locating(heatmaps, in_head, masks)
 
 
 def _forgetting(
@@ -102,16 +103,19 @@ def _forgetting(
 
 
 def _perturbing(
-    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
+    model: Network,
+    images: np.ndarray,
+    targets: np.ndarray,
+    heatmaps: np.ndarray,
+    in_head: np.ndarray,
 ) -> Checks:
     """Mean height of the deletion and of the insertion curve.
 
     A spot in the middle of the head comes close to a map: the model needs the head anyway.
     """
-    spots = spots_in_head(head_masks(images))
-    (deletion, insertion), of_spots = (
-        area_under(perturbation_curves(model, images, targets, maps)) for maps in (heatmaps, spots)
-    )
+    kinds = [heatmaps, spots_in_head(in_head)]
+    curves = perturbation_curves(model, images, targets, kinds)
+    (deletion, insertion), of_spots = map(area_under, curves)
     return {
         "deletion": _check(
             deletion,
@@ -190,31 +194,36 @@ def _mean(scores: np.ndarray) -> float:
 
 
 def perturbation_curves(
-    model: Network, images: np.ndarray, targets: np.ndarray, heatmaps: np.ndarray
-) -> np.ndarray:
-    """The target's probability as pixels go, and as they come: float (2, N, STEPS + 1).
+    model: Network, images: np.ndarray, targets: np.ndarray, kinds: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The target's probability as pixels go, and as they come: float (2, N, STEPS + 1) a kind.
 
+    kinds: heatmaps, of which several may be compared.
     Deletion blurs the picture from the hottest pixel on, insertion starts from the blurred
     picture and brings back the hottest pixels first; step t has changed t / STEPS of the area.
     A faithful map makes deletion fall early and insertion rise early. The paper deletes to grey;
     grey squares are nothing that a network has seen, and upset it by themselves.
     """
-    curves = np.zeros((2, len(images), STEPS + 1))
     clear = to_tensor(images, model).float()
     sigma_px = _BLUR * max(images.shape[1:3])
     sigmas = (0, sigma_px, sigma_px, 0)[: images.ndim]
     blurred = to_tensor(ndimage.gaussian_filter(images.astype(np.float32), sigmas), model)
-    rank = to_tensor(ranks(heatmaps), model)
 
     def probs_of(x: torch.Tensor) -> np.ndarray:
         logits = predict_logits(model, x, batch_size=len(x))
         return logits.cpu().double().softmax(dim=1).numpy()[np.arange(len(targets)), targets]
 
+    found = []
     with model.fused():
-        curves[0, :, 0] = curves[1, :, -1] = probs_of(clear)
-        curves[0, :, -1] = curves[1, :, 0] = probs_of(blurred)
-        for step in range(1, STEPS):
-            is_hot = rank < step / STEPS
-            curves[0, :, step] = probs_of(torch.where(is_hot, blurred, clear))
-            curves[1, :, step] = probs_of(torch.where(is_hot, clear, blurred))
-    return curves
+        ends = probs_of(clear), probs_of(blurred)  # whatever is hot
+        for heatmaps in kinds:
+            curves = np.zeros((2, len(images), STEPS + 1))
+            curves[0, :, 0], curves[0, :, -1] = ends
+            curves[1, :, -1], curves[1, :, 0] = ends
+            rank = to_tensor(ranks(heatmaps), model)
+            for step in range(1, STEPS):
+                is_hot = rank < step / STEPS
+                curves[0, :, step] = probs_of(torch.where(is_hot, blurred, clear))
+                curves[1, :, step] = probs_of(torch.where(is_hot, clear, blurred))
+            found.append(curves)
+    return found

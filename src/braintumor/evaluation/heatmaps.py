@@ -93,7 +93,8 @@ def heat_cells(
         known = did_you_mean(str(layer), get_args(Layer))
         raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
     cells = [np.zeros((0, 1, 1), dtype=np.float32)]  # of no image, one cell each
-    with left_as_found(model):
+    # to the last bit the same map within an evaluation and for one picture alone
+    with left_as_found(model), model.unfused():
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             map_BChw, gradient_BChw = _seen_and_sensitive(
@@ -177,7 +178,7 @@ def attention_cells(model: Classifier, images: np.ndarray, batch_size: int = _BA
     """
     attention = _attention_of(model)
     cells = [np.zeros((0, 1, 1), dtype=np.float32)]
-    with left_as_found(model):
+    with left_as_found(model), model.unfused():
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
             features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()

@@ -114,18 +114,19 @@ def add_postprocessing(
     decisions: Decisions | None = None
     for path in paths:
         model, card = load_classifier(path, images.val.device)
-        upright, turned = (features_of(model, part, how) for part in (images.train, flipped))
-        outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
-        orientation = fit_orientation(upright, turned)
-        if decisions is None:
-            val, features = predict_with_features(model, images.val, card.classes, how, views)
-            decisions = fit_decisions(
-                val,
-                images.groups,
-                outlier_scores(outliers, features.mean(axis=1)),
-                settings,
-                orientation_scores(orientation, features),
-            )
+        with model.fused():
+            upright, turned = (features_of(model, part, how) for part in (images.train, flipped))
+            outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
+            orientation = fit_orientation(upright, turned)
+            if decisions is None:
+                val, features = predict_with_features(model, images.val, card.classes, how, views)
+                decisions = fit_decisions(
+                    val,
+                    images.groups,
+                    outlier_scores(outliers, features.mean(axis=1)),
+                    settings,
+                    orientation_scores(orientation, features),
+                )
         fitted = PostProcessing(decisions, outliers, orientation)
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}

@@ -56,11 +56,13 @@ class Inference:
     keep: what the backbone gives of the images is kept on disk for other runs, beside the
     features that training keeps. Only for a backbone that no phase trained, which gives the same
     in every run of a sweep; else each run would leave some that no other one asks for.
+    what: the name of the bar; None: whoever asks has one of its own.
     """
 
     batch_size: int
     dtype: torch.dtype
     keep: bool = False
+    what: str | None = "evaluating"
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def predict(
         answers = [predict(member, split, classes, how, views) for member in model.members]
         return _together(answers, model.temperatures)
     read = FeatureExtractor(model, split.images, how)
-    return _averaged(read, split, classes, read(read.logits), views)
+    with model.fused():  # once for all views
+        return _averaged(read, split, classes, read(read.logits), views)
 
 
 def predict_with_features(
@@ -117,9 +120,10 @@ def predict_with_features(
     def both(summary: Tensor) -> Tensor:
         return torch.cat([read.logits(summary), read.halves(summary).flatten(1)], dim=1)
 
-    together = read(both)
-    first, halves = together.split([len(classes), together.shape[1] - len(classes)], dim=1)
-    predictions = _averaged(read, split, classes, first, views)
+    with model.fused():  # as above
+        together = read(both)
+        first, halves = together.split([len(classes), together.shape[1] - len(classes)], dim=1)
+        predictions = _averaged(read, split, classes, first, views)
     return predictions, halves.unflatten(1, (2, -1)).cpu().numpy()
 
 
@@ -186,7 +190,7 @@ class FeatureExtractor:
             batch_size=self.how.batch_size,
             dtype=self.how.dtype,
             forward=forward,
-            what="evaluating",
+            what=self.how.what,
         )
 
     def logits(self, summary: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class Classifier(nn.Module):
         self.pools_before_attention = isinstance(attention, nn.Identity) or (
             self._attention_pools and getattr(attention, "takes_pooled", False)
         )
-        self._fused: tuple[nn.Module, ...] = ()  # in a tuple, so that no checkpoint holds it
+        # None: not within `fused`; empty until the backbone runs. A list, so no checkpoint holds it
+        self._fused: list[nn.Module] | None = None
 
     def forward(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         if not self.training and x_BcSS.is_floating_point():
@@ -70,7 +71,7 @@ class Classifier(nn.Module):
             if self.training and len(x_B3SS) == 1:
                 with _running_statistics(self.backbone):
                     return self.backbone(x_B3SS)
-            return self._fused[0](x_B3SS) if self._fused else self.backbone(x_B3SS)
+            return self._backbone_now()(x_B3SS)
 
     def forward_head(self, features_BChw: torch.Tensor) -> torch.Tensor:
         """Logits float32 (B, K) of what `forward_features` or `forward_cacheable` gave.
@@ -100,24 +101,41 @@ class Classifier(nn.Module):
     def fused(self) -> Iterator[None]:
         """Within, the backbone's weights may not change, and it computes faster (folding.py).
 
-        For many images without gradients; the answers are the same up to rounding. Does nothing
-        while any of it is in training mode, within another, and where the model is compiled.
+        For many images without gradients; the answers are the same up to rounding. It is folded
+        once, when it first runs. Does nothing while any of it is in training mode, within another,
+        where the model is compiled, and but on a CPU: what it gains elsewhere is not measured.
         """
         in_training = any(module.training for module in self.backbone.modules())
-        if in_training or self._fused or self.is_compiled:
+        is_elsewhere = self.mean_255.device.type != "cpu"
+        if in_training or self._fused is not None or self.is_compiled or is_elsewhere:
             yield
             return
-        folded = fold_batch_norm(self.backbone)
-        self._fused = (folded,) if folded else ()
+        self._fused = []
         try:
             yield
         finally:
-            self._fused = ()
+            self._fused = None
+
+    @contextmanager
+    def unfused(self) -> Iterator[None]:
+        """Within, also within `fused`, the backbone computes as it is, to the last bit."""
+        before, self._fused = self._fused, None
+        try:
+            yield
+        finally:
+            self._fused = before
+
+    def _backbone_now(self) -> nn.Module:
+        if self._fused is None:
+            return self.backbone
+        if not self._fused:
+            self._fused.append(fold_batch_norm(self.backbone) or self.backbone)
+        return self._fused[0]
 
     def __getstate__(self) -> dict[str, Any]:
         # torch's leaves out compiled code, which would go on calling this model; and a copy may
         # change, so it is not fused
-        return super().__getstate__() | {"_fused": ()}
+        return super().__getstate__() | {"_fused": None}
 
     def forward_cacheable(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         """What comes before the first layer of attention and head with parameters.

@@ -140,14 +140,13 @@ def _predict(
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
-    from braintumor.workflows.pictures import Pictures
 
     how = Use(
         settings["device"], settings["precision"], settings["batch_size"], settings["eval"]["views"]
     )
-    chosen = Pictures(tuple(data.manifest["path"].iloc[rows]), data.pixels[rows])
     model = load(checkpoint.path, how)
-    predictions, decided = model.classify(chosen)
+    paths = tuple(data.manifest["path"].iloc[rows])
+    predictions, decided = model.classify_pixels(paths, data.pixels[rows])
     fitted = model.postprocessing
     if fitted is None or fitted.decisions.threshold is None:
         return predictions, None

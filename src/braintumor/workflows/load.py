@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,10 @@ from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import load_network
 from braintumor.runs.predictions_table import unlabelled_table
 from braintumor.runtime import Precision, choose_device, choose_precision, configure_torch
-from braintumor.statistics.decisions import columns_of
+from braintumor.statistics.decisions import columns_of, decide
 from braintumor.workflows.console import log
-from braintumor.workflows.pictures import Picture, Pictures, read_pictures
+from braintumor.workflows.found_pictures import Picture
+from braintumor.workflows.pictures import PictureBatches, read_pictures, stacked
 
 # N pictures, S side of the square that the model sees, h w a picture's own size
 
@@ -65,6 +66,21 @@ def load(path: str | Path, how: Use | None = None) -> LoadedModel:
     return LoadedModel(model, card, postprocessing, how, dtype)
 
 
+class Classified(NamedTuple):
+    """Predictions, whose labels say nothing; columns of the decisions; whether any is coloured."""
+
+    predictions: Predictions
+    columns: dict[str, Any]
+    in_colour: bool
+
+
+class _Answer(NamedTuple):
+    """To a batch. scores: as PostProcessing gives them; None where nothing was fitted."""
+
+    logits: np.ndarray
+    scores: tuple[np.ndarray, np.ndarray] | None
+
+
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A trained network with its card and what validation fitted for it."""
@@ -94,28 +110,70 @@ class LoadedModel:
             of floats in [0, 1] or [0, 255], (h, w) grey or (h, w, 3) colour.
         Raises DataError on pictures that cannot be read, or whose scale is not clear.
         """
-        read = read_pictures(pictures, self.card, skip_unreadable=skip_unreadable)
-        return unlabelled_table(*self.classify(read))
-
-    def classify(self, pictures: Pictures) -> tuple[Predictions, dict[str, Any]]:
-        """Predictions, whose labels say nothing, and the columns of the decisions."""
-        count = len(pictures.names)
-        nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
-        split = load_split(
-            pictures.pixels, nobody_knows, pictures.names, np.arange(count), device_of(self.network)
+        read = PictureBatches(
+            pictures, self.card, self.how.batch_size, skip_unreadable=skip_unreadable
         )
+        return unlabelled_table(*self.classify(read)[:2])
+
+    def classify(self, pictures: PictureBatches) -> Classified:
+        """Answers to all of them, computed while the next ones are decoded.
+
+        Raises DataError as the batches do.
+        """
+        answers: list[_Answer] = []
+        before_colour = 0  # batches that were answered as grey pictures
+        with self.network.fused():
+            for squares in pictures:
+                if before_colour == len(answers) and all(p.ndim == 2 for p in squares):
+                    before_colour += 1
+                in_colour = before_colour <= len(answers)
+                names = pictures.names_of(len(answers))
+                answers.append(self._answer(names, stacked(squares, in_colour=in_colour)))
+            if before_colour < len(answers):
+                # to the last bit as if all had been read first, whatever their order
+                for number in range(before_colour):
+                    pixels = stacked(pictures.again(number), in_colour=True)
+                    answers[number] = self._answer(pictures.names_of(number), pixels)
+        in_colour = before_colour < len(answers)
+        return Classified(*self._decide(tuple(pictures.names), answers), in_colour)
+
+    def classify_pixels(
+        self, names: tuple[str, ...], pixels: np.ndarray
+    ) -> tuple[Predictions, dict[str, Any]]:
+        """Predictions, whose labels say nothing, and the columns of the decisions.
+
+        pixels: uint8 (N, S, S) or (N, S, S, 3).
+        """
+        return self._decide(names, [self._answer(names, pixels, "evaluating")])
+
+    def _answer(
+        self, names: tuple[str, ...], pixels: np.ndarray, what: str | None = None
+    ) -> _Answer:
+        """what: the name of a bar."""
+        count = len(pixels)
+        nobody_knows = np.zeros(count, dtype=np.int64)  # labels are not read below
+        split = load_split(pixels, nobody_knows, names, np.arange(count), device_of(self.network))
         predictions, features = predict_with_features(
             self.network,
             split,
             self.classes,
-            Inference(self.how.batch_size, self.dtype),
+            Inference(self.how.batch_size, self.dtype, what=what),
             self.how.views or self.card.settings["eval"]["views"],
         )
+        scores = self.postprocessing.scores(features) if self.postprocessing else None
+        return _Answer(predictions.logits, scores)
+
+    def _decide(
+        self, names: tuple[str, ...], answers: Sequence[_Answer]
+    ) -> tuple[Predictions, dict[str, Any]]:
+        logits = np.concatenate([answer.logits for answer in answers])
+        predictions = Predictions(self.classes, names, np.zeros(len(names), np.int64), logits)
         if not (fitted := self.postprocessing):
             return predictions, {}
-        temperature = fitted.decisions.temperature
-        predictions = dataclasses.replace(predictions, temperature=temperature)
-        return predictions, dict(columns_of(self.classes, fitted.decide(predictions, features)))
+        predictions = dataclasses.replace(predictions, temperature=fitted.decisions.temperature)
+        scores = zip(*(answer.scores for answer in answers if answer.scores), strict=True)
+        decided = decide(predictions, fitted.decisions, *map(np.concatenate, scores))
+        return predictions, dict(columns_of(self.classes, decided))
 
     def heatmap(self, picture: Picture, target: str | None = None) -> np.ndarray:
         """Where the answer comes from: float32 (h, w) in [0, 1], at the picture's own size.
@@ -133,7 +191,9 @@ class LoadedModel:
         if target is not None and target not in self.classes:
             raise DataError(f"target={target} is not one of {', '.join(self.classes)}")
         answer = (
-            self.classify(read)[0].predicted if target is None else [self.classes.index(target)]
+            self.classify_pixels(read.names, read.pixels)[0].predicted
+            if target is None
+            else [self.classes.index(target)]
         )
         (cells,) = self.heat_cells(read.pixels, np.asarray(answer))
         return at_own_size(cells, read.sizes[0], self.card.fit)

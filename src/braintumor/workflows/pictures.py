@@ -1,35 +1,24 @@
-"""Pictures without labels: files, folders, archives, Pillow images and arrays, for a checkpoint."""
+"""Pictures without labels, decoded for a checkpoint: batch by batch, or all at once."""
 
 from __future__ import annotations
 
-import glob
+import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from braintumor import limits
-from braintumor.data.images import (
-    decode,
-    from_pillow,
-    is_deep,
-    resize,
-    stretch_to_uint8,
-    to_uint8,
-)
-from braintumor.data.sources._folders import image_paths
-from braintumor.data.sources.archive import is_archive_name, open_archive
-from braintumor.data.sources.folder import walk
+from braintumor.data.images import resize
 from braintumor.errors import DataError
-from braintumor.files import natural_key, read_bounded
-from braintumor.progress import bar
+from braintumor.progress import bar, waiting
 from braintumor.runtime import in_threads
+from braintumor.workflows.found_pictures import Picture, Read, counted, find_pictures
 
 if TYPE_CHECKING:
     from braintumor.runs.checkpoint import Card
@@ -38,10 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("braintumor")
 
-Picture = Union[str, Path, np.ndarray, "Image.Image"]
-Read = Callable[[], np.ndarray]  # a picture at its own size, uint8 (h, w[, 3]), decoded anew
-
-_TAKEN = "PNG, JPEG, BMP, TIFF, GIF or WebP, also in a zip or tar file"
 _LISTED = 20  # unreadable pictures in a message
 
 
@@ -51,55 +36,129 @@ class Pictures:
 
     names: N, a path or "picture 3".  pixels: uint8 (N, S, S) when all are grey, else
     (N, S, S, 3).  sizes: of each its own (height, width).  originals: N, each reads it again.
-    unreadable: (name, reason) of those left out.
     """
 
     names: tuple[str, ...]
     pixels: np.ndarray
     sizes: tuple[tuple[int, int], ...] = ()
     originals: tuple[Read, ...] = ()
-    unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class PictureBatches:
+    """Pictures of files, folders, archives and memory, decoded while they are being answered.
+
+    As an iterator: batches of squares, uint8 (S, S) or (S, S, 3) each, in order, once. Threads
+    decode the next batch while one is in use, and none is kept.
+    names, sizes, originals: as those of Pictures, of what has been handed out so far.
+    unreadable: (name, reason) of those left out so far.
+    """
+
+    def __init__(
+        self,
+        pictures: Picture | Sequence[Picture],
+        card: Card,
+        batch_size: int,
+        *,
+        skip_unreadable: bool = False,
+    ) -> None:
+        """pictures: one or several of: path of a file, folder, zip or tar file, pattern such as
+            "scans/*.png", Pillow image, array as `from_array` takes it.  A file is named by its
+            path below the folder or archive that was given alone, else as it was given.
+        A folder is searched in depth, links to folders are followed. What is passed over in it
+        (files of other kinds, hidden ones, previews that a server or notebook made), and what is
+        left out since it cannot be read, is logged by name and number.
+        Raises DataError where no picture is; the iterator raises one, once all have been read,
+        that names all that cannot be.
+        """
+        one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
+        several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
+        if not several:
+            raise DataError("there are no pictures to read; give paths, arrays or Pillow images")
+        passed_over: Counter[str] = Counter()
+        with waiting("looking for pictures"):  # 100,000 files on a slow disk
+            self._found = list(find_pictures(several, passed_over))
+        if passed_over:
+            log.warning("passed over: %s", counted(passed_over))
+        self._card, self._size, self._skips = card, batch_size, skip_unreadable
+        self.names: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.originals: list[Read] = []
+        self.unreadable: list[tuple[str, str]] = []
+        self._coming = self._batches()
+
+    def __len__(self) -> int:
+        """How many were found, readable or not."""
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        return self._coming
+
+    def begin(self) -> None:
+        """Decode the first batch: what is wrong with few pictures is said before a model loads."""
+        self._coming = itertools.chain([next(self._coming)], self._coming)
+
+    def names_of(self, number: int) -> tuple[str, ...]:
+        """Of a batch that has been handed out."""
+        return tuple(self.names[number * self._size : (number + 1) * self._size])
+
+    def again(self, number: int) -> list[np.ndarray]:
+        """The squares of such a batch, decoded anew."""
+        reads = self.originals[number * self._size : (number + 1) * self._size]
+        return [square for _, square in in_threads(self.square, reads)]
+
+    def square(self, read: Read) -> tuple[np.ndarray, np.ndarray]:
+        """A picture at its own size, and as the model sees it."""
+        picture = read()
+        return picture, resize(picture, self._card.image_size, self._card.fit)
+
+    def _batches(self) -> Iterator[list[np.ndarray]]:
+        """After the first that cannot be read nothing more is handed out, unless it is skipped."""
+        batch: list[np.ndarray] = []
+        results = in_threads(self._try, [read for _, read in self._found], self._size)
+        shown = bar("reading pictures", results, total=len(self), unit="img")
+        for (name, read), result in zip(self._found, shown, strict=True):
+            if isinstance(result, str):
+                self.unreadable.append((name, result))
+            elif self._skips or not self.unreadable:
+                if len(batch) == self._size:
+                    yield batch
+                    batch = []
+                square, size = result
+                batch.append(square)
+                self.names.append(name)
+                self.sizes.append(size)
+                self.originals.append(read)
+        _report(self.unreadable, len(self), is_refused=not (self._skips and self.names))
+        yield batch
+
+    def _try(self, read: Read) -> tuple[np.ndarray, tuple[int, int]] | str:
+        try:
+            picture, square = self.square(read)
+        except (DataError, OSError) as error:
+            return str(error)
+        return square, picture.shape[:2]
 
 
 def read_pictures(
     pictures: Picture | Sequence[Picture], card: Card, *, skip_unreadable: bool = False
 ) -> Pictures:
-    """All pictures, decoded, grey where they are grey, and square.
+    """All pictures at once, decoded, grey where all are grey, and square.
 
-    pictures: one or several of: path of a file, folder, zip or tar file, pattern such as
-        "scans/*.png", Pillow image, array as `from_array` takes it.  A file is named by its path
-        below the folder or archive that was given alone, else as it was given.
-    A folder is searched in depth, links to folders are followed. What is passed over in it (files
-    of other kinds, hidden ones, previews that a server or notebook made), and what is left out
-    since it cannot be read, is logged by name and number.
+    Arguments as those of PictureBatches.
     Raises DataError that names all that cannot be read, or what lies where no picture is.
     """
-    one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
-    several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
-    if not several:
-        raise DataError("there are no pictures to read; give paths, arrays or Pillow images")
-    passed_over: Counter[str] = Counter()
-    found = list(_found(several, passed_over))
-    if passed_over:
-        log.warning("passed over: %s", _counted(passed_over))
+    read = PictureBatches(pictures, card, limits.MEMBERS, skip_unreadable=skip_unreadable)
+    squares = [square for batch in read for square in batch]
+    is_grey = all(square.ndim == 2 for square in squares)
+    pixels = stacked(squares, in_colour=not is_grey)
+    return Pictures(tuple(read.names), pixels, tuple(read.sizes), tuple(read.originals))
 
-    def square(read: Read) -> tuple[np.ndarray, tuple[int, int]] | str:
-        try:
-            pixels = read()
-        except (DataError, OSError) as error:
-            return str(error)
-        return resize(pixels, card.image_size, card.fit), pixels.shape[:2]
 
-    results = in_threads(square, [read for _, read in found])
-    results = bar("reading pictures", results, total=len(found), unit="img")
-    made = [(name, read, result) for (name, read), result in zip(found, results, strict=True)]
-    unreadable = tuple((name, why) for name, _, why in made if isinstance(why, str))
-    good = [(name, read, *result) for name, read, result in made if not isinstance(result, str)]
-    _report(unreadable, len(found), is_refused=not (skip_unreadable and good))
-    names, originals, squares, sizes = zip(*good, strict=True)
-    if any(p.ndim == 3 for p in squares):
-        squares = tuple(p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in squares)
-    return Pictures(names, np.stack(squares), sizes, originals, unreadable)
+def stacked(squares: Sequence[np.ndarray], *, in_colour: bool) -> np.ndarray:
+    """uint8 (S, S) or (S, S, 3) each as (B, S, S), of grey ones alone, or (B, S, S, 3)."""
+    if in_colour:
+        squares = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in squares]
+    return np.stack(squares)
 
 
 def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bool) -> None:
@@ -118,128 +177,3 @@ def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bo
     log.warning(
         "left out: %d of %d pictures cannot be read:%s", len(unreadable), count, "".join(lines)
     )
-
-
-def _found(pictures: Sequence[Picture], passed_over: Counter[str]) -> Iterator[tuple[str, Read]]:
-    """Name and reader of each picture, in natural order within what was given."""
-    for number, picture in enumerate(pictures):
-        if not isinstance(picture, str | Path):
-            yield f"picture {number}", partial(_of_memory, picture)
-            continue
-        here: Counter[str] = Counter()
-        root, files = _below(Path(picture).expanduser(), here)
-        if not files:
-            held = f"it holds {_counted(here)}" if here else "it is empty"
-            raise DataError(
-                f"{picture} holds no pictures ({held}); they are {_TAKEN}: convert others to PNG "
-                "first"
-            )
-        passed_over.update(here)
-        for name in sorted(files, key=natural_key):
-            yield name if len(pictures) == 1 else (root / name).as_posix(), files[name]
-
-
-def _below(path: Path, passed_over: Counter[str]) -> tuple[Path, dict[str, Read]]:
-    """What a path or pattern stands for: a root, and name below it -> reader of the picture."""
-    if path.is_dir():
-        return path, _in_folder(path, _walked(path, passed_over), passed_over)
-    if path.is_file() and is_archive_name(path.name):
-        return path, _in_archive(path, passed_over)
-    if path.exists():
-        return path.parent, {path.name: partial(_of_file, path)}
-    if not glob.has_magic(str(path)):
-        raise DataError(f"there is no file or folder {path}; check the path")
-    plain = [part for part in path.parts if not glob.has_magic(part)]
-    root = Path(*path.parts[: next(i for i, part in enumerate(path.parts) if part not in plain)])
-    return root, _matching(path, root, passed_over)
-
-
-def _matching(pattern: Path, root: Path, passed_over: Counter[str]) -> dict[str, Read]:
-    """The pictures that a pattern names, and those in the folders and archives that it does."""
-    # Path.glob follows no links
-    names = glob.glob(str(pattern), recursive=True)  # noqa: PTH207
-    matches = sorted(map(Path, names), key=lambda path: len(path.parts))
-    if not matches:
-        raise DataError(f"nothing is named like {pattern}; check the path")
-    files: dict[Path, str] = {}  # one of several names that links give a file
-    archives = [path for path in matches if path.is_file() and is_archive_name(path.name)]
-    for match in matches:
-        inside = [match / name for name in _walked(match, passed_over)] if match.is_dir() else []
-        for path in inside if match.is_dir() else [match]:
-            files.setdefault(path.resolve(), path.relative_to(root).as_posix())
-    opened = {path.relative_to(root).as_posix() for path in archives}
-    found = _in_folder(root, set(files.values()) - opened, passed_over)
-    for path in archives:
-        inner = _in_archive(path, passed_over)
-        found |= {f"{path.relative_to(root).as_posix()}/{n}": read for n, read in inner.items()}
-    return found
-
-
-def _walked(folder: Path, passed_over: Counter[str]) -> list[str]:
-    files, _, twice = walk(folder)
-    for first, again in twice.items():
-        passed_over[f"linked folder ({again} is {first})"] += 1
-    return files
-
-
-def _in_folder(root: Path, files: Iterable[str], passed_over: Counter[str]) -> dict[str, Read]:
-    names = ["/".join(parts) for parts in image_paths(files, passed_over)]
-    return {name: partial(_of_file, root / name) for name in names}
-
-
-def _in_archive(path: Path, passed_over: Counter[str]) -> dict[str, Read]:
-    archive = open_archive(path)
-    names = ["/".join(parts) for parts in image_paths(archive.files, passed_over)]
-    return {name: partial(_of_member, archive.read, name) for name in names}
-
-
-def _counted(passed_over: Mapping[str, int]) -> str:
-    """ "6 DICOM files (*.dcm), 1 file (.DS_Store)"."""
-    said = []
-    for name, count in passed_over.items():
-        kind = name if "files " in name or "folder " in name else f"files ({name})"
-        said.append(f"{count:,} {kind.replace('files ', 'file ', 1) if count == 1 else kind}")
-    return ", ".join(said)
-
-
-def _of_file(path: Path) -> np.ndarray:
-    return decode(read_bounded(path, limits.FILE_BYTES)).pixels
-
-
-def _of_member(read: Callable[[str], bytes], name: str) -> np.ndarray:
-    return decode(read(name)).pixels
-
-
-def _of_memory(picture: Any) -> np.ndarray:
-    if isinstance(picture, np.ndarray):
-        return decode(from_array(picture)).pixels
-    if isinstance(picture, Image.Image):
-        return from_pillow(picture)
-    raise DataError(
-        f"{type(picture).__name__} is no picture; give a path, an array or a Pillow image"
-    )
-
-
-def from_array(values: np.ndarray) -> np.ndarray:
-    """An array of one picture as uint8 (h, w[, 1 or 3]); what white is is never guessed.
-
-    values: (h, w), (h, w, 1 or 3) or (1 or 3, h, w), as `data.images.to_uint8` takes them: uint8,
-        whole numbers or floats in [0, 255], floats in [0, 1]. Whole numbers beyond 255, such as
-        16-bit ones, are stretched from the picture's lowest to its highest value, as a 16-bit file
-        is.
-
-    >>> from_array(np.array([[0.0, 0.5], [1.0, 0.2]])).tolist()
-    [[0, 128], [255, 51]]
-    >>> from_array(np.array([[0, 1000], [4000, 2000]], dtype="uint16")).tolist()
-    [[0, 64], [255, 128]]
-
-    Raises DataError on other types and on floats of which it is not clear what white is.
-    """
-    if values.ndim == 3 and values.shape[2] not in (1, 3) and values.shape[0] in (1, 3):
-        values = np.moveaxis(values, 0, 2)  # channels first, as torch has them
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3)):
-        raise DataError(
-            f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
-            "3); several are a list: list(array)"
-        )
-    return stretch_to_uint8(values) if is_deep(values) else to_uint8(values)

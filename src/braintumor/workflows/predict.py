@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,14 +35,15 @@ from braintumor.runs.ensemble import read_model_card
 from braintumor.runs.folder import PREDICTIONS, EvaluationFile, PredictionsFile, overlay_file
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
+from braintumor.runtime import in_threads
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import PredictArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
-from braintumor.workflows.pictures import Pictures, read_pictures
+from braintumor.workflows.pictures import PictureBatches, stacked
 
 if TYPE_CHECKING:
-    from braintumor.workflows.load import LoadedModel
+    from braintumor.workflows.load import Classified, LoadedModel
 
 _LARGEST_PX = 1024  # longest side of a picture in cam/: as the picture is, but for huge ones
 _BATCH = 16  # pictures between two moves of the bar, and whose maps are held at once
@@ -62,14 +64,15 @@ def predict(request: Request) -> pd.DataFrame:
         raise DataError("no pictures given; name a file, a folder or an archive with input=PATH")
     given = [*map(str, asked.input)] if isinstance(asked.input, list) else asked.input
     card = read_model_card(path)
-    pictures = read_pictures(given, card, skip_unreadable=asked.skip_unreadable)
+    pictures = PictureBatches(given, card, asked.batch_size, skip_unreadable=asked.skip_unreadable)
+    pictures.begin()
     with waiting("loading the model"):
         from braintumor.workflows.load import Use, load  # torch, once there are pictures
 
         how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
         classifier = load(path, how)
-    predictions, decided = classifier.classify(pictures)
-    table = unlabelled_table(predictions, decided)
+    answers = classifier.classify(pictures)
+    table = unlabelled_table(answers.predictions, answers.columns)
     fitted = classifier.postprocessing
     decisions = fitted.decisions if fitted else None
     mapped = doubtful(table, decisions, max(asked.overlays, 0))
@@ -82,8 +85,8 @@ def predict(request: Request) -> pd.DataFrame:
         page = PredictionsPage(
             table=table,
             illustrations={
-                **{i: Illustration(_small(pictures, i), None) for i in shown if i not in mapped},
-                **_write_overlays(folder, classifier, pictures, mapped, predictions.predicted),
+                **_plain(pictures, [i for i in shown if i not in set(mapped)]),
+                **_write_overlays(folder, classifier, pictures, mapped, answers),
             },
             model=classifier.card.model_name,
             data=data_title(
@@ -123,16 +126,22 @@ def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
         )
 
 
-def _small(pictures: Pictures, index: int) -> np.ndarray:
-    return shrink(pictures.originals[index](), PICTURE_PX)
+def _plain(pictures: PictureBatches, rows: Sequence[int]) -> dict[int, Illustration]:
+    """What the page shows of those without a heat map."""
+
+    def small(row: int) -> Illustration:
+        return Illustration(shrink(pictures.originals[row](), PICTURE_PX), None)
+
+    shown = bar("reading the pictures of the page", in_threads(small, rows), total=len(rows))
+    return dict(zip(rows, shown, strict=True))
 
 
 def _write_overlays(
     folder: Path,
     model: LoadedModel,
-    pictures: Pictures,
+    pictures: PictureBatches,
     mapped: Sequence[int],
-    predicted: np.ndarray,
+    answers: Classified,
 ) -> dict[int, Illustration]:
     """Write cam/ of the rows `mapped`, and give what the page shows of the first of them."""
     from braintumor.workflows.load import at_own_size  # torch
@@ -140,12 +149,19 @@ def _write_overlays(
     made: dict[int, Illustration] = {}
     if mapped:
         (folder / "cam").mkdir(exist_ok=True)
+
+    def decoded(row: int) -> tuple[np.ndarray, np.ndarray]:
+        picture, square = pictures.square(pictures.originals[row])
+        return shrink(picture, _LARGEST_PX), square
+
+    coming = in_threads(decoded, mapped, _BATCH)
     with bar("drawing heat maps", total=len(mapped), unit="img") as progress:
         for start in range(0, len(mapped), _BATCH):
             rows = mapped[start : start + _BATCH]
-            maps = model.heat_cells(pictures.pixels[rows], predicted[rows])
-            for i, cells in zip(rows, maps, strict=True):
-                picture = shrink(pictures.originals[i](), _LARGEST_PX)
+            large, squares = zip(*itertools.islice(coming, len(rows)), strict=True)
+            pixels = stacked(squares, in_colour=answers.in_colour)
+            maps = model.heat_cells(pixels, answers.predictions.predicted[rows])
+            for i, picture, cells in zip(rows, large, maps, strict=True):
                 heat = at_own_size(cells, picture.shape[:2], model.card.fit)
                 Image.fromarray(overlay(picture, heat)).save(folder / overlay_file(i))
                 if len(made) < MOST_PICTURES:
