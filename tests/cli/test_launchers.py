@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from braintumor.runs.folder import RunFolder
 from support import QUICK, Command
 
 FAKE = Path(__file__).parents[1] / "fake_slurm.py"
+PYTHON = sys.executable
 SHORT = [*QUICK, "data.image_size=48", "eval.views=1"]
 LONG = [*SHORT, "train.max_epochs=6", "train.ema_decay=0"]
 
@@ -48,7 +54,53 @@ def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path:
     assert "--partition=gpu" in script and "--gpus-per-node=1" in script
     assert (slurm / "preempted").exists()
     log = (sweep / "0" / "train.log").read_text()
+    assert_went_on(sweep / "0", bt, tmp_path)
+
+
+def assert_went_on(run: Path, bt: Command, tmp_path: Path) -> None:
+    """It was cut off once, and nobody could tell from its weights."""
+    log = (run / "train.log").read_text()
     assert "interrupted" in log and re.search(r"resuming after epoch [1-5]", log)
     epochs = re.findall(r"epoch (\d)/6 ", log)
-    assert len(epochs) == len(set(epochs)) and epochs[-1] == "6"
-    assert RunFolder(sweep / "0").read_status()["status"] == "completed"
+    assert epochs == list("123456")
+    assert RunFolder(run).read_status()["status"] == "completed"
+    assert bt("train", *LONG, "seed=0", "run_dir=whole", cwd=tmp_path).returncode == 0
+    weights, whole = (load_file(f / "best.safetensors") for f in (run, tmp_path / "whole"))
+    assert weights.keys() == whole.keys()
+    assert all((weights[key] == whole[key]).all() for key in weights)
+
+
+@pytest.mark.parametrize("name", ["USR1", "USR2"])
+def test_submitit_on_this_machine_puts_a_job_back_and_it_goes_on(
+    name: str, warm_python: Path, bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submitit's local executor itself; the signal is the one that it waits for."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install .[slurm]")
+    run = tmp_path / "sw" / "0"
+    python = tmp_path / "python"  # the process that watches the job must have the number it is told
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in submitit.local._local) exec {PYTHON} "$@";; esac\n'
+        f'exec {warm_python} "$@"\n'
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+
+    def preempt() -> None:
+        until = time.monotonic() + 60
+        while not (run / "last.ckpt").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes()
+                if b"submitit.core._submit" in words and str(tmp_path).encode() in words:
+                    os.kill(int(process.name), signal.Signals[f"SIG{name}"])
+
+    thread = threading.Thread(target=preempt)
+    thread.start()
+    done = bt(
+        "train", "-m", *LONG, "seed=0", f"hydra.sweep.dir={tmp_path / 'sw'}",
+        "hydra/launcher=submitit_local", cwd=tmp_path, SUBMITIT_PREEMPT_SIGNAL=name,
+    )  # fmt: skip
+    thread.join()
+    assert done.returncode == 0, done.stderr
+    assert_went_on(run, bt, tmp_path)
