@@ -6,7 +6,7 @@ OUT: a new folder for the sweeps. Both halves are the same queue with the same j
 on several, one thread each, and take turns; the data are decoded before. In a quiet moment it takes
 two to four minutes on two cores.
 
-The wall clock depends on what else the machine does. What the queue itself loses does not, much: how
+The wall clock depends on what else the machine does. What the queue itself loses hardly does: how
 long a slot is free while jobs wait, and how long the process of a job takes to its first word.
 """
 

@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.plugins import Plugins
 from safetensors.numpy import load_file
 
+import hydra_plugins
 from braintumor.runs.folder import RunFolder
 from support import QUICK, Command
 
@@ -53,7 +55,6 @@ def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path:
     script = (slurm / "submitted.sh").read_text()
     assert "--partition=gpu" in script and "--gpus-per-node=1" in script
     assert (slurm / "preempted").exists()
-    log = (sweep / "0" / "train.log").read_text()
     assert_went_on(sweep / "0", bt, tmp_path)
 
 
@@ -104,3 +105,35 @@ def test_submitit_on_this_machine_puts_a_job_back_and_it_goes_on(
     thread.join()
     assert done.returncode == 0, done.stderr
     assert_went_on(run, bt, tmp_path)
+
+
+BROKEN = """
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+
+class BrokenLauncher(Launcher):
+    def setup(self, **given): ...
+    def launch(self, job_overrides, initial_job_idx):
+        raise Exception("The current node timed out during startup.\\nMore of that.")
+
+target = "hydra_plugins.a_cluster.a_launcher.BrokenLauncher"
+ConfigStore.instance().store(group="hydra/launcher", name="broken", node={"_target_": target})
+"""
+
+
+def test_a_launcher_that_fails_is_no_bug_of_ours(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray's where no node starts, or submitit's where sbatch refuses a job."""
+    folder = tmp_path / "hydra_plugins/a_cluster"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "a_launcher.py").write_text(BROKEN)
+    monkeypatch.setattr("hydra_plugins.__path__", [*hydra_plugins.__path__, str(folder.parent)])
+    plugins = Plugins()
+    monkeypatch.setattr(Plugins, "instance", lambda *given: plugins)
+    done = bt("train", "-m", *SHORT, "seed=0", "hydra/launcher=broken", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "a_cluster did not get the jobs of the sweep done: The current node timed" in done.stderr
+    assert "bug in braintumor" not in done.stderr
+    assert "Traceback" not in done.stderr
