@@ -58,10 +58,10 @@ def test_a_job_that_slurm_takes_away_goes_on(slurm: Path, bt: Command, tmp_path:
     assert_went_on(sweep / "0", bt, tmp_path)
 
 
-def assert_went_on(run: Path, bt: Command, tmp_path: Path) -> None:
+def assert_went_on(run: Path, bt: Command, tmp_path: Path, says: str = "interrupted") -> None:
     """It was cut off once, and nobody could tell from its weights."""
     log = (run / "train.log").read_text()
-    assert "interrupted" in log and re.search(r"resuming after epoch [1-5]", log)
+    assert says in log and re.search(r"resuming after epoch [1-5]", log)
     epochs = re.findall(r"epoch (\d)/6 ", log)
     assert epochs == list("123456")
     assert RunFolder(run).read_status()["status"] == "completed"
@@ -86,17 +86,8 @@ def test_submitit_on_this_machine_puts_a_job_back_and_it_goes_on(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
 
-    def preempt() -> None:
-        until = time.monotonic() + 60
-        while not (run / "last.ckpt").exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                words = (process / "cmdline").read_bytes()
-                if b"submitit.core._submit" in words and str(tmp_path).encode() in words:
-                    os.kill(int(process.name), signal.Signals[f"SIG{name}"])
-
-    thread = threading.Thread(target=preempt)
+    given = (run / "last.ckpt", signal.Signals[f"SIG{name}"], [b"submitit.core._submit"], tmp_path)
+    thread = threading.Thread(target=signal_when, args=given)
     thread.start()
     done = bt(
         "train", "-m", *LONG, "seed=0", f"hydra.sweep.dir={tmp_path / 'sw'}",
@@ -105,6 +96,47 @@ def test_submitit_on_this_machine_puts_a_job_back_and_it_goes_on(
     thread.join()
     assert done.returncode == 0, done.stderr
     assert_went_on(run, bt, tmp_path)
+
+
+@pytest.mark.slow  # Ray itself takes half a minute to start
+def test_a_job_that_ray_loses_goes_on(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL to its process: Ray begins the job again, which finds what it had saved."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="pip install .[ray]")
+    ray = pytest.importorskip("ray", reason="Ray is not here: pip install .[ray]")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    run = tmp_path / "sw" / "0"
+    words = [b"ray::_run_job"]
+    thread = threading.Thread(
+        target=signal_when, args=(run / "last.ckpt", signal.SIGKILL, words, tmp_path)
+    )
+    thread.start()
+    try:
+        done = bt(
+            "train", "-m", *LONG, "seed=0", f"hydra.sweep.dir={tmp_path / 'sw'}",
+            "hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2",
+            "+hydra.launcher.ray.init.include_dashboard=false", cwd=tmp_path,
+        )  # fmt: skip
+    finally:
+        ray.shutdown()
+        thread.join()
+    if "timed out during startup" in done.stderr:
+        pytest.skip("Ray does not start here: " + done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    assert_went_on(run, bt, tmp_path, says="")
+
+
+def signal_when(file: Path, number: signal.Signals, words: list[bytes], folder: Path) -> None:
+    """To the processes that work in the folder and have the words in their command."""
+    until = time.monotonic() + 120
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if all(word in command for word in words) and (process / "cwd").readlink() == folder:
+                os.kill(int(process.name), number)
 
 
 BROKEN = """

@@ -26,9 +26,8 @@ from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
-from braintumor.workflows import trials  # noqa: E402
+from braintumor.workflows import trials, workers  # noqa: E402
 from braintumor.workflows import tune as tunes  # noqa: E402
-from braintumor.workflows import workers  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
 from braintumor.workflows.search import Images, Search  # noqa: E402
 from braintumor.workflows.tune import _check_space, _train_best  # noqa: E402
