@@ -51,7 +51,7 @@ def listening() -> Iterator[None]:
     Where a signal is ignored, as under nohup, it stays so. Where a batch system listens for its
     warning, its handler is called once the work of the block is saved.
     """
-    replaced: dict[signal.Signals, Any] = {}
+    replaced: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in {*ASKING, *_OTHERS}:
             before = signal.getsignal(number)
@@ -65,10 +65,10 @@ def listening() -> Iterator[None]:
         for number, before in replaced.items():
             signal.signal(number, before)
         if replaced:
-            asked = None if _request.since is None else replaced.get(_request.number)
+            number, is_asked = _request.number, _request.since is not None
             _request.since, _request.is_due = None, False
-            if _request.number in _OTHERS and callable(asked):
-                asked(_request.number, None)
+            if is_asked and number in _OTHERS and callable(theirs := replaced.get(number)):
+                theirs(number, None)
 
 
 @contextmanager
