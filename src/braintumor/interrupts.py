@@ -65,10 +65,10 @@ def listening() -> Iterator[None]:
         for number, before in replaced.items():
             signal.signal(number, before)
         if replaced:
-            number, is_asked = _request.number, _request.since is not None
+            asked, is_asked = _request.number, _request.since is not None
             _request.since, _request.is_due = None, False
-            if is_asked and number in _OTHERS and callable(theirs := replaced.get(number)):
-                theirs(number, None)
+            if is_asked and asked in _OTHERS and callable(theirs := replaced.get(asked)):
+                theirs(asked, None)
 
 
 @contextmanager
