@@ -63,9 +63,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    print(
-        "| images | processor, s | by the clock, s | copies found of 300 | other pairs | memory, GB |"
-    )
+    print("| images | processor, s | by the clock, s | found of 300 | other pairs | memory, GB |")
     print("|---:|---:|---:|---:|---:|---:|")
     for count in asked.counts:
         print(measure(asked.out, count), flush=True)

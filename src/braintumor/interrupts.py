@@ -62,8 +62,8 @@ def listening() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, before in replaced.items():
-            signal.signal(number, before)
+        for changed, before in replaced.items():
+            signal.signal(changed, before)
         if replaced:
             asked, is_asked = _request.number, _request.since is not None
             _request.since, _request.is_due = None, False
