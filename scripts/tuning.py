@@ -3,10 +3,11 @@
     python scripts/tuning.py budget --out FILE      ten searches of each kind, at equal epochs
     python scripts/tuning.py kill --out FILE        three workers, one of them killed
 
-budget: a small CNN with squeeze-and-excitation on phantoms of 64 px, which it learns. Random search
-trains every trial to its end; the other may begin trials as long as it does not need more epochs in
-all. Both draw from the same space, train with the same seed, and are judged by the best validation
-loss of a trial trained to its end.
+budget: the head of a frozen mobilenetv2_035 on phantoms of 64 px, a second a trial; BT_WEIGHTS may
+name the file of its weights. Random search trains every trial to its end; the other, which is what
+bt-tune does, may begin trials as long as it does not need more epochs in all. Both draw from the
+same space, train with the same seed, and are judged by the best validation loss of a trial trained
+to its end.
 """
 
 from __future__ import annotations
@@ -30,19 +31,21 @@ from braintumor.workflows.console import log_to_console
 from braintumor.workflows.search import Images, Search, quiet
 from braintumor.workflows.workers import start_workers
 
-_EPOCHS = 6  # of a trial that is trained to its end
+_EPOCHS = 18  # of a trial that is trained to its end
 _TRIALS = 8  # of random search
-_SHORT_TRIALS = 24  # of the other at most
+_SHORT_TRIALS = 40  # of the other at most
 _SPACE = {
-    "optimizer.lr": "log 1e-5..3e-1",
-    "model.backbone.widths": [[4, 8], [8, 16], [4, 8, 16], [8, 16, 32]],
-    "model.head.pooling": ["avg", "avgmax"],
-    "train.batch_size": [8, 16, 32],
+    "optimizer.lr": "log 1e-5..1e-1",
+    "model.head.hidden": [16, 64, 256],
+    "model.head.dropout": "0.0..0.5",
+    "train.batch_size": [8, 16, 32, 64],
 }
+_WEIGHTS = os.environ.get("BT_WEIGHTS", "imagenet")
 _WORDS = (
-    "data=phantom", "data.patients=100", "data.slices_per_patient=2", "data.image_size=64",
-    "model=cnn_se", "model.backbone.dropout=0", "augment=none", "scheduler=constant",
-    f"train.phases=[{{epochs: {_EPOCHS}, trainable: all}}]", "train.early_stopping.patience=null",
+    "data=phantom", "data.patients=60", "data.slices_per_patient=2", "data.image_size=64",
+    "model=mobilenetv2_035", f"model.backbone.weights={_WEIGHTS}", "augment=none",
+    "scheduler=constant", f"train.phases=[{{epochs: {_EPOCHS}, trainable: head}}]",
+    "train.early_stopping.metric=val_loss", "train.early_stopping.patience=null",
     "train.ema_decay=0", "device=cpu",
 )  # fmt: skip
 
@@ -52,7 +55,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["budget", "kill"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(20, 30)))
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     configure_process()
@@ -64,7 +67,7 @@ def main() -> None:
 
 
 def _search(folder: str, seed: int, **how: Any) -> Search:
-    section = compose("tune", [], {}).settings["tune"] | {"space": _SPACE, "min_epochs": 1, **how}
+    section = compose("tune", [], {}).settings["tune"] | {"space": _SPACE, **how}
     storage = f"{folder}/study.journal"
     words = (*_WORDS, f"seed={seed}")
     return Search(words, section, storage, "bt-tune", "val_loss", seed, time.time() + 3600)

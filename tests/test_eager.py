@@ -12,6 +12,7 @@ from braintumor.eager import eager
 
 _STEP = """
 import sys
+import braintumor.workflows.train  # first, as bt-train does
 from braintumor.models.backbones.timm import timm
 from braintumor.training.optim import build_optimizer
 net = timm.create_model("test_resnet")

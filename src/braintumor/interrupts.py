@@ -19,6 +19,9 @@ INTERRUPTED = 130  # the exit code
 
 _URGENT = (signal.SIGINT, signal.SIGTERM)
 ASKING = (*_URGENT, signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU)
+# those by which a batch system may have its own handler called, such as submitit's, which puts the
+# job back into its queue and ends the process
+_OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
 _SAME_S = 0.2  # `timeout` sends its signal to the process and to its group
 
 
@@ -29,12 +32,12 @@ class ToldInterrupt(KeyboardInterrupt):
 class _Request:
     """Whether and when this process was asked to end. is_due: that has not been raised yet.
 
-    deferred: how many blocks are open in which it waits.
+    number: of the signal.  deferred: how many blocks are open in which it waits.
     """
 
     def __init__(self) -> None:
         self.since: float | None = None
-        self.is_due, self.deferred = False, 0
+        self.number, self.is_due, self.deferred = 0, False, 0
         self.before_leaving: list[Callable[[], None]] = []
 
 
@@ -45,22 +48,27 @@ _request = _Request()
 def listening() -> Iterator[None]:
     """Within, those signals raise KeyboardInterrupt, or wait for the end of a step (`deferred`).
 
-    Where somebody listens already, such as submitit, which puts a job back into its queue, or where
-    a signal is ignored, as under nohup, it stays so.
+    Where a signal is ignored, as under nohup, it stays so. Where a batch system listens for its
+    warning, its handler is called once the work of the block is saved.
     """
-    replaced: dict[signal.Signals, Any] = {}
+    replaced: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in ASKING:
+        for number in {*ASKING, *_OTHERS}:
             before = signal.getsignal(number)
-            if before in (signal.SIG_DFL, signal.default_int_handler):
+            is_free = before in (signal.SIG_DFL, signal.default_int_handler) and number in ASKING
+            is_theirs = number in _OTHERS and callable(before) and before is not _note
+            if is_free or is_theirs:
                 replaced[number] = signal.signal(number, _note)
     try:
         yield
     finally:
-        for number, before in replaced.items():
-            signal.signal(number, before)
+        for changed, before in replaced.items():
+            signal.signal(changed, before)
         if replaced:
+            asked, is_asked = _request.number, _request.since is not None
             _request.since, _request.is_due = None, False
+            if is_asked and asked in _OTHERS and callable(theirs := replaced.get(asked)):
+                theirs(asked, None)
 
 
 @contextmanager
@@ -96,7 +104,7 @@ def _note(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGHUP:
         _close_terminal()
     if _request.since is None:
-        _request.since, _request.is_due = now, True
+        _request.since, _request.number, _request.is_due = now, number, True
         if not _request.deferred:
             check()
         os.write(2, b"\nsaving what is done; once more ends it now\n")  # print is not reentrant

@@ -41,6 +41,10 @@ begin = time.time()
 time.sleep(order["seconds"])
 if order["how"] == "raise":
     raise ValueError("no such thing")
+if order["how"] == "damage":
+    for name in ("status.json", "metrics.csv"):
+        open(run + "/" + name, "w").write("epoch,oh\\n1,2,3\\n")
+    os._exit(0)
 if order["how"] == "exit":
     os._exit(7)
 if order["how"] == "leave":
@@ -113,6 +117,13 @@ def test_what_becomes_of_one_job_ends_no_other(tmp_path: Path) -> None:
         assert status["status"] == results[number] == state
         assert re.search(why, str(status.get("why"))), status
     assert "ValueError: no such thing" in (tmp_path / "0" / "train.log").read_text()
+
+
+def test_a_job_whose_files_are_damaged_ends_no_other(tmp_path: Path) -> None:
+    jobs = jobs_in(tmp_path, "damage", "well")
+    for _ in range(2):  # the second time the damage is there from the beginning
+        Queue(jobs, [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    assert list(pd.read_csv(tmp_path / "jobs.csv")["result"]) == ["failed", "completed"] * 2
 
 
 def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,28 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     assert (tmp_path / "told").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_batch_systems_handler_is_called_once_the_step_is_saved(number: signal.Signals) -> None:
+    """As submitit's, which puts the job back into the queue and leaves."""
+    done: list[str] = []
+
+    def requeue(*_: Any) -> None:
+        done.append("requeued")
+        sys.exit(144)
+
+    before = signal.signal(number, requeue)
+    try:
+        with pytest.raises(SystemExit), listening():
+            try:
+                with deferred():
+                    signal.raise_signal(number)
+                    done.append("end of the step")
+            except KeyboardInterrupt:
+                done.append("saved")
+                raise
+        assert signal.getsignal(number) is requeue
+    finally:
+        signal.signal(number, before)
+    assert done == ["end of the step", "saved", "requeued"]

@@ -6,9 +6,12 @@ import json
 import os
 import shlex
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
-from braintumor.workflows import trials  # noqa: E402
+from braintumor.workflows import trials, workers  # noqa: E402
 from braintumor.workflows import tune as tunes  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
 from braintumor.workflows.search import Images, Search  # noqa: E402
@@ -211,3 +214,44 @@ def test_a_killed_worker_loses_no_trial(tmp_path: Path) -> None:
     trials.work(search, Images())
     assert len(done(study)) == 3
     assert json.loads(json.dumps(study.user_attrs["images"]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_all_workers_end_with_the_search_and_the_same_command_goes_on(
+    number: signal.Signals, warm_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes: list[subprocess.Popen[str]] = []
+
+    def started(*given: Any, **how: Any) -> subprocess.Popen[str]:
+        processes.append(subprocess.Popen(*given, **how))
+        return processes[-1]
+
+    own = SimpleNamespace(**vars(subprocess) | {"Popen": started})
+    monkeypatch.setattr(workers, "subprocess", own)
+    storage = str(tmp_path / "x/study.journal")
+
+    def interrupt() -> None:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            if len(processes) == 2 and Path(storage).exists():
+                study = open_study(storage, "bt-tune", "minimize")
+                if {t.user_attrs.get("worker") for t in study.get_trials()} >= {0, 1}:
+                    break
+        os.kill(os.getpid(), number)
+
+    how = [word for word in HOW if not word.startswith("tune.trials")]
+    how += ["tune.trials=6", "tune.workers=2", "device=cpu"]
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        bt.tune(*how, run_dir=tmp_path / "x")
+    thread.join()
+    assert [process.poll() for process in processes] == [130, 130]
+    study = open_study(storage, "bt-tune", "minimize")
+    states = [trial.state.name for trial in study.trials]
+    assert "RUNNING" not in states
+    assert states.count("WAITING") == states.count("FAIL") > 0  # those that were broken off
+    again = bt.tune(*how, run_dir=tmp_path / "x")
+    assert list(again.trials["trial"]) == [1, 2, 3, 4, 5, 6]
+    assert set(again.trials["state"]) <= {"complete", "cut short"}

@@ -39,7 +39,7 @@ from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
 from braintumor.workflows.console import log, log_to_console, silence_stdout
-from braintumor.workflows.mistakes import answer_mistake, refuse_words
+from braintumor.workflows.mistakes import answer_mistake, launcher_failure, refuse_words
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, register_models
 
@@ -201,7 +201,7 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
                 "(`ulimit -v`)",
                 3,
             )
-        if said := device_failure(error):
+        if said := device_failure(error) or launcher_failure(error):
             return _report(said, 3)
         if isinstance(error, NotImplementedError) and "MPS device" in str(error):
             missing = re.search(r"'([^']+)'", str(error))

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import IO, Any
 
-from braintumor.errors import ConfigError
+from braintumor.errors import CheckpointError, ConfigError
 from braintumor.interrupts import INTERRUPTED
 from braintumor.runs.folder import RUN, RunFolder, State
 from braintumor.runs.ownership import hold
@@ -36,12 +36,12 @@ def record_end(
     output.seek(0)
     printed = output.read()
     output.close()
-    status = run.read_status()
-    is_told = status != before and status.get("status") != "running"
+    status, damage = known_status(run)
+    is_told = status != before and status.get("status") not in (None, "running")
     state: State = status["status"] if is_told else _state_of(code, is_interrupt=is_interrupt)
-    if state == "completed" and status.get("status") == "running":
+    if state == "completed" and not is_told and (damage or status.get("status") == "running"):
         state = "failed"  # it never came to its end
-    why = str(status.get("why") or "") if is_told else _describe(code)
+    why = str(status.get("why") or "") if is_told else damage or _describe(code)
     is_written = not is_told and state != "completed"
     if not (printed or is_written):
         return state, why
@@ -52,9 +52,17 @@ def record_end(
             if is_written:
                 why += _last_line(run)
                 run.set_status(state, why=why)
-    except ConfigError as reason:
+    except (ConfigError, CheckpointError) as reason:
         log.warning("%s", reason)
     return state, why
+
+
+def known_status(run: RunFolder) -> tuple[dict[str, Any], str]:
+    """Its status.json, or an empty one and what is wrong with it: the others go on."""
+    try:
+        return run.read_status(), ""
+    except CheckpointError as error:
+        return {}, str(error)
 
 
 def _state_of(code: int, *, is_interrupt: bool) -> State:

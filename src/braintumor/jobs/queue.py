@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from braintumor.files import write_atomic
 from braintumor.interrupts import listening
-from braintumor.jobs.ends import record_end
+from braintumor.jobs.ends import known_status, record_end
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
 from braintumor.runs.folder import JOBS, RunFolder
@@ -107,11 +107,11 @@ class Queue:
                 time.sleep(_POLL_S)
                 for each in [r for r in self._running if r.process.poll() is not None]:
                     self._collect(each)
-                running = [(r.job.run, r.slot, r.started) for r in self._running]
+                running = [(r.job.run, r.slot, r.started, r.job.words) for r in self._running]
                 self._view.show(len(self._waiting), running)
 
     def _start(self, job: Job, slot: Slot) -> None:
-        before = job.run.read_status()
+        before, _ = known_status(job.run)
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the job has ended)
         order, stdin = os.pipe()
         process = subprocess.Popen(  # noqa: S603

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
+from braintumor.errors import CheckpointError
 from braintumor.jobs.slots import Slot
 from braintumor.progress import bar
 from braintumor.runs.folder import RunFolder, State
@@ -41,26 +42,31 @@ class View:
     ) -> None:
         self._stack.close()
 
-    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float]]) -> None:
-        """How it stands now; cheap to call often. running: each with when it was started."""
+    def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float, str]]) -> None:
+        """How it stands now; cheap to call often.
+
+        running: each with when it was started, and the words that tell it from the others.
+        What a narrow terminal cuts off stands last.
+        """
         if self._lines[0].disable or time.monotonic() < self._last + _EVERY_S:
             return
         self._last = time.monotonic()
         ended, now = self._ended, time.perf_counter()
-        cut_off = f", {ended['interrupted']} interrupted" if ended["interrupted"] else ""
-        self._lines[0].set_description_str(
-            f"{self._jobs} jobs: {queued} queued, {len(running)} running, "
-            f"{ended['completed']} done, {ended['failed']} failed{cut_off}"
-        )
+        counts = {
+            "failed": ended["failed"], "interrupted": ended["interrupted"],
+            "running": len(running), "queued": queued,
+        }  # fmt: skip
+        listed = "".join(f", {count} {state}" for state, count in counts.items() if count)
+        self._lines[0].set_description_str(f"{ended['completed']} of {self._jobs} done{listed}")
         rows = [
-            (str(slot), f"job {run.path.name}", f"{now - started:.0f} s", progress_of(run))
-            for run, slot, started in sorted(running, key=lambda each: each[1].number)
-        ]
+            (str(slot), f"job {run.path.name}", progress_of(run) or "before its first epoch",
+             f"{now - started:.0f} s", words)
+            for run, slot, started, words in sorted(running, key=lambda each: each[1].number)
+        ]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         shown = [
-            f"  {slot:<{widths[0]}}  {job:<{widths[1]}}  {time_s:>{widths[2]}}  "
-            f"{reached or 'before its first epoch'}"
-            for slot, job, time_s, reached in rows
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
         ]
         shown += [""] * (self._slots - len(shown))
         for line, text in zip(self._lines[1:], shown, strict=True):
@@ -84,11 +90,18 @@ def progress_of(run: RunFolder) -> str:
 
     Of several parts how many are done.
     """
+    try:
+        return _progress_of(run)
+    except CheckpointError:  # a job says by itself what it cannot read, and the others go on
+        return "its files are damaged"
+
+
+def _progress_of(run: RunFolder) -> str:
     if parts := run.read_status().get("parts"):
         states = [RunFolder(run.path / part).read_status().get("status") for part in parts]
         return f"{states.count('completed')} of {len(parts)} parts"
     if not (rows := run.read_rows()):
         return ""
     best = next((row for row in reversed(rows) if row["is_best"] == "True"), rows[-1])
-    figures = f"val loss {float(best['val_loss']):.3f} f1 {float(best['val_macro_f1']):.3f}"
+    figures = f"f1 {float(best['val_macro_f1']):.3f} val loss {float(best['val_loss']):.3f}"
     return f"epoch {rows[-1]['epoch']}, best {figures} (epoch {best['epoch']})"

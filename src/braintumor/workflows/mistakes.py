@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import traceback
+from pathlib import Path
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -25,6 +27,7 @@ from braintumor.workflows.settings import (
 )
 from braintumor.workflows.words import Typed, key_of, model_names
 
+_LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command
 _MAIN_KEY = {"eval": "ckpt={}", "predict": "input={}", "compare": "runs=[{}]"}
 _LISTS = (
@@ -69,6 +72,25 @@ def answer_mistake(error: Exception, typed: Typed) -> str | None:
     if isinstance(error, yaml.YAMLError):
         return f"a settings file is not YAML: {_on_one_line(error)}"
     return _on_one_line(error) if isinstance(error, OmegaConfBaseException) else None
+
+
+def launcher_failure(error: Exception) -> str | None:
+    """One sentence where the program that launches the jobs of a sweep failed; None: it did not.
+
+    What goes wrong in a job never comes so far: it is recorded in its folder.
+    """
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    theirs = [f for f in files if f.parts[-3:-2] == ("hydra_plugins",)]  # ours is a file there
+    if not theirs:
+        return None
+    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return (
+        f"{theirs[-1].parent.name} did not get the jobs of the sweep done: {said[:_LONGEST]}; "
+        "BT_DEBUG=1 before the command shows all of it, and without hydra/launcher=… the jobs run "
+        "here"
+    )
 
 
 def _on_one_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ import optuna
 import torch
 
 from braintumor.errors import BraintumorError, MachineError, TrainingError
+from braintumor.interrupts import INTERRUPTED, deferred, listening
 from braintumor.runtime import configure_process
 from braintumor.training.loop import fit
 from braintumor.training.state import BestCheckpoint, FitState
@@ -62,7 +63,9 @@ class Trial:
         try:
             words = suggest(trial, self.space)
             trial.set_user_attr(WORDS, words)
-            return self._fit(trial, self.search.request(words))
+            with deferred():  # OmegaConf, cut off, may raise something else
+                request = self.search.request(words)
+            return self._fit(trial, request)
         except KeyboardInterrupt:
             put_back(self.study, trial.number)
             raise
@@ -143,9 +146,10 @@ def main() -> None:
     number = given.pop("number")
     threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
     try:
-        work(Search(**given | {"words": tuple(given["words"])}), Images(), number)
+        with listening():
+            work(Search(**given | {"words": tuple(given["words"])}), Images(), number)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BraintumorError as error:
         print(f"error: {error}", flush=True)
         sys.exit(error.exit_code)

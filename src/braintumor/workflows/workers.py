@@ -21,30 +21,32 @@ def start_workers(search: Search, slots: Sequence[Slot]) -> Iterator[list[subpro
     we end.
     """
     command = [sys.executable, "-m", "braintumor.workflows.trials"]
-    processes = [
-        subprocess.Popen(  # noqa: S603 (ourselves)
-            [*command, as_argument(search, slot.number)],
-            env=slot.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C comes to us alone; its input then ends
-        )
-        for slot in slots
-    ]
-    readers = [threading.Thread(target=_pass_on, args=(process,)) for process in processes]
+    processes: list[subprocess.Popen[str]] = []
+    readers: list[threading.Thread] = []
     try:
-        for reader in readers:
-            reader.start()
+        for slot in slots:
+            process = subprocess.Popen(  # noqa: S603 (ourselves)
+                [*command, as_argument(search, slot.number)],
+                env=slot.environment(),
+                stdin=subprocess.PIPE,  # which ends with us, where we are killed
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C comes to us alone, who pass it on
+            )
+            processes.append(process)
+            readers.append(threading.Thread(target=_pass_on, args=(process,)))
+            readers[-1].start()
         yield processes
     finally:
         for process in processes:
-            process.stdin.close()  # type: ignore[union-attr]
+            process.terminate()  # at once where it has not yet begun, else once its trial is back
         for process in processes:
             try:
                 process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
+            process.stdin.close()  # type: ignore[union-attr]
         for reader in readers:
             reader.join()
 
