@@ -36,7 +36,7 @@ from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import PredictArguments, Request
-from braintumor.workflows.console import log
+from braintumor.workflows.console import log, warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.pictures import Pictures, read_pictures
 
@@ -97,6 +97,7 @@ def predict(request: Request) -> pd.DataFrame:
         if pictures.unreadable:
             _write_unreadable(folder / PredictionsFile.UNREADABLE, pictures.unreadable)
     _describe(table, decisions)
+    warn_of_formulas(table["path"])
     if pictures.unreadable:
         log.info("not read: %s", folder / PredictionsFile.UNREADABLE)
     log.info("predictions: %s", folder / EvaluationFile.PREDICTIONS)
