@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from braintumor import limits
 from braintumor.errors import ConfigError, DataError, DiskError
+from braintumor.privacy import without_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,11 +89,13 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Put content at path whole or not at all; an older file there survives a failure.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. In text, bytes of a file
-    name that are no UTF-8 (surrogates, in Python) become backslashed.
+    name that are no UTF-8 (surrogates, in Python) become backslashed, and paths name no people
+    (privacy.py), but in tables, whose paths are joined to those of other tables.
     Raises DiskError when the disk is full.
     """
     with _atomic_file(path) as file:
         if isinstance(content, str):
+            content = content if path.suffix == ".csv" else without_names(content)
             content = content.encode("utf-8", "backslashreplace")
         file.write(content)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from braintumor._version import __version__
 from braintumor.errors import ConfigError
+from braintumor.privacy import working_directory
 
 if TYPE_CHECKING:
     import torch
@@ -250,7 +251,9 @@ def mix_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def environment(command: Sequence[str] = (), device: str | int = "auto") -> dict[str, Any]:
+def environment(
+    command: Sequence[str] = (), device: str | int = "auto", run: Path | None = None
+) -> dict[str, Any]:
     """What a reader needs to repeat the run: versions, device, git commit, command line.
 
     device: as the settings name it; gpu is None where it is no CUDA device.
@@ -271,16 +274,8 @@ def environment(command: Sequence[str] = (), device: str | int = "auto") -> dict
         "cuda": torch.version.cuda if is_cuda else None,
         "git": _git_commit(),
         "command": [*command] or [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "working_directory": in_home(Path.cwd()),
+        "working_directory": working_directory(run),
     }
-
-
-def in_home(path: Path) -> str:
-    """The path, with ~ for the home folder, whose name is mostly that of a person."""
-    try:
-        return f"~/{path.relative_to(Path.home()).as_posix()}".removesuffix("/.")
-    except (ValueError, RuntimeError):  # elsewhere; no home folder is known
-        return str(path)
 
 
 def _git_commit() -> str | None:

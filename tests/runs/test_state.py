@@ -120,3 +120,26 @@ def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
 def test_a_state_without_a_checksum_is_not_taken(run: RunFolder) -> None:
     torch.save(state(5), run.last)
     assert load_state(run, CPU)["epoch"] == 1
+
+
+class _Code:
+    """A pickle that makes a file where it is loaded as Python would."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.made,)
+
+
+def test_code_in_a_state_is_not_run_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    run, made = RunFolder(tmp_path), tmp_path / "made"
+    save_state(run, {"epoch": _Code(made)})  # under a checksum that is right
+    with pytest.raises(CheckpointError, match=r"last\.ckpt in .* is damaged"):
+        load_state(run, CPU)
+    assert not made.exists()
+    torch.load(run.last, weights_only=False)
+    assert made.exists()

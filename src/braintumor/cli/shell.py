@@ -35,6 +35,7 @@ from braintumor.config import config_dir
 from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
 from braintumor.files import DISK_IS_FULL, printable
 from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
+from braintumor.privacy import set_privacy
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
@@ -157,6 +158,7 @@ def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Reques
 
 def _run_checked(config_name: str, run: Run, request: Request) -> None:
     check_settings(config_name, request.settings)
+    set_privacy(request.settings)
     configure_process()  # before torch allocates, so before what imports it
     run(request)
 

@@ -17,6 +17,7 @@ from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
 from braintumor.comparison.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
+from braintumor.privacy import without_names
 from braintumor.report.page import (
     Chart,
     as_markdown,
@@ -51,7 +52,8 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     """
     board, pairs, runs = comparison.board, comparison.pairs, comparison.runs
     for name, table in {"comparison": runs, "leaderboard": board, "pairs": pairs}.items():
-        write_atomic(folder / f"{name}.csv", str(table.to_csv(index=False)))
+        shown = table.assign(**{k: table[k].map(without_names) for k in table if k == "folder"})
+        write_atomic(folder / f"{name}.csv", str(shown.to_csv(index=False)))
     write_atomic(folder / "leaderboard.tex", leaderboard_table(comparison, _NAMES))
     write_atomic(folder / "comparison.md", _markdown(comparison))
     ranking = draw_chart(

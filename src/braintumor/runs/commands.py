@@ -7,6 +7,7 @@ from pathlib import Path
 
 from braintumor.config import pasteable
 from braintumor.errors import CheckpointError
+from braintumor.privacy import found_again
 from braintumor.runs.folder import STATES, RunFolder, read_config
 
 _OF_THE_FOLDER = ("run_dir", "overwrite", "resume")
@@ -26,7 +27,7 @@ def repeat_command(run: RunFolder, *, in_place: bool) -> str:
     words = _words_of(run)
     if words is None:
         return "bt-train with the settings of its config.yaml"
-    words = [word for word in words if _key(word) not in _OF_THE_FOLDER]
+    words = [found_again(word, None) for word in words if _key(word) not in _OF_THE_FOLDER]
     folder = [pasteable("run_dir", str(run.path)), "overwrite=true"] if in_place else []
     return " ".join(["bt-train", *map(shlex.quote, words), *folder])
 

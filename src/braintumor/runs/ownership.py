@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER
+from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
 from braintumor.runs.leftovers import sweep
@@ -266,7 +267,7 @@ def _content(kind: Kind) -> bytes:
         "process": os.getpid(),
         "host": socket.gethostname()[:64],
         "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300],
+        "command": without_names(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))[:300],
     }
     return json.dumps(who).encode().ljust(_MARKER_BYTES)
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from braintumor.config import typed
 from braintumor.errors import ConfigError
+from braintumor.privacy import without_names
 from braintumor.records import EpochRecord
 from braintumor.runs.folder import RunFolder, State
 from braintumor.runs.trackers import ADAPTERS, Tracker
@@ -50,7 +51,7 @@ class Trackers:
 
     def final(self, metrics: Mapping[str, Any], report: str) -> None:
         """What metrics.json holds, and where the report is."""
-        figures = final_figures(metrics)
+        figures, report = final_figures(metrics), without_names(report)
         self._each(lambda tracker: tracker.final(figures, report))
 
     def end(self, state: State) -> None:
@@ -106,7 +107,7 @@ def open_trackers(run: RunFolder, settings: Mapping[str, Any]) -> Iterator[Track
     trackers = Trackers({})
     for name in sorted(names - {"none"}):
         try:
-            trackers.working[name] = ADAPTERS[name](run, asked.project, settings)
+            trackers.working[name] = ADAPTERS[name](run, asked.project, without_names(settings))
         except Exception as error:
             _warn(name, error)
     state: State = "failed"

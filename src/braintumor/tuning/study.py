@@ -29,6 +29,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from braintumor.errors import ConfigError, TrainingError
+from braintumor.privacy import without_names
 from braintumor.runtime import mix_seed
 from braintumor.tuning.space import TuneSettings
 from braintumor.tuning.trials import begin_anew, is_done, why, withdraw_surplus
@@ -80,8 +81,8 @@ def agree(study: Study, settings: Mapping[str, Any], storage: str) -> None:
 
     settings: key -> value, as JSON has it. Raises ConfigError with the differences.
     """
-    wanted = json.loads(json.dumps(settings))
-    kept = study.user_attrs.get(_SETTINGS)
+    wanted = json.loads(json.dumps(without_names(settings)))
+    kept = without_names(study.user_attrs.get(_SETTINGS))
     if kept is None:
         study.set_user_attr(_SETTINGS, wanted)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.privacy import set_privacy
 from braintumor.runtime import Precision, configure_process
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log_to_console
@@ -138,4 +139,6 @@ def load(
 def _request(command: str, words: tuple[str, ...], settings: dict[str, Any]) -> Request:
     log_to_console()
     configure_process()  # before torch allocates
-    return compose(command, words, settings)
+    request = compose(command, words, settings)
+    set_privacy(request.settings)
+    return request

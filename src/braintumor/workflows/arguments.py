@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from braintumor.config import typed
 from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
+from braintumor.privacy import PrivacySettings
 from braintumor.runtime import Precision
 
 Settings = dict[str, Any]
@@ -66,7 +67,14 @@ class Request:
 
 
 @dataclass(frozen=True)
-class TrainArguments:
+class _Common:
+    """Of every command; a run of before has none of it."""
+
+    privacy: Mapping | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class TrainArguments(_Common):
     """Of bt-train; folds and seeds are checked by train.list_trials."""
 
     data: Mapping
@@ -101,7 +109,7 @@ class TuneArguments(TrainArguments):
 
 
 @dataclass(frozen=True)
-class EvalArguments:
+class EvalArguments(_Common):
     """Of bt-eval."""
 
     eval: Mapping
@@ -119,7 +127,7 @@ class EvalArguments:
 
 
 @dataclass(frozen=True)
-class PredictArguments:
+class PredictArguments(_Common):
     """Of bt-predict."""
 
     ckpt: Path | None
@@ -135,7 +143,7 @@ class PredictArguments:
 
 
 @dataclass(frozen=True)
-class DataArguments:
+class DataArguments(_Common):
     """Of bt-data."""
 
     data: Mapping
@@ -148,7 +156,7 @@ class DataArguments:
 
 
 @dataclass(frozen=True)
-class CompareArguments:
+class CompareArguments(_Common):
     """Of bt-compare."""
 
     runs: Any
@@ -193,6 +201,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
             "it away or replaces it"
         )
     typed(keys, settings, "")
+    typed(PrivacySettings, settings.get("privacy") or {}, "privacy")
     if config_name in TRAININGS:
         _check_model(settings["model"])
         for section in ("data", "optimizer", "scheduler", "loss"):

@@ -7,11 +7,12 @@ import logging.handlers
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braintumor.files import printable
+from braintumor.privacy import without_names
 from braintumor.progress import above_bars
 from braintumor.records import EpochRecord
 from braintumor.runtime import rank
@@ -24,12 +25,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("braintumor")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the first letter of a cell, as OWASP lists them
+
 
 class _Printable(logging.Formatter):
     """Names of files in messages steer no terminal, and no viewer of train.log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
+
+
+class _Kept(_Printable):
+    """In a file that others may read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(without_names(super().format(record)))
 
 
 class _Stdout(logging.StreamHandler):
@@ -97,13 +107,22 @@ def log_to_file(path: Path) -> logging.Handler:
     Those that have waited for it come first.
     """
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Kept("%(asctime)s %(levelname)s %(message)s"))
     for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
         waiting.setTarget(handler)
         waiting.flush()
         log.removeHandler(waiting)
     log.addHandler(handler)
     return handler
+
+
+def warn_of_formulas(names: Iterable[str]) -> None:
+    """Where a spreadsheet would run a cell of a table: names stay, as other tables have them."""
+    if found := sorted({name for name in names if name.startswith(_FORMULA)}):
+        log.warning(
+            "  names that a spreadsheet may run as formulas: %d (such as %s); open the CSV tables "
+            "there as text", len(found), found[0],
+        )  # fmt: skip
 
 
 def describe_data(table: pd.DataFrame, ignored: Mapping[str, int], unreadable: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
-from braintumor.workflows.console import describe_data, log
+from braintumor.workflows.console import describe_data, log, warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output
 
 
@@ -108,6 +109,8 @@ def _audited(data: Dataset) -> Dataset:
 
 def _describe(data: Dataset, fit: Fit) -> None:
     describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
+    columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
+    warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
     if data.audit:
         for line in five_lines(summarise(data.manifest, data.audit), fit):

@@ -30,6 +30,7 @@ from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
+from braintumor.runs.places import with_places
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import evaluate_across
@@ -161,12 +162,13 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     """
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
+        settings = with_places(card.settings, run)
         if run.manifest.is_file():
             own_run = pasteable("ckpt", str(run.path))
             moved = f"bt-eval {own_run} data=folder data.root=FOLDER split=test"
-            data = read_again(card.settings, card.image_size, run, moved)
+            data = read_again(settings, card.image_size, run, moved)
         else:
-            data = read_data(card.settings, card.image_size, card.data_name)
+            data = read_data(settings, card.image_size, card.data_name)
         return data, data_title(card.data_name, card.settings["data"].get("root")), True
     typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):

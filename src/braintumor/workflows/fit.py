@@ -20,6 +20,7 @@ from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
+from braintumor.privacy import without_names
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
@@ -102,7 +103,8 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
         trackers.epoch(record, part="refit")
 
     best = _fit(experiment, folder, images, None, keep, saved)
-    save_best(run.best, best.weights, dataclasses.replace(chosen, settings=experiment.settings))
+    settings = without_names(experiment.settings)
+    save_best(run.best, best.weights, dataclasses.replace(chosen, settings=settings))
 
 
 def _fit(
@@ -191,8 +193,10 @@ def _card(experiment: Experiment, validation: EpochRecord) -> Card:
         fit=experiment.settings["data"]["fit"],
         mean=tuple(experiment.model.backbone.mean),
         std=tuple(experiment.model.backbone.std),
-        model=experiment.model.settings,
-        settings=experiment.settings | {"train": experiment.settings["train"] | {"refit": False}},
+        model=without_names(experiment.model.settings),
+        settings=without_names(
+            experiment.settings | {"train": experiment.settings["train"] | {"refit": False}}
+        ),
         epoch=validation.epoch,
         validation={k: v if v == v else None for k, v in dataclasses.asdict(validation).items()},
         parameters=experiment.num_parameters(),

@@ -26,6 +26,7 @@ from braintumor.evaluation.provenance import read_provenance
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
+from braintumor.privacy import without_names
 from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import (
     EVALUATION,
@@ -117,7 +118,7 @@ def new_run(
         remove_own(folder, RUN)
         run = RunFolder(folder)
         write_settings(run, settings)
-        write_json(run.environment, environment(request.command, settings["device"]))
+        write_json(run.environment, environment(request.command, settings["device"], run.path))
         if manifest is not None:
             write_manifest(run.manifest, manifest)
         run.set_status("running", model_name=name, data_name=data_name, **facts)
@@ -126,12 +127,13 @@ def new_run(
 
 def write_settings(run: RunFolder, settings: Settings) -> None:
     """Its config.yaml."""
-    write_atomic(run.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    kept = without_names(settings)
+    write_atomic(run.config, yaml.safe_dump(kept, sort_keys=False, allow_unicode=True))
 
 
 def keep_changes(run: RunFolder, settings: Settings) -> None:
     """Into config.yaml: where the images lie now, how long the training is, and who is told."""
-    stored = read_config(run)
+    stored, settings = read_config(run), without_names(settings)
     asked = {k: v for k, v in stored["data"].items() if k == "download"}  # of this command alone
     own = {key: settings[key] for key in ("train", "tracker") if key in settings}
     changed = stored | own | {"data": settings["data"] | asked}

@@ -38,7 +38,7 @@ from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.runtime import in_threads
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import PredictArguments, Request
-from braintumor.workflows.console import log
+from braintumor.workflows.console import log, warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.pictures import PictureBatches, stacked
 
@@ -100,6 +100,7 @@ def predict(request: Request) -> pd.DataFrame:
         if pictures.unreadable:
             _write_unreadable(folder / PredictionsFile.UNREADABLE, pictures.unreadable)
     _describe(table, decisions)
+    warn_of_formulas(table["path"])
     if pictures.unreadable:
         log.info("not read: %s", folder / PredictionsFile.UNREADABLE)
     log.info("predictions: %s", folder / EvaluationFile.PREDICTIONS)

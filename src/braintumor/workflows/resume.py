@@ -12,18 +12,23 @@ from braintumor.config import flat
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
+from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder, read_config
+from braintumor.runs.places import with_places
 from braintumor.workflows.arguments import Request, Settings, check_settings
 from braintumor.workflows.longer import LENGTH, with_length
 
 _ELSEWHERE = (
     "run_dir", "overwrite", "resume", "device", "slots", "data.download", "tracker.name",
-    "tracker.project",
+    "tracker.project", "privacy.paths",
 )  # fmt: skip
 _WEIGHTS = "model.backbone.weights"
 # beside the settings of the run: this machine, where the images lie on it, who is told, more epochs
-_ALLOWED = ("resume", "device", "slots", "data", "tracker", "tracker.project", _WEIGHTS, *LENGTH)
+_ALLOWED = (
+    "resume", "device", "slots", "data", "tracker", "tracker.project", "privacy.paths", _WEIGHTS,
+    *LENGTH,
+)  # fmt: skip
 
 
 def left_of_job(request: Request) -> Request | None:
@@ -53,7 +58,8 @@ def left_of_job(request: Request) -> Request | None:
 
 def _differences(stored: Settings, asked: Settings) -> list[str]:
     """What two settings of the same work differ in, such as "seed: 0 there, 1 here"."""
-    there, here = (dict(flat(yaml.safe_load(yaml.safe_dump(s)))) for s in (stored, asked))
+    read = [yaml.safe_load(yaml.safe_dump(without_names(s))) for s in (stored, asked)]
+    there, here = (dict(flat(each)) for each in read)
     if here["train.batch_size"] == "auto":
         here["train.batch_size"] = there.get("train.batch_size")
     return [
@@ -96,7 +102,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     if named & {"tracker", "tracker.project"}:
         stored["tracker"] = here["tracker"]
     if _WEIGHTS in named:
-        own, wanted = (each["model"]["backbone"].get("weights") for each in (stored, here))
+        asked = (each["model"]["backbone"].get("weights") for each in (stored, here))
+        own, wanted = map(without_names, asked)
         if own != wanted:
             raise ConfigError(
                 f"{_WEIGHTS}={wanted}, but the run began with {own}; leave it out, or start a new "
@@ -112,7 +119,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
 
 
 def _stored(run: RunFolder) -> Settings:
-    stored = read_config(run) | {"resume": str(run.path)}
+    stored = with_places(read_config(run), run) | {"resume": str(run.path)}
     try:
         check_settings("train", stored)
     except ConfigError as error:

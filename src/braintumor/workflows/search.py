@@ -16,6 +16,7 @@ import optuna
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
 from braintumor.errors import DataError
+from braintumor.privacy import set_privacy
 from braintumor.tuning.space import Parameter, TuneSettings, read_space
 from braintumor.tuning.study import Direction, open_study
 from braintumor.workflows.arguments import Request
@@ -64,7 +65,9 @@ class Search:
 
     def request(self, words: list[str]) -> Request:
         """The settings of one training."""
-        return compose("train", [*self.words, *words], {})
+        request = compose("train", [*self.words, *words], {})
+        set_privacy(request.settings)  # of a worker in a process of its own, too
+        return request
 
 
 class Images:

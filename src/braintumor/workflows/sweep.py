@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.files import read_yaml
+from braintumor.privacy import found_again, without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold
@@ -19,9 +20,10 @@ from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.parallel import run_requests, slots_for_parts
+from braintumor.workflows.quoting import quote_paths
 
 _FILE = "multirun.yaml"
-_ALLOWED = ("resume", "device", "slots")
+_ALLOWED = ("resume", "device", "slots", "privacy.paths")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,10 @@ def check_same(folder: Path, words: list[str]) -> None:
     Raises ConfigError with what differs, CheckpointError when all of it is complete.
     """
     there, here = _typed_words(folder), [word for word in words if not word.startswith("hydra")]
-    both = [[word for word in side if _key(word) not in _ALLOWED] for side in (there, here)]
+    both = [
+        quote_paths(without_names([word for word in side if _key(word) not in _ALLOWED]))
+        for side in (there, here)
+    ]
     if _words_of_jobs(both[0]) != _words_of_jobs(both[1]):
         found = [" ".join(w for w in side if w not in other) for side, other in (both, both[::-1])]
         what = f"{found[0] or 'nothing else'} there, {found[1] or 'nothing else'} here"
@@ -102,7 +107,7 @@ def _typed_words(folder: Path) -> list[str]:
             f"{folder} is not a plain sweep over values of bt-train's own settings; "
             f"{_one_by_one(folder)}"
         )
-    return typed
+    return quote_paths(found_again(word, None) for word in typed)
 
 
 def _one_by_one(folder: Path) -> str:

@@ -19,6 +19,7 @@ import torch
 
 from braintumor.errors import BraintumorError, MachineError, TrainingError
 from braintumor.interrupts import INTERRUPTED, deferred, listening
+from braintumor.privacy import without_names
 from braintumor.runtime import configure_process
 from braintumor.training.loop import fit
 from braintumor.training.state import BestCheckpoint, FitState
@@ -62,7 +63,7 @@ class Trial:
         self.number, self.is_begun, started = trial.number, True, time.perf_counter()
         try:
             words = suggest(trial, self.space)
-            trial.set_user_attr(WORDS, words)
+            trial.set_user_attr(WORDS, without_names(words))
             with deferred():  # OmegaConf, cut off, may raise something else
                 request = self.search.request(words)
             return self._fit(trial, request)
@@ -70,7 +71,7 @@ class Trial:
             put_back(self.study, trial.number)
             raise
         except TrainingError as error:  # the loss diverged: as bad as a trial can be
-            trial.set_user_attr(WHY, str(error))
+            trial.set_user_attr(WHY, without_names(str(error)))
             raise optuna.TrialPruned from error
         except torch.OutOfMemoryError as error:
             trial.set_user_attr(WHY, "the device is out of memory")
@@ -78,10 +79,10 @@ class Trial:
         except optuna.TrialPruned:
             raise
         except BraintumorError as error:
-            trial.set_user_attr(WHY, str(error))
+            trial.set_user_attr(WHY, without_names(str(error)))
             raise
         except Exception as error:  # a bug of ours, which ends this worker
-            trial.set_user_attr(WHY, f"{type(error).__name__}: {error}")
+            trial.set_user_attr(WHY, without_names(f"{type(error).__name__}: {error}"))
             raise
         finally:
             trial.set_user_attr(SECONDS, round(time.perf_counter() - started, 1))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _OWN = ("tune", "run_dir", "overwrite")  # words that are not bt-train's
 # what may differ between the commands that work on one study: it changes no figure of a trial
-_HERE = (*_OWN, "device", "tracker")
+_HERE = (*_OWN, "device", "tracker", "privacy")
 _PLACES = ("data.root", "data.table", "data.download")
 _HOW = ("sampler", "pruner", "min_epochs", "reduction")
 _FLAGS = ("--config-dir", "--config-name", "-cd", "-cn")
