@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from braintumor.eager import eager
 
-_STEP = """
-import sys
-import braintumor.workflows.train  # first, as bt-train does
-from braintumor.models.backbones.timm import timm
-from braintumor.training.optim import build_optimizer
-net = timm.create_model("test_resnet")
-options = {"name": "adamw", "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-optimizer = build_optimizer(options, {"head": list(net.parameters())}, 0.1, {"head": 1.0})
-net.conv1[0].weight.sum().backward()
-optimizer.step()
-optimizer.zero_grad()
-optimizer.load_state_dict(optimizer.state_dict())
-assert "torch._dynamo" not in sys.modules
-import torch  # and it is the real one for who asks
+# what takes half a second and more each, and serves no first step
+_LATER = ["torch._dynamo", "sklearn", "scipy.stats", "scipy.optimize", "matplotlib"]
+_FIRST_STEP = """
+import os, sys
+from braintumor.cli import train
+from braintumor.training.step import Step
+
+call = Step.__call__
+def first(*args):
+    call(*args)
+    print("imported:", *sys.modules)
+    sys.stdout.flush()
+    os._exit(0)
+Step.__call__ = first
+sys.argv = ["bt-train", *sys.argv[1:]]
+train.main()
+"""
+_COMPILES = """
+from braintumor.models.backbones._probe import dry_run
+shape = dry_run("test_resnet", 64, ())
+import torch  # and the compiler is the real one for who asks
 assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)) == 2
+assert dry_run.__wrapped__("test_resnet", 64, ()) == shape
 """
 
 
-def test_a_training_step_of_a_timm_net_imports_no_compiler() -> None:
-    subprocess.run([sys.executable, "-c", _STEP], check=True)
+@pytest.mark.parametrize("model", ["cnn", "mobilenetv2_035"])
+def test_the_first_step_has_imported_nothing_that_serves_later_ones(
+    model: str, tmp_path: Path
+) -> None:
+    words = [f"model={model}", "debug=tiny", "data.patients=16", f"run_dir={tmp_path / 'run'}"]
+    command = [sys.executable, "-c", _FIRST_STEP, *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    imported = set(done.stdout.partition("imported: ")[2].split())
+    assert "braintumor.training.step" in imported
+    assert [name for name in _LATER if name in imported] == []
+    assert ("timm" in imported) == (model != "cnn")  # nor the nets of others, where it is our own
+
+
+def test_a_net_is_looked_into_without_the_compiler_which_stays_as_it_is() -> None:
+    subprocess.run([sys.executable, "-c", _COMPILES], check=True)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD])

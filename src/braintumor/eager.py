@@ -1,7 +1,8 @@
 """torch without its compiler: torch._dynamo takes two seconds to import, and few runs use it.
 
-Two places ask for it whatever is done: torchvision, which timm imports, for an operator of object
-detection; and every step of every optimizer, to tell the compiler where a graph ends.
+Three places ask for it whatever is done: torchvision, which timm imports, for an operator of object
+detection; every step of every optimizer, to tell the compiler where a graph ends; and the meta
+device, where most operations are functions that no compiler may look into.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Imports inside the block see a stand-in, which imports the compiler once it is called."""
+    """What asks for the compiler inside the block gets a stand-in, which compiles nothing."""
     if _COMPILER in sys.modules:
         yield
         return
@@ -35,7 +36,18 @@ def without_compiler() -> Iterator[None]:
         return bool(is_compile_supported(device_type))
 
     def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
-        return torch._disable_dynamo(fn, recursive)
+        if fn is None:  # a decorator with options
+            return functools.partial(disable, recursive=recursive)
+
+        @functools.wraps(fn)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            compiler = sys.modules.get(_COMPILER, stand_in)
+            if compiler is stand_in:  # nothing is compiled that this might be kept out of
+                return fn(*args, **kwargs)
+            fn.__dynamo_disable = compiler.disable(fn, recursive)  # for the next call
+            return fn.__dynamo_disable(*args, **kwargs)
+
+        return run
 
     stand_in, utils = ModuleType(_COMPILER), ModuleType(f"{_COMPILER}.utils")
     vars(utils)["is_compile_supported"] = is_compile_supported

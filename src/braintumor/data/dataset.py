@@ -108,7 +108,8 @@ def read_dataset(
             "or with its own label"
         )
     if check:
-        check(pd.DataFrame(items, columns=["path", "label", "split", "patient"]))
+        listed = [(item.path, item.label, item.split, item.patient) for item in items]
+        check(pd.DataFrame(listed, columns=["path", "label", "split", "patient"]))
     read = read_images(source, items, image_size, settings.fit)
     if read.unreadable and not settings.skip_unreadable:
         lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]

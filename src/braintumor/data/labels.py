@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import defaultdict
@@ -59,6 +60,7 @@ _MODALITIES = {
     "MR": {"mr", "mri", "mra", "flair", "dwi", "adc", "swi"},
 }
 _NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
+_NAMES = 4_096  # of folders that are remembered: each holds many images
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
 
 
@@ -158,6 +160,11 @@ def words_of(name: str) -> list[str]:
     return re.findall(r"\d+|[^\W\d_]+", parts.casefold())
 
 
+@functools.lru_cache(_NAMES)
+def _word_set(name: str) -> frozenset[str]:
+    return frozenset(words_of(name))
+
+
 def _compact(words: str) -> str:
     return words.replace("_", "").replace("tumour", "tumor")
 
@@ -180,6 +187,7 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     return [label if label == "no_tumor" else "tumor" for label in labels]
 
 
+@functools.lru_cache(_NAMES)
 def split_of(folder: str) -> str | None:
     """train, val or test when the name says that and nothing else.
 
@@ -219,10 +227,11 @@ def modality_of(path: str) -> str | None:
     >>> modality_of("Brain CT scans/Healthy/ct_1.jpg"), modality_of("FLAIR/3.png")
     ('CT', 'MR')
     """
-    words = {word for part in path.split("/") for word in words_of(part)}
+    words = frozenset[str]().union(*map(_word_set, path.split("/")))
     return next((name for name, said in _MODALITIES.items() if said & words), None)
 
 
+@functools.lru_cache(_NAMES)
 def label_of(folder: str) -> str:
     """The class of a folder's name; the name itself, in lower case, where it has no letter."""
     try:

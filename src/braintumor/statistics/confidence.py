@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
 
 from braintumor.errors import DataError
@@ -39,6 +38,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Raises DataError if N == 0.
     Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
     """
+    # half a second, which reading a checkpoint or a first step would wait for
+    from scipy.optimize import brentq
+
     if not len(labels):
         raise DataError("there is no image to fit a temperature on; keep some for validation")
     gaps = np.asarray(logits, dtype=np.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit, ndtri, stdtrit
 
 # N images, G groups, K classes, R resamples
@@ -77,6 +76,8 @@ def auroc_interval(value: float, positives: float, negatives: float) -> Interval
     Source: Newcombe 2006, Stat. Med. 25:559-573, method 5; variance: Hanley & McNeil 1982,
     Radiology 143:29-36.
     """
+    from scipy.optimize import brentq  # half a second, which a first step would wait for
+
     others = (positives + negatives) / 2 - 1
 
     def excess(limit: float) -> float:

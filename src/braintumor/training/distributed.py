@@ -190,6 +190,9 @@ def synchronize_norms(model: nn.Module) -> None:
     In place, as stages of a backbone are lists of its modules. Names of tensors stay.
     Source: torch's and timm's convert_sync_batchnorm, which make new modules.
     """
+    # who trains alone, or a network of our own, would wait for timm
+    from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
+
     for module in model.modules():
         if isinstance(module, BatchNormAct2d):
             module.__class__ = SyncBatchNormAct  # type: ignore[assignment]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,6 @@ from braintumor.evaluation.postprocessing import (
 )
 from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
-from braintumor.evaluation.record import Evaluation
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.privacy import without_names
@@ -49,6 +48,9 @@ from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
+
+if TYPE_CHECKING:
+    from braintumor.evaluation.record import Evaluation
 
 
 def train_one(request: Request, prepared: Experiment | None = None) -> Run:

@@ -75,6 +75,14 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
     for a sweep asks again and again.
     Raises ConfigError when the net does not take the size or an option.
     """
+    try:
+        with without_compiler():
+            return _dry_run(name, image_size, options)
+    except ImportError:  # a net that needs more of the compiler than to be left alone
+        return _dry_run(name, image_size, options)
+
+
+def _dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
     with torch.device("meta"):
         net = create(name, dict(options), num_classes=1000).eval()
         try:
