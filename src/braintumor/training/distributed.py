@@ -20,11 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from braintumor.data.tensors import Part
-from braintumor.eager import without_compiler
 from braintumor.errors import ConfigError
-
-with without_compiler():
-    from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 
 _STEP = timedelta(minutes=10)  # longer than a step, or the writing of an epoch, may take
 _WAIT = timedelta(days=2)  # for the first process, which reads data and computes features alone
