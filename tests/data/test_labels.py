@@ -121,3 +121,8 @@ def test_binary_collapse_refuses_a_class_that_may_be_the_healthy_one() -> None:
 def test_labels_that_names_do_not_fit_are_refused(labels: list[str], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         name_numbers(labels, ["no_tumor", "tumor"])
+
+
+def test_a_name_that_says_normal_among_other_words_is_no_tumor_when_binary() -> None:
+    labels = ["normal_t1", "no_tumor", "glioma_t1c+", "glioma_normal_dose", "abnormal"]
+    assert collapse_to_binary(labels) == ["no_tumor", "no_tumor", "tumor", "tumor", "tumor"]

@@ -30,8 +30,8 @@ _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name a
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout", "heldout"), "test"),
 }
 # words that a name may hold beside the one that matters
 _FILLERS = frozenset((
@@ -44,7 +44,8 @@ _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in (""
 _NEVER_CLASSES = frozenset((
     "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
     "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
-    "unlabeled", "unlabelled", "unknown",
+    "unlabeled", "unlabelled", "unknown", "roi", "rois", "bbox", "bboxes", "contour", "contours",
+    "heatmap", "heatmaps",
 ))  # fmt: skip
 # a column or an array of patients, in lower case and without signs between words
 PATIENT_NAMES = (
@@ -60,6 +61,7 @@ _MODALITIES = {
 }
 _NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
+_COHORTS = ("tcga", "brats", "upenn", "ucsf")  # public sets, whose name begins that of each patient
 
 
 def harmonise(label: str) -> str:
@@ -165,19 +167,22 @@ def _compact(words: str) -> str:
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     """Harmonised labels as "no_tumor" and "tumor"; every class but no_tumor counts as tumor.
 
+    A label that names no_tumor and no tumor among its words, such as normal_t1, is no_tumor too.
+
     Images of tumours alone are fine, to evaluate on.
     Raises DataError when there is no "no_tumor" and a label that is no known tumour either:
     it might be the healthy ones under another name.
     """
+    healthy = {label for label in set(labels) if classes_in(label) == {"no_tumor"}}
     unknown = sorted(set(labels) - set(CANONICAL))
-    if "no_tumor" not in labels and unknown:
+    if not healthy and unknown:
         raise DataError(
             f"to tell tumour from none, a class no_tumor is needed; there are only "
             f"{', '.join(sorted(set(labels)))}; rename the class without tumour to no_tumor "
             "and the others to names such as tumor (labels that are numbers by their order, as "
             "'data.class_names=[no_tumor,tumor]'), or set data.binary=false"
         )
-    return [label if label == "no_tumor" else "tumor" for label in labels]
+    return ["no_tumor" if label in healthy else "tumor" for label in labels]
 
 
 def split_of(folder: str) -> str | None:
@@ -187,7 +192,7 @@ def split_of(folder: str) -> str | None:
     ('train', 'test', None)
     """
     words = [word for word in words_of(folder) if word not in _FILLERS]
-    return _SPLIT_OF.get(words[0]) if len(words) == 1 else None
+    return _SPLIT_OF.get("".join(words))
 
 
 def is_never_class(folder: str) -> bool:
@@ -198,9 +203,16 @@ def is_never_class(folder: str) -> bool:
 
 
 def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, case3."""
+    """Whether the name is that of a patient: patient 7, sub-012, case3, BraTS20_Training_001."""
     words = words_of(folder)
-    return bool(_PATIENTS & set(words)) and any(word.isdecimal() for word in words)
+    is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
+    return is_named and any(word.isdecimal() for word in words)
+
+
+def names_nothing(folder: str) -> bool:
+    """Whether the name says only that there are pictures: images, mri_scans, data 2."""
+    words = [word for word in words_of(folder) if not word.isdecimal()]
+    return bool(words) and _FILLERS.issuperset(words)
 
 
 def split_named(text: str) -> str | None:

@@ -165,9 +165,7 @@ def test_empty_class_folder_in_an_archive_is_refused(make: Make, name: str, tmp_
         archive.build(path)
 
 
-def test_a_tar_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tar_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "temporary"
     inside.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(inside))
