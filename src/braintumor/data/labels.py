@@ -54,12 +54,18 @@ PATIENT_NAMES = (
     "subjectno", "subjectnumber", "subj", "subjid", "sub", "subid", "participant",
     "participantid", "case", "caseid", "caseno", "casenumber", "mrn",
 )  # fmt: skip
+_PATIENT_COLUMN = re.compile(
+    r"(anonymi[sz]ed|anon|deidentified|bcr)?"
+    r"(patients?|patienten|pat|pt|subjects?|subj|participants?|case|hasta|paciente|brats\d*|tcga)"
+    r"(id|ids|no|nr|nummer|number|num|code|name|idx|index|barcode|key|hash|uid)?"
+)
 _MODALITIES = {
     "CT": {"ct", "cta", "cect", "ncct"},
     "PET": {"pet"},
     "MR": {"mr", "mri", "mra", "flair", "dwi", "adc", "swi"},
 }
-_NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
+_UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
+_NO_PATIENT = (*_UNKNOWN, "none", "unknown")
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
 _COHORTS = ("tcga", "brats", "upenn", "ucsf")  # public sets, whose name begins that of each patient
 
@@ -217,7 +223,21 @@ def names_nothing(folder: str) -> bool:
 
 def split_named(text: str) -> str | None:
     """train, val or test, however a table spells it; None for any other word."""
-    return SPLIT_NAMES.get(text.strip().casefold())
+    return SPLIT_NAMES.get(re.sub(r"[\s_-]+", "", text).casefold())
+
+
+def is_patient_column(name: str) -> bool:
+    """Whether a column of that name, in lower case and without signs, says whom images belong to.
+
+    >>> is_patient_column("anonymizedpatientid"), is_patient_column("patientage")
+    (True, False)
+    """
+    return name in PATIENT_NAMES or bool(_PATIENT_COLUMN.fullmatch(name))
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a cell says nothing: empty, nan, n/a. "none" may be a class, as "no tumor" is."""
+    return text.strip().casefold() in _UNKNOWN
 
 
 def patient_named(text: str) -> str | None:
