@@ -30,6 +30,7 @@ from braintumor.evaluation.record import (
 )
 from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
+from braintumor.statistics.confidence import calibration_figures
 
 # N images of the data set, M images evaluated
 
@@ -103,16 +104,25 @@ def evaluate(
             for name, other in occluded.items()
         }
         if decisions is not None and decided is not None:
-            decisions, decided = in_two(decisions, decided)
+            sure_from = decisions.confidence
+            decisions, decided = in_two(decisions, decided, classes)
     explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
     found = measure(
         predictions, images.split, images.leakage, occluded, decisions, decided, options.prevalence
     )
     if wanted is not None and (summary := found.decision_summary):
         fitted_on = {**summary["fitted_on"], "temperature": temperature}
-        summary = {**summary, "fitted_on": fitted_on, "abstention": None}
+        summary = {**summary, "fitted_on": fitted_on}
+        if decided is not None and decided.is_answered is not None:
+            summary["abstention"]["fitted"]["confidence"] = sure_from
         # what the temperature changed, it changed of the classes of the model
-        found = dataclasses.replace(found, decision_summary=summary, calibration=None)
+        plain = in_classes(dataclasses.replace(own, temperature=1.0), names, wanted)
+        calibration = {
+            "temperature": temperature,
+            "before": calibration_figures(plain.subset(found.unseen)),
+            "after": calibration_figures(predictions.subset(found.unseen)),
+        }
+        found = dataclasses.replace(found, decision_summary=summary, calibration=calibration)
     return dataclasses.replace(
         found,
         explanations=explanations,
