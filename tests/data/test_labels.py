@@ -114,7 +114,8 @@ def test_binary_collapse_refuses_a_class_that_may_be_the_healthy_one() -> None:
     ("labels", "reason"),
     [
         (["0", "yes"], "there is a label 'yes'"),
-        (["0", "2"], "names only 2"),
+        (["0", "2"], "names only 2 classes, from label 0 on; name them all"),
+        (["1", "2"], r"give 0 a name too: 'data\.class_names=\[unused,"),
         (["-1"], "label '-1'"),
     ],
 )

@@ -7,6 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from braintumor.config import pasteable
 from braintumor.errors import DataError
 
 # Spellings met in public data sets, without separators and with British "tumour" made "tumor".
@@ -126,9 +127,14 @@ def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
                 "data.class_names out"
             )
         if int(found[1]) >= len(names):
+            numbers = {int(m[1]) for other in labels if (m := _NUMBER.fullmatch(other.strip()))}
+            advice = "name them all"
+            if min(numbers) == 1 and max(numbers) == len(names):
+                with_0 = pasteable("data.class_names", ["unused", *names])
+                advice = f"they begin at 1, so give 0 a name too: {with_0}"
             raise DataError(
                 f"there is a label {int(found[1])}, but data.class_names names only {len(names)} "
-                "classes; name them all, from label 0"
+                f"classes, from label 0 on; {advice}"
             )
         named[label] = names[int(found[1])]
     return [named[label] for label in labels]

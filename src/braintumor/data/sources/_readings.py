@@ -82,7 +82,7 @@ def ask(unclear: Unclear) -> str:
             f"folder of its own{OR_A_TABLE}"
         )
     if len(found) == 1:
-        ask_for = f"is not clear ({why}){OR_A_TABLE}; where this is right, add it to the command:"
+        ask_for = f"is not clear ({why}){OR_A_TABLE}; or, if this is right, add it to the command:"
     else:
         ways = {2: "two", 3: "three"}.get(len(found), str(len(found)))
         ask_for = f"can be read in {ways} ways ({why}); add the right one to the command:"
