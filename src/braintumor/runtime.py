@@ -139,9 +139,9 @@ def choose_device(name: str | int) -> torch.device:
     if not count:
         kind = "Apple GPU (MPS)" if name == "mps" else "CUDA device"
         why = _unused_gpu() or f"torch {torch.__version__} sees no {kind} here"
+        asked = "" if name == "mps" else " (does `nvidia-smi` show one?)"
         raise ConfigError(
-            f"device={name}{unknown}: {why} (does `nvidia-smi` show one?); "
-            f"use device={'mps' if has_mps else 'cpu'}"
+            f"device={name}{unknown}: {why}{asked}; use device={'mps' if has_mps else 'cpu'}"
         )
     number = min(int(re.sub(r"\D", "", str(name)) or 0), count - 1)
     others = f"; there are {count}, from cuda:0" if is_cuda else ""

@@ -54,6 +54,16 @@ def test_manifest_has_the_columns_of_the_contract(make_tree: MakeTree, read: Any
     assert isinstance(out.manifest.index, pd.RangeIndex)
 
 
+def test_names_that_became_one_class_are_known(make_tree: MakeTree, read: Any) -> None:
+    names = ("No_Tumor", "no tumor", "healthy", "Glioma", "glioma_tumor", "pituitary")
+    root = make_tree(*(f"{name}/1.png" for name in names))
+    assert read(root).joined == {
+        "glioma": ["Glioma", "glioma_tumor"],
+        "no_tumor": ["healthy", "no tumor"],
+    }
+    assert read(root, binary=True).joined["tumor"] == ["Glioma", "glioma_tumor", "pituitary"]
+
+
 def test_row_i_of_the_pixels_is_row_i_of_the_manifest(make_tree: MakeTree, read: Any) -> None:
     root = make_tree(*(f"{label}/{i}.png" for label in "ab" for i in range(120)))
     out = read(root, 10)

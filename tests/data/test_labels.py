@@ -114,10 +114,16 @@ def test_binary_collapse_refuses_a_class_that_may_be_the_healthy_one() -> None:
     ("labels", "reason"),
     [
         (["0", "yes"], "there is a label 'yes'"),
-        (["0", "2"], "names only 2"),
+        (["0", "2"], "names only 2 classes, from label 0 on; name them all"),
+        (["1", "2"], r"give 0 a name too: 'data\.class_names=\[unused,"),
         (["-1"], "label '-1'"),
     ],
 )
 def test_labels_that_names_do_not_fit_are_refused(labels: list[str], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         name_numbers(labels, ["no_tumor", "tumor"])
+
+
+def test_a_name_that_says_normal_among_other_words_is_no_tumor_when_binary() -> None:
+    labels = ["normal_t1", "no_tumor", "glioma_t1c+", "glioma_normal_dose", "abnormal"]
+    assert collapse_to_binary(labels) == ["no_tumor", "no_tumor", "tumor", "tumor", "tumor"]

@@ -12,9 +12,10 @@ import sklearn.metrics as sk
 from PIL import Image
 
 from braintumor.data.sources.phantom import build
-from braintumor.evaluation.common_classes import heat_targets, in_classes
+from braintumor.evaluation.common_classes import heat_targets, in_classes, in_two
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import read_card
+from braintumor.statistics.decisions import Decided, Decisions
 from support import TINY, Command
 
 FAST = ["eval.heatmaps=2", "eval.examples=2"]
@@ -61,11 +62,16 @@ def test_a_model_of_four_classes_is_judged_on_yes_and_no(
     assert call["sensitivity"] == pytest.approx(called[is_tumor & clean].mean())
     assert f"called tumor from {fitted['threshold']:.3g} on: sensitivity" in two.stdout
     assert metrics["decisions"]["fitted_on"]["temperature"] == fitted["temperature"]
-    assert metrics["decisions"]["sets"] is metrics["decisions"]["abstention"] is None
+    kept = metrics["decisions"]["abstention"]["kept"]
+    assert [row["share"] for row in kept] == [1.0, 0.95, 0.9, 0.8]
+    assert kept[0]["accuracy"] == pytest.approx(metrics["clean"]["accuracy"])
     report = (tmp_path / "two/report.html").read_text()
     assert metrics["classes_joined"] in report
-    assert "Conformal sets, abstention and calibration are left out" in report
-    assert metrics["calibration"] is None
+    probs, truth = table["prob_tumor"][clean], is_tumor[clean]
+    brier = 2 * ((probs - truth) ** 2).mean()
+    assert metrics["calibration"]["after"]["brier"] == pytest.approx(brier, abs=1e-4)
+    assert metrics["calibration"]["temperature"] == fitted["temperature"]
+    assert 'id="calibration"' in report
     assert "Every image is answered" not in report
 
 
@@ -117,6 +123,20 @@ def test_a_heat_map_is_of_the_class_that_speaks_for_the_joined_answer() -> None:
     two = in_classes(own, ["tumor", "no_tumor"], ("no_tumor", "tumor"))
     assert heat_targets(own, two).tolist() == [0, 2]
     assert heat_targets(own, own).tolist() == [2, 2]
+
+
+def test_what_validation_promised_of_the_classes_holds_of_two() -> None:
+    """Sets are joined; answers of less than half of the probability promise none."""
+    names = ("glioma", "meningioma", "no_tumor", "pituitary")
+    sets = np.array([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], bool)
+    decided = Decided(np.zeros(4), None, sets, None, None, None, np.array([1, 1, 0, 1], bool))
+    for confidence, is_kept in ((0.8, True), (0.5, True), (0.4, False), (None, False)):
+        fitted = Decisions(9, 9, 2.0, 0.98, 0.5, 0.95, 0.7, 0.01, None, None, 0.02, confidence)
+        decisions, two = in_two(fitted, decided, names)
+        assert two.sets is not None
+        assert two.sets.astype(int).tolist() == [[0, 1], [1, 0], [1, 1], [0, 0]]
+        assert (two.is_answered is not None) == is_kept
+        assert (decisions.temperature, decisions.confidence) == (1.0, None)
 
 
 def _by_slice(folder: Path) -> pd.DataFrame:

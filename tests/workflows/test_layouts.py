@@ -117,3 +117,14 @@ def test_classes_that_differ_in_a_sign_are_trained_and_reported_apart(
     assert asked.returncode == 0, asked.stderr
     again = bt("eval", "ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=e", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+def test_what_becomes_of_own_splits_and_spellings_is_said(bt: Command, tmp_path: Path) -> None:
+    make(tmp_path / "d", ["train/no", "train/glioma", "val/healthy", "val/glioma_tumor"], count=3)
+    done = bt(
+        "data", "data=folder", "data.root=d", "data.image_size=32", "run_dir=out", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "  divided anew: its own split (train, val) is not used" in done.stdout
+    assert "  joined into glioma: glioma, glioma_tumor" in done.stdout
+    assert "  joined into no_tumor: healthy, no" in done.stdout

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -52,7 +53,8 @@ class Dataset:
         split being the data set's own (NaN where it has none).
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
         Read-only: mostly a memory map that all processes of the machine share.
-    classes: sorted. ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
+    classes: sorted. joined: class -> the names that became it, where several did.
+    ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
     fingerprints: of each image, in the order of the rows.  reading: how they came, in words.
     lesion_mask: manifest path -> where the lesion is on the pixels, bool (S, S), all False without
         one; None when the source does not know.
@@ -63,6 +65,7 @@ class Dataset:
     pixels: np.ndarray
     classes: tuple[str, ...]
     ignored: Mapping[str, int]
+    joined: Mapping[str, Sequence[str]]
     unreadable: list[tuple[str, str]]
     fingerprints: Fingerprints
     reading: str
@@ -99,7 +102,7 @@ def read_dataset(
     source = build_source(settings.name, options)
     if not 1 <= image_size <= limits.IMAGE_SIDE:
         raise ConfigError(f"data.image_size={image_size} should be 1 to {limits.IMAGE_SIDE} pixels")
-    items = _labelled(source.items, settings)
+    items, joined = _labelled(source.items, settings)
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):
         raise DataError(
@@ -137,6 +140,7 @@ def read_dataset(
         pixels=read.pixels,
         classes=classes or found,
         ignored=source.ignored,
+        joined=joined,
         unreadable=read.unreadable,
         fingerprints=read.fingerprints,
         reading=read.summary,
@@ -160,8 +164,10 @@ def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]
     return settings, {k: v for k, v in data.items() if k not in common}
 
 
-def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
-    """Items with canonical labels; of each class and split the first `limit` by name.
+def _labelled(
+    items: Sequence[Item], settings: DataSettings
+) -> tuple[list[Item], dict[str, list[str]]]:
+    """Items with canonical labels, of each class and split the first `limit` by name; and joined.
 
     The limit counts images: of a patient with many slices it may keep some only.
     """
@@ -172,13 +178,17 @@ def _labelled(items: Sequence[Item], settings: DataSettings) -> list[Item]:
     labels = [canonical[label] for label in labels]
     if settings.binary:
         labels = collapse_to_binary(labels)
+    joined: dict[str, dict[str, str]] = defaultdict(dict)
+    for found, label in sorted(set(zip((item.label for item in items), labels, strict=True))):
+        joined[label][re.sub(r"[\W_]+", "", found).casefold()] = found
     kept = []
     taken: Counter[tuple[str, str | None]] = Counter()
     for item, label in zip(items, labels, strict=True):
         taken[label, item.split] += 1
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
-    return kept
+    several = {label: sorted(names.values()) for label, names in joined.items() if len(names) > 1}
+    return kept, several
 
 
 def _lesion_mask(

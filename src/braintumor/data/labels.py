@@ -8,6 +8,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from braintumor.config import pasteable
 from braintumor.errors import DataError
 
 # Spellings met in public data sets, without separators and with British "tumour" made "tumor".
@@ -31,8 +32,8 @@ _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name a
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout", "heldout"), "test"),
 }
 # words that a name may hold beside the one that matters
 _FILLERS = frozenset((
@@ -45,7 +46,8 @@ _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in (""
 _NEVER_CLASSES = frozenset((
     "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
     "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
-    "unlabeled", "unlabelled", "unknown",
+    "unlabeled", "unlabelled", "unknown", "roi", "rois", "bbox", "bboxes", "contour", "contours",
+    "heatmap", "heatmaps",
 ))  # fmt: skip
 # a column or an array of patients, in lower case and without signs between words
 PATIENT_NAMES = (
@@ -54,14 +56,21 @@ PATIENT_NAMES = (
     "subjectno", "subjectnumber", "subj", "subjid", "sub", "subid", "participant",
     "participantid", "case", "caseid", "caseno", "casenumber", "mrn",
 )  # fmt: skip
+_PATIENT_COLUMN = re.compile(
+    r"(anonymi[sz]ed|anon|deidentified|bcr)?"
+    r"(patients?|patienten|pat|pt|subjects?|subj|participants?|case|hasta|paciente|brats\d*|tcga)"
+    r"(id|ids|no|nr|nummer|number|num|code|name|idx|index|barcode|key|hash|uid)?"
+)
 _MODALITIES = {
     "CT": {"ct", "cta", "cect", "ncct"},
     "PET": {"pet"},
     "MR": {"mr", "mri", "mra", "flair", "dwi", "adc", "swi"},
 }
-_NO_PATIENT = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
+_UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
+_NO_PATIENT = (*_UNKNOWN, "none", "unknown")
 _NAMES = 4_096  # of folders that are remembered: each holds many images
 _PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
+_COHORTS = ("tcga", "brats", "upenn", "ucsf")  # public sets, whose name begins that of each patient
 
 
 def harmonise(label: str) -> str:
@@ -120,9 +129,14 @@ def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
                 "data.class_names out"
             )
         if int(found[1]) >= len(names):
+            numbers = {int(m[1]) for other in labels if (m := _NUMBER.fullmatch(other.strip()))}
+            advice = "name them all"
+            if min(numbers) == 1 and max(numbers) == len(names):
+                with_0 = pasteable("data.class_names", ["unused", *names])
+                advice = f"they begin at 1, so give 0 a name too: {with_0}"
             raise DataError(
                 f"there is a label {int(found[1])}, but data.class_names names only {len(names)} "
-                "classes; name them all, from label 0"
+                f"classes, from label 0 on; {advice}"
             )
         named[label] = names[int(found[1])]
     return [named[label] for label in labels]
@@ -172,19 +186,22 @@ def _compact(words: str) -> str:
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     """Harmonised labels as "no_tumor" and "tumor"; every class but no_tumor counts as tumor.
 
+    A label that names no_tumor and no tumor among its words, such as normal_t1, is no_tumor too.
+
     Images of tumours alone are fine, to evaluate on.
     Raises DataError when there is no "no_tumor" and a label that is no known tumour either:
     it might be the healthy ones under another name.
     """
+    healthy = {label for label in set(labels) if classes_in(label) == {"no_tumor"}}
     unknown = sorted(set(labels) - set(CANONICAL))
-    if "no_tumor" not in labels and unknown:
+    if not healthy and unknown:
         raise DataError(
             f"to tell tumour from none, a class no_tumor is needed; there are only "
             f"{', '.join(sorted(set(labels)))}; rename the class without tumour to no_tumor "
             "and the others to names such as tumor (labels that are numbers by their order, as "
             "'data.class_names=[no_tumor,tumor]'), or set data.binary=false"
         )
-    return [label if label == "no_tumor" else "tumor" for label in labels]
+    return ["no_tumor" if label in healthy else "tumor" for label in labels]
 
 
 @functools.lru_cache(_NAMES)
@@ -195,7 +212,7 @@ def split_of(folder: str) -> str | None:
     ('train', 'test', None)
     """
     words = [word for word in words_of(folder) if word not in _FILLERS]
-    return _SPLIT_OF.get(words[0]) if len(words) == 1 else None
+    return _SPLIT_OF.get("".join(words))
 
 
 def is_never_class(folder: str) -> bool:
@@ -206,14 +223,35 @@ def is_never_class(folder: str) -> bool:
 
 
 def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, case3."""
+    """Whether the name is that of a patient: patient 7, sub-012, case3, BraTS20_Training_001."""
     words = words_of(folder)
-    return bool(_PATIENTS & set(words)) and any(word.isdecimal() for word in words)
+    is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
+    return is_named and any(word.isdecimal() for word in words)
+
+
+def names_nothing(folder: str) -> bool:
+    """Whether the name says only that there are pictures: images, mri_scans, data 2."""
+    words = [word for word in words_of(folder) if not word.isdecimal()]
+    return bool(words) and _FILLERS.issuperset(words)
 
 
 def split_named(text: str) -> str | None:
     """train, val or test, however a table spells it; None for any other word."""
-    return SPLIT_NAMES.get(text.strip().casefold())
+    return SPLIT_NAMES.get(re.sub(r"[\s_-]+", "", text).casefold())
+
+
+def is_patient_column(name: str) -> bool:
+    """Whether a column of that name, in lower case and without signs, says whom images belong to.
+
+    >>> is_patient_column("anonymizedpatientid"), is_patient_column("patientage")
+    (True, False)
+    """
+    return name in PATIENT_NAMES or bool(_PATIENT_COLUMN.fullmatch(name))
+
+
+def is_unknown(text: str) -> bool:
+    """Whether a cell says nothing: empty, nan, n/a. "none" may be a class, as "no tumor" is."""
+    return text.strip().casefold() in _UNKNOWN
 
 
 def patient_named(text: str) -> str | None:

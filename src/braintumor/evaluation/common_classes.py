@@ -19,6 +19,7 @@ from braintumor.statistics.decisions import NO_TUMOR, Decided, Decisions
 # M images, K classes of the model
 
 BINARY = (NO_TUMOR, "tumor")
+_HALF = 0.5  # of the probability: from there on no other answer, joined or not, is more probable
 
 
 def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...] | None, str]:
@@ -70,8 +71,10 @@ def answers_joined(classes: Sequence[str]) -> str:
     return (
         f"The data tell tumor from no_tumor only, so the answers of the model are joined: {tumors} "
         "count as tumor, whose probability is 1 minus that of no_tumor. The threshold for a tumor "
-        "is the one fitted in training. Conformal sets, abstention and calibration are left out: "
-        "validation fitted them for the classes of the model, and they promise nothing for two."
+        "is the one fitted in training. So are conformal sets and what is left to a person: a set "
+        "holds tumor where it held any of these classes, and an image is answered where the model "
+        "was sure of one class of its own, so that what validation promised of the classes of the "
+        "model holds of the two as well."
     )
 
 
@@ -84,14 +87,25 @@ def labels_joined(labels: Sequence[str]) -> str:
     )
 
 
-def in_two(decisions: Decisions, decided: Decided) -> tuple[Decisions, Decided]:
-    """What still holds of joined answers: the threshold and the checks of the input.
+def in_two(
+    decisions: Decisions, decided: Decided, classes: Sequence[str]
+) -> tuple[Decisions, Decided]:
+    """What holds of joined answers, in the order of BINARY. classes: K, of the model.
 
-    Joined logits are after the temperature, so that of the decisions becomes 1.
+    A set that holds the true class holds the joined one, so joined sets cover no less. An answer
+    that is right stays right where it has half of the probability or more; below that the joined
+    answer may be another, and no risk is promised. Where the network was sure is a matter of its
+    own classes, so no confidence of joined answers stands for it. Joined logits are after the
+    temperature, so that of the decisions becomes 1.
     """
+    sets, answered, healthy = decided.sets, decided.is_answered, classes.index(NO_TUMOR)
+    if sets is not None:
+        sets = np.stack([sets[:, healthy], np.delete(sets, healthy, axis=1).any(axis=1)], axis=1)
+    if decisions.confidence is None or decisions.confidence < _HALF:
+        answered = None
     return (
-        dataclasses.replace(decisions, temperature=1.0, conformal=None, confidence=None),
-        dataclasses.replace(decided, sets=None, is_answered=None),
+        dataclasses.replace(decisions, temperature=1.0, confidence=None),
+        dataclasses.replace(decided, sets=sets, is_answered=answered),
     )
 
 

@@ -30,6 +30,7 @@ from braintumor.evaluation.record import (
 )
 from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
+from braintumor.statistics.confidence import calibration_figures
 
 # N images of the data set, M images evaluated
 
@@ -95,25 +96,25 @@ def evaluate(
             name: predict(model, on_device(occlude(pixels)), classes, how)
             for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
         }
-        own, temperature = predictions, predictions.temperature
+        own = predictions
+        sure_from = decisions.confidence if decisions else None
         if (wanted := images.classes) is not None:
             names = [wanted[label] for label in labels]
             predictions = in_classes(predictions, names, wanted)
+            temperature = own.temperature
             occluded = {
                 name: in_classes(dataclasses.replace(other, temperature=temperature), names, wanted)
                 for name, other in occluded.items()
             }
             if decisions is not None and decided is not None:
-                decisions, decided = in_two(decisions, decided)
+                decisions, decided = in_two(decisions, decided, classes)
         explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
     found = measure(
         predictions, images.split, images.leakage, occluded, decisions, decided, options.prevalence
     )
-    if wanted is not None and (summary := found.decision_summary):
-        fitted_on = {**summary["fitted_on"], "temperature": temperature}
-        summary = {**summary, "fitted_on": fitted_on, "abstention": None}
-        # what the temperature changed, it changed of the classes of the model
-        found = dataclasses.replace(found, decision_summary=summary, calibration=None)
+    if wanted is not None:
+        plain = dataclasses.replace(own, temperature=1.0)
+        found = _as_fitted(found, own, in_classes(plain, names, wanted), sure_from)
     return dataclasses.replace(
         found,
         explanations=explanations,
@@ -123,6 +124,25 @@ def evaluate(
         groups=images.data.manifest["group"].iloc[images.rows].fillna("").to_numpy(dtype=object),
         provenance=provenance,
     )  # fmt: skip
+
+
+def _as_fitted(
+    found: Evaluation, own: Predictions, unscaled: Predictions, sure_from: float | None
+) -> Evaluation:
+    """Of joined classes: temperature and confidence as they were fitted, on the model's own.
+
+    own: answers in the model's classes.  unscaled: the joined ones, without the temperature.
+    """
+    if not (summary := found.decision_summary):
+        return found
+    summary["fitted_on"]["temperature"] = own.temperature
+    summary["abstention"]["fitted"]["confidence"] = sure_from
+    calibration = {
+        "temperature": own.temperature,
+        "before": calibration_figures(unscaled.subset(found.unseen)),
+        "after": calibration_figures(found.predictions.subset(found.unseen)),
+    }
+    return dataclasses.replace(found, calibration=calibration)
 
 
 def explain(

@@ -68,15 +68,21 @@ def calibration_summary(predictions: Predictions) -> dict[str, Any]:
     before is at temperature 1. Each holds ece and ece_mass (bins of equal width and of equal
     mass), brier and loss. Accuracy is the same on both sides: a temperature moves no argmax.
     """
-    summary: dict[str, Any] = {"temperature": predictions.temperature}
-    for side, at in (("before", replace(predictions, temperature=1.0)), ("after", predictions)):
-        summary[side] = {
-            "ece": expected_calibration_error(at.probs, at.labels),
-            "ece_mass": expected_calibration_error(at.probs, at.labels, mass=True),
-            "brier": brier(at.probs, at.labels),
-            "loss": float(image_losses(at).mean()),
-        }
-    return summary
+    return {
+        "temperature": predictions.temperature,
+        "before": calibration_figures(replace(predictions, temperature=1.0)),
+        "after": calibration_figures(predictions),
+    }
+
+
+def calibration_figures(at: Predictions) -> dict[str, float]:
+    """A side of `calibration_summary`, of predictions at their temperature."""
+    return {
+        "ece": expected_calibration_error(at.probs, at.labels),
+        "ece_mass": expected_calibration_error(at.probs, at.labels, mass=True),
+        "brier": brier(at.probs, at.labels),
+        "loss": float(image_losses(at).mean()),
+    }
 
 
 def reliability(

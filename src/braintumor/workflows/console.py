@@ -7,7 +7,7 @@ import logging.handlers
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +125,17 @@ def warn_of_formulas(names: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-def describe_data(table: pd.DataFrame, ignored: Mapping[str, int], unreadable: int) -> None:
-    """The class table, and what was left out."""
+def describe_data(
+    table: pd.DataFrame,
+    joined: Mapping[str, Sequence[str]],
+    ignored: Mapping[str, int],
+    unreadable: int,
+) -> None:
+    """The class table, which names became one class, and what was left out."""
     for line in table.to_string().splitlines():
         log.info("  %s", line)
+    for label, names in joined.items():
+        log.info("  joined into %s: %s", label, ", ".join(names))
     if ignored:
         names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
         log.info("  ignored: %s", names)

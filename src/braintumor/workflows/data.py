@@ -53,8 +53,11 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
         folds=folds,
         fold=settings.get("fold"),
     )
+    own = data.manifest["split"].dropna().unique()
     data = dataclasses.replace(data, manifest=manifest)
     log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
+    if len(own) and not kind.startswith("official"):
+        log.info("  divided anew: its own split (%s) is not used", ", ".join(sorted(own)))
     _describe(data, options["fit"])
     return data
 
@@ -108,7 +111,8 @@ def _audited(data: Dataset) -> Dataset:
 
 
 def _describe(data: Dataset, fit: Fit) -> None:
-    describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
+    table = class_table(data.manifest)
+    describe_data(table, data.joined, data.ignored, len(data.unreadable))
     columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)

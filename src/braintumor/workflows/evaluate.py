@@ -185,7 +185,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     if (moved_here := _moved(data, request.settings["split"], run, card.fit)) is not None:
         return moved_here, name, True
     log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
-    describe_data(class_table(data.manifest), data.ignored, len(data.unreadable))
+    describe_data(class_table(data.manifest), data.joined, data.ignored, len(data.unreadable))
     return data, name, False
 
 

@@ -91,10 +91,11 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
             f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
             f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
         )
+    no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
     if status.get("status") == "completed" and longer == stored["train"]:
         raise CheckpointError(
             f"{run.path} is complete, there is nothing to resume; its report is "
-            f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N"
+            f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N{no_cap}"
         )
     stored["train"] = longer
     if "device" in named:

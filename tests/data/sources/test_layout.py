@@ -136,7 +136,42 @@ TWO_WAYS = {
         "test has the name of a split",
         ["'data.classes=[cat,dog]'", "data.root=ROOT/test", "'data.classes=[cat,dog,test]'"],
     ),
+    "an_outline_that_is_a_class": (
+        ["glioma", "meningioma", "ROI"],
+        "ROI is seldom a class",
+        ["'data.classes=[glioma,meningioma]'", "'data.classes=[glioma,meningioma,ROI]'"],
+    ),
+    "masks_in_every_class": (
+        ["glioma/images", "glioma/masks", "no/images", "no/masks"],
+        "glioma/ holds what is seldom of a class: masks",
+        ["'data.classes=[glioma,no]'",
+         "'data.classes=[glioma,no]' 'data.ignore=[glioma/masks,no/masks]'"],
+    ),
+    "a_split_of_another_name": (
+        [*of_splits("glioma", "no"), "eval/glioma", "eval/no"],
+        "eval/ holds class folders too; if it is a split, rename it to train, val or test",
+        ["'data.classes=[glioma,no]'", "data.root=ROOT/eval"],
+    ),
+    "parts_of_one_set": (
+        ["axial/glioma", "axial/no", "coronal/glioma", "coronal/no"],
+        "axial/ holds folders that name classes: glioma, no",
+        ["'data.classes=[glioma,no]'", "data.root=ROOT/axial", "data.root=ROOT/coronal",
+         "'data.classes=[axial,coronal]'"],
+    ),
+    "folds": (
+        [f"fold{number}/{name}" for number in (1, 2) for name in ("benign", "grade 2")],
+        "fold1/ holds folders as others do: benign, grade 2",
+        ["\"data.classes=[benign,'grade 2']\"", "data.root=ROOT/fold1", "data.root=ROOT/fold2",
+         "'data.classes=[fold1,fold2]'"],
+    ),
 }  # fmt: skip
+# folders that are no classes, and what is said of them
+NO_CLASSES = {
+    "patients": (["patient_1", "patient_2", "patient_3"], "patient_1 is the name of a patient"),
+    "a_cohort": (["TCGA_CS_4941_1", "TCGA_DU_5849_2"], "TCGA_CS_4941_1 is the name of a patient"),
+    "detection": (["train/images", "test/images"], "test/images names no class; train/images"),
+    "one_folder": (["images"], "images names no class"),
+}
 
 
 @pytest.mark.parametrize("name", TWO_WAYS)
@@ -197,6 +232,9 @@ def test_what_can_be_read_in_one_way_is_read(
         ("Test_Data", "test"),
         ("testset", "test"),
         ("MRI scans (testing)", "test"),
+        ("dev", "val"),
+        ("holdout_set", "test"),
+        ("Hold-Out", "test"),
     ],
 )
 def test_a_folder_that_says_split_in_words_is_that_split(
@@ -204,6 +242,34 @@ def test_a_folder_that_says_split_in_words_is_that_split(
 ) -> None:
     source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/a", f"{folder}/b")))
     assert {i.split for i in source.items if i.path.startswith(folder)} == {split}
+
+
+@pytest.mark.parametrize("name", NO_CLASSES)
+def test_folders_that_are_no_classes_are_refused_and_a_table_is_named(
+    make_tree: MakeTree, name: str
+) -> None:
+    folders, reason = NO_CLASSES[name]
+    labels = ["train/labels/1.txt"] if name == "detection" else []
+    root = make_tree(*images_in(*folders), *labels)
+    with pytest.raises(DataError, match="in a table: data=table data") as caught:
+        build(root)
+    assert reason in str(caught.value)
+    for settings in readings(str(caught.value)):
+        assert len(classes_of(build(root, **options(settings)))) == len(folders)
+
+
+def test_outlines_beside_their_pictures_are_left_out_and_said(make_tree: MakeTree) -> None:
+    outlines = ["yes/1_mask.png", "yes/a (2)_mask_1.PNG", "yes/3-seg.tif"]
+    pictures = ["yes/1.png", "yes/a (2).png", "yes/3.jpg", "no/mask_4.png", "no/5_mask.png"]
+    source = build(make_tree(*pictures, *outlines))
+    assert {item.path for item in source.items} == set(pictures)
+    assert source.ignored == {"outline files beside their pictures (such as *_mask)": 3}
+
+
+def test_two_modalities_are_not_offered_as_one_set(make_tree: MakeTree) -> None:
+    with pytest.raises(DataError) as caught:
+        build(make_tree(*images_in("CT/yes", "CT/no", "MRI/yes", "MRI/no")))
+    assert "'data.classes=[no,yes]'" not in readings(str(caught.value))
 
 
 def test_an_only_class_beside_what_is_seldom_one_is_offered_to_bt_eval(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -298,3 +299,9 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
     monkeypatch.setattr(np, "load", closed)  # root, under whom tests may run, reads everything
     with pytest.raises(DataError, match=r"cannot be opened.*check its permissions"):
         build(path)
+
+
+def test_a_pickle_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(DataError, match="holds Python objects, which would run code"):
+        build(tmp_path / "a.pickle")

@@ -54,7 +54,8 @@ def test_aliases_and_separators(root: Path, header: str, encoding: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["PatientID", "Patient ID", "patient-id", "Patient.ID", "participant_id", "Subject", "Subj",
-     "pid", "Case", "MRN"],
+     "pid", "Case", "MRN", "pat_nr", "bcr_patient_barcode", "patient_idx", "Patienten-ID",
+     "hasta_no", "anonymized_patient_id", "BraTS21ID", "TCGA ID"],
 )  # fmt: skip
 def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str) -> None:
     source = build(write(root, f"path,label,{name}\nimg/1.png,a,p\nimg/2.png,b,q\n"), None)
@@ -117,6 +118,35 @@ def test_a_patient_may_be_unknown(root: Path, unknown: str) -> None:
     assert [i.patient for i in build(write(root, text), None).items] == ["p", None, None]
 
 
+@pytest.mark.parametrize("name", ["patient_age", "Patient Sex", "category", "subset_of", "brain"])
+def test_what_is_told_of_a_patient_is_not_whose_image_it_is(root: Path, name: str) -> None:
+    source = build(write(root, f"path,label,{name}\nimg/1.png,a,p\nimg/2.png,b,q\n"), None)
+    assert source.ignored and {item.patient for item in source.items} == {None}
+
+
+@pytest.mark.parametrize("name", ["train_test", "what is it for", "Partition"])
+def test_a_column_whose_values_are_all_splits_is_the_split(root: Path, name: str) -> None:
+    text = f"path,label,{name}\nimg/1.png,a,TRAIN\nimg/2.png,b,hold-out\nimg/10.png,b,dev\n"
+    assert [i.split for i in build(write(root, text), None).items] == ["train", "test", "val"]
+
+
+@pytest.mark.parametrize("start", ["/kaggle/input/brain/", "C:\\data\\", "../other/"])
+def test_folders_of_another_computer_are_no_part_of_the_paths(root: Path, start: str) -> None:
+    source = build(write(root, f"path,label\n{start}1.png,a\n{start}2.png,b\n"), root)
+    assert [i.path for i in source.items] == ["img/1.png", "img/2.png"]
+    said = start.replace("\\", "/")
+    assert source.ignored == {f"beginnings of paths, {said}, where no file is": 2}
+
+
+def test_the_folder_of_a_class_is_never_dropped_from_a_path(make_tree: MakeTree) -> None:
+    """no/1.png is not yes/1.png, though no other file of that name is there."""
+    root = make_tree("no/1.png", "no/2.png")
+    with pytest.raises(DataError, match=r"1 of 3 files.*yes/3\.png"):
+        build(write(root, "path,label\nno/1.png,a\nno/2.png,a\nyes/3.png,b\n"), None)
+    with pytest.raises(DataError, match="2 of 2 files"):
+        build(write(root, "path,label\nx/yes/1.png,a\nx/no/2.png,b\n", "other.csv"), None)
+
+
 def test_root_is_where_paths_start(root: Path, tmp_path: Path) -> None:
     table = write(tmp_path, "path,label\n1.png,a\n2.png,b\n")
     assert len(build(table, root / "img").items) == 2
@@ -140,12 +170,16 @@ def test_quoted_names_hold_commas(make_tree: MakeTree) -> None:
     [
         ("path,kind\nimg/1.png,a\n", "no column label, only path, kind.*for label one of.*class"),
         ("pixels,kind\n", "for path one of.*filename.*; for label one of.*class"),
-        ("", "no column path and no column label"),
+        ("", "is empty; its first line should be: path,label"),
+        ("PK\x03\x04", "is a workbook, not a CSV file; save it as CSV"),
+        ("img/1.png,a\nimg/2.png,b\n", "no names of columns; put a line before all: path,label"),
+        ("path,label\nimg/1.png,nan\n", "line 2 .*no label"),
+        ("path,a,b\nimg/1.png,0,0\n", r"columns of 0 and 1 \(a, b\) each row should have one 1"),
         ("path,label\n", "lists no image"),
         ("path,label\nimg/1.png\n", "line 2"),
         ("path,label\nimg/1.png,a\n\nimg/2.png,b,c\n", "line 4"),
         ("path,label\nimg/1.png,\n", "line 2 .*no label"),
-        ("path,label,split\nimg/1.png,a,holdout\n", "'holdout'; use train, val or test"),
+        ("path,label,split\nimg/1.png,a,mine\n", "'mine'; use train, val or test"),
         ("path,label,split\nimg/1.png,a,train\nimg/2.png,b,\n", "for some images only.*img/2.png"),
         ("path,label\nimg/1.png,a\nimg/1.png,b\n", "lists twice: img/1.png"),
         ("path,label\nimg/1.png,a\nimg/7.png,b\n", "1 of 2 files.*img/7.png; set data.root"),

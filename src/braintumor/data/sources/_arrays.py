@@ -17,6 +17,10 @@ from braintumor.runtime import memory_bytes
 
 Read = Callable[[], np.ndarray]
 
+_PICKLED = (
+    "Python objects, which would run code when read; save it again as numbers: "
+    "np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -46,6 +50,8 @@ def npz_readers(path: Path) -> dict[str, Read]:
     except DataError:
         raise
     except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
+        if path.read_bytes()[:1] == b"\x80":  # of a pickle
+            raise DataError(f"{path} holds {_PICKLED}") from error
         raise DataError(why_unreadable(path, error, "NumPy archive (.npz)")) from error
     most = limits.unpacked_bytes(path.stat().st_size)
     if sum(sizes.values()) > most:
@@ -104,10 +110,7 @@ def _read(load: Read, where: str, path: Path) -> np.ndarray:
         raise
     except Exception as error:  # as above: TokenError and SystemError are among them
         if "allow_pickle" in str(error):
-            raise DataError(
-                f"{where} holds Python objects, which would run code when read; save it again as "
-                "numbers: np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
-            ) from error
+            raise DataError(f"{where} holds {_PICKLED}") from error
         raise DataError(why_unreadable(path, error, "NumPy array")) from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{where} is not a NumPy array")

@@ -13,6 +13,7 @@ from braintumor.data.labels import (
     is_never_class,
     is_patient,
     label_of,
+    names_nothing,
     split_of,
 )
 from braintumor.data.sources._folders import Folders, Parts, listed, wrapping_folder
@@ -32,7 +33,7 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     known = {label_of(path[-1]) for path in folders}
     doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
     doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    for rule in (_untrained, _never_a_class, _beside_a_binary_set):
+    for rule in (_untrained, _never_a_class, _beside_a_binary_set, _patients, _naming_nothing):
         sure = [path for path in folders if path not in doubts]
         doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
     return [doubts[path] for path in folders if path in doubts]
@@ -56,9 +57,30 @@ def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt 
         why = f"{place}/ holds class folders again: {listed(again)}"
     elif speaking and not holds_images:
         why = f"{place}/ holds folders that name classes: {listed(speaking)}"
+    elif never := outlines_in(path, images):
+        why = f"{place}/ holds what is seldom of a class: {listed([name for *_, name in never])}"
     else:
         return None
     return Doubt(path, why, (*path, *base))
+
+
+def outlines_in(folder: Parts, images: Sequence[Parts]) -> list[Parts]:
+    """Folders in a class folder, at any depth, that are none of its images: masks, labels."""
+    inside = {image[:end] for image in images for end in range(1, len(image))}
+    return [(*folder, *p) for p in sorted(inside) if is_never_class(p[-1]) and not split_of(p[-1])]
+
+
+def find_beside(images: Sequence[Parts]) -> list[Doubt]:
+    """Folders beside those of splits that hold the same class folders, as eval/ does."""
+    inside = {label_of(path[1]) for path in images if len(path) > 2 and split_of(path[0])}
+    tops = {
+        path[0]
+        for path in images
+        if len(path) > 2 and label_of(path[1]) in inside
+        if not split_of(path[0]) and not is_never_class(path[0])
+    }
+    why = "holds class folders too; if it is a split, rename it to train, val or test"
+    return [Doubt((top,), f"{top}/ {why}", (top,)) for top in sorted(tops)]
 
 
 def _speaks_of(inner: str, outer: str) -> set[str]:
@@ -108,6 +130,21 @@ def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
 def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
     return never if len(never) < len(folders) else {}
+
+
+def _patients(folders: Sequence[Parts]) -> dict[Parts, str]:
+    return {
+        path: f"{path[-1]} is the name of a patient, not of a class"
+        for path in folders
+        if is_patient(path[-1])
+    }
+
+
+def _naming_nothing(folders: Sequence[Parts]) -> dict[Parts, str]:
+    """Where no folder says more than that it holds pictures."""
+    if not all(names_nothing(path[-1]) for path in folders):
+        return {}
+    return {path: f"{'/'.join(path)} names no class" for path in folders}
 
 
 def _beside_a_binary_set(folders: Sequence[Parts]) -> dict[Parts, str]:

@@ -7,6 +7,7 @@ A tree is grown from paths alone (`grow_tree`); its classes lie on top or in fol
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +28,13 @@ Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from th
 
 _NOISE = ("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
 _KINDS = {  # what the field keeps pictures in that is no image file
-    "dcm": "DICOM", "ima": "DICOM", "nii": "NIfTI", "gz": "packed", "mat": "MATLAB",
-    "npz": "NumPy", "npy": "NumPy", "zip": "archive", "tar": "archive",
+    "dcm": "DICOM", "dicom": "DICOM", "ima": "DICOM", "nii": "NIfTI", "nii.gz": "NIfTI",
+    "hdr": "Analyze", "mha": "MetaImage", "mhd": "MetaImage", "nrrd": "NRRD", "mat": "MATLAB",
+    "h5": "HDF5", "hdf5": "HDF5", "tfrecord": "TensorFlow", "tfrecords": "TensorFlow",
+    "npz": "NumPy", "npy": "NumPy", "gz": "packed", "zip": "archive", "tar": "archive",
 }  # fmt: skip
+# an outline beside its picture, as scan_12.png and scan_12_mask.png
+_OUTLINE = re.compile(r"(.+?)[ _.-]*(?:masks?|seg|segmentation|ground_?truth|annotations?)[ _]?\d*")
 _NAMED = 4  # names in a reason
 
 
@@ -85,7 +90,7 @@ def grow_tree(
         images=_without_nested_copies(below, ignored),
         folders=[path[len(base) :] for path in paths if path[: len(base)] == base],
         filled=_holding(below),
-        ignored=ignored,
+        ignored=+ignored,
     )
 
 
@@ -114,19 +119,42 @@ def noise_in(path: Parts) -> str | None:
 
 
 def image_paths(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
-    """The images among the files, by their names; others are counted in `ignored` by kind."""
+    """The images among the files, by their names; others are counted in `ignored` by kind.
+
+    The outline of a picture beside it, such as a_mask.png beside a.png, is no image of its own.
+    """
     images = []
     for name in files:
         path = tuple(name.split("/"))
         if noise := noise_in(path):
             ignored[noise] += 1
         elif not is_image_name(path[-1]):
-            _, dot, suffix = path[-1].lower().rpartition(".")
-            kind = f"{_KINDS[suffix]} files (*.{suffix})" if suffix in _KINDS else f"*.{suffix}"
-            ignored[kind if dot else "files without a suffix"] += 1
+            ignored[_kind_of(path[-1].lower())] += 1
         else:
             images.append(path)
-    return images
+    pictures = {(*path[:-1], _stem(path)) for path in images}
+    outlines = {path for path in images if _outlined(path) in pictures}
+    if outlines:
+        ignored["outline files beside their pictures (such as *_mask)"] += len(outlines)
+    return [path for path in images if path not in outlines]
+
+
+def _kind_of(name: str) -> str:
+    """What a file that is no image is, in words, by the end of its name."""
+    _, dot, suffix = name.rpartition(".")
+    suffix = "nii.gz" if name.endswith(".nii.gz") else suffix
+    kind = f"{_KINDS[suffix]} files (*.{suffix})" if suffix in _KINDS else f"*.{suffix}"
+    return kind if dot else "files without a suffix"
+
+
+def _stem(path: Parts) -> str:
+    return path[-1].rpartition(".")[0].casefold()
+
+
+def _outlined(path: Parts) -> Parts | None:
+    """The picture that this one would be an outline of, without its suffix."""
+    found = _OUTLINE.fullmatch(_stem(path))
+    return (*path[:-1], found[1]) if found else None
 
 
 def _holding(images: Iterable[Parts]) -> set[Parts]:
@@ -154,7 +182,7 @@ def _without_nested_copies(images: list[Parts], ignored: Counter[str]) -> list[P
     for top in sorted({path[0] for path in images if len(path) > 2}):
         nested = [path for path in images if path[0] == top]
         if all(path[1:] in known for path in nested):
-            ignored[f"{top}/ (a second copy of the folders beside it)"] += len(nested)
+            ignored[f"{top}/ (the same names as in the folders beside it)"] += len(nested)
             known.difference_update(nested)
     return [path for path in images if path in known]
 
@@ -175,11 +203,13 @@ def depth_of(images: Sequence[Parts]) -> int:
     return 1 if splits else 0
 
 
-def folders_at(images: Sequence[Parts], depth: int) -> dict[Parts, list[Parts]]:
-    """The folders at the depth of classes, sorted."""
+def folders_at(
+    images: Sequence[Parts], depth: int, *, any_top: bool = False
+) -> dict[Parts, list[Parts]]:
+    """The folders at the depth of classes, sorted; below the top in splits only, or in any."""
     found: dict[Parts, list[Parts]] = defaultdict(list)
     for path in images:
-        if len(path) > depth + 1 and (depth == 0 or split_of(path[0])):
+        if len(path) > depth + 1 and (depth == 0 or any_top or split_of(path[0])):
             found[path[: depth + 1]].append(path[depth + 1 :])
     return dict(sorted(found.items()))
 
@@ -187,12 +217,14 @@ def folders_at(images: Sequence[Parts], depth: int) -> dict[Parts, list[Parts]]:
 def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Parts]]:
     """How deep the folders of data.classes are, and those folders: on top, else in the splits.
 
+    Where there are no splits, else in the folders on top, together.
     A name may be in any case, and of another spelling of the same class where none is its own.
     Raises DataError when one is not there.
     """
-    levels = (0, 1) if any(split_of(path[0]) for path in tree.images) else (0,)
-    for depth in levels:
+    for depth in (0, 1):
         folders = folders_at(tree.images, depth)
+        if depth and not folders:  # parts of one data set that are no splits: axial/, coronal/
+            folders = folders_at(tree.images, depth, any_top=True) or folders_at(tree.images, 0)
         found = {name: _matching(folders, name) for name in classes}
         if all(found.values()):
             return depth, set().union(*found.values())

@@ -22,7 +22,8 @@ from braintumor import limits
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import Item, Source, why_unreadable
 from braintumor.data.sources._choice import Choice, Names
-from braintumor.data.sources._layout import LAYOUTS, read_layout
+from braintumor.data.sources._layout import read_layout
+from braintumor.data.sources._look import LAYOUTS
 from braintumor.data.sources._members import Members
 from braintumor.errors import BraintumorError, DataError, MachineError
 

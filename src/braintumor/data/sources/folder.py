@@ -10,7 +10,8 @@ from pathlib import Path
 from braintumor import limits
 from braintumor.data.sources import Item, Source, archive
 from braintumor.data.sources._choice import Choice, Names
-from braintumor.data.sources._layout import LAYOUTS, read_layout
+from braintumor.data.sources._layout import read_layout
+from braintumor.data.sources._look import LAYOUTS
 from braintumor.errors import DataError
 from braintumor.files import read_bounded
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from braintumor import limits
 from braintumor.data.images import is_deep, stretch_to_uint8, to_uint8
-from braintumor.data.labels import PATIENT_NAMES, SPLIT_NAMES, patient_named, split_named
+from braintumor.data.labels import SPLIT_NAMES, is_patient_column, patient_named, split_named
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
+from braintumor.data.sources._table_files import some
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
@@ -25,7 +26,6 @@ _ROLES = {
     for role, names in {
         "images": ("x", "image", "images", "img", "imgs", "pixels", "data", "arr_0"),
         "labels": ("y", "label", "labels", "target", "targets", "class", "classes", "arr_1"),
-        "patient": PATIENT_NAMES,
         "split": ("split", "subset"),
     }.items()
     for name in names
@@ -151,7 +151,9 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
         split = _split_in(key)
         words = _words(key.rpartition("/")[2])
         rest = "_".join(word for word in words if word not in SPLIT_NAMES)
-        role = _ROLES.get(rest) or _ROLES.get(rest.replace("_", ""))
+        plain = rest.replace("_", "")
+        role = _ROLES.get(rest) or _ROLES.get(plain)
+        role = role or ("patient" if is_patient_column(plain) else None)
         if role is None:
             unused[key] = split
         elif role in found.setdefault(split, {}):
@@ -168,7 +170,7 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
     is_whole = all({"images", "labels"} <= keys.keys() for keys in found.values())
     if not found or not is_whole or (None in found and len(found) > 1):
         raise DataError(
-            f"{root} holds {', '.join(reads) or 'nothing'}; it should hold X and Y, x and y, or "
+            f"{root} holds {some(list(reads)) or 'nothing'}; it should hold X and Y, x and y, or "
             "images and labels (or x_train, y_train, x_test, y_test)"
         )
     ignored.update(f"array {key}" for key in unused)
@@ -214,7 +216,7 @@ def _pixels(values: np.ndarray, where: str) -> np.ndarray:
     try:
         return to_uint8(values, _BLOCK)
     except DataError as error:
-        raise DataError(f"{where}: {error}; then save it again") from error
+        raise DataError(f"{where} cannot be read as pictures: {error}; save it as uint8") from error
 
 
 def _names(labels: np.ndarray, where: str) -> list[str]:

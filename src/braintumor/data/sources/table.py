@@ -5,15 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
-from braintumor.data.labels import PATIENT_NAMES, patient_named, split_named
+from braintumor.data.labels import (
+    PATIENT_NAMES,
+    is_patient_column,
+    is_unknown,
+    patient_named,
+    split_named,
+)
 from braintumor.data.sources import Item, Source
+from braintumor.data.sources._table_files import find_files, some
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
 
@@ -37,6 +44,7 @@ _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in name
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
 _NAMED = 5  # examples in a message
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of Excel and others, new and old
 _ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
@@ -75,7 +83,9 @@ def build(table: Path | None, root: Path | None) -> Source:
     places, ignored = _find_columns(header, even, table)
     _check_rows(header, lines, table)
     items = [_item(line, places, number, table) for number, line in lines]
-    items = _find_files(items, folder, table)
+    items, elsewhere = find_files(items, folder, table)
+    if elsewhere:
+        ignored |= {f"beginnings of paths, {elsewhere}, where no file is": len(items)}
     _check(items, table)
     items.sort(key=lambda item: natural_key(item.path))
     return TableSource(folder, tuple(items), ignored)
@@ -84,20 +94,30 @@ def build(table: Path | None, root: Path | None) -> Source:
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and each row that is not empty with its line number."""
     try:
-        text = read_bounded(table, limits.TABLE_BYTES).decode("utf-8-sig")
+        text = _content_of(table).decode("utf-8-sig")
         file = io.StringIO(text, newline="")
         first = file.readline()
         if first.lower().startswith("sep="):  # Excel's own line
             first = file.readline()
-        separator = max(",;\t", key=first.count)
+        separator = max(",;\t|", key=first.count)
         header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
         reader = csv.reader(file, delimiter=separator)
         lines = [(reader.line_num + 1, line) for line in reader if any(line)]
-    except DataError as error:
-        raise DataError(f"{table}: {error}; give a smaller table") from error
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}); save it as one") from error
     return header, lines
+
+
+def _content_of(table: Path) -> bytes:
+    try:
+        raw = read_bounded(table, limits.TABLE_BYTES)
+    except DataError as error:
+        raise DataError(f"{table}: {error}; give a smaller table") from error
+    if raw.startswith(_WORKBOOKS):
+        raise DataError(f"{table} is a workbook, not a CSV file; save it as CSV (UTF-8)")
+    if not raw.strip():
+        raise DataError(f"{table} is empty; its first line should be: path,label")
+    return raw
 
 
 def _name_one_hot(header: list[str], rows: Sequence[list[str]]) -> None:
@@ -124,6 +144,15 @@ def _name_one_hot(header: list[str], rows: Sequence[list[str]]) -> None:
     header.append("label")
 
 
+def _marks(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Names of several columns that hold 0 and 1 alone."""
+    found = [
+        name for place, name in enumerate(header)
+        if rows and all(row[place].strip().casefold() in _ONE_HOT for row in rows)
+    ]  # fmt: skip
+    return found if len(found) > 1 else []
+
+
 def _plain(name: str) -> str:
     """A name of a column without case and signs: "Patient ID" and "patient_id" are one."""
     return re.sub(r"[\s_.-]+", "", name).casefold()
@@ -142,9 +171,9 @@ def _find_columns(
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
     for place in sorted(range(len(names)), key=lambda place: _RANK.get(names[place], len(_RANK))):
-        meaning, why = _MEANINGS.get(names[place]), ""
-        if names[place] in _PERHAPS_SPLIT and not all(split_named(row[place]) for row in rows):
-            meaning, why = None, ", which are not all train, val or test"
+        meaning, why = _meaning_of(names[place], [row[place] for row in rows]), ""
+        if meaning is None and names[place] in _PERHAPS_SPLIT:
+            why = ", which are not all train, val or test"
         elif meaning in places:
             why = f", since column {header[places[meaning]]} is used as the {meaning}"
         if meaning and meaning not in places:
@@ -153,6 +182,14 @@ def _find_columns(
             name = f"column {header[place]}" if header[place] else "a column without a name"
             ignored[f"values of {name}{why}"] += sum(bool(row[place].strip()) for row in rows)
     missing = [name for name in ("path", "label") if name not in places]
+    marks = _marks(header, rows) if missing == ["label"] else []
+    if marks:
+        raise DataError(
+            f"{table} has no column label; of its columns of 0 and 1 ({', '.join(marks)}) each row "
+            "should have one 1: leave the others out, or write the class into a column label"
+        )
+    if missing and any(map(is_image_name, header)):
+        raise DataError(f"{table} has no names of columns; put a line before all: path,label")
     if missing:
         usual = "; ".join(f"for {name} one of {', '.join(_NAMES[name])}" for name in missing)
         raise DataError(
@@ -160,6 +197,20 @@ def _find_columns(
             f"give it a usual name: {usual}"
         )
     return places, dict(ignored)
+
+
+def _meaning_of(name: str, values: Sequence[str]) -> str | None:
+    """What a column is for, by its plain name; a split too where each value is one, and no other.
+
+    `fold` and `set` often mean something else, so every one of their values must be that.
+    """
+    splits = {split_named(value) for value in values}
+    if name not in _MEANINGS or name in _PERHAPS_SPLIT:
+        is_split = None not in splits and (len(splits) > 1 or name in _PERHAPS_SPLIT)
+        if is_split:
+            return "split"
+        return "patient" if is_patient_column(name) else None
+    return _MEANINGS[name]
 
 
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
@@ -175,7 +226,7 @@ def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Pa
 
 def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) -> Item:
     row = {name: line[place].strip() for name, place in places.items()}
-    if not row["path"] or not row["label"]:
+    if not row["path"] or is_unknown(row["label"]):
         raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
     split, patient = row.get("split", ""), row.get("patient", "")
     if split and not split_named(split):
@@ -192,58 +243,10 @@ def _check(items: list[Item], table: Path) -> None:
     paths = [item.path for item in items]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise DataError(f"{table} lists twice: {_some(twice)}; keep one row an image")
+        raise DataError(f"{table} lists twice: {some(twice)}; keep one row an image")
     unsplit = [item.path for item in items if item.split is None]
     if unsplit and len(unsplit) < len(items):
         raise DataError(
-            f"{table} gives a split for some images only, not for {_some(unsplit)}; "
+            f"{table} gives a split for some images only, not for {some(unsplit)}; "
             "give it for all or leave the column out"
         )
-
-
-def _find_files(items: list[Item], folder: Path, table: Path) -> list[Item]:
-    """The items with the paths of their files below the folder.
-
-    Raises DataError where no file fits, or more than one.
-    """
-    absent = [item.path for item in items if not _is_file(folder / item.path)]
-    if not absent:
-        return items
-    by_name: dict[str, set[str]] = defaultdict(set)  # name, with its suffix and without -> paths
-    for file in folder.rglob("*"):
-        if is_image_name(file.name) and file.is_file():
-            for name in (file.name, file.stem):
-                by_name[name].add(file.relative_to(folder).as_posix())
-    found = {path: _fitting(path, by_name[path.rpartition("/")[2]]) for path in absent}
-    lost = [path for path, files in found.items() if not files]
-    if lost:
-        raise DataError(
-            f"{len(lost)} of {len(items)} files that {table} lists are not under {folder}: "
-            f"{_some(lost)}; set data.root to the folder that the paths start at"
-        )
-    unclear = {path: files for path, files in found.items() if len(files) > 1}
-    for path, files in unclear.items():
-        raise DataError(
-            f"{len(unclear)} of the files that {table} lists may each be several: {path} may be "
-            f"{_some(files)}; write their paths from {folder} on"
-        )
-    return [replace(item, path=found.get(item.path, [item.path])[0]) for item in items]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long for any file, or with a NUL
-        return False
-
-
-def _fitting(path: str, files: Collection[str]) -> list[str]:
-    """Those that end as the path does, with their suffix or without."""
-    end = f"/{path}"
-    named = {file: (f"/{file}", f"/{file.rpartition('.')[0]}") for file in files}
-    return sorted(file for file, names in named.items() if any(n.endswith(end) for n in names))
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

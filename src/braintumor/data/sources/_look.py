@@ -1,0 +1,64 @@
+"""A tree of images, how deep its class folders are, and which of them are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from braintumor.config import pasteable
+from braintumor.data.labels import is_never_class, label_of, split_of
+from braintumor.data.sources._choice import Choice
+from braintumor.data.sources._folders import (
+    Parts,
+    Tree,
+    chosen_folders,
+    depth_of,
+    folders_at,
+    grow_tree,
+    listed,
+)
+from braintumor.errors import DataError
+
+LAYOUTS = "Training/<class>/ and Testing/<class>/, train|val|test/<class>/, or just <class>/"
+OR_A_TABLE = "; or say the class of each image in a table: data=table data.table=FILE.csv"
+
+_SHOWN = 6  # kinds of files that are named
+
+
+def look(
+    files: Collection[str], folders: Collection[str], where: str, choice: Choice
+) -> tuple[Tree, int, set[Parts]]:
+    """The tree, how deep its class folders are, and those that are taken."""
+    tree = grow_tree(files, folders, where, choice.ignore)
+    if not tree.images:
+        found = [f"{count} {name}" for name, count in tree.ignored.most_common()]
+        passed = f"; passed over: {listed(found, _SHOWN)}" if found else ""
+        raise DataError(
+            f"no image in {where}{passed}; expected {LAYOUTS} with PNG, JPEG or TIFF files inside, "
+            "or .npz and .npy files for data=npz"
+        )
+    if choice.classes is None:
+        depth = depth_of(tree.images)
+        classes = set(folders_at(tree.images, depth))
+    else:
+        depth, classes = chosen_folders(tree, choice.classes)
+    _refuse_empty_folders(tree, depth, choice)
+    return tree, depth, classes
+
+
+def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
+    """depth: 0 where class folders are on top, 1 where they are in the folders of splits."""
+    wanted = None if choice.classes is None else {label_of(name) for name in choice.classes}
+    empty = [
+        "/".join(path)
+        for path in sorted(tree.folders)
+        if path not in tree.filled
+        and 1 <= len(path) <= depth + 1
+        and (not depth or split_of(path[0]))
+        and (split_of(path[-1]) or not is_never_class(path[-1]))  # labels/ of a detection set
+        and (wanted is None or len(path) <= depth or label_of(path[-1]) in wanted)
+    ]
+    if empty:
+        raise DataError(
+            f"no image in the class folder {', '.join(empty[:10])} of {tree.where}; put its images "
+            f"there, or leave it out with {pasteable('data.ignore', empty)}"
+        )

@@ -1,0 +1,207 @@
+"""The ways in which a tree of images can be read, each as settings to add to the command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from braintumor.config import pasteable
+from braintumor.data.labels import (
+    is_known_class,
+    is_never_class,
+    label_of,
+    modality_of,
+    split_of,
+    words_of,
+)
+from braintumor.data.sources._choice import Choice
+from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
+from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
+from braintumor.data.sources._look import OR_A_TABLE, look
+from braintumor.errors import DataError
+
+_SHOWN = 6  # classes that a meaning names
+_MADE_OF_ANOTHER = {"aug", "augmented", "augmentation", "raw", "original", "cropped", "crops"}
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """A tree with doubts. is_folder: whether parts of it can be given as data.root as well."""
+
+    files: Collection[str]
+    folders: Collection[str]
+    is_folder: bool
+    tree: Tree
+    found: Folders
+    doubts: Sequence[Doubt]
+    choice: Choice
+
+    @property
+    def doubtful(self) -> list[Parts]:
+        return [doubt.folder for doubt in self.doubts]
+
+    @property
+    def sure(self) -> list[Parts]:
+        return [path for path in self.found if path not in self.doubtful]
+
+    def ignoring(self, folders: Sequence[Parts]) -> tuple[str, ...]:
+        """data.ignore with those folders too."""
+        start = len(self.tree.outer)
+        own = ("/".join((*self.tree.base, *path)[start:]) for path in folders)
+        return (*self.choice.ignore, *own)
+
+    def classes(self, choice: Choice, inner: Parts = ()) -> list[str]:
+        """Names of the classes below `inner` under that choice; none if they would be refused."""
+        start = "".join(f"{part}/" for part in inner)
+        files, folders = (
+            [name.removeprefix(start) for name in names if name.startswith(start)]
+            for names in (self.files, self.folders)
+        )
+        try:
+            tree, depth, classes = look(files, folders, start, choice)
+        except DataError:
+            return []
+        if choice.classes is None and find_doubts(folders_at(tree.images, depth)):
+            return []
+        return _class_names(sorted(classes))
+
+
+# settings, as words of a command, and what they mean
+_Reading = tuple[str, str]
+
+
+def ask(unclear: Unclear) -> str:
+    """The sentence with all readings that work, a line each."""
+    parts = _parts_alone(unclear)
+    found = [*_without_doubtful(unclear), *_parts_together(unclear), *parts, *_all_classes(unclear)]
+    found += [] if parts else _all_without_some_folders(unclear)
+    why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
+    if not found:
+        return (
+            f"{unclear.tree.where} is not clear ({why}); put the images of each class into a "
+            f"folder of its own{OR_A_TABLE}"
+        )
+    if len(found) == 1:
+        ask_for = f"is not clear ({why}){OR_A_TABLE}; or, if this is right, add it to the command:"
+    else:
+        ways = {2: "two", 3: "three"}.get(len(found), str(len(found)))
+        ask_for = f"can be read in {ways} ways ({why}); add the right one to the command:"
+    width = min(max(len(settings) for settings, _ in found), 60)
+    lines = [f"  {settings:<{width}}  {meaning}" for settings, meaning in found]
+    return "\n".join([f"{unclear.tree.where} {ask_for}", *lines])
+
+
+def _without_doubtful(unclear: Unclear) -> list[_Reading]:
+    """What leaves no doubt is the data set, the rest is left out."""
+    doubtful = unclear.doubtful
+    if not unclear.sure:
+        return []
+    is_held_out = all(len(path) > 1 and split_of(path[0]) != "train" for path in doubtful)
+    names, rest = _class_names(unclear.sure), listed(_places(doubtful), _SHOWN)
+    if is_held_out:
+        choice = replace(unclear.choice, ignore=unclear.ignoring(doubtful))
+        settings = pasteable("data.ignore", choice.ignore)
+    else:
+        choice = replace(unclear.choice, classes=tuple(names))
+        settings = pasteable("data.classes", names)
+    classes = unclear.classes(choice)
+    shown = f"{listed(names, _SHOWN)} are the classes"
+    has_parts = any(doubt.inner for doubt in unclear.doubts)
+    if len(classes) == 1 and is_known_class(names[0]) and not has_parts:
+        shown = f"{names[0]} is the only class, which bt-eval takes and bt-train does not"
+    elif len(classes) < 2:
+        return []
+    return [(settings, f"{shown}; {rest} {'is' if len(doubtful) == 1 else 'are'} left out")]
+
+
+def _parts_alone(unclear: Unclear) -> list[_Reading]:
+    """Each folder that may be a data set of its own, as the only one."""
+    readings = []
+    for doubt in unclear.doubts:
+        if doubt.inner is None:
+            continue
+        inner = (*unclear.tree.base, *doubt.inner)
+        others = unclear.ignoring([path for path in unclear.found if path != doubt.folder])
+        if unclear.is_folder and not unclear.choice.ignore:
+            classes = unclear.classes(Choice(), inner)
+            settings = pasteable("data.root", "/".join((unclear.tree.where.rstrip("/"), *inner)))
+        else:
+            classes = unclear.classes(Choice(ignore=others))
+            settings = pasteable("data.ignore", others)
+        if len(classes) > 1:
+            part, shown = "/".join(doubt.inner), listed(classes, _SHOWN)
+            readings.append((settings, f"only {part} is the data set; its classes are {shown}"))
+    return readings
+
+
+def _parts_together(unclear: Unclear) -> list[_Reading]:
+    """All folders as parts of one data set with the same classes: axial/, coronal/; fold1/, fold2/.
+
+    Not where one of them is made of another (augmented/), or they are of two modalities.
+    """
+    parts = [doubt.folder for doubt in unclear.doubts if doubt.inner == doubt.folder]
+    if len(parts) != len(unclear.found) or any(len(part) > 1 for part in parts):
+        return []
+    words = {word for part in parts for word in words_of(part[-1])}
+    if words & _MADE_OF_ANOTHER or any(is_never_class(part[-1]) for part in parts):
+        return []
+    if len({modality_of(part[-1]) for part in parts}) > 1:
+        return []
+    kinds = [unclear.classes(Choice(), (*unclear.tree.base, *part)) for part in parts]
+    names = sorted(set.intersection(*map(set, kinds)))
+    if len(names) < 2 or any(set(names) != set(kind) for kind in kinds):
+        return []
+    choice = replace(unclear.choice, classes=tuple(names))
+    if len(unclear.classes(choice)) < 2:
+        return []
+    meaning = f"{listed(names, _SHOWN)} are the classes, in all of {listed(_places(parts), _SHOWN)}"
+    return [(pasteable("data.classes", names), meaning)]
+
+
+def _all_classes(unclear: Unclear) -> list[_Reading]:
+    """Every folder is a class, whatever its name."""
+    names = _class_names([*unclear.sure, *unclear.doubtful])
+    choice = replace(unclear.choice, classes=tuple(names))
+    if len(unclear.classes(choice)) < 2:
+        return []
+    settings, meaning = pasteable("data.classes", names), "each of these folders is a class"
+    if any(_splits_in(path, unclear.found[path]) for path in unclear.found):
+        meaning += "; folders of splits in them are not told apart"
+    trained = {label_of(p[-1]) for p in unclear.found if split_of(p[0]) == "train"}
+    if trained and any(label_of(name) not in trained for name in names):
+        # bt-train and bt-data refuse a class that official splits never train
+        settings += " split=stratified"
+        meaning += "; training and test are divided anew (bt-train, bt-data)"
+    return [(settings, meaning)]
+
+
+def _all_without_some_folders(unclear: Unclear) -> list[_Reading]:
+    """Where every class has its own train/ and test/: the training images alone; or no masks/."""
+    names = _class_names(unclear.found)
+    inside = [_splits_in(path, images) for path, images in unclear.found.items()]
+    left_out = [path for paths in inside for path in paths if split_of(path[-1]) != "train"]
+    if not all(inside):
+        left_out = [p for path, images in unclear.found.items() for p in outlines_in(path, images)]
+    choice = Choice(tuple(names), unclear.ignoring(left_out))
+    if not left_out or len(unclear.classes(choice)) < 2:
+        return []
+    settings = f"{pasteable('data.classes', names)} {pasteable('data.ignore', choice.ignore)}"
+    return [(settings, f"the same without {listed(_places(left_out), _SHOWN)}")]
+
+
+def _class_names(folders: Iterable[Parts]) -> list[str]:
+    """The names of class folders, one a class, in order."""
+    by_label: dict[str, str] = {}
+    for path in folders:
+        by_label.setdefault(label_of(path[-1]), path[-1])
+    return list(by_label.values())
+
+
+def _splits_in(folder: Parts, images: Sequence[Parts]) -> list[Parts]:
+    """Folders of splits in a class folder."""
+    inside = {image[0] for image in images if len(image) > 1}
+    return [(*folder, name) for name in sorted(inside) if split_of(name)]
+
+
+def _places(folders: Sequence[Parts]) -> list[str]:
+    return ["/".join(path) for path in folders]
