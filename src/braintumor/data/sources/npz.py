@@ -45,8 +45,7 @@ class NpzSource:
 
     def read(self, item: Item) -> np.ndarray:
         part, row = self.places[item.path]
-        picture: np.ndarray = self.arrays[part][row]
-        return picture
+        return np.asarray(self.arrays[part][row])
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,9 @@ def build(root: Path | None) -> Source:
             )
         for row, label in enumerate(labels):
             path = f"{part.name}#{row}"
-            split = _split_of_row(splits[row], path) if splits else part.split
+            split = split_named(splits[row]) if splits else part.split
+            if splits and split is None:
+                raise DataError(f"{path} has split {splits[row]!r}; use train, val or test")
             patient = patient_named(patients[row]) if patients else None
             places[path] = (len(arrays), row)
             items.append(Item(path, label, split, patient))
@@ -191,13 +192,6 @@ def _told(part: _Part, role: str, count: int) -> list[str] | None:
             "save one for each"
         )
     return values
-
-
-def _split_of_row(text: str, path: str) -> str:
-    split = split_named(text)
-    if split is None:
-        raise DataError(f"{path} has split {text!r}; use train, val or test")
-    return split
 
 
 def _pixels(values: np.ndarray, where: str) -> np.ndarray:
