@@ -86,6 +86,12 @@ def ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
     return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
 
 
+def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping a row; None is what is missing."""
+    rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
+    return list(rows)
+
+
 def find_configurations(runs: Sequence[Run]) -> list[Configuration]:
     """The configurations in the order in which they first appear."""
     members: dict[str, list[Run]] = {}
