@@ -106,7 +106,7 @@ class _FitContext:
 def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     """The epochs that are left of the phase the state stands in."""
     state, recipe, model = job.state, job.recipe, job.state.model
-    epochs, size = recipe.epochs_of(recipe.train.phases[state.phase]), recipe.train.batch_size
+    epochs, size = recipe.train.planned[state.phase].epochs, recipe.train.batch_size
     if state.phase_epoch == epochs or state.best.should_stop:
         return
     pictures = PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)

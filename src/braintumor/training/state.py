@@ -172,7 +172,7 @@ class FitState:
             "head": not_negative(options["head_lr_scale"], "optimizer.head_lr_scale"),
         }
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
-        self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
+        self.schedule = Schedule(recipe.scheduler, recipe.train.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
         if recipe.train.records_graphs(device):
             make_capturable(self.optimizer)

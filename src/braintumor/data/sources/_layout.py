@@ -17,9 +17,6 @@ from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
-_OUTSIDE = "images outside a class folder"
-
-
 # images found, in natural order, and what was passed over: name -> count
 Found = tuple[tuple[Item, ...], dict[str, int]]
 
@@ -54,7 +51,7 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) 
         elif depth and not split_of(path[0]):
             ignored[f"{path[0]}{'/' if len(path) > 1 else ''} beside the split folders"] += 1
         elif len(path) < depth + 2:
-            ignored[_OUTSIDE] += 1
+            ignored["images outside a class folder"] += 1
         else:
             ignored[f"{'/'.join(path[: depth + 1])}/ (not in data.classes)"] += 1
     if not items:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from braintumor import limits
+from braintumor.config import first_of
 from braintumor.data.images import is_image_name
 from braintumor.data.labels import (
     PATIENT_NAMES,
@@ -19,7 +20,7 @@ from braintumor.data.labels import (
     split_named,
 )
 from braintumor.data.sources import FileSource, Item, Source
-from braintumor.data.sources._table_files import find_files, some
+from braintumor.data.sources._table_files import NAMED, find_files
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
 
@@ -42,7 +43,6 @@ _PERHAPS_SPLIT = ("set", "datasplit", "partition", "phase", "usage", "use", "pur
 _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names}
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
-_NAMED = 5  # examples in a message
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of Excel and others, new and old
 _ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -202,7 +202,7 @@ def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Pa
     uneven = [str(number) for number, line in lines if len(line) != len(header)]
     if uneven:
         raise DataError(
-            f"{table} has {len(header)} columns, but line {', '.join(uneven[:_NAMED])} has not; "
+            f"{table} has {len(header)} columns, but line {', '.join(uneven[:NAMED])} has not; "
             "quote values that hold a separator"
         )
     if not lines:
@@ -228,10 +228,10 @@ def _check(items: list[Item], table: Path) -> None:
     paths = [item.path for item in items]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise DataError(f"{table} lists twice: {some(twice)}; keep one row an image")
+        raise DataError(f"{table} lists twice: {first_of(twice, NAMED)}; keep one row an image")
     unsplit = [item.path for item in items if item.split is None]
     if unsplit and len(unsplit) < len(items):
         raise DataError(
-            f"{table} gives a split for some images only, not for {some(unsplit)}; "
+            f"{table} gives a split for some images only, not for {first_of(unsplit, NAMED)}; "
             "give it for all or leave the column out"
         )
