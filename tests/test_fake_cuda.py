@@ -34,7 +34,7 @@ from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.ensemble import Ensemble
 from braintumor.training.batches import PictureBatches, predict_logits, validate
 from braintumor.training.features import FeatureStore, joined
-from braintumor.training.optim import build_loss
+from braintumor.training.losses import build_loss
 from fake_gpu import FakeGPU, fake_gpu
 from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, section
 

@@ -28,7 +28,7 @@ from braintumor.training.batches import Batches, PictureBatches
 from braintumor.training.distributed import Sum, Team, team
 from braintumor.training.features import feature_batches, keeps_features
 from braintumor.training.graphed import StepOf, graphed
-from braintumor.training.optim import Loss, balanced_weights, build_loss
+from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.recipe import Recipe, described, refuse_other
 from braintumor.training.state import FitState, Partial
 from braintumor.training.step import Step

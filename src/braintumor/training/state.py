@@ -15,14 +15,9 @@ from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
 from braintumor.runs.items import misfit
 from braintumor.training.average import Average
+from braintumor.training.losses import build_loss
 from braintumor.training.misfits import refuse_misfits
-from braintumor.training.optim import (
-    Schedule,
-    build_loss,
-    build_optimizer,
-    load_optimizer,
-    make_capturable,
-)
+from braintumor.training.optim import Schedule, build_optimizer, load_optimizer, make_capturable
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 from braintumor.training.snapshot import to_host
 
