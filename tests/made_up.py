@@ -75,6 +75,15 @@ def baselines_of(
     return Baselines(table, pd.Series(1.0, index=table.columns))
 
 
+def of_confidence(confidence: list[float], is_right: list[int]) -> Predictions:
+    """Two classes; the first is always predicted."""
+    p = np.array(confidence)
+    labels = 1 - np.array(is_right)
+    return Predictions(
+        ("glioma", "no_tumor"), ("x",) * len(p), labels, np.log(np.stack([p, 1 - p], axis=1))
+    )
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Its tests skip themselves where there is no Chromium."""

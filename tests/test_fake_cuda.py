@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import (
 from braintumor.config import component_names, config_dir
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import Augment
-from braintumor.evaluation.heatmaps import attention_cells
+from braintumor.evaluation.heatmaps import heat_cells
 from braintumor.evaluation.predict import (
     EvalView,
     FeatureExtractor,
@@ -34,7 +34,7 @@ from braintumor.models.classifier import Classifier, build_model
 from braintumor.models.ensemble import Ensemble
 from braintumor.training.batches import PictureBatches, predict_logits, validate
 from braintumor.training.features import FeatureStore, joined
-from braintumor.training.optim import build_loss
+from braintumor.training.losses import build_loss
 from fake_gpu import FakeGPU, fake_gpu
 from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, section
 
@@ -140,7 +140,8 @@ def test_every_attention_and_head_in_training_and_evaluation(
     assert is_there(read(read.logits, EvalView(2)))
     assert gpu.reads == 0
     if attention == "mhsa":
-        assert attention_cells(model, np.zeros((5, SIDE, SIDE), np.uint8)).shape[0] == 5
+        how = (np.zeros(5, int), "attention", "backbone")
+        assert len(heat_cells(model, np.zeros((5, SIDE, SIDE), np.uint8), *how)) == 5  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])

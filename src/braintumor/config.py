@@ -84,6 +84,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(known) or 'none'}"
 
 
+def first_of(names: Iterable[str], most: int, between: str = ", ") -> str:
+    """The first names, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
 def pasteable(key: str, value: str | Sequence | Mapping) -> str:
     """key=value as a user can paste it: quoted for Hydra, and that for the shell, where needed.
 

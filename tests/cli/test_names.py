@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from braintumor.config import config_dir, options_of, typed
 from braintumor.data.tensors import AugmentSettings
 from braintumor.errors import ConfigError
-from braintumor.training.optim import Schedule, build_loss
+from braintumor.training.losses import build_loss
+from braintumor.training.optim import Schedule
 from braintumor.training.recipe import TrainSettings
 from braintumor.workflows.arguments import ARGUMENTS, check_settings
 from braintumor.workflows.words import model_names, register_models

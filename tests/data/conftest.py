@@ -76,6 +76,16 @@ def data_section() -> Callable[..., dict[str, Any]]:
     return section_of
 
 
+@pytest.fixture
+def read() -> Callable[..., Dataset]:
+    """read(root, size_px, key=value) -> the folder as a data set."""
+
+    def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
+        return read_dataset(section_of("folder", root=str(root), **changes), size_px)
+
+    return read_folder
+
+
 @pytest.fixture(scope="session")
 def real_images(nickparvar: Path) -> Dataset:
     """All 7,019 at 32 px; to read them takes longer than most tests."""

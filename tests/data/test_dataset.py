@@ -24,17 +24,6 @@ MakeTree = Callable[..., Path]
 Section = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture
-def read(data_section: Section) -> Callable[..., Dataset]:
-    """read(root, size_px, key=value) -> the folder as a data set."""
-
-    def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
-        section = data_section("folder", root=str(root), **changes)
-        return read_dataset(section, size_px)
-
-    return read_folder
-
-
 def test_manifest_has_the_columns_of_the_contract(make_tree: MakeTree, read: Any) -> None:
     root = make_tree("Training/notumor/1.png", "Training/glioma_tumor/2.png", "Testing/no/3.png")
     out = read(root)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from braintumor.cache_folder import KINDS, mark_cache
 from braintumor.data import decoded, reading
-from braintumor.data.dataset import Dataset, read_dataset
+from braintumor.data.dataset import Dataset
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
 from braintumor.data.sources.phantom import Phantom
@@ -46,17 +46,6 @@ def warnings() -> Iterator[list[str]]:
     logging.getLogger("braintumor").addHandler(handler)
     yield messages
     logging.getLogger("braintumor").removeHandler(handler)
-
-
-@pytest.fixture
-def read(data_section: Callable[..., dict[str, Any]]) -> Callable[..., Dataset]:
-    """read(root, size_px, key=value) -> the folder as a data set."""
-
-    def read_folder(root: Path, size_px: int = 16, **changes: Any) -> Dataset:
-        section = data_section("folder", root=str(root), **changes)
-        return read_dataset(section, size_px)
-
-    return read_folder
 
 
 @pytest.fixture
@@ -94,7 +83,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def assert_same(one: Dataset, other: Dataset) -> None:
     pd.testing.assert_frame_equal(one.manifest, other.manifest)
     np.testing.assert_array_equal(one.pixels, other.pixels, strict=True)
-    np.testing.assert_array_equal(one.thumbnails, other.thumbnails, strict=True)
+    np.testing.assert_array_equal(
+        one.fingerprints.thumbnails, other.fingerprints.thumbnails, strict=True
+    )
     np.testing.assert_array_equal(
         one.fingerprints.pixel_sha256, other.fingerprints.pixel_sha256, strict=True
     )
@@ -129,7 +120,7 @@ def test_the_cache_makes_no_difference(
     for found in (first, second):
         assert_same(found, expected)
         assert is_mapped(found.pixels)
-        assert is_mapped(found.thumbnails)
+        assert is_mapped(found.fingerprints.thumbnails)
 
 
 def test_row_i_of_the_map_is_row_i_of_the_manifest(make_tree: Any, read: Any) -> None:

@@ -9,7 +9,6 @@ from torch import nn
 
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import (
-    attention_maps,
     attention_weights,
     cam_heatmaps,
     check_method,
@@ -51,6 +50,11 @@ def classifier(attention: nn.Module, channels: int) -> Classifier:
     return Classifier(Cells(channels), attention, head, 3, {"attention": {"name": "se"}})  # type: ignore[arg-type]
 
 
+def attention_maps(model: Classifier, images: np.ndarray) -> np.ndarray:
+    targets = np.zeros(len(images), int)
+    return cam_heatmaps(model, images, targets, "attention", "after_attention", 2)
+
+
 def test_weights_are_those_of_torch_multihead_attention() -> None:
     own, reference = attention(8, 2, plain=True), nn.MultiheadAttention(8, 2, batch_first=True)
     with torch.no_grad():
@@ -81,7 +85,7 @@ def test_the_place_that_all_look_at_is_the_hottest() -> None:
         module.qkv.weight[4:8] = torch.eye(4)
     image = np.zeros((1, 64, 64), dtype=np.uint8)
     image[0, 40:48, 16:24] = 255
-    heat = attention_maps(classifier(module, 4), image, 1)[0]
+    heat = attention_maps(classifier(module, 4), image)[0]
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert (row // 8, column // 8) == (5, 2)
     # brightness 1 in four channels over sqrt(4): the bright cell weighs e^2, every other 1
@@ -94,15 +98,15 @@ def test_attention_that_is_spread_evenly_is_not_stretched_into_a_pattern() -> No
     module = attention(4, 1, plain=True)
     nn.init.zeros_(module.qkv.weight)
     image = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
-    np.testing.assert_allclose(attention_maps(classifier(module, 4), image, 1), 1)
+    np.testing.assert_allclose(attention_maps(classifier(module, 4), image), 1)
 
 
 def test_a_model_in_training_gives_the_same_map_and_is_left_in_training() -> None:
     model = classifier(attention(4, 1, plain=False), 4).eval()
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64), dtype=np.uint8)
-    expected = attention_maps(model, image, 1)
+    expected = attention_maps(model, image)
     model.train()
-    np.testing.assert_array_equal(attention_maps(model, image, 1), expected)
+    np.testing.assert_array_equal(attention_maps(model, image), expected)
     assert all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -110,7 +114,7 @@ def test_a_model_in_training_gives_the_same_map_and_is_left_in_training() -> Non
 def test_other_attention_is_refused_in_words() -> None:
     model = classifier(none.build(4), 4)
     with pytest.raises(ConfigError, match=r"model\.attention\.name=se has no attention between"):
-        attention_maps(model, np.zeros((1, 64, 64), np.uint8), 1)
+        attention_maps(model, np.zeros((1, 64, 64), np.uint8))
     with pytest.raises(ConfigError, match=r"use eval\.cam=gradcam, hirescam or layercam"):
         check_method(model, "attention")
     for method in ("gradcam", "hirescam", "layercam"):
@@ -121,7 +125,7 @@ def test_other_attention_is_refused_in_words() -> None:
 def test_as_a_method_it_is_the_same_map_whatever_the_class_and_the_layer() -> None:
     model = classifier(attention(4, 1, plain=False), 4).eval()
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
-    expected = attention_maps(model, images, 2)
+    expected = attention_maps(model, images)
     for targets, layer in (([0, 1, 2], "after_attention"), ([2, 2, 0], "backbone")):
         found = cam_heatmaps(model, images, np.array(targets), "attention", layer, 2)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, expected)

@@ -11,19 +11,13 @@ from statsmodels.stats.proportion import proportion_confint
 from braintumor.records import Predictions
 from braintumor.statistics.decision_summary import decision_summary
 from braintumor.statistics.decisions import Decided, Decisions, decide
+from made_up import of_confidence
 
 CLASSES = ("glioma", "no_tumor")
 DECISIONS = Decisions(
     n=50, groups=40, temperature=1.0, sensitivity=0.9, threshold=0.5, coverage=0.8, conformal=0.5,
     reject=0.02, outlier_threshold=1.0, turned_threshold=None, risk=0.1, confidence=0.5,
 )  # fmt: skip
-
-
-def of_confidence(confidence: list[float], is_right: list[int]) -> Predictions:
-    """Two classes; the first is always predicted."""
-    p = np.array(confidence)
-    labels = 1 - np.array(is_right)
-    return Predictions(CLASSES, ("x",) * len(p), labels, np.log(np.stack([p, 1 - p], axis=1)))
 
 
 def decided_on(is_tumor: list[int], sets: list[list[int]], is_foreign: list[int]) -> Decided:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +14,10 @@ from braintumor.statistics.intervals import metric_intervals, weighted_figures
 from braintumor.statistics.metrics import compute_metrics, with_intervals
 from braintumor.statistics.proportions import wilson
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 CLASSES = ("a", "b")
 CUT = norm.cdf(1.0)  # true accuracy of _simulated, which is right where a normal is above -1
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def _simulated(seed: int, groups: int, size: int, within: float) -> tuple[Predictions, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -24,12 +23,7 @@ from braintumor.statistics.metrics import (
     with_intervals,
 )
 
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
+pytestmark = pytest.mark.filterwarnings("error")
 
 
 def _predictions(labels, predicted, classes, margin=2.0) -> Predictions:

@@ -10,15 +10,7 @@ from scipy.stats import binomtest
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import aurc, fit_confidence, risk_coverage
 from braintumor.statistics.decisions import DecisionSettings, columns_of, decide, fit_decisions
-
-CLASSES = ("glioma", "no_tumor")
-
-
-def of_confidence(confidence: list[float], is_right: list[int]) -> Predictions:
-    """Two classes; the first is always predicted."""
-    p = np.array(confidence)
-    labels = 1 - np.array(is_right)
-    return Predictions(CLASSES, ("x",) * len(p), labels, np.log(np.stack([p, 1 - p], axis=1)))
+from made_up import of_confidence
 
 
 def test_risk_and_coverage_by_hand() -> None:

@@ -122,7 +122,7 @@ def test_several_trainings_are_not_for_torchrun(
 def test_the_first_process_says_why_another_one_ended() -> None:
     """And not that it was interrupted, which is what the signal of torchrun looks like."""
     here, there = Pipe()
-    watch = Watch(Team(0, 2), {here: "process 1 of 2 (from 0), on node2,"})
+    watch = Watch({here: "process 1 of 2 (from 0), on node2,"})
     there.send("the device is out of memory")
     expected = r"on node2, has ended: the device is out of memory"
     with pytest.raises(MachineError, match=expected), watch.telling():
@@ -132,7 +132,7 @@ def test_the_first_process_says_why_another_one_ended() -> None:
 
 def test_an_interrupt_while_the_others_live_or_have_said_goodbye_is_one() -> None:
     (here, there), (other, last) = Pipe(), Pipe()
-    watch = Watch(Team(0, 3), {here: "process 1", other: "process 2"})
+    watch = Watch({here: "process 1", other: "process 2"})
     last.send("")
     last.close()
     with pytest.raises(KeyboardInterrupt), watch.telling():

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from braintumor.errors import ConfigError
-from braintumor.training.optim import balanced_weights, build_loss
+from braintumor.training.losses import balanced_weights, build_loss
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [-3.0, 1.0, 2.0]])
 TARGET = torch.tensor([0, 2, 1])

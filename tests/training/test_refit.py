@@ -111,4 +111,4 @@ def test_the_second_training_is_as_long_as_the_best_epoch_whatever_train_epochs_
     plan = recipe((Phase(9),), epochs=4)
     plan = dataclasses.replace(plan, scheduler={"name": "constant", "warmup_epochs": 0})
     again = refit_recipe(plan, history((1, True), (1, True), (1, False), (1, False)))
-    assert [again.epochs_of(phase) for phase in again.train.phases] == [2]
+    assert [phase.epochs for phase in again.train.planned] == [2]

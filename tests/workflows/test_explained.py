@@ -117,7 +117,7 @@ def test_each_map_meets_the_lesion_of_its_own_image(monkeypatch: pytest.MonkeyPa
     )
     model = torch.nn.Linear(1, 1)
     images = EvaluatedImages(data, labels, rows, "all", Leakage())
-    explained = explain(model, predictions, images, settings)  # type: ignore[arg-type]
+    explained = explain(model, predictions, images, settings, predictions.predicted)  # type: ignore[arg-type]
     heat, found = explained.heatmaps, explained.checks
     assert len(heat) == 5 and found is not None
     assert found["pointing_hits"]["value"] == found["lesion_iou"]["value"] == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from braintumor.files import write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
-from braintumor.runs.predictions_table import PredictionsTable, read_predictions
+from braintumor.runs.predictions_table import read_predictions
 
 # M images of all folds
 
@@ -38,7 +39,10 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
     Raises CheckpointError when a file is missing or damaged, when classes disagree, or when an
     image is there twice: then the folds are not of one division.
     """
-    tables = [_read_table(folder) for folder in folders]
+    tables = []
+    for folder in folders:
+        with _reading(folder / EvaluationFile.PREDICTIONS):
+            tables.append(read_predictions(folder))
     classes = tables[0].classes
     for folder, table in zip(folders, tables, strict=True):
         if table.classes != classes:
@@ -81,10 +85,8 @@ def pool_baselines(folders: Sequence[Path]) -> Baselines | None:
 def read_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of an evaluation. Raises CheckpointError when it is missing or damaged."""
     path = folder / EvaluationFile.METRICS
-    try:
+    with _reading(path):
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(path, error) from error
 
 
 def summarise(
@@ -158,23 +160,19 @@ def _row(metrics: Mapping[str, Any]) -> pd.Series:
     return pd.Series(values, dtype="float64")
 
 
-def _read_table(folder: Path) -> PredictionsTable:
-    try:
-        return read_predictions(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(folder / EvaluationFile.PREDICTIONS, error) from error
-
-
 def _read_indexed(path: Path) -> pd.DataFrame:
     """The table by its first column; a class may be called NA, or 0."""
-    try:
+    with _reading(path):
         return pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, reason: Exception) -> CheckpointError:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raises CheckpointError where what reads the file within finds it missing or damaged."""
     remedy = "train or evaluate that run again"
-    if isinstance(reason, FileNotFoundError):
-        return CheckpointError(f"{path} is not there; {remedy}")
-    return damaged(path, reason, remedy)
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is not there; {remedy}") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise damaged(path, error, remedy) from error

@@ -7,7 +7,7 @@ its luck as skill; the test figures stand beside, to be read and not to be chose
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from braintumor.comparison.leaderboard import (
 )
 from braintumor.comparison.pairs import Competitor, against_first, compare_pairs, number_image_sets
 from braintumor.comparison.read import Run, read_runs
+from braintumor.config import first_of
 from braintumor.errors import DataError
 
 TESTED = (
@@ -129,7 +130,9 @@ def _different_images(competitors: Sequence[Competitor], split: str) -> str:
         members = [one for one in competitors if one.asked == which]
         counts = [len(one.table.paths) for one in members[0].evaluated]
         sizes = dict(zip(members[0].image_sets, counts, strict=True))
-        parts.append(f"{_list(one.name for one in members)}: {sum(sizes.values()):,} images")
+        parts.append(
+            f"{first_of((one.name for one in members), _NAMED)}: {sum(sizes.values()):,} images"
+        )
     return (
         f"These runs were evaluated on {len(asked)} different sets of images (or true classes), "
         f"so their figures on {split} cannot be compared across sets ({'; '.join(parts)})."
@@ -140,8 +143,8 @@ def _other_notes(runs: Sequence[Run], configurations: Sequence[Configuration]) -
     """What else a reader should know, each unless it is empty."""
     if missing := [run.name for run in runs if run.metrics and run.evaluated is None]:
         yield (
-            f"{_list(missing)}: there is no predictions.csv, so it is not known whether the images "
-            "are the same, and nothing is tested; evaluate again with bt-eval."
+            f"{first_of(missing, _NAMED)}: there is no predictions.csv, so it is not known whether "
+            "the images are the same, and nothing is tested; evaluate again with bt-eval."
         )
     yield _copies(configurations)
     yield _patients(configurations)
@@ -154,7 +157,8 @@ def _other_notes(runs: Sequence[Run], configurations: Sequence[Configuration]) -
         )
     repeated = [(one.name, seeds) for one in configurations if (seeds := one.repeated_seeds)]
     if repeated:
-        parts = _list(f"{name}: {', '.join(seeds)}" for name, seeds in repeated)
+        seeds_of = (f"{name}: {', '.join(seeds)}" for name, seeds in repeated)
+        parts = first_of(seeds_of, _NAMED)
         yield (
             f"The same seed of the same settings is there twice ({parts}), which makes the "
             "spread too small; leave one of them out."
@@ -177,8 +181,8 @@ def _copies(configurations: Sequence[Configuration]) -> str:
     if not parts:
         return ""
     return (
-        f"Some models know evaluated images from their training ({_list(parts)}): over all images "
-        "they may win by memory; read the figures and the tests without copies."
+        f"Some models know evaluated images from their training ({first_of(parts, _NAMED)}): over "
+        "all images they may win by memory; read the figures and the tests without copies."
     )
 
 
@@ -191,14 +195,8 @@ def _patients(configurations: Sequence[Configuration]) -> str:
             unknown.setdefault(words, []).append(one.name)
     if not unknown:
         return ""
-    parts = "; ".join(f"{words} ({_list(names)})" for words, names in unknown.items())
+    parts = "; ".join(f"{words} ({first_of(names, _NAMED)})" for words, names in unknown.items())
     return (
         f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
         "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
     )
-
-
-def _list(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

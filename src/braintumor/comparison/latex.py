@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from braintumor.comparison.compare import Comparison
+from braintumor.comparison.leaderboard import as_rows
 from braintumor.report.page import is_defined, number
 
 _MARKS = {
@@ -36,8 +37,7 @@ def leaderboard_table(comparison: Comparison, names: Mapping[str, str]) -> str:
 
     names: column of the board -> its title; columns without a figure are left out.
     """
-    board = comparison.board
-    rows: Any = board.astype(object).where(board.notna(), None).to_dict("records")
+    rows = as_rows(comparison.board)
     shown = [name for name in names if any(is_defined(row[name]) for row in rows)]
     titles = ["", "Configuration", "Runs", "$n$", *(escape_latex(names[name]) for name in shown)]
     lines = [

@@ -86,6 +86,12 @@ def ranked(table: pd.DataFrame, by: By) -> pd.DataFrame:
     return table.sort_values(key, ascending=False, kind="stable", ignore_index=True)
 
 
+def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A mapping a row; None is what is missing."""
+    rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
+    return list(rows)
+
+
 def find_configurations(runs: Sequence[Run]) -> list[Configuration]:
     """The configurations in the order in which they first appear."""
     members: dict[str, list[Run]] = {}
@@ -116,7 +122,7 @@ def leaderboard(
 
 def _run_row(run: Run) -> dict[str, Any]:
     """What a run says of itself, more than RUN_COLUMNS ask for."""
-    status, metrics = run.status, run.metrics
+    status, metrics, told = run.status, run.metrics, ("status", "parameters", "seconds", "why")
     values = dict(metrics.get("all", {}))
     values |= {f"clean_{key}": value for key, value in (metrics.get("clean") or {}).items()}
     for name in WITH_INTERVAL:
@@ -130,13 +136,10 @@ def _run_row(run: Run) -> dict[str, Any]:
         "data": status.get("data_name") or run.config.get("data", {}).get("name"),
         "seed": run.seed,
         "overrides": status.get("overrides", []),
-        "status": status.get("status"),
         "split": run.split if metrics else None,
         "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
         **_training_figures(run),
-        "parameters": status.get("parameters"),
-        "seconds": status.get("seconds"),
-        "why": status.get("why"),
+        **{name: status.get(name) for name in told},
     }
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from braintumor.config import flat
+
 LONGEST = 60  # characters of a name
 _LONGEST_VALUE = 24
 # what a run may differ in and still be the same configuration
@@ -104,15 +106,17 @@ def _told_apart(
 def _settings(runs: Sequence[About]) -> list[dict[str, str]]:
     """What is set in each run, as texts: first the data, then what was typed, then the rest."""
     typed = [dict(_typed(run)) for run in runs]
-    flat = [
-        {"data": str(run.status.get("data_name") or "")} | dict(_flat(run.config)) for run in runs
+    found = [
+        {"data": str(run.status.get("data_name") or "")}
+        | {key: _text(value) for key, value in flat(run.config) if key not in NOT_SETTINGS}
+        for run in runs
     ]
     keys = dict.fromkeys(("data", *(key for own in typed for key in own)))
-    keys |= dict.fromkeys(key for own in flat for key in own if key != "device")
+    keys |= dict.fromkeys(key for own in found for key in own if key != "device")
     keys |= {"device": None}
     return [
         {key: own.get(key, words.get(key, "default")) for key in keys if run.config}
-        for own, words, run in zip(flat, typed, runs, strict=True)
+        for own, words, run in zip(found, typed, runs, strict=True)
     ]
 
 
@@ -127,14 +131,6 @@ def _typed(run: About) -> Iterator[tuple[str, str]]:
         key, sign, value = str(word).lstrip("+").partition("=")
         if sign and key not in (*NOT_SETTINGS, *_SAID) and not key.startswith("hydra."):
             yield key, _text(value)
-
-
-def _flat(section: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{at}{key}.")
-        elif at or key not in NOT_SETTINGS:
-            yield f"{at}{key}", _text(value)
 
 
 def _text(value: Any) -> str:

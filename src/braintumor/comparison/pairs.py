@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from braintumor.comparison.read import Evaluated
+from braintumor.data.manifest import component_numbers
 from braintumor.statistics.paired import (
     FIGURES,
     Answers,
@@ -133,9 +132,7 @@ def _common_groups(evaluated: Sequence[Evaluated]) -> list[np.ndarray]:
         # a name of a group means nothing in another run's manifest
         names += [f"{number}:{g}" if g else f"image:{i}" for g, i in zip(groups, own, strict=True)]
     groups = pd.factorize(np.array(names, dtype=object))[0] + len(distinct)
-    nodes = int(groups.max()) + 1
-    links = coo_array((np.ones(len(images)), (images, groups)), shape=(nodes, nodes))
-    _, component = connected_components(links, directed=False)
+    component = component_numbers(images, groups, int(groups.max()) + 1)
     numbers = pd.factorize(component[images])[0].astype(np.int64)
     return np.split(numbers, np.cumsum([len(own) for own in ids])[:-1])
 

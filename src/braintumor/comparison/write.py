@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
+from braintumor.comparison.leaderboard import as_rows
 from braintumor.comparison.pairs import LEVEL, TESTS
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
@@ -88,7 +89,7 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
         columns={name: words for name, words in _NAMES.items() if board[name].notna().any()},
-        board=_board_rows(board),
+        board=as_rows(board),
         has_intervals=bool(board["accuracy_low"].notna().any()),
         has_spread=bool(board["accuracy_std"].notna().any()),
         pairs={kind: own.to_dict("records") for kind, own in pairs.groupby("images")},
@@ -114,7 +115,7 @@ def _markdown(comparison: Comparison) -> str:
 def board_lines(comparison: Comparison) -> pd.DataFrame:
     """The leaderboard as text, a row a configuration; columns that say nothing are left out."""
     rows = []
-    for rank, row in enumerate(_board_rows(comparison.board), start=1):
+    for rank, row in enumerate(as_rows(comparison.board), start=1):
         cells = {"": rank, **{name: row[name] for name in _ABOUT}}
         cells |= {"seeds": _seeds(row), "n": row["n"]}
         for name, words in _NAMES.items():
@@ -125,12 +126,6 @@ def board_lines(comparison: Comparison) -> pd.DataFrame:
         rows.append({name: "" if cell is None else str(cell) for name, cell in cells.items()})
     table = pd.DataFrame(rows)
     return table.loc[:, (table != "").any(axis=0)]
-
-
-def _board_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
-    """A mapping a row; None is what is missing."""
-    rows: Any = board.astype(object).where(board.notna(), None).to_dict("records")
-    return list(rows)
 
 
 def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -72,15 +72,10 @@ class Dataset:
     lesion_mask: Callable[[str], np.ndarray] | None
     audit: Audit | None = None
 
-    @property
-    def thumbnails(self) -> np.ndarray:
-        """Grey thumbnails: uint8 (N, T, T)."""
-        return self.fingerprints.thumbnails
-
     @functools.cached_property
     def phashes(self) -> np.ndarray:
         """Perceptual hashes of 256 bits as hex: str (N,)."""
-        return self.audit.phashes if self.audit else phashes(self.thumbnails)
+        return self.audit.phashes if self.audit else phashes(self.fingerprints.thumbnails)
 
 
 def read_dataset(

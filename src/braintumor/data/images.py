@@ -22,6 +22,7 @@ _SUFFIXES = (
     *(".tif", ".tiff", ".webp"),
 )
 Fit = Literal["stretch", "pad"]
+_BLOCK = 256  # pictures that become floats at once
 _STRETCHED = 1 << 20  # values that become floats at once
 
 # Of the side, on each of the four: 18 px of 224. Skull, neck and lettering reach into that frame,
@@ -89,12 +90,11 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
     return _eight_bit(ImageOps.exif_transpose(picture))
 
 
-def to_uint8(values: np.ndarray, block: int = 256) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Intensities as uint8 of the same shape; what white is is asked of all values, not guessed.
 
     values: of one picture or several; uint8, or whole numbers or floats in [0, 255], stay; floats
         in [0, 1] become 0-255.
-    block: how many along the first axis are converted at once, as floats take 8 times the memory.
 
     >>> to_uint8(np.array([[0.0, 0.5], [1.0, 0.2]])).tolist()
     [[0, 128], [255, 51]]
@@ -119,8 +119,8 @@ def to_uint8(values: np.ndarray, block: int = 256) -> np.ndarray:
         )
     scale = values.dtype.type(255 if is_float and high <= 1 else 1)
     pixels = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), block):
-        part = slice(start, start + block)
+    for start in range(0, len(values), _BLOCK):  # floats take 8 times the memory
+        part = slice(start, start + _BLOCK)
         pixels[part] = np.rint(values[part] * scale)
     return pixels
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +57,8 @@ def find_images(before: pd.DataFrame, now: pd.DataFrame) -> Found:
 def as_before(data: Dataset, before: pd.DataFrame, rows: np.ndarray) -> Dataset:
     """The data set with the former manifest, whose images are at `rows` of it now: none is -1."""
     pixels, prints = data.pixels, data.fingerprints
-    paths_now = data.manifest["path"].to_numpy()[rows]
+    mask, paths_now = data.lesion_mask, data.manifest["path"].to_numpy()[rows]
+    path_now = dict(zip(before["path"], paths_now, strict=True))
     if not np.array_equal(rows, np.arange(len(pixels))):  # else they stay where they are, on disk
         pixels = pixels[rows]
         prints = Fingerprints(
@@ -71,15 +71,8 @@ def as_before(data: Dataset, before: pd.DataFrame, rows: np.ndarray) -> Dataset:
         manifest=before,
         pixels=pixels,
         fingerprints=prints,
-        lesion_mask=_by_former_path(data, dict(zip(before["path"], paths_now, strict=True))),
+        lesion_mask=None if mask is None else lambda path: mask(path_now[path]),
     )
-
-
-def _by_former_path(
-    data: Dataset, path_now: Mapping[str, str]
-) -> Callable[[str], np.ndarray] | None:
-    mask = data.lesion_mask
-    return None if mask is None else lambda path: mask(path_now[path])
 
 
 def _first_of(paths: tuple[str, ...]) -> str:

@@ -43,12 +43,10 @@ def assign_splits(
     Validation is val_fraction of the training rows, by class and never through a group. Where
     an official split brings its own it stays, and training rows of its groups are excluded.
     The result depends on seed and paths (or groups), not on the order of rows; no row is lost.
-    Raises ConfigError when the kind does not suit the manifest or a number is out of range,
+    Fractions lie between 0 and 1, both left out.
+    Raises ConfigError when the kind does not suit the manifest or there is no such fold,
     DataError when a class has too few images or groups.
     """
-    for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 < fraction < 1:
-            raise ConfigError(f"data.{name}={fraction} should lie between 0 and 1, such as 0.2")
     check_kind(kind, folds, fold)
     kind = _resolve(manifest, kind)
     _check_folds(kind, folds, fold)

@@ -150,11 +150,11 @@ def explain(
     predictions: Predictions,
     images: EvaluatedImages,
     settings: EvalSettings,
-    targets: np.ndarray | None = None,
+    targets: np.ndarray,
 ) -> Explanations:
     """Heat maps of the images most worth a look, and numbers on how far to trust them.
 
-    targets: int (M,), the class of the model that each map is of; None: the one answered.
+    targets: int (M,), the class of the model that each map is of.
     """
     # of more images the right ones are others, and no example should lack its map
     counts = (settings.heatmaps, settings.examples)
@@ -163,8 +163,7 @@ def explain(
         return Explanations(settings.cam)
     shown = np.array(list(chosen), dtype=np.int64)
     data, rows = images.data, images.rows[shown]
-    pixels = data.pixels[rows]
-    targets = (predictions.predicted if targets is None else targets)[shown]
+    pixels, targets = data.pixels[rows], targets[shown]
     paths, lesion = data.manifest["path"].iloc[rows], data.lesion_mask
     masks = np.stack([lesion(path) for path in paths]) if lesion else None
     how = (settings.cam, settings.cam_layer)

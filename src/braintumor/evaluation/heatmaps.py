@@ -84,24 +84,25 @@ def heat_cells(
         how = (targets, method, layer, batch_size)
         maps = [heat_cells(member, images, *how) for member in model.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
-    if method == "attention":
-        return attention_cells(model, images, batch_size)
     if method not in get_args(Method):
         known = did_you_mean(str(method), get_args(Method))
         raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
     if layer not in get_args(Layer):
         known = did_you_mean(str(layer), get_args(Layer))
         raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
-    cells = [np.zeros((0, 1, 1), dtype=np.float32)]  # of no image, one cell each
+    check_method(model, method)
+    cells = []
     # to the last bit the same map within an evaluation and for one picture alone
     with left_as_found(model), model.unfused():
         for start in range(0, len(images), batch_size):
             chunk = slice(start, start + batch_size)
-            map_BChw, gradient_BChw = _seen_and_sensitive(
-                model, images[chunk], targets[chunk], layer
-            )
-            cells.append(_to_unit_range(_WEIGHTED[method](map_BChw, gradient_BChw)))
-    return np.concatenate(cells[1:] or cells)
+            if method == "attention":
+                cells.append(_attended(model, images[chunk]))
+            else:
+                seen, gradient = _seen_and_sensitive(model, images[chunk], targets[chunk], layer)
+                cells.append(_to_unit_range(_WEIGHTED[method](seen, gradient)))
+    # of no image, one cell each
+    return np.concatenate(cells or [np.zeros((0, 1, 1), dtype=np.float32)])
 
 
 def _seen_and_sensitive(
@@ -161,31 +162,19 @@ def check_method(model: Network, method: Method) -> None:
             _attention_of(member)
 
 
-def attention_maps(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
-    """The cells of `attention_cells`, enlarged: float32 (N, S, S) in [0, 1]."""
-    return enlarge(attention_cells(model, images, batch_size), images.shape[1:3])
-
-
 @torch.no_grad()
-def attention_cells(model: Classifier, images: np.ndarray, batch_size: int = _BATCH) -> np.ndarray:
-    """How much each place is attended to: float32 (N, h, w) in [0, 1], 1 at the strongest.
+def _attended(model: Classifier, images: np.ndarray) -> np.ndarray:
+    """How much each place is attended to: float32 (B, h, w) in [0, 1], 1 at the strongest.
 
     The attention weights of all tokens on a token, averaged over heads and tokens and divided
     by the strongest; nothing is subtracted, so attention that is spread evenly is warm all over
     and not stretched into a pattern. One layer needs no rollout. The maps say what was mixed,
-    not what decided: for that, see cam_heatmaps.
-    Raises ConfigError when the model's attention has no such weights.
+    not what decided.
     """
-    attention = _attention_of(model)
-    cells = [np.zeros((0, 1, 1), dtype=np.float32)]
-    with left_as_found(model), model.unfused():
-        for start in range(0, len(images), batch_size):
-            chunk = slice(start, start + batch_size)
-            features_BChw = model.forward_features(to_tensor(images[chunk], model)).float()
-            received_BT = attention_weights(attention, features_BChw).mean(dim=(1, 2))
-            received_BT = received_BT / received_BT.amax(dim=1, keepdim=True)
-            cells.append(received_BT.unflatten(1, features_BChw.shape[2:]).cpu().numpy())
-    return np.concatenate(cells[1:] or cells)
+    features_BChw = model.forward_features(to_tensor(images, model)).float()
+    received_BT = attention_weights(_attention_of(model), features_BChw).mean(dim=(1, 2))
+    received_BT = received_BT / received_BT.amax(dim=1, keepdim=True)
+    return received_BT.unflatten(1, features_BChw.shape[2:]).cpu().numpy()
 
 
 def _attention_of(model: Classifier) -> SelfAttention:

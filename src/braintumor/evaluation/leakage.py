@@ -58,21 +58,14 @@ def leakage_by_groups(
         contaminated = seen_in_training(manifest, split)
         baselines = cached_baselines(data.pixels, manifest, data.classes, split)
     if contaminated is not None and card and card.settings.get("init"):
-        contaminated = contaminated | _known_from_elsewhere(data, np.flatnonzero(is_asked), card)
+        # by training images on the card that are not of this data set
+        own = data.manifest["split"].isin(("train", "val")).to_numpy()
+        others = (
+            sorted(set(card.training_hashes) - set(data.manifest["sha256"][own])),
+            sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),
+        )
+        contaminated = contaminated | _copies(data, np.flatnonzero(is_asked), *others, _RADIUS)
     return Leakage(contaminated, baselines, patients, groups)
-
-
-def _known_from_elsewhere(data: Dataset, rows: np.ndarray, card: Card) -> np.ndarray:
-    """Whether a training image on the card that is not of this data set is a copy: bool (M,)."""
-    own = data.manifest["split"].isin(("train", "val")).to_numpy()
-    return find_contaminated(
-        data.manifest["sha256"].to_numpy()[rows],
-        data.phashes[rows],
-        hash_thumbnails(data.thumbnails[rows][:, :, ::-1]),
-        sorted(set(card.training_hashes) - set(data.manifest["sha256"][own])),
-        sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),
-        _RADIUS,
-    )
 
 
 def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:
@@ -81,16 +74,18 @@ def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) 
     radius: bits, see find_contaminated.
     """
     manifest = data.manifest.iloc[rows]
-    contaminated = find_contaminated(
-        manifest["sha256"].to_numpy(),
-        data.phashes[rows],
-        hash_thumbnails(data.thumbnails[rows][:, :, ::-1]),
-        card.training_hashes,
-        card.training_phashes,
-        radius,
-    )
+    contaminated = _copies(data, rows, card.training_hashes, card.training_phashes, radius)
     patients = patients_elsewhere(manifest, card.patients)
     return Leakage(contaminated, None, patients, group_numbers(manifest["group"]))
+
+
+def _copies(
+    data: Dataset, rows: np.ndarray, hashes: Sequence[str], phashes: Sequence[str], radius: int
+) -> np.ndarray:
+    """`find_contaminated` of the chosen rows, by hashes of training images."""
+    mirrored = hash_thumbnails(data.fingerprints.thumbnails[rows][:, :, ::-1])
+    sha256 = data.manifest["sha256"].to_numpy()[rows]
+    return find_contaminated(sha256, data.phashes[rows], mirrored, hashes, phashes, radius)
 
 
 def find_contaminated(

@@ -18,17 +18,15 @@ from braintumor.config import Within
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import AugmentSettings, move_alike
 from braintumor.errors import ConfigError
-from braintumor.evaluation.heatmaps import Layer, Method
+from braintumor.evaluation.heatmaps import Layer, Method, device_of
 from braintumor.models.classifier import Classifier
-from braintumor.models.ensemble import Ensemble, Network
+from braintumor.models.ensemble import LEAST, Ensemble, Network
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
 from braintumor.training.batches import predict_logits
 from braintumor.training.features import FeatureStore, ViewOf, as_features, digest_of
 
 # N images, B batch, C channels, h w height and width of the backbone's map, K classes
-
-_LEAST = 1e-12  # of a mean probability, whose logarithm is a logit
 
 # beyond the mirror image: small moves, as a technician would place the head slightly otherwise
 _SMALL_MOVES = AugmentSettings(
@@ -137,7 +135,7 @@ def _together(answers: Sequence[Predictions], temperatures: Sequence[float]) -> 
     """The mean of the probabilities of several models; logits are its logarithms."""
     pairs = zip(answers, temperatures, strict=True)
     probs = np.mean([dataclasses.replace(a, temperature=t).probs for a, t in pairs], axis=0)
-    logits = np.log(np.maximum(probs, _LEAST)).astype(np.float32)
+    logits = np.log(np.maximum(probs, LEAST)).astype(np.float32)
     return dataclasses.replace(answers[0], logits=logits)
 
 
@@ -152,7 +150,7 @@ def _averaged(
         probs = logits.double().softmax(dim=1)
         for number in range(1, views):
             probs += read(read.logits, EvalView(number)).cpu().double().softmax(dim=1)
-        logits = (probs / views).clamp_min(_LEAST).log()
+        logits = (probs / views).clamp_min(LEAST).log()
     predictions = Predictions(
         classes=classes,
         paths=split.paths,
@@ -207,8 +205,7 @@ class FeatureExtractor:
 
     @functools.cached_property
     def _store(self) -> FeatureStore:
-        device = next(self.model.parameters()).device
-        return FeatureStore(self.model, device, self.how.dtype, False, summarise)
+        return FeatureStore(self.model, device_of(self.model), self.how.dtype, False, summarise)
 
     @functools.cached_property
     def _digest(self) -> str:

@@ -106,11 +106,6 @@ class KnownPatients:
         return self.together is not None and self.together.are_known
 
     @property
-    def are_known_of_training(self) -> bool:
-        """Of every training and validation image."""
-        return self.trained.are_known
-
-    @property
     def unit(self) -> str:
         """What intervals count as one."""
         # among images of another data set than its own, nobody has searched for copies
@@ -174,7 +169,7 @@ def about_intervals(known: KnownPatients) -> str:
 
 def about_fit(known: KnownPatients) -> str:
     """What thresholds fitted on validation counted; empty where all patients are known."""
-    if known.are_known_of_training:
+    if known.trained.are_known:
         return ""
     each = "each of the others" if known.trained.known else f"each {_LONE}"
     return (

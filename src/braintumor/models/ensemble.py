@@ -12,7 +12,7 @@ from braintumor.models.classifier import Classifier
 
 # B batch, S side of the picture, K classes, M members
 
-_LEAST = 1e-12  # of a probability, whose logarithm is a logit
+LEAST = 1e-12  # of a probability, whose logarithm is a logit
 
 
 class Ensemble(nn.Module):
@@ -35,7 +35,7 @@ class Ensemble(nn.Module):
     def forward(self, x_BcSS: torch.Tensor) -> torch.Tensor:
         pairs = zip(self.members, self.temperatures, strict=True)
         probs_MBK = torch.stack([(member(x_BcSS) / t).softmax(dim=1) for member, t in pairs])
-        return probs_MBK.mean(dim=0).clamp_min(_LEAST).log()
+        return probs_MBK.mean(dim=0).clamp_min(LEAST).log()
 
     @contextmanager
     def fused(self) -> Iterator[None]:

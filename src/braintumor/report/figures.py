@@ -222,7 +222,7 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
 def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
     target = percent(block.get("target"))
     new, several = "a new image", "images"
-    if patients.are_known_of_training:
+    if patients.trained.are_known:
         new, several = "an image of a new patient", "patients"
     said = "Instead of one answer, a list of the classes that it may be. "
     said += f"For {new} (or set of copies) the set holds the true class with a probability of "

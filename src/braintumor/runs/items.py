@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from braintumor.config import first_of
 from braintumor.errors import CheckpointError
 
 
@@ -106,13 +107,8 @@ def _fault(value: Any, wanted: Item | Items, at: str) -> str | None:
         return f"has {at or 'content'} that is not a mapping"
     prefix = f"{at}." if at else ""
     if missing := [prefix + name for name in wanted.of if name not in value]:
-        return f"lacks {_listed(missing)}"
+        return f"lacks {first_of(missing, 3)}"
     if foreign := [f"{prefix}{name}" for name in value if name not in wanted.of]:
-        return f"has {_listed(foreign)}, which no state has"
+        return f"has {first_of(foreign, 3)}, which no state has"
     faults = (_fault(value[name], item, prefix + name) for name, item in wanted.of.items())
     return next(filter(None, faults), None)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -15,7 +15,7 @@ from braintumor.data.tensors import Augment
 from braintumor.models.classifier import Classifier
 from braintumor.runtime import choose_precision, seeded
 from braintumor.training.batches import PictureBatches
-from braintumor.training.optim import build_loss
+from braintumor.training.losses import build_loss
 from braintumor.training.recipe import Recipe
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.training.step import Step

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -63,15 +64,13 @@ class FeatureBatches:
     batch_size: int
     dtype: torch.dtype
 
+    blends: ClassVar[bool] = False
+
     def fetch(self, parts: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """As Batches.fetch; every picture shows its views in turn, one an epoch."""
         there = sent(parts, self.first_view.device)
         for index_B in asked_ahead(there, functools.partial(self._read_ahead, epoch)):
             yield self._batch(index_B, epoch)
-
-    @property
-    def blends(self) -> bool:
-        return False
 
     def _batch(self, index_B: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Where views lie on disk the batch is sorted by view.

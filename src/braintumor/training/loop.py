@@ -28,7 +28,7 @@ from braintumor.training.batches import Batches, PictureBatches
 from braintumor.training.distributed import Sum, Team, team
 from braintumor.training.features import feature_batches, keeps_features
 from braintumor.training.graphed import StepOf, graphed
-from braintumor.training.optim import Loss, balanced_weights, build_loss
+from braintumor.training.losses import Loss, balanced_weights, build_loss
 from braintumor.training.recipe import Recipe, described, refuse_other
 from braintumor.training.state import FitState, Partial
 from braintumor.training.step import Step
@@ -106,7 +106,7 @@ class _FitContext:
 def _phase(job: _FitContext) -> Iterator[EpochRecord]:
     """The epochs that are left of the phase the state stands in."""
     state, recipe, model = job.state, job.recipe, job.state.model
-    epochs, size = recipe.epochs_of(recipe.train.phases[state.phase]), recipe.train.batch_size
+    epochs, size = recipe.train.planned[state.phase].epochs, recipe.train.batch_size
     if state.phase_epoch == epochs or state.best.should_stop:
         return
     pictures = PictureBatches(job.train, job.val, job.augment, recipe.seed, size, job.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, pasteable
+from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, first_of, pasteable
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.runtime import Precision
 
@@ -95,7 +95,7 @@ class TrainSettings:
         return device.type == "cuda" and not self.compile and self.cuda_graphs is not False
 
     def epochs_of(self, phase: Phase) -> int:
-        """As Recipe.epochs_of."""
+        """Epochs of a phase: `epochs` if that is set, and at most `max_epochs`."""
         epochs = self.epochs or phase.epochs
         return min(epochs, self.max_epochs or epochs)
 
@@ -117,14 +117,10 @@ class Recipe:
     seed: int
     features: FeatureSettings
 
-    def epochs_of(self, phase: Phase) -> int:
-        """Epochs of a phase: train.epochs if that is set, and at most train.max_epochs."""
-        return self.train.epochs_of(phase)
-
     @property
     def total_epochs(self) -> int:
         """Epochs of all phases; early stopping may end them before."""
-        return sum(self.epochs_of(phase) for phase in self.train.phases)
+        return sum(phase.epochs for phase in self.train.planned)
 
 
 def refit_recipe(recipe: Recipe, history: pd.DataFrame) -> Recipe:
@@ -146,7 +142,7 @@ def refit_recipe(recipe: Recipe, history: pd.DataFrame) -> Recipe:
         if not rows["is_best"].any():
             continue
         begin, end = rows["epoch"].min(), rows["epoch"].max()
-        is_whole = falls and end - begin + 1 == recipe.epochs_of(phase)
+        is_whole = falls and end - begin + 1 == recipe.train.epochs_of(phase)
         last = end if is_whole else rows.loc[rows["is_best"], "epoch"].max()
         phases.append(dataclasses.replace(phase, epochs=int(last - begin + 1)))
     train = dataclasses.replace(recipe.train, phases=tuple(phases), epochs=None)
@@ -175,9 +171,8 @@ def refuse_other(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         if there.get(name) != here.get(name)
     ]
     if found:
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(
-            f"last.ckpt was saved under other settings ({'; '.join(found[:3])}{more}), and cannot "
+            f"last.ckpt was saved under other settings ({first_of(found, 3, '; ')}), and cannot "
             "go on under these; put them back in config.yaml, or start a new run; "
             "more epochs go in with resume=RUN train.epochs=N"
         )

@@ -15,14 +15,9 @@ from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
 from braintumor.runs.items import misfit
 from braintumor.training.average import Average
+from braintumor.training.losses import build_loss
 from braintumor.training.misfits import refuse_misfits
-from braintumor.training.optim import (
-    Schedule,
-    build_loss,
-    build_optimizer,
-    load_optimizer,
-    make_capturable,
-)
+from braintumor.training.optim import Schedule, build_optimizer, load_optimizer, make_capturable
 from braintumor.training.recipe import EarlyStoppingSettings, Recipe
 from braintumor.training.snapshot import to_host
 
@@ -172,7 +167,7 @@ class FitState:
             "head": not_negative(options["head_lr_scale"], "optimizer.head_lr_scale"),
         }
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
-        self.schedule = Schedule(recipe.scheduler, recipe.epochs_of(phase), steps_per_epoch)
+        self.schedule = Schedule(recipe.scheduler, recipe.train.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device
         if recipe.train.records_graphs(device):
             make_capturable(self.optimizer)

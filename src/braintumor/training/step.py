@@ -12,7 +12,7 @@ from torch import Tensor
 from braintumor.data.tensors import Part
 from braintumor.training.batches import Batches
 from braintumor.training.distributed import Sum
-from braintumor.training.optim import Loss
+from braintumor.training.losses import Loss
 from braintumor.training.state import FitState
 
 

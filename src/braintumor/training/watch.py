@@ -49,9 +49,9 @@ class Watch:
     process ends.
     """
 
-    def __init__(self, team: Team, connections: dict[Connection, str]) -> None:
+    def __init__(self, connections: dict[Connection, str]) -> None:
         self.at_loss: Callable[[MachineError], None] = lambda _: None
-        self._team, self._open, self._is_closed = team, connections, False
+        self._open, self._is_closed = connections, False
         self._error: MachineError | None = None
         self._is_found = threading.Event()
         threading.Thread(target=self._listen, name="watch", daemon=True).start()
@@ -110,7 +110,7 @@ def _watching(team: Team) -> Iterator[None]:
         for _ in range(1, team.size):
             connection = listener.accept()
             connections[connection] = connection.recv()
-        _watch.append(Watch(team, connections))
+        _watch.append(Watch(connections))
         try:
             with _watch[0].telling():
                 yield

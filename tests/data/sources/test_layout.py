@@ -190,7 +190,7 @@ def test_what_can_be_read_in_two_ways_is_refused_and_both_ways_work(
     assert list(found) == [settings.replace("ROOT", str(root)) for settings in offered]
     read: list[Any] = [build_source("folder", {"root": str(root), **options(s)}) for s in found]
     assert all(len(classes_of(source)) > 1 for source in read)
-    labelled = {frozenset((s.root / i.path, i.label) for i in s.items) for s in read}
+    labelled = {frozenset((s.read(i), i.label) for i in s.items) for s in read}
     assert len(labelled) == len(read)
 
 

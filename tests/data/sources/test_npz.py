@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from braintumor.data import images
 from braintumor.data.images import decode
-from braintumor.data.sources import npz
 from braintumor.data.sources.npz import build
 from braintumor.errors import DataError
 
@@ -47,7 +47,7 @@ def test_floats_in_0_1_become_0_255(
     channels: tuple[int, ...],
     dtype: Any,
 ) -> None:
-    monkeypatch.setattr(npz, "_BLOCK", block)
+    monkeypatch.setattr(images, "_BLOCK", block)
     values = RNG.integers(0, 256, (6, 5, 4, *channels), dtype=np.uint8)
     save_as(tmp_path / "a.npz", X=(values / 255).astype(dtype), Y=LABELS)
     source = build(tmp_path / "a.npz")

@@ -6,7 +6,7 @@ from several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -65,6 +65,18 @@ class Generates(Protocol):
 
     def identity(self, item: Item) -> str:
         """All that decides what `read` gives: where a run knows that, nothing is made again."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Image files, listed. read_file: gives the content of the one at a path."""
+
+    items: tuple[Item, ...]
+    ignored: Mapping[str, int]
+    read_file: Callable[[str], bytes]
+
+    def read(self, item: Item) -> bytes:
+        return self.read_file(item.path)
 
 
 def build_source(name: str, options: Mapping[str, Any]) -> Source:

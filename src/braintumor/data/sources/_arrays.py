@@ -27,12 +27,11 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 def npy_reader(path: Path) -> Read:
     """Of a .npy file, whose pixels stay on disk until they are used."""
 
-    def load() -> np.ndarray:
+    def load() -> Any:
         _check_regular(path, "NumPy array")
         with path.open("rb") as file:
             _check_header(file, path.stat().st_size)
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return array
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
     return lambda: _read(load, str(path), path)
 
@@ -58,11 +57,10 @@ def npz_readers(path: Path) -> dict[str, Read]:
         raise DataError(f"{path} unpacks to more than {most:,} bytes; use fewer images")
 
     def reader(key: str) -> Read:
-        def load() -> np.ndarray:
+        def load() -> Any:
             with packed.open(members[key]) as member:
                 _check_header(member, sizes[members[key]])
-            array: np.ndarray = file[key]
-            return array
+            return file[key]
 
         return lambda: _read(load, f"{key} in {path}", path)
 
@@ -97,10 +95,10 @@ def _check_header(file: IO[bytes], size_bytes: int) -> None:
         raise MemoryError(f"{size_bytes:,} bytes")
 
 
-def _read(load: Read, where: str, path: Path) -> np.ndarray:
+def _read(load: Callable[[], Any], where: str, path: Path) -> np.ndarray:
     """One array; never a pickle."""
     try:
-        array: Any = load()
+        array = load()
     except MemoryError as error:
         raise DataError(
             f"{where} needs more memory than there is ({error}); save it again as uint8, "

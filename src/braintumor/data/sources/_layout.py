@@ -6,32 +6,24 @@ Where a tree can be read in two ways, both are given, as settings to add to the 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from braintumor.data.labels import split_of
 from braintumor.data.sources import Item
-from braintumor.data.sources._choice import Choice
 from braintumor.data.sources._doubts import find_beside, find_doubts
 from braintumor.data.sources._folders import Parts, Tree, folders_at
-from braintumor.data.sources._look import LAYOUTS, OR_A_TABLE, look
+from braintumor.data.sources._look import LAYOUTS, OR_A_TABLE, Choice, look
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
-_OUTSIDE = "images outside a class folder"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Images found, in natural order, and what was passed over: name -> count."""
-
-    items: tuple[Item, ...]
-    ignored: dict[str, int]
+# images found, in natural order, and what was passed over: name -> count
+Found = tuple[tuple[Item, ...], dict[str, int]]
 
 
 def read_layout(
     files: Collection[str], folders: Collection[str], where: str, choice: Choice, *, is_folder: bool
-) -> Layout:
+) -> Found:
     """Classes and splits of the image files of a tree.
 
     files, folders: posix paths relative to `where`, in any order; folders may be left out
@@ -45,12 +37,11 @@ def read_layout(
     found = folders_at(tree.images, depth)
     doubts = [*find_doubts(found), *(find_beside(tree.images) if depth else ())]
     if choice.classes is None and doubts:
-        unclear = Unclear(files, folders, is_folder, tree, found, doubts, choice)
-        raise DataError(ask(unclear))
+        raise DataError(ask(Unclear(files, folders, is_folder, tree, found, doubts, choice)))
     return _layout(tree, depth, classes, choice)
 
 
-def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Layout:
+def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Found:
     items = []
     ignored = tree.ignored.copy()
     for path in tree.images:
@@ -60,7 +51,7 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) 
         elif depth and not split_of(path[0]):
             ignored[f"{path[0]}{'/' if len(path) > 1 else ''} beside the split folders"] += 1
         elif len(path) < depth + 2:
-            ignored[_OUTSIDE] += 1
+            ignored["images outside a class folder"] += 1
         else:
             ignored[f"{'/'.join(path[: depth + 1])}/ (not in data.classes)"] += 1
     if not items:
@@ -70,4 +61,4 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) 
     items.sort(key=lambda item: natural_key(item.path))
     patients = choice.patients([item.path for item in items])
     items = [replace(item, patient=name) for item, name in zip(items, patients, strict=True)]
-    return Layout(tuple(items), dict(sorted(ignored.items())))
+    return tuple(items), dict(sorted(ignored.items()))

@@ -14,10 +14,9 @@ from braintumor.data.labels import (
     split_of,
     words_of,
 )
-from braintumor.data.sources._choice import Choice
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
-from braintumor.data.sources._look import OR_A_TABLE, look
+from braintumor.data.sources._look import OR_A_TABLE, Choice, look
 from braintumor.errors import DataError
 
 _SHOWN = 6  # classes that a meaning names

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from braintumor.config import first_of
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import Item
 from braintumor.errors import DataError
 
-_NAMED = 5  # examples in a message
+NAMED = 5  # examples in a message
 
 
 def find_files(items: Sequence[Item], folder: Path, table: Path) -> tuple[list[Item], str]:
@@ -42,13 +43,13 @@ def find_files(items: Sequence[Item], folder: Path, table: Path) -> tuple[list[I
     if lost:
         raise DataError(
             f"{len(lost)} of {len(items)} files that {table} lists are not under {folder}: "
-            f"{some(lost)}; set data.root to the folder that the paths start at"
+            f"{first_of(lost, NAMED)}; set data.root to the folder that the paths start at"
         )
     unclear = {path: files for path, files in found.items() if len(files) > 1}
     for path, files in unclear.items():
         raise DataError(
             f"{len(unclear)} of the files that {table} lists may each be several: {path} may be "
-            f"{some(files)}; write their paths from {folder} on"
+            f"{first_of(files, NAMED)}; write their paths from {folder} on"
         )
     return [replace(i, path=found.get(i.path, [i.path])[0]) for i in items], elsewhere
 
@@ -76,8 +77,3 @@ def _fitting(path: str, by_name: Mapping[str, Collection[str]]) -> list[str]:
     files = by_name.get(path.rpartition("/")[2], ())
     named = {file: (f"/{file}", f"/{file.rpartition('.')[0]}") for file in files}
     return sorted(file for file, names in named.items() if any(n.endswith(end) for n in names))
-
-
-def some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -12,7 +12,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,9 @@ from typing import IO, Any, BinaryIO
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
-from braintumor.data.sources import Item, Source, why_unreadable
-from braintumor.data.sources._choice import Choice, Names
+from braintumor.data.sources import FileSource, Source, why_unreadable
 from braintumor.data.sources._layout import read_layout
-from braintumor.data.sources._look import LAYOUTS
+from braintumor.data.sources._look import LAYOUTS, Choice, Names
 from braintumor.data.sources._members import Members
 from braintumor.errors import BraintumorError, DataError, MachineError
 
@@ -40,18 +39,6 @@ class Archive:
     files: Collection[str]
     folders: Sequence[str]
     read: Callable[[str], bytes]
-
-
-@dataclass(frozen=True)
-class ArchiveSource:
-    """Images that are read out of a zip or tar file one by one."""
-
-    archive: Archive
-    items: tuple[Item, ...]
-    ignored: Mapping[str, int]
-
-    def read(self, item: Item) -> bytes:
-        return self.archive.read(item.path)
 
 
 def is_archive_name(name: str) -> bool:
@@ -74,8 +61,8 @@ def build(
         raise DataError(f"data.root={root} is not a file (looked from {Path.cwd()})")
     choice = Choice.given(classes, ignore, patient_regex)
     archive = open_archive(root)
-    layout = read_layout(archive.files, archive.folders, str(root), choice, is_folder=False)
-    return ArchiveSource(archive, layout.items, layout.ignored)
+    found = read_layout(archive.files, archive.folders, str(root), choice, is_folder=False)
+    return FileSource(*found, archive.read)
 
 
 def open_archive(root: Path) -> Archive:

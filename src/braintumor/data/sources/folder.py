@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor import limits
-from braintumor.data.sources import Item, Source, archive
-from braintumor.data.sources._choice import Choice, Names
+from braintumor.data.sources import FileSource, Source, archive
 from braintumor.data.sources._layout import read_layout
-from braintumor.data.sources._look import LAYOUTS
+from braintumor.data.sources._look import LAYOUTS, Choice, Names
 from braintumor.errors import DataError
 from braintumor.files import read_bounded
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
-
-
-@dataclass(frozen=True)
-class FolderSource:
-    """Image files under a root; labels and splits are the names of their folders."""
-
-    root: Path
-    items: tuple[Item, ...]
-    ignored: Mapping[str, int]
-
-    def read(self, item: Item) -> bytes:
-        return read_bounded(self.root / item.path, limits.FILE_BYTES)
 
 
 def build(
@@ -53,8 +38,8 @@ def build(
                 "remove the link, or each image would count twice"
             )
         choice = Choice.given(classes, ignore, patient_regex)
-        layout = read_layout(files, folders, str(root), choice, is_folder=True)
-        return FolderSource(root, layout.items, layout.ignored)
+        found = read_layout(files, folders, str(root), choice, is_folder=True)
+        return FileSource(*found, lambda path: read_bounded(root / path, limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
     other = OTHER_SOURCES.get(root.suffix.lower())

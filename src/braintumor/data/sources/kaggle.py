@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from braintumor.data.sources import Source, archive, folder
-from braintumor.data.sources._choice import Names
+from braintumor.data.sources._look import Names
 from braintumor.errors import DataError
 
 

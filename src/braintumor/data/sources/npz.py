@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from braintumor import limits
+from braintumor.config import first_of
 from braintumor.data.images import is_deep, stretch_to_uint8, to_uint8
 from braintumor.data.labels import SPLIT_NAMES, is_patient_column, patient_named, split_named
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
-from braintumor.data.sources._table_files import some
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
@@ -31,7 +31,7 @@ _ROLES = {
     for name in names
 }
 _LARGEST = 2**53  # of a label, so that a float of it is exact
-_BLOCK = 256  # images that become 8-bit at once
+_NAMED = 5  # arrays in a message
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class NpzSource:
 
     def read(self, item: Item) -> np.ndarray:
         part, row = self.places[item.path]
-        picture: np.ndarray = self.arrays[part][row]
-        return picture
+        return np.asarray(self.arrays[part][row])
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,9 @@ def build(root: Path | None) -> Source:
             )
         for row, label in enumerate(labels):
             path = f"{part.name}#{row}"
-            split = _split_of_row(splits[row], path) if splits else part.split
+            split = split_named(splits[row]) if splits else part.split
+            if splits and split is None:
+                raise DataError(f"{path} has split {splits[row]!r}; use train, val or test")
             patient = patient_named(patients[row]) if patients else None
             places[path] = (len(arrays), row)
             items.append(Item(path, label, split, patient))
@@ -113,7 +114,7 @@ def _parts_in(root: Path | None, ignored: Counter[str]) -> Iterator[_Part]:
         return
     for path, split in _files(root):
         for part in _parts(npz_readers(path), path, ignored):
-            yield part if part.split else _Part(part.name, split, part.keys, part.reads)
+            yield replace(part, split=part.split or split)
 
 
 def _files(root: Path) -> list[tuple[Path, str | None]]:
@@ -170,8 +171,8 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
     is_whole = all({"images", "labels"} <= keys.keys() for keys in found.values())
     if not found or not is_whole or (None in found and len(found) > 1):
         raise DataError(
-            f"{root} holds {some(list(reads)) or 'nothing'}; it should hold X and Y, x and y, or "
-            "images and labels (or x_train, y_train, x_test, y_test)"
+            f"{root} holds {first_of(reads, _NAMED) or 'nothing'}; it should hold X and Y, x and "
+            "y, or images and labels (or x_train, y_train, x_test, y_test)"
         )
     ignored.update(f"array {key}" for key in unused)
     return [
@@ -193,13 +194,6 @@ def _told(part: _Part, role: str, count: int) -> list[str] | None:
     return values
 
 
-def _split_of_row(text: str, path: str) -> str:
-    split = split_named(text)
-    if split is None:
-        raise DataError(f"{path} has split {text!r}; use train, val or test")
-    return split
-
-
 def _pixels(values: np.ndarray, where: str) -> np.ndarray:
     """uint8 (N, h, w) or (N, h, w, 1 or 3)."""
     shape = values.shape
@@ -214,7 +208,7 @@ def _pixels(values: np.ndarray, where: str) -> np.ndarray:
     if is_deep(values):
         return np.stack([stretch_to_uint8(picture) for picture in values])
     try:
-        return to_uint8(values, _BLOCK)
+        return to_uint8(values)
     except DataError as error:
         raise DataError(f"{where} cannot be read as pictures: {error}; save it as uint8") from error
 

@@ -7,10 +7,10 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor import limits
+from braintumor.config import first_of
 from braintumor.data.images import is_image_name
 from braintumor.data.labels import (
     PATIENT_NAMES,
@@ -19,8 +19,8 @@ from braintumor.data.labels import (
     patient_named,
     split_named,
 )
-from braintumor.data.sources import Item, Source
-from braintumor.data.sources._table_files import find_files, some
+from braintumor.data.sources import FileSource, Item, Source
+from braintumor.data.sources._table_files import NAMED, find_files
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
 
@@ -43,21 +43,8 @@ _PERHAPS_SPLIT = ("set", "datasplit", "partition", "phase", "usage", "use", "pur
 _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names}
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
-_NAMED = 5  # examples in a message
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of Excel and others, new and old
 _ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-
-
-@dataclass(frozen=True)
-class TableSource:
-    """Image files that a table lists, relative to a root."""
-
-    root: Path
-    items: tuple[Item, ...]
-    ignored: Mapping[str, int]
-
-    def read(self, item: Item) -> bytes:
-        return read_bounded(self.root / item.path, limits.FILE_BYTES)
 
 
 def build(table: Path | None, root: Path | None) -> Source:
@@ -88,7 +75,9 @@ def build(table: Path | None, root: Path | None) -> Source:
         ignored |= {f"beginnings of paths, {elsewhere}, where no file is": len(items)}
     _check(items, table)
     items.sort(key=lambda item: natural_key(item.path))
-    return TableSource(folder, tuple(items), ignored)
+    return FileSource(
+        tuple(items), ignored, lambda path: read_bounded(folder / path, limits.FILE_BYTES)
+    )
 
 
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -200,24 +189,20 @@ def _find_columns(
 
 
 def _meaning_of(name: str, values: Sequence[str]) -> str | None:
-    """What a column is for, by its plain name; a split too where each value is one, and no other.
-
-    `fold` and `set` often mean something else, so every one of their values must be that.
-    """
+    """What a column is for, by its plain name; a split too where each of its values is one."""
+    if name in _MEANINGS and name not in _PERHAPS_SPLIT:
+        return _MEANINGS[name]
     splits = {split_named(value) for value in values}
-    if name not in _MEANINGS or name in _PERHAPS_SPLIT:
-        is_split = None not in splits and (len(splits) > 1 or name in _PERHAPS_SPLIT)
-        if is_split:
-            return "split"
-        return "patient" if is_patient_column(name) else None
-    return _MEANINGS[name]
+    if None not in splits and (len(splits) > 1 or name in _PERHAPS_SPLIT):
+        return "split"
+    return "patient" if is_patient_column(name) else None
 
 
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
     uneven = [str(number) for number, line in lines if len(line) != len(header)]
     if uneven:
         raise DataError(
-            f"{table} has {len(header)} columns, but line {', '.join(uneven[:_NAMED])} has not; "
+            f"{table} has {len(header)} columns, but line {', '.join(uneven[:NAMED])} has not; "
             "quote values that hold a separator"
         )
     if not lines:
@@ -243,10 +228,10 @@ def _check(items: list[Item], table: Path) -> None:
     paths = [item.path for item in items]
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise DataError(f"{table} lists twice: {some(twice)}; keep one row an image")
+        raise DataError(f"{table} lists twice: {first_of(twice, NAMED)}; keep one row an image")
     unsplit = [item.path for item in items if item.split is None]
     if unsplit and len(unsplit) < len(items):
         raise DataError(
-            f"{table} gives a split for some images only, not for {some(unsplit)}; "
+            f"{table} gives a split for some images only, not for {first_of(unsplit, NAMED)}; "
             "give it for all or leave the column out"
         )

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from braintumor.config import first_of
 from braintumor.errors import WeightsError
 from braintumor.models.backbones import downloads_forbidden
 
@@ -106,9 +107,8 @@ def load_into(net: nn.Module, file: WeightsFile, droppable: Collection[str]) -> 
     faults = {"lacks": missing, "has other shapes:": shapes, "has unknown": unknown}
     for what, names in faults.items():
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise WeightsError(
-                f"{file.path} does not fit the backbone: it {what} {', '.join(names[:3])}{more}; "
+                f"{file.path} does not fit the backbone: it {what} {first_of(names, 3)}; "
                 "check model.backbone.timm_name, or give the file of this net"
             )
     net.load_state_dict(given, strict=False)
