@@ -114,15 +114,13 @@ def bt_process() -> Command:
     return run
 
 
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are a dot: they take most of the time of a small run, and say nothing."""
-    from matplotlib.figure import Figure  # half a second, for few tests
-    from PIL import Image
+@pytest.fixture(scope="module")
+def no_drawings() -> Iterator[None]:
+    """Charts are empty: drawing takes most of the time of a small run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second, for few tests
 
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
+    with mock.patch.object(FigureCanvasAgg, "draw", warm.draw_nothing):
+        yield
 
 
 @pytest.fixture(scope="session")

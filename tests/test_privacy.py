@@ -18,6 +18,8 @@ from braintumor.data.manifest import read_manifest
 from braintumor.privacy import found_again, without_names
 from support import Command, cut
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 NAME = "anna_tell_tale"
 PATIENT = "DOE^JANE^TELL"
 SETTINGS = [

@@ -93,7 +93,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     (privacy.py), but in tables, whose paths are joined to those of other tables.
     Raises DiskError when the disk is full.
     """
-    with _atomic_file(path) as file:
+    with atomic_file(path) as file:
         if isinstance(content, str):
             content = content if path.suffix == ".csv" else without_names(content)
             content = content.encode("utf-8", "backslashreplace")
@@ -111,14 +111,15 @@ def write_array(
     from numpy.lib import format as npy  # numpy, which --help does not need
 
     header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    with _atomic_file(path) as file:
+    with atomic_file(path) as file:
         npy.write_array_header_1_0(file, header)
         for part in parts:
             file.write(part.reshape(-1).view("uint8").data)
 
 
 @contextmanager
-def _atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that appears at path when the block ends, as with `write_atomic`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = _temporary_name(path)
     try:
@@ -167,9 +168,12 @@ def printable(text: str, encoding: str = "utf-8") -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def sha256_of(content: bytes) -> str:
-    """SHA-256 as 64 hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
+def sha256_of(*parts: bytes | memoryview) -> str:
+    """SHA-256, as 64 hexadecimal digits, of the parts one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int | str]], str]:

@@ -19,6 +19,8 @@ import hydra_plugins
 from braintumor.runs.folder import RunFolder
 from support import QUICK, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 FAKE = Path(__file__).parents[1] / "fake_slurm.py"
 PYTHON = sys.executable
 SHORT = [*QUICK, "data.image_size=48", "eval.views=1"]

@@ -84,7 +84,7 @@ def test_a_mistake_leaves_no_folder(bt: Command, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("no_pictures", "one_thread")
+@pytest.mark.usefixtures("no_drawings", "one_thread")
 def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) -> None:
     done = bt("train", "-m", *JOB, "seed=0,1", "hydra.sweep.dir=sw", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_the_same_sweep_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         ask("model=cnn,cnn_se", "seed=0,1")
 
 
-@pytest.mark.usefixtures("no_pictures", "one_thread")
+@pytest.mark.usefixtures("no_drawings", "one_thread")
 def test_a_job_goes_on_by_itself_where_its_settings_are_the_same(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:

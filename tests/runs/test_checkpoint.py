@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from braintumor.errors import CheckpointError
 from braintumor.files import sha256_of
+from braintumor.models import classifier
 from braintumor.models.classifier import build_model
 from braintumor.runs.checkpoint import (
     find_checkpoint,
@@ -57,6 +58,28 @@ def test_channels_last_weights_come_back(tmp_path: Path) -> None:
     loaded, _ = load_classifier(tmp_path / "best.safetensors", CPU)
     for name, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("timm_name", "times"),
+    [("resnet10t", 1), ("swinv2_cr_tiny_224", 2)],  # swin has tensors that no file holds
+)
+def test_a_model_is_given_values_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timm_name: str, times: int
+) -> None:
+    name, size = {"name": "timm", "weights": "none", "mean": None, "std": None}, 64
+    backbone = name | {"timm_name": timm_name, "pad_type": None, "bn_eps": None}
+    section = MODEL | {"backbone": backbone}
+    model = build_model(section, 3, size)
+    path, built = tmp_path / "best.safetensors", []
+    save_best(path, model.state_dict(), card(model=section, image_size=size))
+    build = classifier.build_model
+    monkeypatch.setattr(classifier, "build_model", lambda *of: built.append(1) or build(*of))
+    loaded, _ = load_classifier(path, CPU)
+    x = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8)
+    assert torch.equal(loaded(x), model.eval()(x))
+    assert all(p.requires_grad for p in loaded.parameters())
+    assert len(built) == times
 
 
 def test_a_file_cut_short_is_refused(saved: tuple[Path, torch.nn.Module]) -> None:

@@ -22,6 +22,8 @@ from braintumor.runs.ensemble import load_network, read_model_card
 from braintumor.runs.folder import RunFolder
 from support import TINY, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 CPU = torch.device("cpu")
 QUICK = ["eval.heatmaps=2", "eval.examples=2", "eval.views=2"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ def test_torch_and_zip_read_it_as_before(run: RunFolder) -> None:
     assert same(torch.load(run.last, weights_only=True), state(2))
     with zipfile.ZipFile(run.last) as file:
         assert file.testzip() is None
+
+
+def test_a_state_is_written_without_a_copy_in_memory(tmp_path: Path) -> None:
+    tracemalloc.start()
+    save_state(RunFolder(tmp_path), {"weights": torch.zeros(4_000_000)})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4_000_000  # of 16 MB
+    assert not torch.load(tmp_path / "last.ckpt", weights_only=True)["weights"].any()
 
 
 def test_no_cut_is_taken(run: RunFolder, caplog: pytest.LogCaptureFixture) -> None:

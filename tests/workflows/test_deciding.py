@@ -21,6 +21,8 @@ from braintumor.statistics.confidence import fit_temperature
 from foreign import FOREIGN, make_foreign
 from support import TINY, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 PHANTOM = ("patients", "slices_per_patient", "size_px", "seed", "test_share")
 
 

@@ -15,6 +15,8 @@ from braintumor.workflows.outputs import record_failure, recorded
 from braintumor.workflows.sweep import describe_left
 from support import QUICK, Command, cut
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 
 def words_after(text: str, mark: str = "bt-train ") -> list[str]:
     """The words of the command that a message offers last."""

@@ -13,6 +13,8 @@ from braintumor.data.manifest import read_manifest
 from braintumor.runs.checkpoint import read_card
 from support import TINY, Command, cut
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 BASE = [*TINY, "model=cnn_se", "model.backbone.widths=[4,8]", "eval.heatmaps=0", "eval.examples=0"]
 # nothing moves, so that what was taken is seen in what is left
 STILL = ["train.phases=[{epochs:1,trainable:head}]", "optimizer.lr=0"]

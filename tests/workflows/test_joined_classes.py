@@ -18,6 +18,8 @@ from braintumor.runs.checkpoint import read_card
 from braintumor.statistics.decisions import Decided, Decisions
 from support import TINY, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 FAST = ["eval.heatmaps=2", "eval.examples=2"]
 
 

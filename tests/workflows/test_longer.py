@@ -10,6 +10,8 @@ from safetensors.numpy import load_file
 
 from support import QUICK, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 LONG = [
     *QUICK, "train.max_epochs=null", "train.early_stopping.patience=null", "scheduler=constant",
 ]  # fmt: skip

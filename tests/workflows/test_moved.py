@@ -14,6 +14,8 @@ from PIL import Image
 from braintumor.runs.folder import RunFolder
 from support import QUICK, Command, cut
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 DATA = [*QUICK, "data=folder", "data.root=mri", "train.max_epochs=2", "data.limit=20"]
 DATA.remove("data.patients=24")
 

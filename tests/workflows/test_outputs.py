@@ -13,6 +13,8 @@ import pytest
 
 from support import TINY, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 QUICK = ["eval.heatmaps=0", "eval.examples=0"]
 
 

@@ -35,7 +35,7 @@ def assert_same_parts(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-@pytest.mark.usefixtures("warm_python", "one_thread", "no_pictures")
+@pytest.mark.usefixtures("warm_python", "one_thread", "no_drawings")
 def test_folds_on_two_slots_are_the_folds_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

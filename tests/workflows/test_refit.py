@@ -19,6 +19,8 @@ from braintumor.evaluation.baselines import answer_baselines
 from braintumor.runs.checkpoint import load_outliers, read_card
 from support import TINY, Command
 
+pytestmark = pytest.mark.usefixtures("no_drawings")
+
 REFIT = [*TINY, "train.max_epochs=3", "train.refit=true", "train.early_stopping.metric=val_loss"]
 
 

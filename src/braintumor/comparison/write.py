@@ -6,7 +6,6 @@ As report.html the page runs no script and loads nothing, and Jinja2 escapes eve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,15 +59,15 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     ranking = draw_chart(
         "Ranking",
         "The leaderboard; its figures stand in the table.",
-        partial(draw_comparison, board, by=comparison.by),
+        draw_comparison(board, by=comparison.by),
     )
     cost = draw_chart(
         "Speed and size",
         "Accuracy against images/s and against parameters.",
-        partial(draw_pareto, board),
+        draw_pareto(board),
     )
-    write_atomic(folder / "comparison.png", ranking.light)
-    write_atomic(folder / "pareto.png", cost.light)
+    write_atomic(folder / "comparison.png", ranking.png)
+    write_atomic(folder / "pareto.png", cost.png)
     page = _render(comparison, {"ranking": ranking, "cost": cost})
     write_atomic(folder / "comparison.html", page)
 

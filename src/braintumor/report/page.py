@@ -9,7 +9,7 @@ import base64
 import hashlib
 import html
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -21,7 +21,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.report.plots.style import DARK, LIGHT, elide, to_png
+from braintumor.report.plots.style import elide, to_png
 
 # S image size px
 
@@ -55,31 +55,33 @@ def inlined_text(name: str, files: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of a page: PNG bytes for light paper and, where it has one, for dark.
+    """A picture of a page: PNG bytes.
 
-    file: name of the light one in the folder of the page, where it is written too.
+    file: its name in the folder of the page, where it is written too.
+    is_drawing: lines and letters on light paper, which the style sheet makes light on dark where
+        the screen is dark; photographs stay as they are.
     """
 
     title: str
     alt: str
-    light: bytes
-    dark: bytes | None = None
+    png: bytes
     file: str | None = None
+    is_drawing: bool = False
 
 
-def draw_chart(title: str, alt: str, draw: Callable[..., Figure], file: str | None = None) -> Chart:
-    """A chart on both papers. draw: takes the theme."""
-    light, dark = draw(theme=LIGHT), draw(theme=DARK)
-    return Chart(title, alt, to_png(light), to_png(dark, DARK, like=light), file)
+def draw_chart(title: str, alt: str, figure: Figure, file: str | None = None) -> Chart:
+    """A drawing as a chart."""
+    return Chart(title, alt, to_png(figure), file, is_drawing=True)
 
 
 def inlined_chart(chart: Chart) -> dict[str, Any]:
-    """What the template needs of a chart: title, alt, width and height in px, light, dark."""
-    with Image.open(io.BytesIO(chart.light), formats=["PNG"]) as picture:
+    """What the template needs of a chart: title, alt, width and height in px, source, kind."""
+    with Image.open(io.BytesIO(chart.png), formats=["PNG"]) as picture:
         width, height = picture.size
-    light, dark = (png and _inlined(png) for png in (chart.light, chart.dark))
-    size = {"width": width, "height": height}
-    return {"title": chart.title, "alt": chart.alt, **size, "light": light, "dark": dark}
+    return {
+        "title": chart.title, "alt": chart.alt, "width": width, "height": height,
+        "source": _inlined(chart.png), "is_drawing": chart.is_drawing,
+    }  # fmt: skip
 
 
 def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list
     """The charts, the confusion matrix, the examples and cam/."""
     for chart in (chart for group in charts.values() for chart in group):
         if chart.file:
-            write_atomic(folder / chart.file, chart.light)
+            write_atomic(folder / chart.file, chart.png)
     predictions, heatmaps = evaluation.predictions, evaluation.explanations.heatmaps
     figure = draw_confusion_matrix(confusion_matrix(predictions), predictions.classes)
     write_atomic(folder / EvaluationFile.CONFUSION_MATRIX_PICTURE, to_png(figure))
@@ -219,21 +218,19 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     predictions, about = evaluation.predictions, evaluation.provenance
     charts: dict[str, list[Chart]] = {name: [] for name in _CHARTS}
 
-    def add(
-        section: str, title: str, file: str | None, draw: Callable[..., Figure], *of: Any
-    ) -> None:
-        charts[section].append(draw_chart(title, _ALT[title], partial(draw, *of), file))
+    def add(section: str, title: str, file: str | None, figure: Figure) -> None:
+        charts[section].append(draw_chart(title, _ALT[title], figure, file))
 
-    add("performance", "ROC", EvaluationFile.ROC, draw_roc, predictions)
+    add("performance", "ROC", EvaluationFile.ROC, draw_roc(predictions))
     pr_file = EvaluationFile.PRECISION_RECALL
-    add("performance", "Precision and recall", pr_file, draw_precision_recall, predictions)
+    add("performance", "Precision and recall", pr_file, draw_precision_recall(predictions))
     unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
-    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration, unseen)
+    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration(unseen))
     if evaluation.decisions:
         file = EvaluationFile.DECISIONS
-        add("decisions", "Decisions", file, draw_decisions, unseen, evaluation.decisions)
+        add("decisions", "Decisions", file, draw_decisions(unseen, evaluation.decisions))
     if about.history is not None and not about.history.empty:
-        add("training", "Loss and accuracy over the epochs", None, draw_curves, about.history)
+        add("training", "Loss and accuracy over the epochs", None, draw_curves(about.history))
     for title, path in about.pictures.items():
         charts["data"].append(Chart(title, title, path.read_bytes()))
     return charts
@@ -241,7 +238,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
 
 def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
     """Characters that are left for the pictures of the browser."""
-    drawn = sum(len(c["light"]) + len(c["dark"] or "") for group in charts.values() for c in group)
+    drawn = sum(len(c["source"]) for group in charts.values() for c in group)
     pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
     return max(_ROOM - drawn - pictured, _LEAST_ROOM)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor import limits
 from braintumor.errors import CheckpointError, DataError
-from braintumor.files import read_bounded, sha256_of, write_atomic
+from braintumor.files import atomic_file, read_bounded, sha256_of
 from braintumor.runs.card import Card as Card  # which most of its readers want from here
 from braintumor.runs.card import card_of
 from braintumor.runs.commands import resume_command
@@ -53,7 +53,17 @@ def save_best(
         tensors[_OUTLIERS + name] = torch.as_tensor(array).contiguous()
     metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), _DIGEST_KEY: _BLANK}
     content = save(tensors, metadata)
-    write_atomic(path, content.replace(_BLANK.encode(), sha256_of(content).encode(), 1))
+    before, after = _around(content, _BLANK.encode())
+    with atomic_file(path) as file:
+        for part in (before, sha256_of(content).encode(), after):
+            file.write(part)
+
+
+def _around(content: bytes, within: bytes) -> tuple[memoryview, memoryview]:
+    """What stands before and after the first place where `within` is, not copied."""
+    start = content.index(within)
+    view = memoryview(content)
+    return view[:start], view[start + len(within) :]
 
 
 def read_card(path: Path) -> Card:
@@ -91,7 +101,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
             f"`bt-train model.backbone.weights={path}`"
         )
     said = str(metadata.get(_DIGEST_KEY)).encode()
-    if said.decode() != sha256_of(content.replace(said, _BLANK.encode(), 1)):
+    before, after = _around(content, said) if said in content else (memoryview(content), b"")
+    if said.decode() != sha256_of(before, _BLANK.encode(), after):
         raise CheckpointError(
             f"{path} is damaged or was cut short: its checksum is not that of its content; copy it "
             "again, or train again"
@@ -155,24 +166,23 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     card, weights = read_card(path), load_weights(path)
 
-    def build() -> Classifier:
-        return build_model(card.model, len(card.classes), card.image_size)
-
     try:
         with torch.device("meta"):  # shapes without memory: a card may ask for any net
-            wanted = sum(tensor.numel() for tensor in build().state_dict().values())
+            model = build_model(card.model, len(card.classes), card.image_size)
     except Exception as error:  # of options that no training would have let through
         raise CheckpointError(
             f"the model on the card of {path} cannot be built ({error}); copy the file again"
         ) from error
+    wanted = sum(tensor.numel() for tensor in model.state_dict().values())
     if wanted != sum(tensor.numel() for tensor in weights.values()):
         raise CheckpointError(
             f"the weights in {path} are not of the model on its card ({card.model_name}), which "
             f"has {wanted:,} values; use the file that the run wrote"
         )
-    model = build()
+    if _has_more(model):
+        model = build_model(card.model, len(card.classes), card.image_size)
     try:
-        model.load_state_dict(weights)
+        _take(model, weights)
     except RuntimeError as error:
         first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
@@ -182,6 +192,28 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
     if card.settings["train"]["channels_last"]:  # as it was trained
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device).eval(), card
+
+
+def _has_more(model: Classifier) -> bool:
+    """Whether the model computes with tensors that no file holds, such as an index of positions."""
+    import torch  # as above
+
+    saved = model.state_dict().keys()
+    attributes = [value for module in model.modules() for value in vars(module).values()]
+    return any(name not in saved for name, _ in model.named_buffers()) or any(
+        isinstance(value, torch.Tensor) for value in attributes
+    )
+
+
+def _take(model: Classifier, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put weights in the place of what the model was made with, which need not have values.
+
+    Raises RuntimeError when they are not its own.
+    """
+    made = model.state_dict()
+    # copies: those read are of the file's memory, and may be of another type
+    own = {k: v.to(made[k].dtype, copy=True) if k in made else v for k, v in weights.items()}
+    model.load_state_dict(own, assign=True)
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

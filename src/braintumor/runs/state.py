@@ -6,6 +6,7 @@ was cut, torn or flipped is never taken.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import pickle
@@ -13,10 +14,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from braintumor.errors import CheckpointError
-from braintumor.files import sha256_of, write_atomic
+from braintumor.files import atomic_file, sha256_of
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import STATES, RunFolder
 from braintumor.runs.items import MisfitError, check_items
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+
+_ZIP_END = 22  # bytes of the last record of a zip without a comment
 
 _UNREADABLE = (
     *(RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError),
@@ -36,17 +39,46 @@ def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
     """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
     import torch  # as above
 
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
     newest, last, previous = _states(run)
-    content = buffer.getvalue()
-    if content[-22:-18] != b"PK\x05\x06" or content[-2:] != b"\0\0":  # the last record of a zip
-        raise AssertionError("torch.save gave a zip file with a comment")
-    content = content[:-2] + struct.pack("<H", 64)  # the length of the comment
-    write_atomic(newest, content + sha256_of(content).encode())
+    with atomic_file(newest) as file:
+        sealed = _Sealed(file)
+        torch.save(dict(state), cast(Any, sealed))
+        sealed.finish()
     if last.exists():
         last.replace(previous)
     newest.replace(last)
+
+
+class _Sealed:
+    """Writes a zip file with its SHA-256 as comment, piece by piece: a state may fill the memory.
+
+    The last record of the zip is held back, for the length of the comment is the end of it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._digest, self._held = file, hashlib.sha256(), b""
+
+    def write(self, piece: memoryview) -> int:
+        """Take the next bytes."""
+        end = self._held + bytes(piece[-_ZIP_END:])
+        self._pass_on(end[:-_ZIP_END] if len(piece) < _ZIP_END else self._held)
+        self._pass_on(piece[:-_ZIP_END])
+        self._held = end[-_ZIP_END:]
+        return len(piece)
+
+    def flush(self) -> None:
+        """Nothing: `atomic_file` does it."""
+
+    def finish(self) -> None:
+        """Write what is held back, and the comment."""
+        if self._held[:4] != b"PK\x05\x06" or self._held[-2:] != b"\0\0":
+            raise AssertionError("torch.save gave a zip file with a comment")
+        self._pass_on(self._held[:-2] + struct.pack("<H", 64))
+        self._file.write(self._digest.hexdigest().encode())
+
+    def _pass_on(self, piece: bytes | memoryview) -> None:
+        self._digest.update(piece)
+        self._file.write(piece)
 
 
 def has_state(run: RunFolder) -> bool:
@@ -102,7 +134,7 @@ def _read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
     import torch  # as above
 
     content = path.read_bytes()
-    if content[-64:] != sha256_of(content[:-64]).encode():
+    if content[-64:] != sha256_of(memoryview(content)[:-64]).encode():
         return None
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)

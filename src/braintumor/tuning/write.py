@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def write_search(
         "search": draw_chart(
             "Trials",
             f"{metric} of each trial; the figures stand in the table.",
-            partial(draw_search, trials, metric, is_lower_better=is_lower_better),
+            draw_search(trials, metric, is_lower_better=is_lower_better),
         ),
         "importance": _importance(study),
     }
@@ -130,7 +129,7 @@ def _importance(study: Study) -> Chart | None:
     return draw_chart(
         "Which settings mattered",
         ", ".join(f"{name} {value:.2f}" for name, value in found.items()),
-        partial(draw_importance, found),
+        draw_importance(found),
     )
 
 

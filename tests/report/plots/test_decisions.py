@@ -22,12 +22,11 @@ def texts(figure) -> str:  # type: ignore[no-untyped-def]
     return " | ".join(text.get_text() for text in figure.findobj(Text))
 
 
-@pytest.mark.parametrize("theme", [style.LIGHT, style.DARK], ids=lambda theme: theme.name)
-def test_both_pictures_are_drawn_in_both_themes(make_predictions, theme) -> None:  # type: ignore[no-untyped-def]
+def test_both_pictures_are_drawn(make_predictions) -> None:  # type: ignore[no-untyped-def]
     predictions = make_predictions(400)
     decisions = fit_decisions(predictions, None, None, SETTINGS)
-    figure = draw_decisions(predictions, decisions, theme=theme)
-    picture = Image.open(io.BytesIO(style.to_png(figure, theme)))
+    figure = draw_decisions(predictions, decisions)
+    picture = Image.open(io.BytesIO(style.to_png(figure)))
     assert picture.size == (840, 1260)
     assert len(figure.axes) == 2
 

@@ -24,13 +24,12 @@ def test_equal_ones_beat_nobody():
     assert on_front(np.ones(3), np.ones(3)).all()
 
 
-@pytest.mark.parametrize("theme", [style.LIGHT, style.DARK], ids=lambda theme: theme.name)
 @pytest.mark.parametrize("low", [np.nan, 0.7])
-def test_the_picture_keeps_hostile_names_on_its_paper(theme, low):
+def test_the_picture_keeps_hostile_names_on_its_paper(low):
     board = pd.DataFrame({"run": HOSTILE * 6, "accuracy": 0.8, "images_per_s": 50.0})
     board = board.assign(parameters=[10**3, 10**6, 10**9] * 6, accuracy_low=low, accuracy_high=0.9)
-    figure = draw_pareto(board, theme=theme)
-    with Image.open(io.BytesIO(style.to_png(figure, theme))) as picture:
+    figure = draw_pareto(board)
+    with Image.open(io.BytesIO(style.to_png(figure))) as picture:
         assert max(picture.size) < 3000
     width, height = figure.canvas.get_width_height()
     for axes in figure.axes:

@@ -1,4 +1,4 @@
-"""The picture of the floors shows every figure, in both themes, whatever is not known."""
+"""The picture of the floors shows every figure, whatever is not known."""
 
 from __future__ import annotations
 
@@ -30,14 +30,11 @@ def _lines(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].get_yticklabels()]
 
 
-@pytest.mark.parametrize("theme", [style.LIGHT, style.DARK], ids=lambda theme: theme.name)
-def test_every_text_stands_on_the_paper(floors: pd.DataFrame, theme: style.Theme) -> None:
+def test_every_text_stands_on_the_paper(floors: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = draw_baselines(
-            floors.rename(index={"majority class": "W" * 90}), 1, 0.95, theme=theme
-        )
-        style.to_png(figure, theme)
+        figure = draw_baselines(floors.rename(index={"majority class": "W" * 90}), 1, 0.95)
+        style.to_png(figure)
     width, height = figure.canvas.get_width_height()
     for text in figure.findobj(matplotlib.text.Text):
         if text.get_text() and text.axes is not None:

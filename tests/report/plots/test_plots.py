@@ -1,4 +1,4 @@
-"""What every picture promises: it draws, in both themes, whatever the names are."""
+"""What every picture promises: it draws, whatever the names are."""
 
 from __future__ import annotations
 
@@ -65,25 +65,24 @@ def _table(name) -> pd.DataFrame:
     return pd.DataFrame([good, {**row, "status": "failed", "split": None}])
 
 
-@pytest.mark.parametrize("theme", [style.LIGHT, style.DARK], ids=lambda theme: theme.name)
 def test_every_picture_shows_hostile_names_whole_and_without_a_warning(
-    make_predictions, images, history, theme
+    make_predictions, images, history
 ):
     p = make_predictions(classes=HOSTILE)
     heat = {0: np.ones((24, 24), np.float32)}
     for figure in (
         draw_confusion_matrix(confusion_matrix(p), p.classes),
-        draw_roc(p, theme=theme),
-        draw_precision_recall(p, theme=theme),
-        draw_calibration(p, theme=theme),
-        draw_curves(history, theme=theme),
+        draw_roc(p),
+        draw_precision_recall(p),
+        draw_calibration(p),
+        draw_curves(history),
         draw_class_balance(_manifest(HOSTILE)),
         draw_image_sizes(_manifest(HOSTILE)),
         draw_samples(images, p.labels, p.classes),
         draw_examples(p, images, [0, 1, 2], heat),
-        draw_comparison(_table(HOSTILE[1]), theme=theme),
+        draw_comparison(_table(HOSTILE[1])),
     ):
-        with Image.open(io.BytesIO(style.to_png(figure, theme))) as picture:
+        with Image.open(io.BytesIO(style.to_png(figure))) as picture:
             assert min(picture.size) > 150
             assert max(picture.size) < 3000
         width, height = figure.canvas.get_width_height()
@@ -116,12 +115,33 @@ def test_the_same_figures_give_the_same_bytes(make_predictions):
     assert first == second
 
 
-@pytest.mark.parametrize("draw", [draw_roc, draw_precision_recall, draw_calibration])
-def test_a_dark_drawing_after_the_light_one_is_as_if_drawn_alone(make_predictions, draw):
-    p = make_predictions(60, HOSTILE)
-    light, alone, after = (draw(p, theme=t) for t in (style.LIGHT, style.DARK, style.DARK))
-    style.to_png(light)
-    assert style.to_png(after, style.DARK, like=light) == style.to_png(alone, style.DARK)
+# what `filter: invert(1) hue-rotate(180deg)` does to a colour, after the standard (Filter Effects
+# Module 1, 9.2), on the black paper that `mix-blend-mode: screen` then takes away
+HALF_TURN = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
+DARK_CARD = "#151c26"  # --card in report.css
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize(
+    ("colour", "least"),
+    [
+        *[(name, 3) for name in (*style.PALETTE.series, style.PALETTE.right, style.PALETTE.wrong)],
+        *[(style.PALETTE.ink, 7), (style.PALETTE.muted, 4.5)],
+    ],
+)
+def test_every_colour_is_seen_on_a_dark_screen_and_keeps_its_hue(colour, least):
+    drawn, card = (np.array(matplotlib.colors.to_rgb(c)) for c in (colour, DARK_CARD))
+    turned = np.clip(HALF_TURN @ (1 - drawn), 0, 1)
+    shown = 1 - (1 - turned) * (1 - card)
+    # WCAG 2.2: 3 for lines, 4.5 for letters
+    assert (_luminance(shown) + 0.05) / (_luminance(card) + 0.05) >= least
+    if least == 3:
+        hues = [matplotlib.colors.rgb_to_hsv(rgb)[0] for rgb in (drawn, turned)]
+        assert abs(hues[0] - hues[1]) < 0.08
 
 
 def test_label_keeps_both_ends_and_marks_what_cannot_be_drawn():
@@ -157,10 +177,9 @@ def test_a_class_without_images_says_so_in_the_legends():
 def test_calibration_shows_what_was_before_the_temperature(make_predictions):
     p = make_predictions()
     assert not any("before" in text for text in _texts(draw_calibration(p)))
-    for theme in (style.LIGHT, style.DARK):
-        figure = draw_calibration(replace(p, temperature=2.5), theme=theme)
-        assert "before temperature 2.50" in _texts(figure)
-        style.to_png(figure, theme)
+    figure = draw_calibration(replace(p, temperature=2.5))
+    assert "before temperature 2.50" in _texts(figure)
+    style.to_png(figure)
 
 
 def test_curves_mark_phase_and_kept_epoch(history):

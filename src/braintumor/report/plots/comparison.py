@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from braintumor.report.plots import style
-from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.report.plots.style import PALETTE
 
 _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
@@ -22,7 +22,7 @@ _STRONG = 0.65  # share of the colour from which the paper's own tone reads bett
 _CELL = (1.7, 0.85)  # inches
 
 
-def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme = LIGHT) -> Figure:
+def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     """A line a configuration in the order of the board: figures on validation and on test.
 
     board: as Comparison.board. The thin line behind a dot is the interval (`_low`, `_high`), the
@@ -33,8 +33,8 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme
     split = style.label(splits.iloc[0]) if len(splits) else "test"
     texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
     texts[0 if by == "validation" else 1] += " (sorted by this)"
-    colours = (theme.muted, theme.right, theme.series[2])
-    with style.using(theme):
+    colours = (PALETTE.muted, PALETTE.right, PALETTE.series[2])
+    with style.using():
         names = [style.label(name, 60) for name in board["run"]]
         figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
         axes = figure.subplots()
@@ -44,10 +44,11 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation", theme: Theme
             _draw_spread(axes, board, column, place, colours[number])
             dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
             axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
-        _write_values(axes, board, theme)
+        _write_values(axes, board)
         axes.annotate(
-            "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8, color=theme.muted
-        )
+            "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
+            color=PALETTE.muted,
+        )  # fmt: skip
         axes.set_yticks(rows, names, size=8)
         axes.set_ylim(len(board) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
@@ -73,7 +74,7 @@ def _draw_spread(
         )
 
 
-def _write_values(axes: Axes, board: pd.DataFrame, theme: Theme) -> None:
+def _write_values(axes: Axes, board: pd.DataFrame) -> None:
     for row, (value, status) in enumerate(
         zip(_numbers(board, "accuracy"), board["status"].fillna("no figures"), strict=True)
     ):
@@ -81,7 +82,7 @@ def _write_values(axes: Axes, board: pd.DataFrame, theme: Theme) -> None:
         text = f"{value:.4f}" if known else style.label(status)
         axes.annotate(
             text, (1.01, row), xycoords=("axes fraction", "data"), va="center", size=8.5,
-            color=theme.ink if known else theme.wrong,
+            color=PALETTE.ink if known else PALETTE.wrong,
         )  # fmt: skip
 
 
@@ -92,7 +93,7 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
     return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
-def draw_pareto(board: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+def draw_pareto(board: pd.DataFrame) -> Figure:
     """Accuracy against training images/s and against parameters; a dot a configuration.
 
     board: as Comparison.board; the number in a dot is the row from 1. On the stepped line are
@@ -100,20 +101,20 @@ def draw_pareto(board: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
     """
     names = [f"{n}  {style.label(name, 60)}" for n, name in enumerate(board["run"], start=1)]
     names = [*names[:_LISTED], *([f"… and {len(names) - _LISTED} more"] * (len(names) > _LISTED))]
-    with style.using(theme):
+    with style.using():
         beside = 0.4 + style.width_of(names)
         figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
         left, right = figure.subplots(1, 2, sharey=True)
-        _draw_cost(left, board, "images_per_s", theme, more_is_better=True)
+        _draw_cost(left, board, "images_per_s", more_is_better=True)
         left.set_xlabel("images/s in training (more is better)")
         left.set_ylabel("accuracy")
         left.set_title("Accuracy against speed")
-        _draw_cost(right, board, "parameters", theme, more_is_better=False)
+        _draw_cost(right, board, "parameters", more_is_better=False)
         right.set_xlabel("parameters (fewer is better)")
         right.set_title("Accuracy against size")
         right.annotate(
             "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
-            linespacing=1.5, color=theme.ink,
+            linespacing=1.5, color=PALETTE.ink,
         )  # fmt: skip
     return figure
 
@@ -128,13 +129,11 @@ def on_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     return np.asarray(~(as_good & better).any(axis=0))
 
 
-def _draw_cost(
-    axes: Axes, board: pd.DataFrame, column: str, theme: Theme, *, more_is_better: bool
-) -> None:
+def _draw_cost(axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: bool) -> None:
     x, y = _numbers(board, column), _numbers(board, "accuracy")
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (x > 0))
     if not len(known):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=theme.muted)
+        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=PALETTE.muted)
         axes.set_xticks([])
         return
     axes.set_xscale("log")
@@ -143,20 +142,20 @@ def _draw_cost(
     front = known[is_best][np.argsort(x[known][is_best])]
     axes.step(
         x[front], y[front], where="pre" if more_is_better else "post",
-        color=theme.right, linewidth=1.2, alpha=0.7,
+        color=PALETTE.right, linewidth=1.2, alpha=0.7,
     )  # fmt: skip
     ends = np.stack([_numbers(board, f"accuracy_{end}") for end in ("low", "high")])
     ranged = known[np.isfinite(ends[:, known]).all(axis=0)]
     axes.errorbar(
         x[ranged], y[ranged], yerr=np.abs(ends[:, ranged] - y[ranged]), fmt="none",
-        ecolor=theme.muted, elinewidth=1, alpha=0.6,
+        ecolor=PALETTE.muted, elinewidth=1, alpha=0.6,
     )  # fmt: skip
     for i, best in zip(known, is_best, strict=True):
-        colour = theme.right if best else theme.muted
-        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=theme.paper)
+        colour = PALETTE.right if best else PALETTE.muted
+        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=PALETTE.paper)
         axes.annotate(
             str(i + 1), (x[i], y[i]), ha="center", va="center_baseline", size=8, zorder=4,
-            color=theme.paper, weight="bold",
+            color=PALETTE.paper, weight="bold",
         )  # fmt: skip
     axes.margins(y=0.16)
     _name_ticks(axes, x[known])
@@ -191,19 +190,19 @@ def draw_matrix(table: pd.DataFrame) -> Figure:
     """
     rows, columns = table["ckpt"].unique().tolist(), table["data"].unique().tolist()
     names = [style.label(name, 36) for name in rows]
-    with style.using(LIGHT):
+    with style.using():
         width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
         figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
         axes = figure.subplots()
-        colours = np.tile(to_rgb(LIGHT.grid), (len(rows), len(columns), 1))
-        ramp = style.ramp(LIGHT, LIGHT.right)
+        colours = np.tile(to_rgb(PALETTE.grid), (len(rows), len(columns), 1))
+        ramp = style.ramp(PALETTE.right)
         for _, row in table.iterrows():
             value = row["clean_balanced_accuracy"]
-            place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), LIGHT.ink
+            place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), PALETTE.ink
             if value == value:
                 share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
                 colours[place] = ramp(share)[:3]
-                ink = LIGHT.paper if share > _STRONG else LIGHT.ink
+                ink = PALETTE.paper if share > _STRONG else PALETTE.ink
             _write_cell(axes, row, *place, ink)
         style.draw_cells(axes, colours, aspect="auto")
         axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])

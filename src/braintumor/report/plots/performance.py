@@ -14,7 +14,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.report.plots.style import PALETTE
 
 # K classes
 
@@ -30,14 +30,14 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """
     count = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    right, wrong = style.ramp(LIGHT, LIGHT.right), style.ramp(LIGHT, LIGHT.wrong)
+    right, wrong = style.ramp(PALETTE.right), style.ramp(PALETTE.wrong)
     # The fixed part lets a single error among hundreds be seen.
     strength = np.where(matrix > 0, 0.12 + 0.78 * np.sqrt(share), 0)
     is_right = np.eye(count, dtype=bool)[..., None]
     colours = np.where(is_right, right(0.85 * share), wrong(strength))[..., :3]
     names = style.class_labels(classes, 40 if count <= 12 else 20)
     side = max(2.4, 0.95 * count if count <= 12 else 0.45 * count)
-    with style.using(LIGHT):
+    with style.using():
         long = style.width_of(names)
         is_tilted = long > 0.9 * side / count
         below = 0.6 * long if is_tilted else 0.2  # sine of 35 degrees
@@ -74,7 +74,7 @@ def _ink_on(colour: np.ndarray) -> str:
     return "#10161f" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "#ffffff"
 
 
-def draw_roc(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
+def draw_roc(predictions: Predictions) -> Figure:
     """One curve a class, its area in the legend; a small window enlarges the top left corner.
 
     A class without images on both sides has no curve, and the legend says so.
@@ -88,26 +88,26 @@ def draw_roc(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
         false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
         area = float(auc(false_rate, true_rate))
         curves.append((f"{name}: AUROC {area:.4f}", false_rate, true_rate, area))
-    with style.using(theme):
+    with style.using():
         figure, axes = _square(len(curves))
-        axes.plot([0, 1], [0, 1], color=theme.muted, linewidth=1, linestyle=(0, (2, 3)))
-        _plot(axes, curves, theme)
+        axes.plot([0, 1], [0, 1], color=PALETTE.muted, linewidth=1, linestyle=(0, (2, 3)))
+        _plot(axes, curves)
         axes.set(xlabel="false positive rate (1 − specificity)", ylabel="sensitivity (recall)")
         axes.set_title("ROC, one class against the rest")
         areas = [area for *_, area in curves if not np.isnan(area)]
         if areas and min(areas) > 0.9:
             inset = axes.inset_axes((0.42, 0.14, 0.5, 0.5))
-            _plot(inset, curves, theme)
+            _plot(inset, curves)
             inset.set(xlim=(-0.003, 0.1), ylim=(0.9, 1.003))
             inset.set(xticks=[0, 0.05, 0.1], yticks=[0.9, 0.95, 1])
             inset.tick_params(labelsize=8)
-            look: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "color": theme.muted}
+            look: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "color": PALETTE.muted}
             inset.set_title("top left corner", pad=4, **look)
         style.legend_below(figure)
     return figure
 
 
-def draw_precision_recall(predictions: Predictions, *, theme: Theme = LIGHT) -> Figure:
+def draw_precision_recall(predictions: Predictions) -> Figure:
     """One curve a class as steps, since values between two thresholds cannot be had.
 
     The average precision stands in the legend beside the share of the class, which is what a
@@ -123,9 +123,9 @@ def draw_precision_recall(predictions: Predictions, *, theme: Theme = LIGHT) -> 
         area = float(average_precision_score(is_class, score))
         text = f"{name}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
         curves.append((text, recall, precision, area))
-    with style.using(theme):
+    with style.using():
         figure, axes = _square(len(curves))
-        _plot(axes, curves, theme, drawstyle="steps-post")
+        _plot(axes, curves, drawstyle="steps-post")
         axes.set(xlabel="recall (sensitivity)", ylabel="precision")
         axes.set_title("Precision and recall, one class against the rest")
         style.legend_below(figure)
@@ -140,17 +140,15 @@ def _square(curves: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _plot(axes: Axes, curves: list[Curve], theme: Theme, **look: Any) -> None:
+def _plot(axes: Axes, curves: list[Curve], **look: Any) -> None:
     for k, (text, x, y, _) in enumerate(curves):
-        axes.plot(x, y, label=text, **look, **style.line_style(theme, k))
+        axes.plot(x, y, label=text, **look, **style.line_style(k))
 
 
 def draw_baselines(
     baselines: pd.DataFrame,
     model_accuracy: float | None = None,
     model_clean: float | None = None,
-    *,
-    theme: Theme = LIGHT,
 ) -> Figure:
     """Bars of accuracy, the best baseline first, over all images and over the clean ones.
 
@@ -160,9 +158,9 @@ def draw_baselines(
     """
     ranked = baselines.sort_values("accuracy", ascending=False, kind="stable")
     columns = {"all": ranked["accuracy"].tolist(), "clean": ranked["clean_accuracy"].tolist()}
-    names, colours = [str(name) for name in ranked.index], [theme.muted] * len(ranked)
+    names, colours = [str(name) for name in ranked.index], [PALETTE.muted] * len(ranked)
     if model_accuracy is not None:
-        names, colours = ["the model", *names], [theme.right, *colours]
+        names, colours = ["the model", *names], [PALETTE.right, *colours]
         columns["all"].insert(0, model_accuracy)
         columns["clean"].insert(0, np.nan if model_clean is None else model_clean)
     texts = {"all": f"all images ({int(baselines['n'].iloc[0]):,})"}
@@ -171,7 +169,7 @@ def draw_baselines(
         texts["clean"] = f"without a copy in training ({int(baselines['clean_n'].iloc[0]):,})"
     # paler, not lighter: the grid would shine through
     strength, height = {"all": 1.0, "clean": _PALE}, 0.76 / len(texts)
-    with style.using(theme):
+    with style.using():
         names = [style.label(name) for name in names]
         figure = style.new_figure(
             max(6.4, 5.0 + style.width_of(names)), 1.5 + 0.3 * len(texts) * max(len(names), 2)
@@ -180,11 +178,11 @@ def draw_baselines(
         for number, (which, text) in enumerate(texts.items()):
             values = columns[which]
             place = np.arange(len(values)) - 0.38 + (number + 0.5) * height
-            shades = [style.ramp(theme, colour)(strength[which]) for colour in colours]
+            shades = [style.ramp(colour)(strength[which]) for colour in colours]
             bars = axes.barh(place, np.nan_to_num(values), height * 0.9, color=shades)
             bars.set_label(text)
             shown = [f"{value:.1%}" if np.isfinite(value) else "not known" for value in values]
-            axes.bar_label(bars, shown, padding=3, size=8.5, color=theme.ink)
+            axes.bar_label(bars, shown, padding=3, size=8.5, color=PALETTE.ink)
         axes.set_yticks(np.arange(len(names)), names)
         if model_accuracy is not None:
             axes.get_yticklabels()[0].set_fontweight("bold")
@@ -199,25 +197,25 @@ def draw_baselines(
             style.legend_below(figure)
             for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
                 # not the model's colour
-                handle.set_facecolor(style.ramp(theme, theme.muted)(strength[which]))
+                handle.set_facecolor(style.ramp(PALETTE.muted)(strength[which]))
     return figure
 
 
-def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
+def draw_curves(history: pd.DataFrame) -> Figure:
     """Loss above accuracy, of training and validation; the phases and the best epoch marked.
 
     history: a row an epoch, columns as in records.EpochRecord (metrics.csv).
     """
     series = (
-        ("train_loss", "training", theme.muted, "--"),
-        ("val_loss", "validation", theme.right, "-"),
-        ("train_accuracy", "training accuracy", theme.muted, "--"),
-        ("val_accuracy", "validation accuracy", theme.right, "-"),
-        ("val_macro_f1", "validation macro F1", theme.series[2], ":"),
+        ("train_loss", "training", PALETTE.muted, "--"),
+        ("val_loss", "validation", PALETTE.right, "-"),
+        ("train_accuracy", "training accuracy", PALETTE.muted, "--"),
+        ("val_accuracy", "validation accuracy", PALETTE.right, "-"),
+        ("val_macro_f1", "validation macro F1", PALETTE.series[2], ":"),
     )
     epochs, last = history["epoch"], max(int(history["epoch"].max()), 2)
     marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
-    with style.using(theme):
+    with style.using():
         # one above the other, so that a phone shows both whole
         figure = style.new_figure(6.2, 7.8)
         left, right = figure.subplots(2, 1)
@@ -230,32 +228,32 @@ def draw_curves(history: pd.DataFrame, *, theme: Theme = LIGHT) -> Figure:
         right.set_title("Accuracy and macro F1")
         right.set_ylim(top=1.005)
         for axes, column in ((left, "val_loss"), (right, "val_accuracy")):
-            _mark_phases(axes, history, theme)
+            _mark_phases(axes, history)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             axes.set_xlim(1 - 0.02 * last, last * 1.02)
-            _mark_best(axes, history, column, theme)
+            _mark_best(axes, history, column)
             axes.legend(loc="best")
     return figure
 
 
-def _mark_phases(axes: Axes, history: pd.DataFrame, theme: Theme) -> None:
+def _mark_phases(axes: Axes, history: pd.DataFrame) -> None:
     for phase, epoch in history.groupby("phase")["epoch"].min().items():
         if epoch > history["epoch"].min():
-            axes.axvline(epoch - 0.5, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(epoch - 0.5, color=PALETTE.muted, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 f"phase {phase}", (epoch - 0.5, 1), (4, -4), xycoords=("data", "axes fraction"),
-                textcoords="offset points", color=theme.muted, size=8, va="top",
+                textcoords="offset points", color=PALETTE.muted, size=8, va="top",
             )  # fmt: skip
 
 
-def _mark_best(axes: Axes, history: pd.DataFrame, column: str, theme: Theme) -> None:
+def _mark_best(axes: Axes, history: pd.DataFrame, column: str) -> None:
     """A ring at the epoch whose weights were kept: the last that was the best so far."""
     best = history[history["is_best"].astype(bool)]
     if best.empty or not np.isfinite(best[column].iloc[-1]):
         return
     epoch, value = int(best["epoch"].iloc[-1]), float(best[column].iloc[-1])
     axes.plot(
-        epoch, value, "o", color=theme.wrong, markersize=11, markerfacecolor="none",
+        epoch, value, "o", color=PALETTE.wrong, markersize=11, markerfacecolor="none",
         label=f"kept: epoch {epoch}",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import LIGHT
+from braintumor.report.plots.style import PALETTE
 
 # N images, S image size px, K classes, P pairs
 
@@ -70,7 +70,7 @@ def draw_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str])
 
     images: uint8 (N, S, S) or (N, S, S, 3).  labels: int (N,) in [0, K).
     """
-    with style.using(LIGHT):
+    with style.using():
         figure, frames = style.picture_grid(len(classes), _PER_CLASS, 1.3, 1.3, caption=0.34)
         for k, name in enumerate(style.class_labels(classes)):
             own = np.flatnonzero(labels == k)
@@ -99,7 +99,7 @@ def draw_examples(
     cells = sorted(indices, key=lambda i: bool(is_right[i]))
     wide = 2 if heatmaps else 1
     rows = max(1, -(-len(cells) // _COLUMNS))
-    with style.using(LIGHT):
+    with style.using():
         figure, frames = style.picture_grid(rows, _COLUMNS, 1.55 * wide, 1.55, caption=0.42)
         for axes, index in zip(frames, cells, strict=False):
             picture = as_rgb(images[index])
@@ -118,11 +118,11 @@ def draw_examples(
 def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> None:
     truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = style.class_labels(predictions.classes, longest)
-    mark, colour = ("✓", LIGHT.right) if truth == guess else ("✗", LIGHT.wrong)
+    mark, colour = ("✓", PALETTE.right) if truth == guess else ("✗", PALETTE.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
     said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
-    axes.text(0, 1.01, f"true: {names[truth]}", color=LIGHT.muted, **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=PALETTE.muted, **place)
 
 
 def draw_class_balance(manifest: pd.DataFrame) -> Figure:
@@ -133,7 +133,7 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     counts = pd.crosstab(manifest["label"].astype(str), manifest["split"].fillna("no split"))
     splits = sorted(counts.columns, key=lambda s: (_SPLITS.index(s) if s in _SPLITS else 9, s))
     height = 0.8 / len(splits)
-    with style.using(LIGHT):
+    with style.using():
         names = style.class_labels(counts.index.tolist())
         figure = style.new_figure(6.4 + style.width_of(names), 1.5 + max(0.85 * len(counts), 1.2))
         axes = figure.subplots()
@@ -141,9 +141,9 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
         for number, split in enumerate(splits):
             place = rows - 0.4 + (number + 0.5) * height
             text = f"{style.label(split)} ({counts[split].sum():,})"
-            colour = LIGHT.series[number % len(LIGHT.series)]
+            colour = PALETTE.series[number % len(PALETTE.series)]
             bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
-            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=LIGHT.ink)
+            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=PALETTE.ink)
         axes.set_yticks(rows, names)
         axes.invert_yaxis()
         style.only_grid(axes, "x")
@@ -165,7 +165,7 @@ def draw_image_sizes(manifest: pd.DataFrame) -> Figure:
     by_size = pd.crosstab(sizes, labels)
     by_mode = pd.crosstab(manifest["mode"].astype(str), labels)
     bars = max(min(len(by_size), _MOST + 1), len(by_mode), 3)
-    with style.using(LIGHT):
+    with style.using():
         figure = style.new_figure(9.6, 1.7 + 0.36 * bars)
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _stack(left, by_size)
@@ -187,7 +187,7 @@ def _stack(axes: Axes, counts: pd.DataFrame) -> None:
     start = pd.Series(0, index=shown.index)
     classes = style.class_labels(shown.columns.tolist())
     for k, (label, text) in enumerate(zip(shown.columns, classes, strict=True)):
-        colour = LIGHT.series[k % len(LIGHT.series)]
+        colour = PALETTE.series[k % len(PALETTE.series)]
         axes.barh(names, shown[label], 0.72, left=start, color=colour, label=text)
         start = start + shown[label]
     for row, total in enumerate(start):
@@ -226,18 +226,18 @@ def draw_copies(images: np.ndarray, manifest: pd.DataFrame, table: pd.DataFrame)
     classes = sorted(manifest["label"].astype(str).unique())
     name_of = dict(zip(classes, style.class_labels(classes, 14), strict=True))
     rows = max(1, -(-len(table) // _COLUMNS))
-    with style.using(LIGHT):
+    with style.using():
         figure, frames = style.picture_grid(rows, _COLUMNS, 2.7, 1.35, caption=0.5)
         for axes, pair in zip(frames, table.to_dict("records"), strict=False):
             both = [as_rgb(images[row_of[pair[f"path_{side}"]]]) for side in "ab"]
             axes.imshow(np.hstack(both), interpolation="bilinear", aspect="auto")
             place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-            colour = LIGHT.ink if pair["same_label"] else LIGHT.wrong
+            colour = PALETTE.ink if pair["same_label"] else PALETTE.wrong
             said = f"{pair['kind']}, {pair['correlation']:.3f}"
             axes.text(0, 1.13, said, weight="bold", color=colour, **place)
             for side, x in (("a", 0), ("b", 0.5)):
                 said = f"{name_of[str(pair[f'label_{side}'])]} ({pair[f'split_{side}']})"
-                axes.text(x, 1.01, said, color=LIGHT.muted, **place)
+                axes.text(x, 1.01, said, color=PALETTE.muted, **place)
         title = "Pairs of copies: contradicting labels, test against training, and the least alike"
         style.write_title(figure, title if len(table) else "No copies")
     return figure

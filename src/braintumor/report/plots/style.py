@@ -1,4 +1,4 @@
-"""The one look of all pictures, on light and on dark paper.
+"""The one look of all pictures, on light paper; pages turn it round on a dark screen.
 
 pyplot and its global state are never touched. Names come from files and folders of strangers, so
 nothing is ever read as mathematics or TeX, and `label` makes any name short and drawable.
@@ -30,10 +30,9 @@ PNG_EFFORT = 4  # of 9: drawings as small as with 6, photographs a tenth larger,
 
 
 @dataclass(frozen=True)
-class Theme:
-    """Colours of one paper. Series follow Okabe & Ito (2008): told apart by every eye."""
+class Palette:
+    """Colours of all pictures. Series follow Okabe & Ito (2008): told apart by every eye."""
 
-    name: str
     paper: str
     ink: str
     muted: str
@@ -43,15 +42,10 @@ class Theme:
     series: tuple[str, ...]
 
 
-LIGHT = Theme(
-    name="light", paper="#ffffff", ink="#1b2430", muted="#5d6878", grid="#e4e8ee",
+PALETTE = Palette(
+    paper="#ffffff", ink="#1b2430", muted="#5d6878", grid="#e4e8ee",
     right="#0072b2", wrong="#d55e00",
     series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
-)  # fmt: skip
-DARK = Theme(
-    name="dark", paper="#151c26", ink="#e6ebf2", muted="#9aa7b8", grid="#2a3442",
-    right="#56b4e9", wrong="#f08a4b",
-    series=("#56b4e9", "#f08a4b", "#2fc89b", "#e3a1c6", "#f0c04a", "#8fa8ff"),
 )  # fmt: skip
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _LINES = ("-", "--", ":", "-.")
@@ -59,19 +53,20 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def using(theme: Theme) -> Iterator[None]:
-    """Draw inside this: colours, sizes and fonts of the theme, and no mathematics in texts."""
+def using() -> Iterator[None]:
+    """Draw inside this: our colours, sizes and fonts, and no mathematics in texts."""
+    look = PALETTE
     settings: dict[Any, Any] = {
         "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
-        "font.family": fonts.families(), "font.size": 9.5, "text.color": theme.ink,
-        "figure.facecolor": theme.paper, "savefig.facecolor": theme.paper, "savefig.dpi": "figure",
-        "axes.facecolor": theme.paper, "axes.edgecolor": theme.muted, "axes.labelcolor": theme.ink,
-        "axes.titlecolor": theme.ink, "axes.titlelocation": "left", "axes.titlesize": 11,
+        "font.family": fonts.families(), "font.size": 9.5, "text.color": look.ink,
+        "figure.facecolor": look.paper, "savefig.facecolor": look.paper, "savefig.dpi": "figure",
+        "axes.facecolor": look.paper, "axes.edgecolor": look.muted, "axes.labelcolor": look.ink,
+        "axes.titlecolor": look.ink, "axes.titlelocation": "left", "axes.titlesize": 11,
         "axes.titleweight": "bold", "axes.titlepad": 9, "axes.spines.top": False,
         "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-        "grid.color": theme.grid, "grid.linewidth": 0.8, "lines.linewidth": 1.8,
-        "xtick.color": theme.muted, "xtick.labelcolor": theme.ink, "xtick.major.size": 0,
-        "ytick.color": theme.muted, "ytick.labelcolor": theme.ink, "ytick.major.size": 0,
+        "grid.color": look.grid, "grid.linewidth": 0.8, "lines.linewidth": 1.8,
+        "xtick.color": look.muted, "xtick.labelcolor": look.ink, "xtick.major.size": 0,
+        "ytick.color": look.muted, "ytick.labelcolor": look.ink, "ytick.major.size": 0,
         "legend.frameon": False, "legend.fontsize": 9,
     }  # fmt: skip
     with matplotlib.rc_context(settings):
@@ -112,16 +107,9 @@ def write_title(figure: Figure, text: str) -> None:
     figure.text(0.01, 0.995, text, weight="bold", size=11, va="top")
 
 
-def to_png(figure: Figure, theme: Theme = LIGHT, like: Figure | None = None) -> bytes:
-    """The figure as PNG bytes at 150 dpi; theme is the one it was drawn with.
-
-    like: the same drawing in other colours, done before, whose axes are where these will be.
-    """
-    if like is not None:  # texts need not be measured again
-        figure.set_layout_engine("none")
-        for axes, there in zip(figure.axes, like.axes, strict=True):
-            axes.set_position(there.get_position())
-    with using(theme):
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG bytes at 150 dpi."""
+    with using():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # once, where savefig would draw what it lays out twice
     buffer = io.BytesIO()
@@ -132,15 +120,15 @@ def to_png(figure: Figure, theme: Theme = LIGHT, like: Figure | None = None) -> 
     return buffer.getvalue()
 
 
-def line_style(theme: Theme, k: int) -> dict[str, Any]:
+def line_style(k: int) -> dict[str, Any]:
     """Colour and dash of series k; both change, so that no two of the first 24 look alike."""
-    count = len(theme.series)
-    return {"color": theme.series[k % count], "linestyle": _LINES[k // count % len(_LINES)]}
+    count = len(PALETTE.series)
+    return {"color": PALETTE.series[k % count], "linestyle": _LINES[k // count % len(_LINES)]}
 
 
-def ramp(theme: Theme, colour: str) -> LinearSegmentedColormap:
+def ramp(colour: str) -> LinearSegmentedColormap:
     """Colour map from the paper (0) to the colour (1)."""
-    return LinearSegmentedColormap.from_list("ramp", [theme.paper, colour])
+    return LinearSegmentedColormap.from_list("ramp", [PALETTE.paper, colour])
 
 
 def label(name: str, longest: int = 40) -> str:
@@ -236,5 +224,5 @@ def draw_cells(axes: Axes, colours: np.ndarray, **how: Any) -> None:
     # the lines are a grid of the minor ticks
     axes.set_xticks(np.arange(colours.shape[1] + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(colours.shape[0] + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=LIGHT.paper, linewidth=3)
+    axes.grid(which="minor", color=PALETTE.paper, linewidth=3)
     axes.tick_params(which="minor", length=0)

@@ -10,24 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from braintumor.report.plots import style
-from braintumor.report.plots.style import LIGHT, Theme
+from braintumor.report.plots.style import PALETTE
 
 
-def draw_search(
-    trials: pd.DataFrame, metric: str, *, is_lower_better: bool, theme: Theme = LIGHT
-) -> Figure:
+def draw_search(trials: pd.DataFrame, metric: str, *, is_lower_better: bool) -> Figure:
     """A dot a trial in the order of their numbers, and the best of those until then as a line.
 
     trials: trial (from 1), state (complete | cut short | …) and value; rows without a value are
     left out.
     """
     known = trials[np.isfinite(trials["value"].astype(float))]
-    with style.using(theme):
+    with style.using():
         figure = style.new_figure(8.4, 3.6)
         axes = figure.subplots()
         for state, words, colour, marker in (
-            ("cut short", "cut short: its last value", theme.muted, "x"),
-            ("complete", "trained to its end", theme.right, "o"),
+            ("cut short", "cut short: its last value", PALETTE.muted, "x"),
+            ("complete", "trained to its end", PALETTE.right, "o"),
         ):
             rows = known[known["state"] == state]
             axes.scatter(
@@ -37,7 +35,7 @@ def draw_search(
         if len(ended):
             best = ended["value"].cummin() if is_lower_better else ended["value"].cummax()
             numbers, values = [*ended["trial"], trials["trial"].max() + 0.5], [*best, best.iloc[-1]]
-            axes.step(numbers, values, where="post", color=theme.wrong, label="best until then")
+            axes.step(numbers, values, where="post", color=PALETTE.wrong, label="best until then")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("trial")
         axes.set_ylabel(f"{metric} ({'less' if is_lower_better else 'more'} is better)")
@@ -46,15 +44,15 @@ def draw_search(
     return figure
 
 
-def draw_importance(importance: Mapping[str, float], *, theme: Theme = LIGHT) -> Figure:
+def draw_importance(importance: Mapping[str, float]) -> Figure:
     """A bar a setting, the most important on top. importance: shares, which sum to 1."""
     names = sorted(importance, key=lambda name: importance[name])
     values = [importance[name] for name in names]
-    with style.using(theme):
+    with style.using():
         texts = [style.label(name, 60) for name in names]
         figure = style.new_figure(4.6 + style.width_of(texts), 1.3 + 0.36 * len(names))
         axes = figure.subplots()
-        bars = axes.barh(texts, values, color=theme.right, height=0.6)
+        bars = axes.barh(texts, values, color=PALETTE.right, height=0.6)
         axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4, size=8.5)
         axes.set_xlim(0, 1)
         style.only_grid(axes, "x")
