@@ -13,7 +13,7 @@ from braintumor.data.sources import Item
 from braintumor.data.sources._choice import Choice
 from braintumor.data.sources._doubts import find_beside, find_doubts
 from braintumor.data.sources._folders import Parts, Tree, folders_at
-from braintumor.data.sources._look import LAYOUTS, OR_A_TABLE, look
+from braintumor.data.sources._look import LAYOUTS, look, or_a_table
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
 from braintumor.files import natural_key
@@ -47,7 +47,13 @@ def read_layout(
     if choice.classes is None and doubts:
         unclear = Unclear(files, folders, is_folder, tree, found, doubts, choice)
         raise DataError(ask(unclear))
-    return _layout(tree, depth, classes, choice)
+    layout = _layout(tree, depth, classes, choice)
+    if not layout.items:
+        a_table = or_a_table(files, tree.where, is_folder=is_folder)
+        raise DataError(
+            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}{a_table}"
+        )
+    return layout
 
 
 def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Layout:
@@ -63,10 +69,6 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) 
             ignored[_OUTSIDE] += 1
         else:
             ignored[f"{'/'.join(path[: depth + 1])}/ (not in data.classes)"] += 1
-    if not items:
-        raise DataError(
-            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}{OR_A_TABLE}"
-        )
     items.sort(key=lambda item: natural_key(item.path))
     patients = choice.patients([item.path for item in items])
     items = [replace(item, patient=name) for item, name in zip(items, patients, strict=True)]
