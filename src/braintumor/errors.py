@@ -55,7 +55,7 @@ def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
       b.png: empty
     """
     files: dict[str, list[str]] = {}
-    for path, reason in unreadable:
+    for path, reason in dict.fromkeys(unreadable):  # one may have been given twice
         files.setdefault(reason, []).append(path)
     ranked = sorted(files.items(), key=lambda item: -len(item[1]))
     lines = []
