@@ -4,6 +4,10 @@ Every message answers three questions in one sentence or two: what, where, what 
 The commands print the message without a traceback and leave with `exit_code`.
 """
 
+from collections.abc import Sequence
+
+_FILES, _REASONS = 3, 20  # named in a message, of each reason and of them all
+
 
 class BraintumorError(Exception):
     """Base of all errors that a user can act on."""
@@ -39,6 +43,30 @@ class MachineError(BraintumorError):
 
 class DiskError(MachineError):
     """A disk has no room: what had been written is intact."""
+
+
+def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
+    """Lines of files and why they cannot be read; each reason once, the commonest first.
+
+    unreadable: (path, reason).
+
+    >>> print(listed_by_reason([("a.tif", "a stack"), ("b.png", "empty"), ("c.tif", "a stack")]))
+      2 files (a.tif, c.tif): a stack
+      b.png: empty
+    """
+    files: dict[str, list[str]] = {}
+    for path, reason in dict.fromkeys(unreadable):  # one may have been given twice
+        files.setdefault(reason, []).append(path)
+    ranked = sorted(files.items(), key=lambda item: -len(item[1]))
+    lines = []
+    for reason, paths in ranked[:_REASONS]:
+        named, more = ", ".join(paths[:_FILES]), len(paths) - _FILES
+        if len(paths) > 1:
+            named = f"{len(paths):,} files ({named}{', …' if more > 0 else ''})"
+        lines.append(f"  {named}: {reason}")
+    if left := ranked[_REASONS:]:
+        lines.append(f"  … and {sum(len(paths) for _, paths in left):,} more")
+    return "\n".join(lines)
 
 
 def device_failure(error: BaseException) -> str:

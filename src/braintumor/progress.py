@@ -36,7 +36,7 @@ def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **op
     columns, lines = shutil.get_terminal_size()
     how = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, "delay": _DELAY_S}
     disable = None if is_shown else True  # None: on no other file than a terminal
-    return tqdm(items, disable=disable, **how, **options)
+    return tqdm(items, disable=disable, **(how | options))
 
 
 @contextmanager

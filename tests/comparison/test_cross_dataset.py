@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,8 +19,9 @@ from braintumor.comparison.cross_dataset import (
     short_table,
     write_matrix,
 )
-from braintumor.evaluation.common_classes import fit_labels, in_classes
+from braintumor.evaluation.common_classes import answers_joined, fit_labels, in_classes
 from braintumor.records import Predictions
+from braintumor.statistics.decisions import Decisions
 
 FOUR = ("glioma", "meningioma", "no_tumor", "pituitary")
 TWO = ("no_tumor", "tumor")
@@ -41,6 +44,16 @@ def test_labels_that_can_meet(
     classes: tuple[str, ...], labels: list[str], wanted: tuple[str, ...]
 ) -> None:
     assert fit_labels(classes, labels)[0] == wanted
+
+
+def test_of_joined_answers_no_more_is_said_than_was_fitted() -> None:
+    fitted = Decisions(40, 20, 1.0, 0.98, 0.3, 0.95, None, 0.02, None, None, 0.02, None)
+    alone, threshold_only = answers_joined(FOUR, None), answers_joined(FOUR, fitted)
+    assert alone.endswith(
+        "No threshold for a tumor was fitted: the more probable of the two counts."
+    )
+    assert threshold_only.endswith("The threshold for a tumor is the one fitted in training.")
+    assert "sets" in answers_joined(FOUR, dataclasses.replace(fitted, conformal=0.9))
 
 
 @pytest.mark.parametrize(

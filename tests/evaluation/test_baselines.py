@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from braintumor.errors import DataError
 from braintumor.evaluation import baselines
+from braintumor.evaluation.baseline_figures import Baselines, baseline_figures, best_baseline
 from braintumor.evaluation.baselines import (
     describe,
     intensities,
@@ -22,6 +24,7 @@ from braintumor.evaluation.baselines import (
     rim,
     thumbnails,
 )
+from braintumor.records import Predictions
 from braintumor.report.verdict import above_baseline
 
 MAJORITY, NEAREST, METADATA, RIM = (
@@ -210,6 +213,26 @@ def test_a_model_that_is_not_above_is_told_so(
     assert verdict in text
     assert said in text.replace("\N{NO-BREAK SPACE}", " ")
     assert ("noise" in text) == (interval[1] > 0)
+
+
+def test_a_model_level_with_the_best_floor_is_said_to_be(
+    make_predictions: Callable[..., Predictions],
+) -> None:
+    """18 answers as the floor gives them: resampling shows no spread, which proves nothing."""
+    predictions = make_predictions(18)
+    answers = np.array(predictions.classes)[predictions.predicted]
+    table = pd.DataFrame({RIM: answers}, index=list(predictions.paths))
+    truth, every = np.array(predictions.classes)[predictions.labels], np.ones(18, bool)
+    figures = baseline_figures(
+        Baselines(table, pd.Series({RIM: 1.0})), truth, every, predictions.classes
+    )
+    best = best_baseline(figures, table, predictions, np.arange(18), every)
+    assert best["margin"] == 0
+    assert best["margin_ci"] == pytest.approx((-0.1386, 0.1386), abs=1e-4)
+    text, is_above = above_baseline(best, {"": "Over all images"})
+    assert not is_above
+    assert "Over all images: level with the best floor, outer rim only" in text
+    assert "-13.9 to +13.9" in text
 
 
 _TIMED = """

@@ -174,3 +174,31 @@ def test_jobs_end_with_their_queue(how: signal.Signals, tmp_path: Path) -> None:
     expected = "running" if how is signal.SIGKILL else "interrupted"
     assert [state_in(tmp_path, str(n)) for n in range(2)] == [expected] * 2
     assert not (tmp_path / "2").exists()
+
+
+_ON_A_TERMINAL = """
+import os, sys
+from pathlib import Path
+from braintumor.jobs.view import View
+from braintumor.jobs.slots import Slot
+from braintumor.runs.folder import RunFolder
+view = View(1, 1)
+with view:
+    view.show(0, [(RunFolder(Path("x")), Slot(0, "", 1), 0.0, "words")])
+sys.stderr.write("END")
+"""
+
+
+def test_the_table_goes_from_the_screen_however_soon_it_ends() -> None:
+    """What a terminal shows at the end, by the letters that the table wrote and wiped."""
+    master, terminal = os.openpty()
+    subprocess.run(
+        [sys.executable, "-c", _ON_A_TERMINAL],
+        stderr=terminal, stdout=terminal, check=True, timeout=60,
+    )  # fmt: skip
+    os.close(terminal)
+    written = os.read(master, 65536).decode()
+    os.close(master)
+    assert "0 of 1 done, 1 running" in written
+    last_line = written.rpartition("\x1b[A")[2]  # the cursor is on the first line of the table
+    assert re.fullmatch(r"\r +\rEND", last_line)

@@ -191,7 +191,7 @@ def test_maps_no_better_than_the_middle_of_the_head_are_said_to_be_so(make_predi
     said = figures.about_heatmaps({"deletion": level, "insertion": worse, "lesion_iou": better})
     assert "not shown to be better than pointing at the middle" in said
     assert "deletion 0.41 against 0.40; insertion 0.30 against 0.40" in said
-    assert "They are better in: overlap with the lesion (iou)." in said
+    assert "They are better than that by: overlap with the lesion (IoU)." in said
     assert figures.about_heatmaps({"deletion": better}) == ""
     assert figures.about_heatmaps({"outside_head": {"value": 0.1, "meaning": "m", "n": 3}}) == ""
     assert figures.about_heatmaps(None) == ""

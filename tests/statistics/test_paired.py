@@ -14,10 +14,10 @@ from braintumor.statistics.paired import (
     Answers,
     delong,
     holm,
+    interval_of_difference,
     mcnemar,
     mean_figures,
     paired_bootstrap,
-    percentile_interval,
 )
 
 # DeLong, DeLong & Clarke-Pearson 1988: 43 patients; albumin, total protein, K-G score, and whether
@@ -217,7 +217,7 @@ def test_the_interval_of_a_difference_covers_the_truth_as_often_as_it_says():
         ease = np.repeat(random.random(60), 3)  # a hard patient is hard for both
         models = [_of_rights((ease + random.normal(0, 0.1, 180)) < p, groups) for p in (0.85, 0.75)]
         first, second = paired_bootstrap(models, 300, seed=1)
-        low, high = percentile_interval(first["accuracy"] - second["accuracy"])
+        low, high = interval_of_difference(first["accuracy"] - second["accuracy"], 60)
         covered += low <= truth <= high
     assert 0.91 <= covered / 300 <= 0.98
 

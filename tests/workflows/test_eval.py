@@ -101,6 +101,9 @@ def test_copies_of_training_images_in_other_data_are_told_apart(
     said = "Whether patients evaluated here were in training too is not known: the training data "
     assert f"{said}name {trained_on} patients, and patients of two data sets" in done.stdout
     assert "Intervals count each image as a patient of its own" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "on folder-other</h1>" in page
+    assert "trained on phantom, " in page and "Data set phantom;" in page
     unknown = {"images": 8, "known": 0, "patients": 0, "compared_with_training": False}
     assert metrics["patients"] == unknown
 

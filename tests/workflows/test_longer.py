@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from support import QUICK, Command
+from support import QUICK, Command, train
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -28,7 +29,8 @@ def rows(run: Path) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def short(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("longer")
-    done = bt("train", *LONG, "train.epochs=2", "run_dir=run", cwd=folder)
+    cap = "train.max_epochs=2"
+    done = bt("train", *LONG, cap, "train.epochs=5", "run_dir=run", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
 
@@ -37,7 +39,10 @@ def test_under_a_constant_rate_it_is_the_longer_run(
     bt: Command, short: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(short, tmp_path / "run")
-    done = bt("train", "resume=run", "train.epochs=4", cwd=tmp_path)
+    capped = bt("train", "resume=run", "train.epochs=4", cwd=tmp_path)
+    advice = "for more epochs add train.epochs=N train.max_epochs=null"
+    assert capped.returncode == 2 and advice in capped.stderr
+    done = bt("train", "resume=run", "train.epochs=4", "train.max_epochs=null", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "longer: the last phase now takes 4 epochs, and scheduler=constant" in done.stdout
     assert "epoch 3 begins with a rate of 1.5e-03, where epoch 2 ended with 1.5e-03" in done.stdout
@@ -58,7 +63,10 @@ def test_under_a_constant_rate_it_is_the_longer_run(
         (["train.epochs=5", "train.max_epochs=2"], "is complete"),
         (["train.epochs=5", "optimizer.lr=1"], "optimizer.lr=1 would be ignored"),
         (["train.epochs=5", "train.phases=[{epochs:5,trainable:head}]"], "of head"),
-        (["train.epochs=null", "train.phases=[{epochs:2},{epochs:2}]"], "only make the last"),
+        (
+            ["train.epochs=null", "train.max_epochs=null", "train.phases=[{epochs:2},{epochs:2}]"],
+            "only make the last",
+        ),
     ],
 )
 def test_anything_else_is_refused(
@@ -69,3 +77,22 @@ def test_anything_else_is_refused(
     assert done.returncode == 2, done.stdout
     assert answer in done.stderr
     assert (short / "config.yaml").read_bytes() == before
+
+
+def test_an_epoch_is_told_of_once_its_files_are_there(tmp_path: Path) -> None:
+    """As whoever reads the line and kills the run, or looks into its folder, expects."""
+    told: list[tuple[str, int, bool]] = []
+
+    class Look(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if (line := record.getMessage()).startswith("epoch "):
+                written = (run / "metrics.csv").read_text().splitlines()[1:]
+                told.append((line.split()[1], len(written), (run / "last.ckpt").is_file()))
+
+    run, log, look = tmp_path / "run", logging.getLogger("braintumor"), Look()
+    log.addHandler(look)
+    try:
+        train(*LONG, "train.epochs=3", f"run_dir={run}")
+    finally:
+        log.removeHandler(look)
+    assert told == [("1/3", 1, True), ("2/3", 2, True), ("3/3", 3, True)]

@@ -18,10 +18,10 @@ from braintumor.statistics.paired import (
     Answers,
     delong,
     holm,
+    interval_of_difference,
     mcnemar,
     mean_figures,
     paired_bootstrap,
-    percentile_interval,
 )
 
 # N images of an evaluation
@@ -180,7 +180,8 @@ def _test_pairs(
         row: dict[str, Any] = {"first": same[i].name, "second": same[j].name, "images": kind}
         row |= {"n": sum(sizes.values()), "groups": len(groups)}
         for name in FIGURES:
-            low, high = percentile_interval(resampled[i][name] - resampled[j][name])
+            gaps = resampled[i][name] - resampled[j][name]
+            low, high = interval_of_difference(gaps, len(groups))
             value = figures[i][name] - figures[j][name]
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         auroc = delong(models[i], models[j])

@@ -23,11 +23,9 @@ from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbe
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import ConfigError, DataError, listed_by_reason
 
 # N images, S side of the square in pixels
-
-_NAMED = 20  # unreadable images that a message lists; the count covers all
 
 
 @dataclass(frozen=True)
@@ -110,13 +108,12 @@ def read_dataset(
         check(pd.DataFrame(listed, columns=["path", "label", "split", "patient"]))
     read = read_images(source, items, image_size, settings.fit)
     if read.unreadable and not settings.skip_unreadable:
-        lines = [f"  {path}: {reason}" for path, reason in read.unreadable[:_NAMED]]
-        if (more := len(read.unreadable) - _NAMED) > 0:
-            lines.append(f"  … and {more} more")
         some_can = len(read.unreadable) < len(items)
         without = ", or go on without them with data.skip_unreadable=true" if some_can else ""
         counts = f"{len(read.unreadable)} of {len(items)} images cannot be read"
-        raise DataError("\n".join([f"{counts}; mend or remove them{without}:", *lines]))
+        raise DataError(
+            f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
+        )
     bad = {path for path, _ in read.unreadable}
     good = [item for item in items if item.path not in bad]
     rows = [

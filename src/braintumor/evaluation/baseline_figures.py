@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from braintumor.records import Predictions
-from braintumor.statistics.paired import Answers, paired_bootstrap, percentile_interval
+from braintumor.statistics.paired import Answers, interval_of_difference, paired_bootstrap
 
 # M images evaluated, K classes
 
@@ -97,4 +97,7 @@ def _margin(predictions: Predictions, answers: pd.Series, groups: np.ndarray) ->
     ]
     model, floor = (drawn["accuracy"] for drawn in paired_bootstrap(sides, _RESAMPLES, _SEED))
     margin = float((predictions.predicted == labels).mean() - (said == labels).mean())
-    return {"margin": margin, "margin_ci": percentile_interval(model - floor)}
+    return {
+        "margin": margin,
+        "margin_ci": interval_of_difference(model - floor, len(np.unique(groups))),
+    }

@@ -65,17 +65,28 @@ def in_classes(
     return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
 
 
-def answers_joined(classes: Sequence[str]) -> str:
-    """What a reader must know where `in_classes` added up the tumor classes of a model."""
+def answers_joined(classes: Sequence[str], decisions: Decisions | None) -> str:
+    """What a reader must know where `in_classes` added up the tumor classes of a model.
+
+    decisions: those fitted for the model, and so none for an ensemble.
+    """
     tumors = ", ".join(name for name in classes if name != NO_TUMOR)
-    return (
+    said = [
         f"The data tell tumor from no_tumor only, so the answers of the model are joined: {tumors} "
-        "count as tumor, whose probability is 1 minus that of no_tumor. The threshold for a tumor "
-        "is the one fitted in training. So are conformal sets and what is left to a person: a set "
-        "holds tumor where it held any of these classes, and an image is answered where the model "
-        "was sure of one class of its own, so that what validation promised of the classes of the "
-        "model holds of the two as well."
-    )
+        "count as tumor, whose probability is 1 minus that of no_tumor."
+    ]
+    if decisions is None or decisions.threshold is None:
+        said.append("No threshold for a tumor was fitted: the more probable of the two counts.")
+    else:
+        said.append("The threshold for a tumor is the one fitted in training.")
+    if decisions and (decisions.conformal, decisions.confidence) != (None, None):
+        said.append(
+            "Conformal sets and what is left to a person are those of training too: a set holds "
+            "tumor where it held any of these classes, and an image is answered where the model "
+            "was sure of one class of its own, so that what validation promised of the classes of "
+            "the model holds of the two as well."
+        )
+    return " ".join(said)
 
 
 def labels_joined(labels: Sequence[str]) -> str:

@@ -29,12 +29,14 @@ class Provenance:
 
     command: text, or the list of its words.  settings: resolved.  images: split -> count, of the
     data set of the training.  best_epoch: a text names that of each fold.
+    data_name: of what is evaluated.  learnt_from: of the training's data set, where it is another.
     members: models that answer together.
     history: metrics.csv of the training.  pictures: title -> PNG file, of the data set.
     """
 
     model_name: str = ""
     data_name: str = ""
+    learnt_from: str = ""
     created: str = ""
     command: str | Sequence[str] = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +51,11 @@ class Provenance:
     seed: int | None = None
     history: pd.DataFrame | None = None
     pictures: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def training_data(self) -> str:
+        """What to call the data set of the training."""
+        return self.learnt_from or self.data_name
 
     @property
     def is_refit(self) -> bool:

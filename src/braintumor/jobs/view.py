@@ -29,8 +29,9 @@ class View:
         self._stack = ExitStack()
 
     def __enter__(self) -> None:
+        # without a delay, since tqdm leaves on the screen what it closes before that is over
         self._lines = [
-            self._stack.enter_context(bar("", bar_format="{desc}", position=n))
+            self._stack.enter_context(bar("", bar_format="{desc}", position=n, delay=0))
             for n in range(self._slots + 1)
         ]
 

@@ -125,15 +125,19 @@ def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
     if not weak:
         return ""
     against = "; ".join(
-        f"{_CHECKS[n].lower()} {known[n]['value']:.2f} against {known[n]['middle']:.2f}"
-        for n in weak
+        f"{_in_sentence(n)} {known[n]['value']:.2f} against {known[n]['middle']:.2f}" for n in weak
     )
     said = (
         "Do not read a finding from these maps: they are not shown to be better than pointing at "
         f"the middle of every head without a look at it ({against})."
     )
-    better = [_CHECKS[name].lower() for name in known if name not in weak]
-    return f"{said} They are better in: {', '.join(better)}." if better else said
+    better = [_in_sentence(name) for name in known if name not in weak]
+    return f"{said} They are better than that by: {', '.join(better)}." if better else said
+
+
+def _in_sentence(check: str) -> str:
+    title = _CHECKS[check]
+    return title[0].lower() + title[1:]
 
 
 def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:

@@ -130,7 +130,7 @@ def _of_training(about: Provenance) -> dict[str, str]:
 
 def _of_data(evaluation: Evaluation) -> dict[str, str]:
     predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
-    data = about.data_name
+    data = about.training_data
     size_px, fit = _setting(about, "data.image_size"), _setting(about, "data.fit")
     names = [elide(name) for name in predictions.classes]
     counts = np.bincount(predictions.labels, minlength=len(names))

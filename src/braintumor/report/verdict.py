@@ -54,7 +54,7 @@ def about(evaluation: Evaluation) -> list[tuple[str, str]]:
     """What model, on what data, and for what it is not: name and text of each."""
     known, trust = evaluation.provenance, evaluation.assessment
     images = known.images or {}
-    learnt = elide(known.data_name) or "data that are not named here"
+    learnt = elide(known.training_data) or "data that are not named here"
     if images.get("train"):
         learnt += f", {images['train']:,} images"
     counts = evaluation.metrics["per_class"].items()
@@ -186,9 +186,11 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
         margin, (low, high) = best[f"{kind}margin"], best[f"{kind}margin_ci"]
         place = int(low > 0) - int(high < 0)
         side = "above" if margin >= 0 else "below"
+        where = f"{abs(100 * margin):.1f} percentage points {side}" if margin else "level with"
         parts.append(
-            f"{images}: {abs(100 * margin):.1f} percentage points {side} the best floor, {name} "
-            f"({percent(accuracy)})" + ("" if place else ", which may be noise") + "; 95 % CI of "
+            f"{images}: {where} the best floor, {name} ({percent(accuracy)})"
+            + ("" if place else ", which may be noise")
+            + "; 95 % CI of "
             f"the difference {100 * low:+.1f} to {100 * high:+.1f}."
         )
         places.append(place)

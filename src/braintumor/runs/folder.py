@@ -290,9 +290,9 @@ def open_run(path: str | Path) -> RunFolder:
 
 
 def folders_beside(path: Path) -> str:
-    """What an error adds on a path that is not there: the last folders of its parent, by name."""
-    names = sorted(p.name for p in path.parent.glob("*") if p.is_dir())[-5:]
-    return f"; in {path.parent} there are: {', '.join(names)}" if names else ""
+    """What an error adds on a path that is not there: the last runs beside it, by name."""
+    names = sorted(p.name for p in path.parent.glob("*") if (p / "status.json").is_file())[-5:]
+    return f"; runs in {path.parent}: {', '.join(names)}" if names else ""
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:

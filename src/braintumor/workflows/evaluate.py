@@ -31,6 +31,7 @@ from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.runs.places import with_places
+from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import evaluate_across
@@ -85,7 +86,8 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     if is_own:
         _refuse_val_of_refit(path, card, asked, run)
     split, rows = choose_rows(data.manifest, asked.split)
-    labels, classes, joined = _labels_for(data, card)
+    fitted = model.postprocessing
+    labels, classes, joined = _labels_for(data, card, fitted.decisions if fitted else None)
     if joined:
         log.warning("%s", joined)
     if is_own:
@@ -102,16 +104,18 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
         typed(EvalSettings, _eval_section(asked, card), "eval"),
         own_prevalence if asked.prevalence is None else asked.prevalence,
     )
+    known = read_provenance(run, card)
     with _held(request, run.evaluation(own_name)) as folder:
         evaluation = evaluate_images(
             model.network,
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage, classes),
             options,
-            model.postprocessing,
+            fitted,
             dataclasses.replace(
-                read_provenance(run, card),
+                known,
                 data_name=data_name,
+                learnt_from="" if is_own else known.data_name,
                 pictures=drawn(run.path) if is_own else {},
                 members=members,
                 best_epoch=card.epoch if members == 1 else None,
@@ -189,7 +193,9 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     return data, name, False
 
 
-def _labels_for(data: Dataset, card: Card) -> tuple[np.ndarray, tuple[str, ...] | None, str]:
+def _labels_for(
+    data: Dataset, card: Card, decisions: Decisions | None
+) -> tuple[np.ndarray, tuple[str, ...] | None, str]:
     """Class numbers of the labels, int (N,); their classes where not the model's; and what to say.
 
     Where one side tells tumor from no_tumor only, both are compared in these two classes.
@@ -204,7 +210,7 @@ def _labels_for(data: Dataset, card: Card) -> tuple[np.ndarray, tuple[str, ...] 
     wanted, _ = fit_labels(card.classes, labels)
     if wanted is None:
         return labels_of(data, card.classes), None, ""  # which says why it cannot be
-    return _numbers(labels, wanted), wanted, answers_joined(card.classes)
+    return _numbers(labels, wanted), wanted, answers_joined(card.classes, decisions)
 
 
 def _numbers(labels: Sequence[str], classes: tuple[str, ...]) -> np.ndarray:

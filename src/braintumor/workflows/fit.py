@@ -115,9 +115,9 @@ def _fit(
     keep: Callable[[EpochRecord, Mapping[str, Tensor]], None],
     saved: dict[str, Any] | None,
 ) -> BestCheckpoint:
-    """Fit, and after each epoch: a line, and on the disk a row, a checkpoint by `keep`, the state.
+    """Fit, and after each epoch: on the disk a row, a checkpoint by `keep`, the state; then a line.
 
-    The disk works while the next epoch is computed.
+    The disk works while the next epoch is computed. An epoch that is told of can be resumed.
     """
     recipe = experiment.recipe
     state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
@@ -137,11 +137,11 @@ def _fit(
             folder.append_history(record)
             keep(record, weights)
             save_state(folder, now)
+            describe_epoch(record, recipe.total_epochs)
 
         try:
             for record in records:
                 writer.write(partial(write, record, state.best.weights, state.snapshot()))
-                describe_epoch(record, recipe.total_epochs)
         except KeyboardInterrupt:
             if state.partial and is_alone:
                 writer.write(partial(save_state, folder, state.snapshot()))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from braintumor import limits
 from braintumor.data.images import resize
-from braintumor.errors import DataError
+from braintumor.errors import DataError, listed_by_reason
 from braintumor.progress import bar, waiting
 from braintumor.runtime import in_threads
 from braintumor.workflows.found_pictures import Picture, Read, counted, find_pictures
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # h, w height and width of a picture, S side of the square that the model sees
 
 log = logging.getLogger("braintumor")
-
-_LISTED = 20  # unreadable pictures in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,15 +163,11 @@ def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bo
     """Name what cannot be read, in the DataError or in the log."""
     if not unreadable:
         return
-    lines = [f"\n  {name}: {why}" for name, why in unreadable[:_LISTED]]
-    if (more := len(unreadable) - _LISTED) > 0:
-        lines.append(f"\n  … and {more} more")
+    lines = listed_by_reason(unreadable)
     if is_refused:
         raise DataError(
             f"{len(unreadable)} of {count} pictures cannot be read; mend or remove them"
             + (", or use skip_unreadable=true:" if len(unreadable) < count else ":")
-            + "".join(lines)
+            + f"\n{lines}"
         )
-    log.warning(
-        "left out: %d of %d pictures cannot be read:%s", len(unreadable), count, "".join(lines)
-    )
+    log.warning("left out: %d of %d pictures cannot be read:\n%s", len(unreadable), count, lines)

@@ -258,6 +258,15 @@ def test_folders_that_are_no_classes_are_refused_and_a_table_is_named(
         assert len(classes_of(build(root, **options(settings)))) == len(folders)
 
 
+@pytest.mark.parametrize("root", ["", "images"])
+def test_a_table_that_lies_there_is_named_with_its_path(make_tree: MakeTree, root: str) -> None:
+    """Around the folder that was given as well as in it; not inside an archive."""
+    tree = make_tree("images/1.png", "images/2.png", "labels.csv", "._labels.csv")
+    with pytest.raises(DataError) as caught:
+        build(tree / root)
+    assert str(caught.value).endswith(f"data=table data.table={tree}/labels.csv")
+
+
 def test_outlines_beside_their_pictures_are_left_out_and_said(make_tree: MakeTree) -> None:
     outlines = ["yes/1_mask.png", "yes/a (2)_mask_1.PNG", "yes/3-seg.tif"]
     pictures = ["yes/1.png", "yes/a (2).png", "yes/3.jpg", "no/mask_4.png", "no/5_mask.png"]

@@ -12,7 +12,7 @@ from braintumor.data.labels import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts
 from braintumor.data.sources._folders import Parts, Tree, folders_at
-from braintumor.data.sources._look import LAYOUTS, OR_A_TABLE, Choice, look
+from braintumor.data.sources._look import LAYOUTS, Choice, look, or_a_table
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
 from braintumor.files import natural_key
@@ -38,7 +38,13 @@ def read_layout(
     doubts = [*find_doubts(found), *(find_beside(tree.images) if depth else ())]
     if choice.classes is None and doubts:
         raise DataError(ask(Unclear(files, folders, is_folder, tree, found, doubts, choice)))
-    return _layout(tree, depth, classes, choice)
+    found_items, ignored = _layout(tree, depth, classes, choice)
+    if not found_items:
+        a_table = or_a_table(files, tree.where, is_folder=is_folder)
+        raise DataError(
+            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}{a_table}"
+        )
+    return found_items, ignored
 
 
 def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Found:
@@ -54,10 +60,6 @@ def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) 
             ignored["images outside a class folder"] += 1
         else:
             ignored[f"{'/'.join(path[: depth + 1])}/ (not in data.classes)"] += 1
-    if not items:
-        raise DataError(
-            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}{OR_A_TABLE}"
-        )
     items.sort(key=lambda item: natural_key(item.path))
     patients = choice.patients([item.path for item in items])
     items = [replace(item, patient=name) for item, name in zip(items, patients, strict=True)]

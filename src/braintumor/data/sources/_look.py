@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from braintumor.config import pasteable
 from braintumor.data.labels import is_never_class, label_of, split_of
@@ -16,13 +17,14 @@ from braintumor.data.sources._folders import (
     folders_at,
     grow_tree,
     listed,
+    noise_in,
 )
 from braintumor.errors import ConfigError, DataError
 
 Names = list[str | int] | None  # of folders; [0,1] on a command line are numbers
 
 LAYOUTS = "Training/<class>/ and Testing/<class>/, train|val|test/<class>/, or just <class>/"
-OR_A_TABLE = "; or say the class of each image in a table: data=table data.table=FILE.csv"
+_TABLES = (".csv", ".tsv")
 
 _SHOWN = 6  # kinds of files that are named
 
@@ -109,3 +111,22 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
             f"no image in the class folder {', '.join(empty[:10])} of {tree.where}; put its images "
             f"there, or leave it out with {pasteable('data.ignore', empty)}"
         )
+
+
+def or_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
+    """The way out by a table of labels, with the name of the one that lies there or around it.
+
+    files: paths below `where`.  is_folder: not inside an archive, where no table is read.
+    """
+    found = []
+    if is_folder:
+        root = Path(where)
+        near = [root / name for name in files if not noise_in(tuple(name.split("/")))]
+        near += [path for path in root.parent.glob("*") if not noise_in((path.name,))]
+        found = [path for path in near if path.suffix.lower() in _TABLES]
+    if not found:
+        return "; or say the class of each image in a table: data=table data.table=FILE.csv"
+    first, *others = sorted(found, key=lambda path: (len(path.parts), path.name))
+    more = f" (or {listed([path.name for path in others], _SHOWN)})" if others else ""
+    table = pasteable("data.table", str(first))
+    return f"; or, if a table says the class of each image: data=table {table}{more}"

@@ -16,7 +16,7 @@ from braintumor.data.labels import (
 )
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
-from braintumor.data.sources._look import OR_A_TABLE, Choice, look
+from braintumor.data.sources._look import Choice, look, or_a_table
 from braintumor.errors import DataError
 
 _SHOWN = 6  # classes that a meaning names
@@ -75,13 +75,14 @@ def ask(unclear: Unclear) -> str:
     found = [*_without_doubtful(unclear), *_parts_together(unclear), *parts, *_all_classes(unclear)]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
+    a_table = or_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
     if not found:
         return (
             f"{unclear.tree.where} is not clear ({why}); put the images of each class into a "
-            f"folder of its own{OR_A_TABLE}"
+            f"folder of its own{a_table}"
         )
     if len(found) == 1:
-        ask_for = f"is not clear ({why}){OR_A_TABLE}; or, if this is right, add it to the command:"
+        ask_for = f"is not clear ({why}){a_table}; or, if this is right, add it to the command:"
     else:
         ways = {2: "two", 3: "three"}.get(len(found), str(len(found)))
         ask_for = f"can be read in {ways} ways ({why}); add the right one to the command:"
