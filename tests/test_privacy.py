@@ -83,8 +83,7 @@ def home(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tell(work / "mri", PATIENT)
 
     def run(name: str, *words: str) -> None:
-        done = bt(name, *words, cwd=work, HOME=str(home), BT_CACHE=str(home / ".cache"))
-        assert done.returncode == 0, done.stderr
+        bt(name, *words, cwd=work, HOME=str(home), BT_CACHE=str(home / ".cache"), code=0)
 
     more = [
         "eval.heatmaps=1", "eval.examples=2", "eval.wrong_pictures=20", "train.tensorboard=true",
@@ -124,14 +123,20 @@ def copy(home: Path, tmp_path: Path) -> Path:
 
 def test_a_run_goes_on_wherever_home_and_images_are(bt: Command, copy: Path) -> None:
     run = copy / "work/out/run"
-    done = bt("eval", f"ckpt={run}", "eval.heatmaps=0", "eval.examples=0", cwd=copy, HOME=str(copy))
-    assert done.returncode == 0, done.stderr
+    bt(
+        "eval",
+        f"ckpt={run}",
+        "eval.heatmaps=0",
+        "eval.examples=0",
+        cwd=copy,
+        HOME=str(copy),
+        code=0,
+    )
     (copy / "work/mri").rename(copy / "moved")
     done = bt("train", f"resume={run}", cwd=copy, HOME=str(copy))
     assert done.returncode == 2 and "data.root=" in done.stderr
     shutil.rmtree(run / "eval")
-    done = bt("train", f"resume={run}", f"data.root={copy}/moved", cwd=copy, HOME=str(copy))
-    assert done.returncode == 0, done.stderr
+    bt("train", f"resume={run}", f"data.root={copy}/moved", cwd=copy, HOME=str(copy), code=0)
     kept = yaml.safe_load((run / "config.yaml").read_text())
     assert kept["data"]["root"] == "~/moved"
 
@@ -145,8 +150,7 @@ def test_a_sweep_is_known_again(bt: Command, home: Path) -> None:
     done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home))
     assert done.returncode == 2 and "are complete" in done.stderr, done.stderr
     (work / "out/sweep/0/status.json").unlink()
-    done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home))
-    assert done.returncode == 0, done.stderr
+    bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home), code=0)
     assert tell(work / "out/sweep", NAME) == []
 
 
@@ -159,8 +163,7 @@ def test_outside_of_the_home_folder_places_are_relative(
     work.mkdir()
     run, words = work / "out" / "run", [*SETTINGS, "eval.heatmaps=0", "eval.examples=0"]
     words += [f"data.root={work.parent}/mri", f"run_dir={run}"]
-    done = bt("train", *words, cwd=work)
-    assert done.returncode == 0, done.stderr
+    bt("train", *words, cwd=work, code=0)
     assert tell(run, NAME) == []
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["root"] == "../mri"
     cut(run, epochs=True)
@@ -225,8 +228,7 @@ def test_names_that_are_formulas_stay_and_are_told(bt: Command, tmp_path: Path) 
         rows.append(f"{name},{label}")
     (folder / "table.csv").write_text("\n".join(["path,label", *rows]))
     words = ["data=table", f"data.table={folder}/table.csv", f"run_dir={tmp_path}/out"]
-    done = bt("data", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("data", *words, cwd=tmp_path, code=0)
     assert "may run as formulas: 2 (such as =1+1.png)" in done.stdout
     assert "=1+1.png" in read_manifest(tmp_path / "out/manifest.csv")["path"].tolist()
     done = bt("data", "data=folder", f"data.root={tmp_path}/mri", cwd=tmp_path)

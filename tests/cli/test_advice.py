@@ -82,8 +82,7 @@ def advised(answer: str) -> str:
 def test_the_answer_is_pasted_and_does_what_was_meant(
     bt: Command, places: Path, typed: str
 ) -> None:
-    done = bt("train", typed, "run_dir=/nowhere/x", cwd=places)
-    assert done.returncode == 2
+    done = bt("train", typed, "run_dir=/nowhere/x", cwd=places, code=2)
     assert len(done.stderr.splitlines()) == 1
     assert advised(done.stderr) == MISTAKES[typed]
     check_settings("train", compose("train", shlex.split(MISTAKES[typed]), {}).settings)
@@ -136,8 +135,7 @@ def test_what_has_no_better_words_is_said_in_one_line(
     bt: Command, tmp_path: Path, words: str, said: str
 ) -> None:
     name, *rest = words.split(maxsplit=1)
-    done = bt(name, *(rest[0].split() if "--" in words else rest), cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt(name, *(rest[0].split() if "--" in words else rest), cwd=tmp_path, code=2)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not re.search(r"override|_common|_folders|struct|multirun|defaults", (

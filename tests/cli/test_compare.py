@@ -33,8 +33,7 @@ def _run(folder: Path, paths: list[str]) -> None:
 def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path) -> None:
     for name in ("a", "b"):
         _run(tmp_path / "runs" / name, ["x", "y"])
-    done = bt("compare", "runs=[runs/*]", "run_dir=out", "resamples=100", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("compare", "runs=[runs/*]", "run_dir=out", "resamples=100", cwd=tmp_path, code=0)
     assert "tie: not distinguishable" in done.stdout
     assert "Ranked by macro F1 on validation" in done.stdout
     assert max(map(len, done.stdout.splitlines())) < 200
@@ -48,21 +47,18 @@ def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path)
 def test_different_images_are_refused_with_what_to_do(bt: Command, tmp_path: Path) -> None:
     _run(tmp_path / "a", ["x", "y"])
     _run(tmp_path / "b", ["x", "z"])
-    done = bt("compare", "runs=[a,b]", "run_dir=out", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("compare", "runs=[a,b]", "run_dir=out", cwd=tmp_path, code=2)
     assert "different_images=true" in done.stderr
     assert not (tmp_path / "out").exists()
-    done = bt(
+    bt(
         "compare", "runs=[a,b]", "run_dir=out", "different_images=true", "resamples=100",
-        cwd=tmp_path,
+        cwd=tmp_path, code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "2 different sets" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 def test_wrong_settings_are_answered(bt: Command, tmp_path: Path) -> None:
     _run(tmp_path / "a", ["x", "y"])
     for wrong, answer in (("by=tests", "test"), ("resamples=3", "too few"), ("runs=[]", "no runs")):
-        done = bt("compare", "runs=[a]", wrong, cwd=tmp_path)
-        assert done.returncode == 2
+        done = bt("compare", "runs=[a]", wrong, cwd=tmp_path, code=2)
         assert answer in done.stderr

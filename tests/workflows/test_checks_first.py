@@ -92,8 +92,7 @@ def test_a_mistake_is_answered_before_the_data(
     """The last case is without a mistake: only there the pictures are looked at."""
     began = time.process_time()  # of this process, whatever runs beside it
     tiny = ["data=folder", f"data.root={unreadable}", "debug=tiny", "model=cnn"]
-    done = bt("train", *tiny, *words.split(), cwd=tmp_path)
-    assert done.returncode == 2, done.stdout + done.stderr
+    done = bt("train", *tiny, *words.split(), cwd=tmp_path, code=2)
     assert answer in done.stderr
     assert time.process_time() - began < 10
     assert not list(tmp_path.iterdir())

@@ -39,8 +39,7 @@ def test_checkpoints_meet_data_sets_in_one_call(
         Image.new("L", (40, 40), 90).save(stranger / name / "0.png")
     (tmp_path / "empty").mkdir()
     sets = f"on=[{binary},{stranger},{tmp_path / 'empty'}]"
-    done = bt("eval", f"ckpt=[{trained}]", sets, "run_dir=m", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", f"ckpt=[{trained}]", sets, "run_dir=m", cwd=tmp_path, code=0)
     table = pd.read_csv(tmp_path / "m" / "matrix.csv").set_index("data")
     assert list(table.index) == ["binary", "stranger", "empty"]
     assert (table.loc["binary", "n"], table.loc["binary", "classes"]) == (6, 2)
@@ -77,8 +76,6 @@ def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) 
 def test_checkpoints_may_have_numbers_for_names(trained: Path, bt: Command, tmp_path: Path) -> None:
     for name in ("1", "2"):
         (tmp_path / name).symlink_to(trained)
-    done = bt("eval", "ckpt=[1,2]", "on=[phantom]", "run_dir=m", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    alone = bt("eval", "ckpt=[3]", cwd=tmp_path)
-    assert alone.returncode == 2
+    bt("eval", "ckpt=[1,2]", "on=[phantom]", "run_dir=m", cwd=tmp_path, code=0)
+    alone = bt("eval", "ckpt=[3]", cwd=tmp_path, code=2)
     assert "there is no run folder or checkpoint 3;" in alone.stderr

@@ -26,8 +26,7 @@ def rows(run: Path) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def short(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("longer")
-    done = bt("train", *LONG, "train.epochs=2", "run_dir=run", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    bt("train", *LONG, "train.epochs=2", "run_dir=run", cwd=folder, code=0)
     return folder / "run"
 
 
@@ -35,12 +34,10 @@ def test_under_a_constant_rate_it_is_the_longer_run(
     bt: Command, short: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(short, tmp_path / "run")
-    done = bt("train", "resume=run", "train.epochs=4", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", "resume=run", "train.epochs=4", cwd=tmp_path, code=0)
     assert "longer: the last phase now takes 4 epochs, and scheduler=constant" in done.stdout
     assert "epoch 3 begins with a rate of 1.5e-03, where epoch 2 ended with 1.5e-03" in done.stdout
-    whole = bt("train", *LONG, "train.epochs=4", "run_dir=whole", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
+    bt("train", *LONG, "train.epochs=4", "run_dir=whole", cwd=tmp_path, code=0)
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
     one, other = (load_file(tmp_path / n / "best.safetensors") for n in ("run", "whole"))
     assert all((one[name] == other[name]).all() for name in one)
@@ -63,7 +60,6 @@ def test_anything_else_is_refused(
     bt: Command, short: Path, tmp_path: Path, words: list[str], answer: str
 ) -> None:
     before = (short / "config.yaml").read_bytes()
-    done = bt("train", f"resume={short}", *words, cwd=tmp_path)
-    assert done.returncode == 2, done.stdout
+    done = bt("train", f"resume={short}", *words, cwd=tmp_path, code=2)
     assert answer in done.stderr
     assert (short / "config.yaml").read_bytes() == before

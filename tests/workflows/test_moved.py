@@ -28,8 +28,7 @@ def place(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 120, (32, 32))
             pixels[8:20, 8:20] += brightness
             Image.fromarray(pixels.astype(np.uint8)).save(folder / "mri" / name / f"{i}.png")
-    done = bt("train", *DATA, "run_dir=run", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    bt("train", *DATA, "run_dir=run", cwd=folder, code=0)
     return folder
 
 
@@ -68,24 +67,20 @@ def test_a_run_is_resumed_where_its_images_are_now(
 ) -> None:
     limit_to_the_run(moved)
     cut(moved / "run", epochs=True)
-    lost = bt("train", "resume=run", cwd=moved)
-    assert lost.returncode == 2
+    lost = bt("train", "resume=run", cwd=moved, code=2)
     assert "say where: bt-train resume=run data.root=FOLDER" in lost.stderr
-    done = bt("train", "resume=run", *words, cwd=moved)
-    assert done.returncode == 0, done.stderr
+    bt("train", "resume=run", *words, cwd=moved, code=0)
     one, other = (predictions(f / "run" / "eval" / "test") for f in (place, moved))
     pd.testing.assert_frame_equal(one, other)
     RunFolder(moved / "run").set_status("interrupted")
-    done = bt("train", "resume=run", cwd=moved)  # the place is remembered
-    assert done.returncode == 0, done.stderr
+    bt("train", "resume=run", cwd=moved, code=0)  # the place is remembered
 
 
 def test_a_run_is_evaluated_where_its_images_are_now(bt: Command, place: Path, moved: Path) -> None:
     lost = bt("eval", "ckpt=run", cwd=moved)
     assert "bt-eval ckpt=run data=folder data.root=FOLDER split=test" in lost.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
-    done = bt("eval", *words, "eval.heatmaps=0", cwd=moved)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", *words, "eval.heatmaps=0", cwd=moved, code=0)
     assert "8 others, which are left out" in done.stdout
     one = json.loads((place / "run" / "eval" / "test" / "metrics.json").read_text())
     other = json.loads((moved / "out" / "metrics.json").read_text())
@@ -100,8 +95,7 @@ def test_images_that_differ_are_named(bt: Command, moved: Path) -> None:
     folder = moved / "new place" / "glioma"
     first = sorted(folder.iterdir())[0]
     Image.new("L", (32, 32), 9).save(first)
-    done = bt("train", "resume=run", "data.root='new place'", cwd=moved)
-    assert done.returncode == 2
+    done = bt("train", "resume=run", "data.root='new place'", cwd=moved, code=2)
     assert "1 are not there, or of another class (glioma/" in done.stderr
     assert f"1 are new (glioma/{first.name})" in done.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]

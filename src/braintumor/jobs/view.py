@@ -13,6 +13,7 @@ from braintumor.errors import CheckpointError
 from braintumor.jobs.slots import Slot
 from braintumor.progress import bar
 from braintumor.runs.folder import RunFolder, State
+from braintumor.runs.history import read_rows
 
 log = logging.getLogger("braintumor")
 
@@ -91,16 +92,12 @@ def progress_of(run: RunFolder) -> str:
     Of several parts how many are done.
     """
     try:
-        return _progress_of(run)
+        if parts := run.parts:
+            return f"{sum(part.is_complete for part in parts)} of {len(parts)} parts"
+        rows = read_rows(run.history)
     except CheckpointError:  # a job says by itself what it cannot read, and the others go on
         return "its files are damaged"
-
-
-def _progress_of(run: RunFolder) -> str:
-    if parts := run.read_status().get("parts"):
-        states = [RunFolder(run.path / part).read_status().get("status") for part in parts]
-        return f"{states.count('completed')} of {len(parts)} parts"
-    if not (rows := run.read_rows()):
+    if not rows:
         return ""
     best = next((row for row in reversed(rows) if row["is_best"] == "True"), rows[-1])
     figures = f"f1 {float(best['val_macro_f1']):.3f} val loss {float(best['val_loss']):.3f}"

@@ -218,13 +218,6 @@ def resumable(words: Sequence[str]) -> list[str]:
     return [re.sub(r"^data\.(download|root|table)=", r"++data.\1=", word) for word in words]
 
 
-def refuse_removals(overrides: Sequence[str]) -> None:
-    """Every setting is needed, so Hydra's ~key is refused."""
-    for override in overrides:
-        if override.startswith("~"):
-            raise ConfigError(f"{override} takes away what the command needs; leave it out")
-
-
 def hydra_keys(node: Any, at: str = "") -> Iterator[str]:
     """Paths of keys that begin and end with an underscore: Hydra's own, which instantiate."""
     if isinstance(node, Mapping):

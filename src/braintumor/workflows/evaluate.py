@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.config import pasteable, typed
+from braintumor.config import key_of, pasteable, typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
@@ -170,7 +170,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
         else:
             data = read_data(settings, card.image_size, card.data_name)
         return data, data_title(card.data_name, card.settings["data"].get("root")), True
-    typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
+    typed_in = set(map(key_of, request.overrides))
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
             raise ConfigError(

@@ -48,6 +48,7 @@ from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
+from braintumor.workflows.together import led
 
 if TYPE_CHECKING:
     from braintumor.evaluation.record import Evaluation
@@ -67,7 +68,8 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
         open_trackers(run, experiment.settings) as trackers,
     ):
         write_tables(experiment.data, run.path)
-        fit_and_save(experiment, run, trackers, resume=resumes)
+        with led(experiment, run):  # of several processes the others do the same fits
+            fit_and_save(experiment, run, trackers, resume=resumes)
         best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
         evaluation = _evaluate_best(experiment, run, *best)

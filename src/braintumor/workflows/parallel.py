@@ -11,7 +11,7 @@ from braintumor.jobs.slots import Slot, make_slots
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import read_data
+from braintumor.workflows.data import read_data, size_of
 
 _OF_ALL = ("resume=", "run_dir=", "overwrite=", "slots=", "device=")
 
@@ -50,7 +50,7 @@ def slots_for_parts(settings: Settings) -> list[Slot]:
 
 def _is_complete(request: Request) -> bool:
     is_job = request.sweep_folder is not None and "resume" in request.settings
-    return is_job and RunFolder(_folder(request)).read_status().get("status") == "completed"
+    return is_job and RunFolder(_folder(request)).is_complete
 
 
 def _job(request: Request, common: set[str]) -> Job:
@@ -71,8 +71,7 @@ def _read_first(requests: Sequence[Request]) -> None:
         settings = request.settings
         if "model" not in settings:
             return  # no training
-        own = settings["data"].get("image_size")
-        size = settings["model"]["backbone"]["image_size"] if own is None else own
+        size = size_of(settings)
         key = repr((size, sorted(settings["data"].items(), key=repr)))
         if key in seen:
             continue

@@ -13,6 +13,7 @@ import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
 from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
+from braintumor.runs.history import read_history
 
 if TYPE_CHECKING:
     from braintumor.models.ensemble import Network
@@ -83,7 +84,7 @@ class Run:
     @property
     def trials(self) -> list[Run]:
         """The runs of its folds and seeds, in order; [] when it is one run."""
-        return [Run(self.folder / name) for name in self.status.get("parts", [])]
+        return [Run(part.path) for part in self._paths.parts]
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -141,7 +142,7 @@ class Run:
             )
         if not self._paths.history.is_file():
             raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
-        return self._paths.read_history()
+        return read_history(self._paths.history)
 
     def model(self) -> Network:
         """The network with its best weights, in evaluation mode on the CPU; of folds, of all."""

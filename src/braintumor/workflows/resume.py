@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from braintumor.config import flat
+from braintumor.config import flat, key_of
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
@@ -46,12 +46,12 @@ def left_of_job(request: Request) -> Request | None:
             f"{run.path} holds a run of other settings ({'; '.join(found)}); go on with that: "
             f"{resume_command(run.path)}, or name another hydra.sweep.dir=FOLDER"
         )
-    if run.read_status().get("status") == "completed":
+    if run.is_complete:
         return None
     return dataclasses.replace(
         request,
         settings=request.settings | {"resume": str(run.path)},
-        overrides=tuple(o for o in request.overrides if _is_allowed(_key(o))),
+        overrides=tuple(o for o in request.overrides if _is_allowed(key_of(o))),
         sweep_folder=None,
     )
 
@@ -75,8 +75,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     A run folder may be a stranger's: it asks the network for images only where this command says
     data.download=true.
     """
-    here, named = request.settings, {_key(override) for override in request.overrides}
-    foreign = [o for o in request.overrides if not _is_allowed(_key(o))]
+    here, named = request.settings, {key_of(override) for override in request.overrides}
+    foreign = [o for o in request.overrides if not _is_allowed(key_of(o))]
     if foreign:
         raise ConfigError(
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
@@ -91,8 +91,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
             f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
             f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
         )
-    no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
-    if status.get("status") == "completed" and longer == stored["train"]:
+    if run.is_complete and longer == stored["train"]:
+        no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
         raise CheckpointError(
             f"{run.path} is complete, there is nothing to resume; its report is "
             f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N{no_cap}"
@@ -145,16 +145,12 @@ def _moved(stored: Settings, here: Settings, named: set[str]) -> Settings:
 
 def downloads(request: Request) -> AbstractContextManager[None]:
     """Within, a resumed run fetches no weights, unless this command names them; a new run may."""
-    if not request.settings["resume"] or _WEIGHTS in map(_key, request.overrides):
+    if not request.settings["resume"] or _WEIGHTS in map(key_of, request.overrides):
         return nullcontext()
     return no_downloads(
         "a resumed run, which asks for them, downloads nothing by itself; add "
         f"{_WEIGHTS}=imagenet to the command to allow it"
     )
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").split("=")[0]
 
 
 def _is_allowed(key: str) -> bool:

@@ -16,8 +16,9 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
-from braintumor.config import config_dir, options_of, shell_line
-from braintumor.workflows.arguments import TRAININGS, refuse_removals, resumable
+from braintumor.config import config_dir, key_of, options_of, shell_line
+from braintumor.errors import ConfigError
+from braintumor.workflows.arguments import TRAININGS, resumable
 from braintumor.workflows.quoting import quote_paths
 
 _ONE_AT_A_TIME = threading.RLock()
@@ -67,15 +68,6 @@ class Typed:
         return [word for word in self.words if key_of(word) == key]
 
 
-def key_of(word: str) -> str:
-    """The setting that a word is about.
-
-    >>> key_of("++train.epochs=3")
-    'train.epochs'
-    """
-    return word.lstrip("+~").partition("=")[0]
-
-
 def for_hydra(typed: Typed) -> list[str]:
     """The words as Hydra is to read them.
 
@@ -84,7 +76,8 @@ def for_hydra(typed: Typed) -> list[str]:
     Raises ConfigError on words that take settings away.
     """
     words = [_unmarked(_none(word)) for word in quote_paths(typed.words)]
-    refuse_removals(words)
+    if removal := next((word for word in words if word.startswith("~")), None):
+        raise ConfigError(f"{removal} takes away what the command needs; leave it out")
     if typed.command in TRAININGS and typed.names_nothing:
         words = ["experiment=demo", *words]  # what anybody runs first is to learn something
     return resumable(words) if typed.command == "train" else words
