@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import warm
 from killing import Ask, Order, as_line
 from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
-from support import TINY, Command
+from support import TINY, Command, tumor_pictures
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing
 
@@ -178,13 +176,7 @@ def ask() -> Iterator[Ask]:
 @pytest.fixture(scope="session")
 def kill_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures of two classes in mri/."""
-    folder, rng = tmp_path_factory.mktemp("kills"), np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("kills")
     for split, count in (("Training", 12), ("Testing", 6)):
-        for brightness, name in ((0, "no_tumor"), (90, "glioma")):
-            (folder / "mri" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 120, (32, 32))
-                pixels[8:20, 8:20] += brightness
-                path = folder / "mri" / split / name / f"{i}.png"
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
+        tumor_pictures(folder / "mri" / split, count, seed=count)
     return folder

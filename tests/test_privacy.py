@@ -124,14 +124,9 @@ def copy(home: Path, tmp_path: Path) -> Path:
 def test_a_run_goes_on_wherever_home_and_images_are(bt: Command, copy: Path) -> None:
     run = copy / "work/out/run"
     bt(
-        "eval",
-        f"ckpt={run}",
-        "eval.heatmaps=0",
-        "eval.examples=0",
-        cwd=copy,
-        HOME=str(copy),
+        "eval", f"ckpt={run}", "eval.heatmaps=0", "eval.examples=0", cwd=copy, HOME=str(copy),
         code=0,
-    )
+    )  # fmt: skip
     (copy / "work/mri").rename(copy / "moved")
     done = bt("train", f"resume={run}", cwd=copy, HOME=str(copy))
     assert done.returncode == 2 and "data.root=" in done.stderr

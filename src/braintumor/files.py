@@ -139,9 +139,7 @@ def _atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         new.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
-    with suppress(
-        OSError
-    ):  # some network file systems cannot; the rename has happened all the same
+    with suppress(OSError):  # some network disks cannot; the rename has happened all the same
         os.fsync(folder)
     os.close(folder)
 

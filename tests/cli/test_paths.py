@@ -6,13 +6,11 @@ import json
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from braintumor.config import shell_line
 from braintumor.workflows.compose import compose
-from support import Command
+from support import Command, noise_pictures
 
 NAMES = ["mri", "my mri", "Brain (1)", "a,b", "[x]", "a=b", "ma'am", "día"]
 SMALL = [
@@ -22,12 +20,7 @@ SMALL = [
 
 
 def make_images(root: Path) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("glioma", "no_tumor"):
-        (root / name).mkdir(parents=True)
-        for i in range(12):
-            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    noise_pictures(root, ("glioma", "no_tumor"), count=12, px=16)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,13 +27,6 @@ def test_train_epochs_is_what_is_trained_and_several_phases_ask_which(
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 1 + 3
     done = bt("train", *three, "experiment=resnet50_two_phase", cwd=tmp_path, code=2)
     assert "train.phases=[{epochs: " in done.stderr
-    done = bt("train", *TINY, "epochs=3", cwd=tmp_path)
-    assert "did you mean `train.epochs`?" in done.stderr
-
-
-def test_graphs_are_refused_without_a_gpu(bt: Command, tmp_path: Path) -> None:
-    done = bt("train", *TINY, "train.cuda_graphs=true", "device=cpu", cwd=tmp_path, code=2)
-    assert "needs a CUDA device" in done.stderr
 
 
 def test_a_frozen_phase_keeps_features_for_the_next_run(bt: Command, tmp_path: Path) -> None:

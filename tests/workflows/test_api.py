@@ -113,6 +113,7 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         (("seed=3",), {"model": "cnn"}, ("seed=3", "model=cnn")),
         ((), {"train": {"early_stopping": {"patience": None}}},
          ("train.early_stopping.patience=null",)),
+        ((), {"train": {"epochs": 3}}, ("train.epochs=3",)),
         ((), {"seeds": [0, 1], "overwrite": True}, ("seeds=[0,1]", "overwrite=true")),
         ((), {"data": {"root": Path("my mri/a=b")}}, ("data.root='my mri/a=b'",)),
         ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
@@ -362,8 +363,3 @@ def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: n
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "slice.png" in done.stdout
-
-
-def test_epochs_is_the_word_for_how_long() -> None:
-    request = compose("train", [], {"train": {"epochs": 3}})
-    assert request.settings["train"]["epochs"] == 3

@@ -96,14 +96,9 @@ def test_a_folder_that_is_no_cache_of_ours_loses_nothing(
     os.utime(mine, (0, 0))
     where = {"BT_CACHE": str(tmp_path / "mine")}
     bt(
-        "data",
-        "data.patients=12",
-        "data.image_size=48",
-        "run_dir=run",
-        cwd=tmp_path,
-        **where,
+        "data", "data.patients=12", "data.image_size=48", "run_dir=run", cwd=tmp_path, **where,
         code=0,
-    )
+    )  # fmt: skip
     done = bt("data", "cache=clear", cwd=tmp_path, **where, code=2)
     assert ".braintumor" in done.stderr and "nothing was removed" in done.stderr
     assert mine.read_bytes() == b"my own work"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -13,20 +12,13 @@ from PIL import Image
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.cross_dataset import evaluate_across
-from support import Command
+from support import Command, noise_pictures
 
 
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A flat data set of yes and no, other spellings, noise."""
-    root = tmp_path_factory.mktemp("data") / "binary"
-    rng = np.random.default_rng(0)
-    for name in ("yes", "no"):
-        (root / name).mkdir(parents=True)
-        for i in range(3):
-            pixels = rng.integers(0, 256, (40, 50), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
-    return root
+    return noise_pictures(tmp_path_factory.mktemp("data") / "binary", ("yes", "no"), count=3)
 
 
 def test_checkpoints_meet_data_sets_in_one_call(

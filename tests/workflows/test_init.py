@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from braintumor.data.manifest import read_manifest
 from braintumor.runs.checkpoint import read_card
-from support import TINY, Command, cut
+from support import TINY, Command, cut, unreadable_pictures
 
 BASE = [*TINY, "model=cnn_se", "model.backbone.widths=[4,8]", "eval.heatmaps=0", "eval.examples=0"]
 # nothing moves, so that what was taken is seen in what is left
@@ -86,10 +86,7 @@ def test_what_does_not_fit_is_refused_before_the_data(
     bt: Command, first: Path, tmp_path: Path, words: list[str], answer: str
 ) -> None:
     (tmp_path / "pickled.pt").write_bytes(b"\x80\x04]\x94." * 20)
-    for name in ("a", "b"):
-        (tmp_path / "mri" / name).mkdir(parents=True)
-        for number in range(20):
-            (tmp_path / "mri" / name / f"{number}.png").write_text("no picture")
+    unreadable_pictures(tmp_path / "mri")
     plain = [w for w in BASE if "patients" not in w and "widths" not in w]
     data = ["data=folder", "data.root=mri", *plain]
     done = bt("train", *data, f"init={first}", *words, cwd=tmp_path, code=2)

@@ -6,13 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from braintumor.data.manifest import read_manifest
+from braintumor.files import sha256_of
 from braintumor.runs.folder import RunFolder
-from support import QUICK, Command, cut
+from support import QUICK, Command, cut, tumor_pictures
 
 DATA = [*QUICK, "data=folder", "data.root=mri", "train.max_epochs=2", "data.limit=20"]
 DATA.remove("data.patients=24")
@@ -21,13 +22,8 @@ DATA.remove("data.patients=24")
 @pytest.fixture(scope="module")
 def place(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures, and a run on them."""
-    folder, rng = tmp_path_factory.mktemp("moved"), np.random.default_rng(0)
-    for brightness, name in ((0, "no_tumor"), (90, "glioma")):
-        (folder / "mri" / name).mkdir(parents=True)
-        for i in range(24):
-            pixels = rng.integers(0, 120, (32, 32))
-            pixels[8:20, 8:20] += brightness
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / "mri" / name / f"{i}.png")
+    folder = tmp_path_factory.mktemp("moved")
+    tumor_pictures(folder / "mri", 24)
     bt("train", *DATA, "run_dir=run", cwd=folder, code=0)
     return folder
 
@@ -50,9 +46,6 @@ def predictions(folder: Path) -> pd.DataFrame:
 
 def limit_to_the_run(folder: Path) -> None:
     """Remove what data.limit left out."""
-    from braintumor.data.manifest import read_manifest
-    from braintumor.files import sha256_of
-
     known = set(read_manifest(folder / "run" / "manifest.csv")["sha256"])
     for file in (folder / "new place").rglob("*.png"):
         if sha256_of(file.read_bytes()) not in known:

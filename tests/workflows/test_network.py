@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from counting_server import Network, counting_server
-from support import Command, write_checkpoint
+from support import Command, noise_pictures, write_checkpoint
 from test_bad_input import assert_one_sentence
 
 pytestmark = pytest.mark.slow
@@ -31,12 +29,7 @@ Ask = Callable[..., Any]
 def made(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run on a public set, and images/ that it was trained on."""
     folder = tmp_path_factory.mktemp("made")
-    rng = np.random.default_rng(0)
-    for name in ("no", "yes"):
-        (folder / "images" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 256, (32, 32), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "images" / name / f"{number}.png")
+    noise_pictures(folder / "images", ("no", "yes"), count=12)
     bt(
         "train", "data=navoneel", "data.root=images", "data.image_size=32", "debug=tiny",
         "model=timm", "model.backbone.timm_name=test_efficientnet.r160_in1k",

@@ -188,12 +188,11 @@ def run_job(config_name: str, run: Run, request: Request) -> int:
             )
         _run_checked(config_name, run, request)
     except Exception as error:
-        folder = request.folder or Path()
-        record_failure(RunFolder(folder), error, overrides=list(request.overrides))
+        record_failure(RunFolder(request.folder), error, overrides=list(request.overrides))
         said = device_failure(error)
         if said and not _lost:
             _lost.append(said)
-        log.error("job %s failed: %s", folder.name, said or error)
+        log.error("job %s failed: %s", request.folder.name, said or error)
         if isinstance(error, BraintumorError):
             return error.exit_code
         return 3 if said else 1

@@ -48,10 +48,10 @@ class Request:
         return typed(kind, self.settings, "")
 
     @property
-    def folder(self) -> Path | None:
-        """Where it was told to write or to go on: by sweep, run_dir or resume."""
+    def folder(self) -> Path:
+        """Where one of several jobs was told to write or to go on: by sweep, run_dir or resume."""
         named = self.settings["run_dir"] or self.settings.get("resume")
-        return self.sweep_folder or (Path(named).expanduser() if named else None)
+        return self.sweep_folder or Path(named or "").expanduser()
 
     def to_json(self) -> str:
         """For another process, which reads it with `from_json`."""

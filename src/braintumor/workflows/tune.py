@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from braintumor.config import flat, hydra_value, key_of, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.interrupts import listening
+from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
@@ -171,9 +172,9 @@ def _work(search: Search, images: Images, device: str | int) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
     # optuna, as above
     from braintumor.workflows.trials import work
-    from braintumor.workflows.workers import slots_of, start_workers
+    from braintumor.workflows.workers import start_workers
 
-    slots = slots_of(search.settings.workers, device)
+    slots = make_slots(search.settings.workers, None, device=device)
     if len(slots) == 1:
         work(search, images)
         return

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from braintumor.jobs.slots import Slot, find_gpus, make_slots
+from braintumor.jobs.slots import Slot
 from braintumor.workflows.console import log
 from braintumor.workflows.search import Search, as_argument
 
@@ -54,13 +54,3 @@ def start_workers(search: Search, slots: Sequence[Slot]) -> Iterator[list[subpro
 def _pass_on(process: subprocess.Popen[str]) -> None:
     for line in process.stdout:  # type: ignore[union-attr]
         log.info("%s", line.rstrip())
-
-
-def slots_of(workers: int | None, device: str | int) -> list[Slot]:
-    """Where the workers of this computer run.
-
-    workers: None: one on each GPU, or one where there is none. More than GPUs share them.
-    Raises ConfigError on a device that cannot be shared out.
-    """
-    gpus = 1 if device == "cpu" else max(1, len(find_gpus()))
-    return make_slots(workers, -(-(workers or gpus) // gpus), device=device)
