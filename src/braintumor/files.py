@@ -201,6 +201,12 @@ def _finite(value: Any) -> Any:
     return value
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which there is nothing; no link to one."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def temporary_folder(path: Path) -> Path:
     """A new folder beside `path`, to take its place; with the permissions of any new folder."""
     new = _temporary_name(path)

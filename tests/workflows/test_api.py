@@ -63,12 +63,16 @@ def test_what_it_offers_is_named_and_nothing_else() -> None:
         _ = bt.fit
 
 
-def test_training_gives_what_the_command_writes(
+def test_training_gives_what_the_command_writes_and_leaves_the_process_as_it_was(
     trained: Path, bt_in_notebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`trained` is the same training by bt-train; here its words come as sections."""
     monkeypatch.setattr(sys, "argv", ["notebook", "--no-such-flag"])
+    before = signal.getsignal(signal.SIGTERM), torch.initial_seed()
     run = bt.train("debug=tiny", **SECTIONS, run_dir=bt_in_notebook / "run")
+    assert before == (signal.getsignal(signal.SIGTERM), torch.initial_seed())
+    command = json.loads((run.folder / "environment.json").read_text())["command"]
+    assert command[:2] == ["bt-train", "debug=tiny"]
     assert run.folder == bt_in_notebook / "run"
     assert (run.folder / "manifest.csv").read_bytes() == (trained / "manifest.csv").read_bytes()
     theirs = pd.read_csv(trained / "eval/test/predictions.csv")
@@ -340,15 +344,6 @@ def test_a_class_may_be_called_0_or_na(tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text('"path","true","pred"\n"1","0","NA"\n')
     table = EvaluationResult(tmp_path).predictions
     assert table.to_numpy().tolist() == [["1", "0", "NA"]]
-
-
-def test_the_process_is_as_before_after_a_training(bt_in_notebook: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM), torch.initial_seed()
-    run = bt.train("debug=tiny", **SECTIONS, run_dir="run")
-    assert signal.getsignal(signal.SIGTERM) == before[0]
-    assert torch.initial_seed() == before[1]
-    command = json.loads((run.folder / "environment.json").read_text())["command"]
-    assert command[:2] == ["bt-train", "debug=tiny"]
 
 
 def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: np.ndarray) -> None:

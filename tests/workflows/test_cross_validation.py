@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from pathlib import Path
@@ -13,8 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from matplotlib.figure import Figure
-from PIL import Image
 
 from braintumor.comparison.leaderboard import runs_table
 from braintumor.comparison.read import read_runs
@@ -360,13 +357,11 @@ def test_a_seed_beside_seeds_is_refused(trainings: Trainings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_two_folds_from_data_to_summary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Trained, one part deleted, resumed to the same predictions, and compared."""
-    dot = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(dot, "PNG")  # pictures take most of the time, and say nothing
-    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: file.write(dot.getvalue()))
     monkeypatch.chdir(tmp_path)
     with caplog.at_level("INFO"):
         train(*TINY, "split=grouped", "folds=2", "eval.examples=0", "run_dir=parent")

@@ -26,13 +26,13 @@ from braintumor.jobs.slots import make_slots  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
+from braintumor.workflows import search as searches  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
-from braintumor.workflows import trials, workers  # noqa: E402
+from braintumor.workflows import trials  # noqa: E402
 from braintumor.workflows import tune as tunes  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
-from braintumor.workflows.search import Images, Search  # noqa: E402
+from braintumor.workflows.search import Images, Search, start_workers  # noqa: E402
 from braintumor.workflows.tune import _check_space, _train_best  # noqa: E402
-from braintumor.workflows.workers import start_workers  # noqa: E402
 from support import QUICK  # noqa: E402
 
 SMALL = [*QUICK, "data.image_size=32", "data.patients=16", "data.slices_per_patient=2"]
@@ -223,7 +223,7 @@ def test_all_workers_end_with_the_search_and_the_same_command_goes_on(
         return processes[-1]
 
     own = SimpleNamespace(**vars(subprocess) | {"Popen": started})
-    monkeypatch.setattr(workers, "subprocess", own)
+    monkeypatch.setattr(searches, "subprocess", own)
     storage = str(tmp_path / "x/study.journal")
 
     def interrupt() -> None:

@@ -27,8 +27,8 @@ from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
+from braintumor.workflows.guesses import setting_called
 from braintumor.workflows.outputs import of_now
-from braintumor.workflows.settings import setting_called
 from braintumor.workflows.words import Typed
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from braintumor.config import typed
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import read_json, read_yaml, write_json
+from braintumor.privacy import found_again
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -122,6 +123,9 @@ TUNING = Kind(
     ),
 )  # fmt: skip
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
+
+# of the settings, what names folders and files
+_PLACES = (("data", "root"), ("data", "table"), ("model", "backbone", "weights"), ("init",))
 
 
 @dataclass(frozen=True)
@@ -246,6 +250,29 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{run.config} holds no settings; copy it from the run again")
     return dict(content)
+
+
+def with_places(settings: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
+    """The stored settings of a run, with places as they are to be read from here.
+
+    A relative one may start where the command of the run was typed.
+    """
+    said = run.read_environment().get("working_directory")
+    folder = run.path / Path(said).expanduser() if isinstance(said, str) else None
+    changed = dict(settings)
+    for keys in _PLACES:
+        changed = _changed(changed, keys, folder)
+    return changed
+
+
+def _changed(section: Mapping[str, Any], keys: tuple[str, ...], folder: Path | None) -> Any:
+    key, *inner = keys
+    value = section.get(key)
+    if inner and isinstance(value, Mapping):
+        return {**section, key: _changed(value, tuple(inner), folder)}
+    if inner or not isinstance(value, str):
+        return dict(section)
+    return {**section, key: found_again(value, folder)}
 
 
 def run_name(data: str, model: str) -> str:

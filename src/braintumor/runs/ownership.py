@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from braintumor.errors import ConfigError
-from braintumor.files import MARKER
+from braintumor.files import MARKER, remove_if_empty
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
@@ -129,11 +129,6 @@ def _leave(folder: Path, made: Sequence[Path]) -> None:
         (folder / MARKER).unlink(missing_ok=True)
         for path in made:
             remove_if_empty(path)
-
-
-def remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 def _refuse_place(folder: Path, kind: Kind) -> None:

@@ -28,9 +28,8 @@ from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.progress import waiting
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, with_places
 from braintumor.runs.ownership import hold
-from braintumor.runs.places import with_places
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
 from braintumor.workflows.cross_dataset import evaluate_across

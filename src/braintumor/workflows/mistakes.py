@@ -14,18 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 from braintumor.config import config_dir, did_you_mean, hydra_value, key_of, options_of
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
-from braintumor.workflows.choices import explain_choice, own_data
-from braintumor.workflows.indexed import refuse_indexed
-from braintumor.workflows.quoting import is_there
-from braintumor.workflows.settings import (
+from braintumor.workflows.guesses import (
     SYNONYMS,
+    explain_choice,
     known_keys,
     nearest,
     of_another_option,
+    own_data,
     same_name,
     setting_called,
 )
-from braintumor.workflows.words import Typed, model_names
+from braintumor.workflows.indexed import refuse_indexed
+from braintumor.workflows.words import Typed, is_there, model_names
 
 _LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command

@@ -43,10 +43,9 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
-from braintumor.workflows.longer import is_longer, prepare
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import take_over
+from braintumor.workflows.resume import is_longer, prepare, take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
 from braintumor.workflows.together import led
 

@@ -21,7 +21,7 @@ from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.parallel import run_requests, slots_for_parts
-from braintumor.workflows.quoting import quote_paths
+from braintumor.workflows.words import quote_paths
 
 _FILE = "multirun.yaml"
 _ALLOWED = ("resume", "device", "slots", "privacy.paths")

@@ -171,8 +171,8 @@ def _check_space(search: Search) -> None:
 def _work(search: Search, images: Images, device: str | int) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
     # optuna, as above
+    from braintumor.workflows.search import start_workers
     from braintumor.workflows.trials import work
-    from braintumor.workflows.workers import start_workers
 
     slots = make_slots(search.settings.workers, None, device=device)
     if len(slots) == 1:
