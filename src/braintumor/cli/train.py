@@ -19,9 +19,9 @@ def main() -> None:
 def run(request: Request) -> None:
     """Train what the settings say; under -m one job of a sweep."""
     if resume := request.settings["resume"]:
-        from braintumor.workflows.sweep import go_on, is_sweep  # Hydra's sweeper
+        from braintumor.workflows.sweep import go_on, holds_sweep  # Hydra's sweeper
 
-        if is_sweep(resume := Path(resume)):
+        if holds_sweep(resume := Path(resume)):
             go_on(request)
             return
         open_run(resume)

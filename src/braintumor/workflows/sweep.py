@@ -43,7 +43,7 @@ class Job:
         return "interrupted" if state in (None, "running") else str(state)
 
 
-def is_sweep(folder: Path) -> bool:
+def holds_sweep(folder: Path) -> bool:
     """Whether a sweep of bt-train wrote there."""
     folder = folder.expanduser()
     return (folder / _FILE).is_file() and not (folder / "config.yaml").is_file()
