@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from braintumor.records import EpochRecord
+from braintumor.runs.history import append_record
 from support import Command
 
 
@@ -18,10 +20,7 @@ def _run(folder: Path, paths: list[str]) -> None:
     status = {"status": "completed", "model_name": folder.name, "best_epoch": 1}
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "of": folder.name}))
-    history = {"epoch": [1], "is_best": [True], "images_per_s": [9.0]}
-    for name in ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss"):
-        history[f"val_{name}"] = [0.5]
-    pd.DataFrame(history).to_csv(folder / "metrics.csv", index=False)
+    append_record(folder / "metrics.csv", EpochRecord(1, 1, 1e-3, *[0.5] * 7, 9.0, 1.0, True))
     figures = {"accuracy": 1.0, "macro_f1": 1.0, "n": len(paths)}
     (out / "metrics.json").write_text(json.dumps({"split": "test", "all": figures}))
     true = ["no", "yes"] * (len(paths) // 2)

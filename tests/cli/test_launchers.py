@@ -65,7 +65,7 @@ def assert_went_on(run: Path, bt: Command, tmp_path: Path, says: str = "interrup
     epochs = re.findall(r"epoch (\d)/6 ", log)
     assert epochs == list("123456")
     assert RunFolder(run).read_status()["status"] == "completed"
-    assert bt("train", *LONG, "seed=0", "run_dir=whole", cwd=tmp_path).returncode == 0
+    bt("train", *LONG, "seed=0", "run_dir=whole", cwd=tmp_path, code=0)
     weights, whole = (load_file(f / "best.safetensors") for f in (run, tmp_path / "whole"))
     assert weights.keys() == whole.keys()
     assert all((weights[key] == whole[key]).all() for key in weights)

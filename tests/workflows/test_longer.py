@@ -41,8 +41,8 @@ def test_under_a_constant_rate_it_is_the_longer_run(
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
     one, other = (load_file(tmp_path / n / "best.safetensors") for n in ("run", "whole"))
     assert all((one[name] == other[name]).all() for name in one)
-    again = bt("train", "resume=run", cwd=tmp_path)
-    assert again.returncode == 2 and "for more epochs add train.epochs=N" in again.stderr
+    again = bt("train", "resume=run", cwd=tmp_path, code=2)
+    assert "for more epochs add train.epochs=N" in again.stderr
 
 
 @pytest.mark.parametrize(

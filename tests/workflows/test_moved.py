@@ -92,13 +92,13 @@ def test_images_that_differ_are_named(bt: Command, moved: Path) -> None:
     assert "1 are not there, or of another class (glioma/" in done.stderr
     assert f"1 are new (glioma/{first.name})" in done.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
-    done = bt("eval", *words, cwd=moved)
-    assert done.returncode == 2 and f"1 are new (glioma/{first.name})" in done.stderr
+    done = bt("eval", *words, cwd=moved, code=2)
+    assert f"1 are new (glioma/{first.name})" in done.stderr
     assert not (moved / "out").exists()
 
 
 def test_other_settings_of_the_data_are_no_move(bt: Command, moved: Path) -> None:
     cut(moved / "run", epochs=True)
     words = ["data=folder", "data.root='new place'", "data.image_size=32"]
-    done = bt("train", "resume=run", *words, cwd=moved)
-    assert done.returncode == 2 and "the run began with 64" in done.stderr
+    done = bt("train", "resume=run", *words, cwd=moved, code=2)
+    assert "the run began with 64" in done.stderr

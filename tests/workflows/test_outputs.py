@@ -113,12 +113,12 @@ def test_outputs_are_replaced_only_when_that_is_said(
 ) -> None:
     picture = trained / "plots" / "samples.png"
     words = ["predict", f"ckpt={trained}", f"input={picture}", "run_dir=out"]
-    assert bt(*words, cwd=tmp_path).returncode == 0
+    bt(*words, cwd=tmp_path, code=0)
     (tmp_path / "out" / "cam" / "mine.png").write_text("mine")
     assert (tmp_path / "out" / "cam" / "00000.png").is_file()
-    refused = bt(*words, "overlays=0", cwd=tmp_path)
-    assert refused.returncode == 2 and "overwrite=true" in refused.stderr
-    assert bt(*words, "overlays=0", "overwrite=true", cwd=tmp_path).returncode == 0
+    refused = bt(*words, "overlays=0", cwd=tmp_path, code=2)
+    assert "overwrite=true" in refused.stderr
+    bt(*words, "overlays=0", "overwrite=true", cwd=tmp_path, code=0)
     assert [path.name for path in (tmp_path / "out" / "cam").iterdir()] == ["mine.png"]
 
 
