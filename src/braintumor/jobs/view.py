@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
+from typing import Self
 
 from braintumor.errors import CheckpointError
 from braintumor.jobs.slots import Slot
@@ -20,28 +20,21 @@ log = logging.getLogger("braintumor")
 _EVERY_S = 1.0  # files are read for it
 
 
-class View:
+class View(ExitStack):
     """On a terminal a line for each slot under a line for all; nothing elsewhere."""
 
     def __init__(self, jobs: int, slots: int) -> None:
+        super().__init__()
         self._jobs, self._slots = jobs, slots
         self._ended: Counter[State] = Counter()
         self._last = 0.0
-        self._stack = ExitStack()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._lines = [
-            self._stack.enter_context(bar("", bar_format="{desc}", position=n))
+            self.enter_context(bar("", bar_format="{desc}", position=n))
             for n in range(self._slots + 1)
         ]
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+        return self
 
     def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float, str]]) -> None:
         """How it stands now; cheap to call often.
