@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
+from braintumor.files import read_json
 from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
 from braintumor.runs.history import read_history
 
@@ -30,7 +30,7 @@ class EvaluationResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json: "all" (every image), "clean" (without copies in training), and more."""
-        return dict(json.loads((self.folder / EvaluationFile.METRICS).read_text(encoding="utf-8")))
+        return read_json(self.folder / EvaluationFile.METRICS)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -181,7 +181,7 @@ class TuningResult:
     @cached_property
     def best(self) -> dict[str, Any]:
         """The best trial: trial, metric, value, settings (key -> value) and the command."""
-        return dict(json.loads((self.folder / TuningFile.BEST).read_text(encoding="utf-8")))
+        return read_json(self.folder / TuningFile.BEST)
 
     @property
     def page(self) -> Path:
