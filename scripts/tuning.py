@@ -28,8 +28,7 @@ from braintumor.tuning.worker import begin_work
 from braintumor.workflows import trials
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log_to_console
-from braintumor.workflows.search import Images, Search, quiet
-from braintumor.workflows.workers import start_workers
+from braintumor.workflows.search import Images, Search, quiet, start_workers
 
 _EPOCHS = 18  # of a trial that is trained to its end
 _TRIALS = 8  # of random search

@@ -13,14 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
-from PIL import Image
 
 import warm
 from killing import Ask, Order, as_line
 from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
-from support import TINY, Command
+from support import TINY, Command, tumor_pictures
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing
 
@@ -65,18 +63,21 @@ def imagenet_weights() -> Path:
 
 @pytest.fixture(scope="session")
 def bt() -> Command:
-    """bt("train", "seed=1", cwd=folder): the command's exit code, stdout and stderr.
+    """bt("train", "seed=1", cwd=folder, code=0): the command's exit code, stdout and stderr.
 
     main() in this process: imports, which take most of a small run, happen once.
+    code: what it has to end with; None: anything.  env: variables of its environment.
     """
 
-    def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        name: str, *arguments: str, cwd: Path, code: int | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         main = importlib.import_module(f"braintumor.cli.{name}").main
         words = [f"bt-{name}", *arguments]
         out, err = io.StringIO(), io.StringIO()
         log = logging.getLogger("braintumor")
         log.handlers.clear()  # one would write to the output of the command before
-        code = 0
+        ended = 0
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(sys, "argv", words))
             stack.enter_context(mock.patch.dict(os.environ, env))
@@ -86,9 +87,10 @@ def bt() -> Command:
             try:
                 main()
             except SystemExit as end:
-                code = int(end.code or 0)
+                ended = int(end.code or 0)
         log.handlers.clear()
-        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+        assert code in (None, ended), out.getvalue() + err.getvalue()
+        return subprocess.CompletedProcess(words, ended, out.getvalue(), err.getvalue())
 
     return run
 
@@ -97,19 +99,16 @@ def bt() -> Command:
 def bt_process() -> Command:
     """The same in a process of its own, as a user has it."""
 
-    def run(name: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-        code = (
-            f"from braintumor.cli.{name} import main; import sys; sys.argv[0] = 'bt-{name}'; main()"
-        )
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=cwd,
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def run(
+        name: str, *arguments: str, cwd: Path, code: int | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        start = f"import sys; sys.argv[0] = 'bt-{name}'; from braintumor.cli.{name} import main"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{start}; main()", *arguments], cwd=cwd,
+            env={**os.environ, **env}, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert code in (None, done.returncode), done.stdout + done.stderr
+        return done
 
     return run
 
@@ -175,13 +174,7 @@ def ask() -> Iterator[Ask]:
 @pytest.fixture(scope="session")
 def kill_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures of two classes in mri/."""
-    folder, rng = tmp_path_factory.mktemp("kills"), np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("kills")
     for split, count in (("Training", 12), ("Testing", 6)):
-        for brightness, name in ((0, "no_tumor"), (90, "glioma")):
-            (folder / "mri" / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 120, (32, 32))
-                pixels[8:20, 8:20] += brightness
-                path = folder / "mri" / split / name / f"{i}.png"
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
+        tumor_pictures(folder / "mri" / split, count, seed=count)
     return folder

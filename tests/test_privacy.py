@@ -85,8 +85,7 @@ def home(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert tell(work / "mri", PATIENT)
 
     def run(name: str, *words: str) -> None:
-        done = bt(name, *words, cwd=work, HOME=str(home), BT_CACHE=str(home / ".cache"))
-        assert done.returncode == 0, done.stderr
+        bt(name, *words, cwd=work, HOME=str(home), BT_CACHE=str(home / ".cache"), code=0)
 
     more = [
         "eval.heatmaps=1", "eval.examples=2", "eval.wrong_pictures=20", "train.tensorboard=true",
@@ -126,14 +125,15 @@ def copy(home: Path, tmp_path: Path) -> Path:
 
 def test_a_run_goes_on_wherever_home_and_images_are(bt: Command, copy: Path) -> None:
     run = copy / "work/out/run"
-    done = bt("eval", f"ckpt={run}", "eval.heatmaps=0", "eval.examples=0", cwd=copy, HOME=str(copy))
-    assert done.returncode == 0, done.stderr
+    bt(
+        "eval", f"ckpt={run}", "eval.heatmaps=0", "eval.examples=0", cwd=copy, HOME=str(copy),
+        code=0,
+    )  # fmt: skip
     (copy / "work/mri").rename(copy / "moved")
-    done = bt("train", f"resume={run}", cwd=copy, HOME=str(copy))
-    assert done.returncode == 2 and "data.root=" in done.stderr
+    done = bt("train", f"resume={run}", cwd=copy, HOME=str(copy), code=2)
+    assert "data.root=" in done.stderr
     shutil.rmtree(run / "eval")
-    done = bt("train", f"resume={run}", f"data.root={copy}/moved", cwd=copy, HOME=str(copy))
-    assert done.returncode == 0, done.stderr
+    bt("train", f"resume={run}", f"data.root={copy}/moved", cwd=copy, HOME=str(copy), code=0)
     kept = yaml.safe_load((run / "config.yaml").read_text())
     assert kept["data"]["root"] == "~/moved"
 
@@ -142,13 +142,12 @@ def test_a_sweep_is_known_again(bt: Command, home: Path) -> None:
     work = home / "work"
     words = ["-m", *SETTINGS, "eval.heatmaps=0", "eval.examples=0", "train.tensorboard=false"]
     words += [f"data.root={work}/mri", "seed=1,2", f"hydra.sweep.dir={work}/out/sweep"]
-    done = bt("train", *words, "hydra/launcher=basic", cwd=work, HOME=str(home))
-    assert done.returncode == 2 and "are complete" in done.stderr, done.stderr
-    done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home))
-    assert done.returncode == 2 and "are complete" in done.stderr, done.stderr
+    done = bt("train", *words, "hydra/launcher=basic", cwd=work, HOME=str(home), code=2)
+    assert "are complete" in done.stderr, done.stderr
+    done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home), code=2)
+    assert "are complete" in done.stderr, done.stderr
     (work / "out/sweep/0/status.json").unlink()
-    done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home))
-    assert done.returncode == 0, done.stderr
+    bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home), code=0)
     assert tell(work / "out/sweep", NAME) == []
 
 
@@ -161,12 +160,11 @@ def test_outside_of_the_home_folder_places_are_relative(
     work.mkdir()
     run, words = work / "out" / "run", [*SETTINGS, "eval.heatmaps=0", "eval.examples=0"]
     words += [f"data.root={work.parent}/mri", f"run_dir={run}"]
-    done = bt("train", *words, cwd=work)
-    assert done.returncode == 0, done.stderr
+    bt("train", *words, cwd=work, code=0)
     assert tell(run, NAME) == []
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["root"] == "../mri"
     cut(run, epochs=True)
-    assert bt("train", f"resume={run}", cwd=tmp_path).returncode == 0
+    bt("train", f"resume={run}", cwd=tmp_path, code=0)
 
 
 def test_paths_stay_where_that_is_asked_for(
@@ -176,14 +174,11 @@ def test_paths_stay_where_that_is_asked_for(
     pictures_with_identity(tmp_path / "mri")
     words = ["data=folder", f"data.root={tmp_path}/mri", f"run_dir={tmp_path}/data"]
     for said, expected in {"true": f"{tmp_path}/x", "false": "~/x"}.items():
-        assert (
-            bt("data", *words, f"privacy.paths={said}", "overwrite=true", cwd=tmp_path).returncode
-            == 0
-        )
+        bt("data", *words, f"privacy.paths={said}", "overwrite=true", cwd=tmp_path, code=0)
         assert without_names(f"{tmp_path}/x") == expected
         assert str(tmp_path) in (tmp_path / "data/.braintumor").read_text() or said == "false"
-    done = bt("train", *SETTINGS, "privacy.paths=3", cwd=tmp_path)
-    assert done.returncode == 2 and "privacy.paths" in done.stderr
+    done = bt("train", *SETTINGS, "privacy.paths=3", cwd=tmp_path, code=2)
+    assert "privacy.paths" in done.stderr
 
 
 def test_what_is_replaced_in_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +222,7 @@ def test_names_that_are_formulas_stay_and_are_told(bt: Command, tmp_path: Path) 
         rows.append(f"{name},{label}")
     (folder / "table.csv").write_text("\n".join(["path,label", *rows]))
     words = ["data=table", f"data.table={folder}/table.csv", f"run_dir={tmp_path}/out"]
-    done = bt("data", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("data", *words, cwd=tmp_path, code=0)
     assert "may run as formulas: 2 (such as =1+1.png)" in done.stdout
     assert "=1+1.png" in read_manifest(tmp_path / "out/manifest.csv")["path"].tolist()
     done = bt("data", "data=folder", f"data.root={tmp_path}/mri", cwd=tmp_path)

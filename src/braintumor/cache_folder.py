@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.errors import ConfigError, MachineError
-from braintumor.files import MARKER
+from braintumor.files import MARKER, remove_if_empty
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,7 @@ def remove_files() -> int:
         for path in files:
             path.unlink(missing_ok=True)
         freed_bytes += size_bytes(files)
-        folder = whole / kind
-        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-            folder.rmdir()
+        remove_if_empty(whole / kind)
     if whole.is_dir() and {path.name for path in whole.iterdir()} == {MARKER}:
         (whole / MARKER).unlink()
     return freed_bytes

@@ -124,6 +124,15 @@ def hydra_value(value: Any) -> str:
     return f"'{escaped}'"
 
 
+def key_of(word: str) -> str:
+    """The setting that a word of a command is about.
+
+    >>> key_of("++train.epochs=3")
+    'train.epochs'
+    """
+    return word.lstrip("+~").partition("=")[0]
+
+
 def shell_line(words: Iterable[str]) -> str:
     """The words as one line that a shell takes apart again, in quotes where they need them.
 

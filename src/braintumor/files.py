@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -138,9 +140,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         new.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
-    with suppress(
-        OSError
-    ):  # some network file systems cannot; the rename has happened all the same
+    with suppress(OSError):  # some network disks cannot; the rename has happened all the same
         os.fsync(folder)
     os.close(folder)
 
@@ -149,6 +149,15 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write indented JSON; NaN and infinity, which JSON does not have, become null."""
     # surrogates, which write_atomic backslashes, are then what JSON writes for them
     write_atomic(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV table of one row or more, each with the keys of the first."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
@@ -194,6 +203,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return value
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder in which there is nothing; no link to one."""
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def temporary_folder(path: Path) -> Path:

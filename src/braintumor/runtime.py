@@ -193,14 +193,12 @@ def configure_torch(device: torch.device, precision: Precision = "fp32") -> None
 
     if device.type == "cuda":
         if device.index is not None:
-            torch.cuda.set_device(device)
+            torch.cuda.set_device(device)  # also of what names none, such as NCCL
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = precision == "tf32"  # of convolutions; True in torch
         # an H100, mobilenet_mhsa at 224 px: 18.0 s for the first epoch, 1.75 s for each later one;
         # where cuDNN tries its kernels 27.5 s and 1.4 s
         torch.backends.cudnn.benchmark = False
-        if world_size() > 1:
-            torch.cuda.set_device(device)  # also of what names none, such as NCCL
 
 
 @contextmanager
@@ -226,16 +224,11 @@ def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     """
     import torch  # as above
 
-    dtypes = {
-        "fp32": torch.float32,
-        "tf32": torch.float32,
-        "bf16": torch.bfloat16,
-        "fp16": torch.float16,
-    }
     if name != "auto":
         if name in ("fp16", "tf32") and device.type != "cuda":
             raise ConfigError(f"train.precision={name} needs a CUDA device; use fp32 or auto")
-        return dtypes.get(name, torch.float32)
+        halves = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        return halves.get(name, torch.float32)
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16

@@ -22,7 +22,15 @@ MISTAKES = {  # the words of bt-train -> those that the answer gives
     "num_epochs=3": "train.epochs=3",
     "train.lr=3e-4": "optimizer.lr=3e-4",
     "dta.limit=9": "data.limit=9",
+    "optimzer.lr=1": "optimizer.lr=1",
+    "optimizer.learning_rate=1": "optimizer.lr=1",
+    "train.early_stoping.patience=3": "train.early_stopping.patience=3",
+    "train.batchsize=3": "train.batch_size=3",
+    "scheduler.growth=2": "scheduler=warm_restarts scheduler.growth=2",
     "optimzer=sgd": "optimizer=sgd",
+    "modle=cnn": "model=cnn",
+    "model/attention=cbm": "model/attention=cbam",
+    "data=foldr": "data=folder",
     "seed.x=3": "seed=3",
     "model=vit": "model=timm model.backbone.timm_name=vit_tiny_patch16_224",
     "model=resnet18": "model=timm model.backbone.timm_name=resnet18",
@@ -82,8 +90,7 @@ def advised(answer: str) -> str:
 def test_the_answer_is_pasted_and_does_what_was_meant(
     bt: Command, places: Path, typed: str
 ) -> None:
-    done = bt("train", typed, "run_dir=/nowhere/x", cwd=places)
-    assert done.returncode == 2
+    done = bt("train", typed, "run_dir=/nowhere/x", cwd=places, code=2)
     assert len(done.stderr.splitlines()) == 1
     assert advised(done.stderr) == MISTAKES[typed]
     check_settings("train", compose("train", shlex.split(MISTAKES[typed]), {}).settings)
@@ -119,6 +126,7 @@ def test_python_is_answered_in_python(places: Path, typed: str) -> None:
         ("train model=qqq", "known are cnn"),
         ("train foo.bar=3", "`foo.bar` is not a setting; there are augment"),
         ("train train.foo=3", "of train there are train.batch_size"),
+        ("train ~seedx", "leave it out"),
         ("train =3", "has no key"),
         ("train @x=1", "has no key"),
         ("train data=", "has no value"),
@@ -136,8 +144,7 @@ def test_what_has_no_better_words_is_said_in_one_line(
     bt: Command, tmp_path: Path, words: str, said: str
 ) -> None:
     name, *rest = words.split(maxsplit=1)
-    done = bt(name, *(rest[0].split() if "--" in words else rest), cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt(name, *(rest[0].split() if "--" in words else rest), cwd=tmp_path, code=2)
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not re.search(r"override|_common|_folders|struct|multirun|defaults", (

@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from braintumor.records import EpochRecord
+from braintumor.runs.history import append_record
 from support import Command
 
 
@@ -18,10 +20,7 @@ def _run(folder: Path, paths: list[str]) -> None:
     status = {"status": "completed", "model_name": folder.name, "best_epoch": 1}
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "of": folder.name}))
-    history = {"epoch": [1], "is_best": [True], "images_per_s": [9.0]}
-    for name in ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss"):
-        history[f"val_{name}"] = [0.5]
-    pd.DataFrame(history).to_csv(folder / "metrics.csv", index=False)
+    append_record(folder / "metrics.csv", EpochRecord(1, 1, 1e-3, *[0.5] * 7, 9.0, 1.0, True))
     figures = {"accuracy": 1.0, "macro_f1": 1.0, "n": len(paths)}
     (out / "metrics.json").write_text(json.dumps({"split": "test", "all": figures}))
     true = ["no", "yes"] * (len(paths) // 2)
@@ -33,8 +32,7 @@ def _run(folder: Path, paths: list[str]) -> None:
 def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path) -> None:
     for name in ("a", "b"):
         _run(tmp_path / "runs" / name, ["x", "y"])
-    done = bt("compare", "runs=[runs/*]", "run_dir=out", "resamples=100", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("compare", "runs=[runs/*]", "run_dir=out", "resamples=100", cwd=tmp_path, code=0)
     assert "tie: not distinguishable" in done.stdout
     assert "Ranked by macro F1 on validation" in done.stdout
     assert max(map(len, done.stdout.splitlines())) < 200
@@ -48,21 +46,18 @@ def test_table_is_printed_and_everything_is_written(bt: Command, tmp_path: Path)
 def test_different_images_are_refused_with_what_to_do(bt: Command, tmp_path: Path) -> None:
     _run(tmp_path / "a", ["x", "y"])
     _run(tmp_path / "b", ["x", "z"])
-    done = bt("compare", "runs=[a,b]", "run_dir=out", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("compare", "runs=[a,b]", "run_dir=out", cwd=tmp_path, code=2)
     assert "different_images=true" in done.stderr
     assert not (tmp_path / "out").exists()
-    done = bt(
+    bt(
         "compare", "runs=[a,b]", "run_dir=out", "different_images=true", "resamples=100",
-        cwd=tmp_path,
+        cwd=tmp_path, code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     assert "2 different sets" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 def test_wrong_settings_are_answered(bt: Command, tmp_path: Path) -> None:
     _run(tmp_path / "a", ["x", "y"])
     for wrong, answer in (("by=tests", "test"), ("resamples=3", "too few"), ("runs=[]", "no runs")):
-        done = bt("compare", "runs=[a]", wrong, cwd=tmp_path)
-        assert done.returncode == 2
+        done = bt("compare", "runs=[a]", wrong, cwd=tmp_path, code=2)
         assert answer in done.stderr

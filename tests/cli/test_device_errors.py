@@ -37,7 +37,7 @@ def test_a_lost_gpu_ends_the_sweep(
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: the GPU stopped working (CUDA error: an illegal memory access")
     assert "bug in braintumor" not in done.stderr
-    assert bt("train", "seed=1", cwd=tmp_path).returncode == 3
+    bt("train", "seed=1", cwd=tmp_path, code=3)
 
 
 def test_a_gpu_too_old_for_this_torch_is_not_called_broken() -> None:
@@ -68,6 +68,5 @@ def test_what_the_device_cannot_do_is_said(
     words: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr(train_command, "run", failing(error, []))
-    done = bt("train", cwd=tmp_path)
-    assert done.returncode == 3
+    done = bt("train", cwd=tmp_path, code=3)
     assert all(word in done.stderr for word in words)

@@ -39,8 +39,7 @@ def test_it_says_first_what_it_trains_on_and_last_what_to_do_next(
     monkeypatch.setattr(
         Typed, "names_nothing", property(lambda t: named(Typed(t.command, t.words[len(short) :])))
     )
-    done = bt("train", *short, "run_dir=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", *short, "run_dir=run", cwd=tmp_path, code=0)
     first, *_, last = done.stdout.splitlines()
     own = "bt-train data=folder data.root=FOLDER"
     assert "generated slices" in first
@@ -53,8 +52,7 @@ def test_it_says_first_what_it_trains_on_and_last_what_to_do_next(
 
 def test_data_without_words_says_what_to_type(bt: Command, tmp_path: Path) -> None:
     small = ["data.patients=24", "data.image_size=32"]
-    done = bt("data", *small, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("data", *small, cwd=tmp_path, code=0)
     assert done.stdout.startswith("these are generated slices")
     assert "bt-data data=folder data.root=FOLDER" in done.stdout.splitlines()[0]
     assert "generated" not in bt("data", "data=phantom", *small, cwd=tmp_path).stdout

@@ -67,7 +67,7 @@ def assert_went_on(run: Path, bt: Command, tmp_path: Path, says: str = "interrup
     epochs = re.findall(r"epoch (\d)/6 ", log)
     assert epochs == list("123456")
     assert RunFolder(run).read_status()["status"] == "completed"
-    assert bt("train", *LONG, "seed=0", "run_dir=whole", cwd=tmp_path).returncode == 0
+    bt("train", *LONG, "seed=0", "run_dir=whole", cwd=tmp_path, code=0)
     weights, whole = (load_file(f / "best.safetensors") for f in (run, tmp_path / "whole"))
     assert weights.keys() == whole.keys()
     assert all((weights[key] == whole[key]).all() for key in weights)
@@ -166,8 +166,7 @@ def test_a_launcher_that_fails_is_no_bug_of_ours(
     monkeypatch.setattr("hydra_plugins.__path__", [*hydra_plugins.__path__, str(folder.parent)])
     plugins = Plugins()
     monkeypatch.setattr(Plugins, "instance", lambda *given: plugins)
-    done = bt("train", "-m", *SHORT, "seed=0", "hydra/launcher=broken", cwd=tmp_path)
-    assert done.returncode == 3
+    done = bt("train", "-m", *SHORT, "seed=0", "hydra/launcher=broken", cwd=tmp_path, code=3)
     assert "a_cluster did not get the jobs of the sweep done: The current node timed" in done.stderr
     assert "bug in braintumor" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,13 +6,11 @@ import json
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from braintumor.config import shell_line
 from braintumor.workflows.compose import compose
-from support import Command
+from support import Command, noise_pictures
 
 NAMES = ["mri", "my mri", "Brain (1)", "a,b", "[x]", "a=b", "ma'am", "día"]
 SMALL = [
@@ -22,12 +20,7 @@ SMALL = [
 
 
 def make_images(root: Path) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("glioma", "no_tumor"):
-        (root / name).mkdir(parents=True)
-        for i in range(12):
-            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    noise_pictures(root, ("glioma", "no_tumor"), count=12, px=16)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,8 +29,7 @@ def test_a_folder_at_home_is_read_by_the_command_and_from_python(
 ) -> None:
     make_images(tmp_path / name)
     words = ["data=folder", f"data.root=~/{name}", "data.image_size=16", f"run_dir=~/out of {name}"]
-    done = bt("data", *words, cwd=tmp_path, HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    bt("data", *words, cwd=tmp_path, HOME=str(tmp_path), code=0)
     assert (tmp_path / f"out of {name}/manifest.csv").is_file()
     monkeypatch.setenv("HOME", str(tmp_path))
     assert compose("data", words, {}).settings["data"]["root"] == f"~/{name}"
@@ -49,8 +41,7 @@ def test_a_run_is_repeated_by_the_words_it_keeps(
     monkeypatch.setenv("HOME", str(tmp_path))
     make_images(tmp_path / "my mri, (1)")
     words = [*SMALL, "data=folder", "data.root=~/my mri, (1)", "run_dir=a b"]
-    done = bt("train", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", *words, cwd=tmp_path, code=0)
     kept = json.loads((tmp_path / "a b/environment.json").read_text())["command"]
     assert kept == ["bt-train", *words]
     overrides = json.loads((tmp_path / "a b/status.json").read_text())["overrides"]
@@ -69,8 +60,7 @@ def test_a_sweep_over_folders_parts_them_and_a_comma_of_a_name_stays(
     for name in ("my mri", "a,b"):
         make_images(tmp_path / name)
     roots = "data.root=~/my mri,~/a,b"
-    done = bt("train", "-m", *SMALL, "data=folder", roots, cwd=tmp_path, HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    bt("train", "-m", *SMALL, "data=folder", roots, cwd=tmp_path, HOME=str(tmp_path), code=0)
     jobs = sorted(tmp_path.glob("multirun/*/[01]/status.json"))
     named = [json.loads(job.read_text())["overrides"][-1] for job in jobs]
     assert named == ["data.root='~/my mri'", "data.root='~/a,b'"]
@@ -81,8 +71,7 @@ def test_lists_of_paths_are_taken_apart_at_commas(bt: Command, tmp_path: Path) -
         "compare": ["runs=[~/a,b c]"],
         "eval": ["ckpt=[~/a,b c]", "on=[phantom]"],
     }.items():
-        done = bt(name, *words, cwd=tmp_path, HOME=str(tmp_path))
-        assert done.returncode == 2
+        done = bt(name, *words, cwd=tmp_path, HOME=str(tmp_path), code=2)
         assert f"there is no run folder {'or checkpoint ' * (name == 'eval')}{tmp_path}/a" in (
             done.stderr
         )

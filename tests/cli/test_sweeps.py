@@ -78,21 +78,18 @@ def test_a_mistake_leaves_no_folder(bt: Command, tmp_path: Path) -> None:
         ["optimzer.lr=1,2", "hydra.sweep.dir=sw"],
         ["hydra.sweep.dir='["],
     ):
-        done = bt("train", "-m", *words, cwd=tmp_path)
-        assert done.returncode == 2
+        done = bt("train", "-m", *words, cwd=tmp_path, code=2)
         assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("no_drawings", "one_thread")
 def test_a_second_sweep_never_comes_into_the_first(bt: Command, tmp_path: Path) -> None:
-    done = bt("train", "-m", *JOB, "seed=0,1", "hydra.sweep.dir=sw", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", "-m", *JOB, "seed=0,1", "hydra.sweep.dir=sw", cwd=tmp_path, code=0)
     before = {path: path.read_bytes() for path in (tmp_path / "sw").rglob("*") if path.is_file()}
     for name in ("0", "1", "comparison.html"):
         assert (tmp_path / "sw" / name).exists()
-    done = bt("train", "-m", *JOB, "seed=5", "hydra.sweep.dir=sw", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("train", "-m", *JOB, "seed=5", "hydra.sweep.dir=sw", cwd=tmp_path, code=2)
     assert "sw holds a sweep of other settings (seed=0,1 there, seed=5 here)" in done.stderr
     assert before == {p: p.read_bytes() for p in (tmp_path / "sw").rglob("*") if p.is_file()}
 
@@ -190,8 +187,7 @@ def test_the_queue_runs_real_jobs_and_goes_on(bt: Command, tmp_path: Path) -> No
         "model.backbone.weights=none,nowhere.safetensors", "hydra.sweep.dir=sw",
         "hydra/launcher=gpus", "hydra.launcher.slots=2",
     ]  # fmt: skip
-    done = bt("train", *words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
+    done = bt("train", *words, cwd=tmp_path, code=2)
     assert "1 of 2 jobs failed (1)" in done.stderr
     sweep = tmp_path / "sw"
     assert RunFolder(sweep / "0").read_status()["status"] == "completed"

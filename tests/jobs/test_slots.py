@@ -34,7 +34,8 @@ def test_a_slot_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_slots(None)[2].environment()["CUDA_VISIBLE_DEVICES"] == "2"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     assert [slot.gpu for slot in make_slots(None)] == ["3", "1"]
-    assert [slot.gpu for slot in make_slots(None, device="cpu")] == [None]
+    for per_gpu in (1, None):
+        assert [slot.gpu for slot in make_slots(None, per_gpu, device="cpu")] == [None]
     with pytest.raises(ConfigError, match="one device"):
         make_slots(None, device="cuda:1")
 

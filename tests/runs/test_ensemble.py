@@ -32,8 +32,7 @@ QUICK = ["eval.heatmaps=2", "eval.examples=2", "eval.views=2"]
 def folds(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two folds of phantoms."""
     folder = tmp_path_factory.mktemp("folds")
-    done = bt("train", *TINY, *QUICK, "split=grouped", "folds=2", "run_dir=two", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", *TINY, *QUICK, "split=grouped", "folds=2", "run_dir=two", cwd=folder, code=0)
     assert done.stdout.splitlines()[-1] == "report: two/eval/pooled/report.html"
     return folder / "two"
 
@@ -95,19 +94,16 @@ def test_commands_say_ensemble_and_write_as_for_one_model(
     bt: Command, folds: Path, pictures: Path
 ) -> None:
     where = pictures.parent
-    done = bt("predict", f"ckpt={folds}", "input=new", "run_dir=out", cwd=where)
-    assert done.returncode == 0, done.stderr
+    done = bt("predict", f"ckpt={folds}", "input=new", "run_dir=out", cwd=where, code=0)
     assert "ensemble of 2 models" in done.stdout
     assert "none is applied, and the answer is the most probable class" in done.stdout
     assert (where / "out" / "cam" / "00002.png").is_file()
 
-    refused = bt("eval", f"ckpt={folds}", cwd=where)
-    assert refused.returncode == 2
+    refused = bt("eval", f"ckpt={folds}", cwd=where, code=2)
     assert "others were trained on" in refused.stderr and "data.root=DIR" in refused.stderr
 
     words = [*QUICK, "data=phantom", "data.patients=24", "split=all"]
-    done = bt("eval", f"ckpt={folds}", *words, "run_dir=on_known", cwd=where)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", f"ckpt={folds}", *words, "run_dir=on_known", cwd=where, code=0)
     assert "ensemble of 2 models" in done.stdout
     metrics = json.loads((where / "on_known" / "metrics.json").read_text())
     assert metrics["contaminated"] == metrics["n"]  # each was in the training of one of them

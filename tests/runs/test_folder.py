@@ -11,6 +11,7 @@ import pytest
 from braintumor.errors import CheckpointError
 from braintumor.records import EpochRecord
 from braintumor.runs.folder import RunFolder, open_run
+from braintumor.runs.history import append_record, read_history, read_record, set_rows
 
 
 def record(epoch: int) -> EpochRecord:
@@ -40,26 +41,26 @@ def test_history_comes_back_exactly_and_can_be_cut(
 ) -> None:
     run = RunFolder(tmp_path)
     for epoch in (1, 2, 3):
-        run.append_history(record(epoch))
-    history = run.read_history()
+        append_record(run.history, record(epoch))
+    history = read_history(run.history)
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["train_loss"].tolist() == [1.0, 0.5, 1 / 3]
     assert history["is_best"].tolist() == [False, True, False]
-    assert run.read_record(3) == dataclasses.replace(record(3), val_auroc=ANY)
+    assert read_record(run.history, 3) == dataclasses.replace(record(3), val_auroc=ANY)
     text = run.history.read_text()
     rows = [dataclasses.asdict(record(epoch)) for epoch in (1, 2)]
-    run.set_history(rows)
+    set_rows(run.history, rows)
     assert not caplog.messages
-    run.append_history(record(3))
+    append_record(run.history, record(3))
     assert run.history.read_text() == text
     for damaged in ("", text[:150], text.replace("0.5", "0.6", 1), text.replace("0.5", "half")):
         run.history.write_text(damaged)
         caplog.clear()
-        run.set_history(rows)
+        set_rows(run.history, rows)
         assert "last.ckpt" in caplog.text
-        run.append_history(record(3))
+        append_record(run.history, record(3))
         assert run.history.read_text() == text
-    run.set_history([])
+    set_rows(run.history, [])
     assert not run.history.exists()
 
 

@@ -63,12 +63,16 @@ def test_what_it_offers_is_named_and_nothing_else() -> None:
         _ = bt.fit
 
 
-def test_training_gives_what_the_command_writes(
+def test_training_gives_what_the_command_writes_and_leaves_the_process_as_it_was(
     trained: Path, bt_in_notebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`trained` is the same training by bt-train; here its words come as sections."""
     monkeypatch.setattr(sys, "argv", ["notebook", "--no-such-flag"])
+    before = signal.getsignal(signal.SIGTERM), torch.initial_seed()
     run = bt.train("debug=tiny", **SECTIONS, run_dir=bt_in_notebook / "run")
+    assert before == (signal.getsignal(signal.SIGTERM), torch.initial_seed())
+    command = json.loads((run.folder / "environment.json").read_text())["command"]
+    assert command[:2] == ["bt-train", "debug=tiny"]
     assert run.folder == bt_in_notebook / "run"
     assert (run.folder / "manifest.csv").read_bytes() == (trained / "manifest.csv").read_bytes()
     theirs = pd.read_csv(trained / "eval/test/predictions.csv")
@@ -113,6 +117,7 @@ def test_a_data_set_is_read_and_nothing_is_written(bt_in_notebook: Path) -> None
         (("seed=3",), {"model": "cnn"}, ("seed=3", "model=cnn")),
         ((), {"train": {"early_stopping": {"patience": None}}},
          ("train.early_stopping.patience=null",)),
+        ((), {"train": {"epochs": 3}}, ("train.epochs=3",)),
         ((), {"seeds": [0, 1], "overwrite": True}, ("seeds=[0,1]", "overwrite=true")),
         ((), {"data": {"root": Path("my mri/a=b")}}, ("data.root='my mri/a=b'",)),
         ((), {"train": {"phases": [{"epochs": 2, "trainable": "head"}]}},
@@ -178,8 +183,7 @@ def test_predict_gives_the_table_of_bt_predict(
     classifier: LoadedModel, trained: Path, slice_of_head: np.ndarray, bt: Command, tmp_path: Path
 ) -> None:
     Image.fromarray(slice_of_head).save(tmp_path / "a.png")
-    done = bt("predict", f"ckpt={trained}", "input=a.png", "run_dir=p", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("predict", f"ckpt={trained}", "input=a.png", "run_dir=p", cwd=tmp_path, code=0)
     theirs = pd.read_csv(tmp_path / "p/predictions.csv", dtype={"is_tumor": str, "foreign": str})
     ours = classifier.predict(tmp_path / "a.png")
     assert [*ours.columns, "overlay"] == theirs.columns.tolist()
@@ -342,15 +346,6 @@ def test_a_class_may_be_called_0_or_na(tmp_path: Path) -> None:
     assert table.to_numpy().tolist() == [["1", "0", "NA"]]
 
 
-def test_the_process_is_as_before_after_a_training(bt_in_notebook: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM), torch.initial_seed()
-    run = bt.train("debug=tiny", **SECTIONS, run_dir="run")
-    assert signal.getsignal(signal.SIGTERM) == before[0]
-    assert torch.initial_seed() == before[1]
-    command = json.loads((run.folder / "environment.json").read_text())["command"]
-    assert command[:2] == ["bt-train", "debug=tiny"]
-
-
 def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: np.ndarray) -> None:
     Image.fromarray(slice_of_head).save(tmp_path / "slice.png")
     (tmp_path / "runs").mkdir()
@@ -363,8 +358,3 @@ def test_the_words_of_the_readme(trained: Path, tmp_path: Path, slice_of_head: n
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "slice.png" in done.stdout
-
-
-def test_epochs_is_the_word_for_how_long() -> None:
-    request = compose("train", [], {"train": {"epochs": 3}})
-    assert request.settings["train"]["epochs"] == 3

@@ -45,8 +45,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_size_tells_files_and_bytes_of_each_part(bt: Command, cache: Path, tmp_path: Path) -> None:
-    done = bt("data", "cache=size", cwd=tmp_path, BT_CACHE=str(cache))
-    assert done.returncode == 0, done.stderr
+    done = bt("data", "cache=size", cwd=tmp_path, BT_CACHE=str(cache), code=0)
     head, *lines = done.stdout.splitlines()
     assert str(cache) in head
     assert [line.split()[:5] for line in lines] == [
@@ -62,21 +61,18 @@ def test_size_tells_files_and_bytes_of_each_part(bt: Command, cache: Path, tmp_p
 def test_clear_removes_what_is_its_own_and_nothing_else(
     bt: Command, cache: Path, tmp_path: Path
 ) -> None:
-    done = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
-    assert done.returncode == 0, done.stderr
+    done = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache), code=0)
     assert "4.1 MB" in done.stdout.splitlines()[-1]
     left = sorted(p.relative_to(cache).as_posix() for p in cache.rglob("*") if p.is_file())
     assert left == sorted([".braintumor", *FOREIGN])
     assert not (cache / "features").exists()  # it was empty then
     assert names_in(tmp_path) == ["cache"]
-    again = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache))
-    assert again.returncode == 0
+    again = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(cache), code=0)
     assert "0.0 MB" in again.stdout.splitlines()[-1]
 
 
 def test_without_a_cache_there_is_nothing_to_clear(bt: Command, tmp_path: Path) -> None:
-    done = bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(tmp_path / "none"))
-    assert done.returncode == 0, done.stderr
+    bt("data", "cache=clear", cwd=tmp_path, BT_CACHE=str(tmp_path / "none"), code=0)
     assert names_in(tmp_path) == []
 
 
@@ -99,12 +95,11 @@ def test_a_folder_that_is_no_cache_of_ours_loses_nothing(
     mine.write_bytes(b"my own work")
     os.utime(mine, (0, 0))
     where = {"BT_CACHE": str(tmp_path / "mine")}
-    done = bt(
-        "data", "data.patients=12", "data.image_size=48", "run_dir=run", cwd=tmp_path, **where
-    )
-    assert done.returncode == 0, done.stderr
-    done = bt("data", "cache=clear", cwd=tmp_path, **where)
-    assert done.returncode == 2
+    bt(
+        "data", "data.patients=12", "data.image_size=48", "run_dir=run", cwd=tmp_path, **where,
+        code=0,
+    )  # fmt: skip
+    done = bt("data", "cache=clear", cwd=tmp_path, **where, code=2)
     assert ".braintumor" in done.stderr and "nothing was removed" in done.stderr
     assert mine.read_bytes() == b"my own work"
 
@@ -124,8 +119,7 @@ def test_room_is_made_in_a_marked_cache_alone(cache: Path, monkeypatch: pytest.M
 
 
 def test_another_word_is_refused(bt: Command, cache: Path, tmp_path: Path) -> None:
-    done = bt("data", "cache=empty", cwd=tmp_path, BT_CACHE=str(cache))
-    assert done.returncode == 2
+    done = bt("data", "cache=empty", cwd=tmp_path, BT_CACHE=str(cache), code=2)
     assert "cache=size" in done.stderr
     assert all((cache / name).is_file() for name in KEPT)
 
@@ -139,8 +133,7 @@ def test_what_a_run_keeps_is_shown_and_can_be_cleared(
     )  # no pictures
     phantoms = ["data.patients=12", "data.slices_per_patient=2", "data.image_size=48"]
     kept = {"BT_CACHE": str(tmp_path / "cache")}
-    done = bt("data", *phantoms, "run_dir=run", cwd=tmp_path, **kept)
-    assert done.returncode == 0, done.stderr
+    done = bt("data", *phantoms, "run_dir=run", cwd=tmp_path, **kept, code=0)
     assert "kept for later runs: 0.2 MB" in done.stdout  # 24 images: 2,304 + 4,096 bytes each
     cleared = bt("data", "cache=clear", cwd=tmp_path, **kept)
     assert "  decoded      4 files" in cleared.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Command
+from support import Command, unreadable_pictures
 
 MISTAKES = [
     ("model=mobilenetv2_035 model.backbone.weights=/nope.safetensors", "no file /nope.safetensors"),
@@ -63,6 +63,7 @@ MISTAKES = [
     ("train.early_stopping.min_delta=-1", "`train.early_stopping.min_delta=-1.0` should be"),
     ("train.cuda_graphs=true device=cpu", "needs a CUDA device"),
     ("decision.sensitivity=2", "`decision.sensitivity=2.0`"),
+    ("decision.sensitivity=98", "0.05 for 5 %"),
     ("eval.views=0", "`eval.views=0` should be 1 or more"),
     ("eval.heatmaps=-1", "`eval.heatmaps=-1` should be 0 or more"),
     ("eval.cam=attention", "model with mhsa"),
@@ -78,10 +79,7 @@ MISTAKES = [
 def unreadable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two classes in which no picture can be read."""
     root = tmp_path_factory.mktemp("unreadable")
-    for name in ("a", "b"):
-        (root / name).mkdir()
-        for number in range(20):
-            (root / name / f"{number}.png").write_text("no picture")
+    unreadable_pictures(root)
     return root
 
 
@@ -92,8 +90,7 @@ def test_a_mistake_is_answered_before_the_data(
     """The last case is without a mistake: only there the pictures are looked at."""
     began = time.process_time()  # of this process, whatever runs beside it
     tiny = ["data=folder", f"data.root={unreadable}", "debug=tiny", "model=cnn"]
-    done = bt("train", *tiny, *words.split(), cwd=tmp_path)
-    assert done.returncode == 2, done.stdout + done.stderr
+    done = bt("train", *tiny, *words.split(), cwd=tmp_path, code=2)
     assert answer in done.stderr
     assert time.process_time() - began < 10
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from braintumor.data.sources import build_source
 from braintumor.runs.checkpoint import load_classifier, load_outliers, read_card, save_best
 from braintumor.statistics.confidence import fit_temperature
 from foreign import FOREIGN, make_foreign
-from support import TINY, Command
+from support import Command
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -36,8 +36,10 @@ def test_temperature_is_that_of_validation(bt: Command, run: Path) -> None:
     """bt-eval split=val gives calibrated probabilities; undone, they fit the same temperature."""
     decisions = read_card(run / "best.safetensors").decisions
     assert decisions is not None
-    done = bt("eval", "ckpt=run", "split=val", "eval.heatmaps=0", "eval.examples=0", cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    bt(
+        "eval", "ckpt=run", "split=val", "eval.heatmaps=0", "eval.examples=0", cwd=run.parent,
+        code=0,
+    )  # fmt: skip
     table = pd.read_csv(run / "eval" / "val" / "predictions.csv")
     assert decisions["n"] == len(table)
     names = [name for name in table if name.startswith("prob_")]
@@ -88,8 +90,7 @@ def test_predict_says_what_is_foreign(bt: Command, run: Path) -> None:
     for kind in ("noise", "text"):
         name = next(name for name in FOREIGN if kind in name)
         Image.fromarray(make_foreign(name, 1, 96)[0]).save(folder / f"{kind}.png")
-    done = bt("predict", "ckpt=run", "input=scans", "run_dir=out", cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    done = bt("predict", "ckpt=run", "input=scans", "run_dir=out", cwd=run.parent, code=0)
     table = pd.read_csv(run.parent / "out" / "predictions.csv", dtype={"foreign": str})
     limit = read_card(run / "best.safetensors").decisions["outlier_threshold"]
     assert table["foreign"].eq("true").tolist() == (table["outlier_score"] > limit).tolist()
@@ -107,8 +108,7 @@ def test_predict_gives_the_probabilities_of_the_evaluation(bt: Command, run: Pat
     folder.mkdir()
     for i, item in enumerate(items):
         Image.fromarray(source.read(item)).save(folder / f"{i}.png")
-    done = bt("predict", "ckpt=run", "input=slices", "run_dir=same", cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    bt("predict", "ckpt=run", "input=slices", "run_dir=same", cwd=run.parent, code=0)
     found = pd.read_csv(run.parent / "same" / "predictions.csv")
     expected = evaluated.loc[[item.path for item in items]]
     assert set(found["upside_down"].astype(str).str.lower()) <= {"true", "false"}
@@ -131,8 +131,7 @@ def test_what_the_model_is_not_sure_of_is_left_to_a_person(bt: Command, run: Pat
     card = dataclasses.replace(card, decisions=decisions)
     save_best(other, model.state_dict(), card, load_outliers(path))
     options = ["eval.heatmaps=0", "eval.examples=0", "run_dir=sure"]
-    done = bt("eval", "ckpt=sure.safetensors", *options, cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    bt("eval", "ckpt=sure.safetensors", *options, cwd=run.parent, code=0)
     table = pd.read_csv(run.parent / "sure" / "predictions.csv", dtype={"answered": str})
     is_sure = table[names].max(axis=1) >= confidence
     assert table["answered"].eq("true").tolist() == is_sure.tolist()
@@ -147,13 +146,6 @@ def test_what_the_model_is_not_sure_of_is_left_to_a_person(bt: Command, run: Pat
     save_best(other, model.state_dict(), card, load_outliers(path))
     done = bt("predict", "ckpt=sure.safetensors", "input=flat.png", "run_dir=p", cwd=run.parent)
     assert "not sure enough: leave it to a person" in done.stdout
-
-
-def test_wrong_decision_is_refused_before_anything_is_trained(bt: Command, tmp_path: Path) -> None:
-    done = bt("train", *TINY, "decision.sensitivity=98", "run_dir=run", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "decision.sensitivity=98" in done.stderr and "0.05 for 5 %" in done.stderr
-    assert not (tmp_path / "run").exists()
 
 
 def test_predict_says_where_the_threshold_and_the_most_probable_class_differ(
@@ -171,9 +163,8 @@ def test_predict_says_where_the_threshold_and_the_most_probable_class_differ(
         save_best(run.parent / "called.safetensors", model.state_dict(), named, load_outliers(path))
         done = bt(
             "predict", "ckpt=called.safetensors", "input=broken", "run_dir=c", "overwrite=true",
-            cwd=run.parent,
+            cwd=run.parent, code=0,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
         table = pd.read_csv(run.parent / "c" / "predictions.csv", dtype={"is_tumor": str})
         assert len(table) == 1
         is_called, is_tumor = table["is_tumor"][0] == "true", table["pred"][0] != "no_tumor"
@@ -194,8 +185,7 @@ def test_other_views_than_the_thresholds_were_fitted_with_are_warned_of(
 
 def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> None:
     options = ["ckpt=run", "eval.heatmaps=0", "eval.examples=0", "run_dir=rare", "prevalence=0.01"]
-    done = bt("eval", *options, cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    bt("eval", *options, cwd=run.parent, code=0)
     before, after = (
         json.loads((folder / "metrics.json").read_text())["decisions"]["tumor_call"]
         for folder in (run / "eval" / "test", run.parent / "rare")
@@ -205,8 +195,7 @@ def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> N
     positives = 0.01 * sensitivity + 0.99 * (1 - specificity)
     assert after["ppv"] == pytest.approx(0.01 * sensitivity / positives)
     assert before["prevalence"] == pytest.approx(0.75)
-    done = bt("eval", "ckpt=run", "prevalence=2", cwd=run.parent)
-    assert done.returncode == 2
+    done = bt("eval", "ckpt=run", "prevalence=2", cwd=run.parent, code=2)
     assert "prevalence=2 should be between 0 and 1" in done.stderr
 
 
@@ -217,8 +206,7 @@ def test_a_checkpoint_of_a_training_that_did_not_end_is_evaluated_as_it_is(
     cut = run.parent / "cut.safetensors"
     save_best(cut, model.state_dict(), dataclasses.replace(card, decisions=None))
     options = ["eval.heatmaps=0", "eval.examples=0", "run_dir=plain"]
-    done = bt("eval", "ckpt=cut.safetensors", *options, cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", "ckpt=cut.safetensors", *options, cwd=run.parent, code=0)
     assert "since its training did not end; go on with `bt-train resume=" in done.stdout
     metrics = json.loads((run.parent / "plain" / "metrics.json").read_text())
     assert metrics["decisions"] is None and metrics["calibration"] is None
@@ -229,5 +217,4 @@ def test_a_checkpoint_of_a_training_that_did_not_end_is_evaluated_as_it_is(
     again = softmax(np.log(table[names].to_numpy()) / temperature, axis=1)
     assert again == pytest.approx(calibrated, abs=1e-5)
     Image.new("L", (32, 32)).save(run.parent / "x.png")
-    done = bt("predict", "ckpt=cut.safetensors", "input=x.png", "run_dir=cut", cwd=run.parent)
-    assert done.returncode == 0, done.stderr
+    bt("predict", "ckpt=cut.safetensors", "input=x.png", "run_dir=cut", cwd=run.parent, code=0)

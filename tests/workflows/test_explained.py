@@ -31,8 +31,7 @@ SECTION = {
 
 def test_attention_maps_are_said_to_explain_no_class(bt: Command, tmp_path: Path) -> None:
     options = [*TINY, "model=cnn_mhsa", "eval.cam=attention", "run_dir=run"]
-    done = bt("train", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", *options, cwd=tmp_path, code=0)
     explained = _metrics(tmp_path / "run/eval/test")["explanations"]
     assert "ssim_head_random" not in explained
     assert {"ssim_all_random", "outside_head", "deletion", "insertion"} <= set(explained)
@@ -43,34 +42,33 @@ def test_attention_maps_are_said_to_explain_no_class(bt: Command, tmp_path: Path
     assert "what spoke for" not in page and "where the evidence for the answer lay" not in page
     assert "heat maps: attention" in page
 
-    done = bt("eval", "ckpt=run", "eval.heatmaps=2", "run_dir=as_before", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("eval", "ckpt=run", "eval.heatmaps=2", "run_dir=as_before", cwd=tmp_path, code=0)
     assert "ssim_head_random" not in _metrics(tmp_path / "as_before")["explanations"]
     options = ["eval.heatmaps=2", "eval.cam=gradcam", "run_dir=by_gradient"]
-    done = bt("eval", "ckpt=run", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("eval", "ckpt=run", *options, cwd=tmp_path, code=0)
     assert "ssim_head_random" in _metrics(tmp_path / "by_gradient")["explanations"]
     page = (tmp_path / "by_gradient/report.html").read_text()
     assert "what spoke for" in page and "what attention looked at" not in page
     assert "heat maps: gradcam" in page
 
     picture = next((tmp_path / "run/eval/test/cam").glob("*.png"))
-    done = bt("predict", "ckpt=run", f"input={picture}", "run_dir=told", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("predict", "ckpt=run", f"input={picture}", "run_dir=told", cwd=tmp_path, code=0)
     assert (tmp_path / "told/cam/00000.png").is_file()
 
 
 def test_attention_maps_of_a_model_without_are_refused_before_any_work(
     bt: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = bt("train", *TINY, "model=cnn_se", "eval.cam=attention", "run_dir=run", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt(
+        "train", *TINY, "model=cnn_se", "eval.cam=attention", "run_dir=run", cwd=tmp_path, code=2
+    )
     assert "model.attention.name=se" in done.stderr
     assert "use eval.cam=gradcam, hirescam or layercam" in done.stderr
     assert not (tmp_path / "run").exists()
     monkeypatch.delattr(evaluate, "predict_with_features")
-    done = bt("eval", f"ckpt={trained}", "eval.cam=attention", "run_dir=again", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt(
+        "eval", f"ckpt={trained}", "eval.cam=attention", "run_dir=again", cwd=tmp_path, code=2
+    )
     assert "use eval.cam=gradcam, hirescam or layercam" in done.stderr
     assert not (tmp_path / "again").exists()
 
@@ -79,8 +77,7 @@ def test_maps_of_phantoms_are_held_against_their_lesions(
     bt: Command, trained: Path, tmp_path: Path
 ) -> None:
     options = ["eval.heatmaps=99", "eval.views=1", "run_dir=out"]  # all images
-    done = bt("eval", f"ckpt={trained}", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("eval", f"ckpt={trained}", *options, cwd=tmp_path, code=0)
     explained = _metrics(tmp_path / "out")["explanations"]
     truth = pd.read_csv(tmp_path / "out/predictions.csv")["true"]
     lesions = int((truth != "no_tumor").sum())  # each slice of a tumor class shows some of it here

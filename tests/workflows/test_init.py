@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from braintumor.data.manifest import read_manifest
 from braintumor.runs.checkpoint import read_card
-from support import TINY, Command, cut
+from support import TINY, Command, cut, unreadable_pictures
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -23,8 +23,7 @@ STILL = ["train.phases=[{epochs:1,trainable:head}]", "optimizer.lr=0"]
 @pytest.fixture(scope="module")
 def first(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("init")
-    done = bt("train", *BASE, "run_dir=first", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    bt("train", *BASE, "run_dir=first", cwd=folder, code=0)
     return folder / "first"
 
 
@@ -43,8 +42,7 @@ def test_all_of_it_is_taken_and_its_images_are_known(
     """Another division of the same images: many of test were in the training of the first."""
     shutil.copytree(first, tmp_path / "first")
     words = [*BASE, *STILL, "seed=5", "split=stratified", "init=first", "run_dir=run"]
-    done = bt("train", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", *words, cwd=tmp_path, code=0)
     assert "init: backbone, attention, head of first (cnn_se of phantom, epoch 1)" in done.stdout
     assert "of the test images; evaluation sets the latter apart" in done.stdout
     assert all(same(tmp_path / "run", first, ""))
@@ -59,20 +57,17 @@ def test_all_of_it_is_taken_and_its_images_are_known(
 
     shutil.rmtree(tmp_path / "first")  # the run has a copy of it
     cut(tmp_path / "run", epochs=False)
-    resumed = bt("train", "resume=run", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    bt("train", "resume=run", cwd=tmp_path, code=0)
     assert all(same(tmp_path / "run", first, ""))
     assert set(theirs) <= set(read_card(tmp_path / "run" / "best.safetensors").training_hashes)
-    again = bt("eval", "ckpt=run", "eval.heatmaps=0", "run_dir=out", cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
+    bt("eval", "ckpt=run", "eval.heatmaps=0", "run_dir=out", cwd=tmp_path, code=0)
     other = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert other["in_training"].tolist() == table["in_training"].tolist()
 
 
 def test_other_classes_begin_with_a_new_head(bt: Command, first: Path, tmp_path: Path) -> None:
     words = [*BASE, *STILL, "data.binary=true", f"init={first}", "run_dir=run"]
-    done = bt("train", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", *words, cwd=tmp_path, code=0)
     assert "begins anew: head (its classes are glioma, meningioma, no_tumor" in done.stdout
     assert all(same(tmp_path / "run", first, "backbone"))
     assert all(same(tmp_path / "run", first, "attention"))
@@ -93,12 +88,8 @@ def test_what_does_not_fit_is_refused_before_the_data(
     bt: Command, first: Path, tmp_path: Path, words: list[str], answer: str
 ) -> None:
     (tmp_path / "pickled.pt").write_bytes(b"\x80\x04]\x94." * 20)
-    for name in ("a", "b"):
-        (tmp_path / "mri" / name).mkdir(parents=True)
-        for number in range(20):
-            (tmp_path / "mri" / name / f"{number}.png").write_text("no picture")
+    unreadable_pictures(tmp_path / "mri")
     plain = [w for w in BASE if "patients" not in w and "widths" not in w]
     data = ["data=folder", "data.root=mri", *plain]
-    done = bt("train", *data, f"init={first}", *words, cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("train", *data, f"init={first}", *words, cwd=tmp_path, code=2)
     assert answer in done.stderr and "cannot be read" not in done.stderr

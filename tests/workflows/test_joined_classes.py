@@ -39,11 +39,9 @@ def test_a_model_of_four_classes_is_judged_on_yes_and_no(
     bt: Command, trained: Path, slices: Path, tmp_path: Path
 ) -> None:
     words = [f"ckpt={trained}", "data=folder", *FAST]
-    own = bt("eval", *words, f"data.root={slices / 'four'}", "run_dir=own", cwd=tmp_path)
-    assert own.returncode == 0, own.stderr
+    own = bt("eval", *words, f"data.root={slices / 'four'}", "run_dir=own", cwd=tmp_path, code=0)
     assert "joined" not in own.stdout
-    two = bt("eval", *words, f"data.root={slices / 'two'}", "run_dir=two", cwd=tmp_path)
-    assert two.returncode == 0, two.stderr
+    two = bt("eval", *words, f"data.root={slices / 'two'}", "run_dir=two", cwd=tmp_path, code=0)
     assert "glioma, meningioma, pituitary count as tumor" in two.stdout
     by_name = {folder: _by_slice(tmp_path / folder) for folder in ("own", "two")}
     table = by_name["two"]
@@ -81,8 +79,7 @@ def test_four_classes_are_joined_where_binary_is_asked_for(
     bt: Command, trained: Path, slices: Path, tmp_path: Path
 ) -> None:
     words = [f"data.root={slices / 'four'}", "data.binary=true", *FAST, "run_dir=b"]
-    done = bt("eval", f"ckpt={trained}", "data=folder", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", f"ckpt={trained}", "data=folder", *words, cwd=tmp_path, code=0)
     assert "count as tumor" in done.stdout
     assert set(pd.read_csv(tmp_path / "b/predictions.csv")["true"]) == {"no_tumor", "tumor"}
 
@@ -90,16 +87,13 @@ def test_four_classes_are_joined_where_binary_is_asked_for(
 def test_a_binary_model_is_judged_on_four_classes_and_says_so(
     bt: Command, slices: Path, tmp_path: Path
 ) -> None:
-    done = bt("train", *TINY, "model=cnn", "data.binary=true", *FAST, "run_dir=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", *TINY, "model=cnn", "data.binary=true", *FAST, "run_dir=run", cwd=tmp_path, code=0)
     root = f"data.root={slices / 'four'}"
-    done = bt("eval", "ckpt=run", "data=folder", root, *FAST, "run_dir=four", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", "ckpt=run", "data=folder", root, *FAST, "run_dir=four", cwd=tmp_path, code=0)
     assert "the classes of the data are joined: glioma, meningioma, pituitary" in done.stdout
     assert set(pd.read_csv(tmp_path / "four/predictions.csv")["true"]) == {"no_tumor", "tumor"}
     assert "classes of the data are joined" in (tmp_path / "four/report.html").read_text()
-    done = bt("eval", "ckpt=run", f"on=[{slices}/four,{slices}/two]", "run_dir=m", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("eval", "ckpt=run", f"on=[{slices}/four,{slices}/two]", "run_dir=m", cwd=tmp_path, code=0)
     table = pd.read_csv(tmp_path / "m/matrix.csv").set_index("data")
     assert table.loc["four", "n"] == table.loc["two", "n"] == 24
     assert table.loc["four", "accuracy"] == table.loc["two", "accuracy"]
@@ -112,8 +106,7 @@ def test_classes_that_cannot_be_joined_are_still_refused(
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed/glioma").symlink_to(slices / "four/glioma")
     (tmp_path / "mixed/tumor").symlink_to(slices / "two/yes")
-    done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path, code=2)
     assert "classes that the model does not know: tumor" in done.stderr
 
 

@@ -6,13 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from braintumor.data.manifest import read_manifest
+from braintumor.files import sha256_of
 from braintumor.runs.folder import RunFolder
-from support import QUICK, Command, cut
+from support import QUICK, Command, cut, tumor_pictures
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 
@@ -23,15 +24,9 @@ DATA.remove("data.patients=24")
 @pytest.fixture(scope="module")
 def place(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with pictures, and a run on them."""
-    folder, rng = tmp_path_factory.mktemp("moved"), np.random.default_rng(0)
-    for brightness, name in ((0, "no_tumor"), (90, "glioma")):
-        (folder / "mri" / name).mkdir(parents=True)
-        for i in range(24):
-            pixels = rng.integers(0, 120, (32, 32))
-            pixels[8:20, 8:20] += brightness
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / "mri" / name / f"{i}.png")
-    done = bt("train", *DATA, "run_dir=run", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    folder = tmp_path_factory.mktemp("moved")
+    tumor_pictures(folder / "mri", 24)
+    bt("train", *DATA, "run_dir=run", cwd=folder, code=0)
     return folder
 
 
@@ -53,9 +48,6 @@ def predictions(folder: Path) -> pd.DataFrame:
 
 def limit_to_the_run(folder: Path) -> None:
     """Remove what data.limit left out."""
-    from braintumor.data.manifest import read_manifest
-    from braintumor.files import sha256_of
-
     known = set(read_manifest(folder / "run" / "manifest.csv")["sha256"])
     for file in (folder / "new place").rglob("*.png"):
         if sha256_of(file.read_bytes()) not in known:
@@ -70,24 +62,20 @@ def test_a_run_is_resumed_where_its_images_are_now(
 ) -> None:
     limit_to_the_run(moved)
     cut(moved / "run", epochs=True)
-    lost = bt("train", "resume=run", cwd=moved)
-    assert lost.returncode == 2
+    lost = bt("train", "resume=run", cwd=moved, code=2)
     assert "say where: bt-train resume=run data.root=FOLDER" in lost.stderr
-    done = bt("train", "resume=run", *words, cwd=moved)
-    assert done.returncode == 0, done.stderr
+    bt("train", "resume=run", *words, cwd=moved, code=0)
     one, other = (predictions(f / "run" / "eval" / "test") for f in (place, moved))
     pd.testing.assert_frame_equal(one, other)
     RunFolder(moved / "run").set_status("interrupted")
-    done = bt("train", "resume=run", cwd=moved)  # the place is remembered
-    assert done.returncode == 0, done.stderr
+    bt("train", "resume=run", cwd=moved, code=0)  # the place is remembered
 
 
 def test_a_run_is_evaluated_where_its_images_are_now(bt: Command, place: Path, moved: Path) -> None:
     lost = bt("eval", "ckpt=run", cwd=moved)
     assert "bt-eval ckpt=run data=folder data.root=FOLDER split=test" in lost.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
-    done = bt("eval", *words, "eval.heatmaps=0", cwd=moved)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", *words, "eval.heatmaps=0", cwd=moved, code=0)
     assert "8 others, which are left out" in done.stdout
     one = json.loads((place / "run" / "eval" / "test" / "metrics.json").read_text())
     other = json.loads((moved / "out" / "metrics.json").read_text())
@@ -102,18 +90,17 @@ def test_images_that_differ_are_named(bt: Command, moved: Path) -> None:
     folder = moved / "new place" / "glioma"
     first = sorted(folder.iterdir())[0]
     Image.new("L", (32, 32), 9).save(first)
-    done = bt("train", "resume=run", "data.root='new place'", cwd=moved)
-    assert done.returncode == 2
+    done = bt("train", "resume=run", "data.root='new place'", cwd=moved, code=2)
     assert "1 are not there, or of another class (glioma/" in done.stderr
     assert f"1 are new (glioma/{first.name})" in done.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
-    done = bt("eval", *words, cwd=moved)
-    assert done.returncode == 2 and f"1 are new (glioma/{first.name})" in done.stderr
+    done = bt("eval", *words, cwd=moved, code=2)
+    assert f"1 are new (glioma/{first.name})" in done.stderr
     assert not (moved / "out").exists()
 
 
 def test_other_settings_of_the_data_are_no_move(bt: Command, moved: Path) -> None:
     cut(moved / "run", epochs=True)
     words = ["data=folder", "data.root='new place'", "data.image_size=32"]
-    done = bt("train", "resume=run", *words, cwd=moved)
-    assert done.returncode == 2 and "the run began with 64" in done.stderr
+    done = bt("train", "resume=run", *words, cwd=moved, code=2)
+    assert "the run began with 64" in done.stderr

@@ -63,8 +63,7 @@ def test_no_command_touches_a_folder_of_somebody_else(
 ) -> None:
     before = contents(mine)
     words = [word.replace("RUN", str(trained)) for word in command]
-    done = bt(*words, "run_dir=mine", f"overwrite={overwrite}", cwd=mine.parent)
-    assert done.returncode == 2
+    done = bt(*words, "run_dir=mine", f"overwrite={overwrite}", cwd=mine.parent, code=2)
     assert "mine is not empty" in done.stderr and "run_dir=" in done.stderr
     assert contents(mine) == before
 
@@ -83,12 +82,10 @@ def test_a_run_is_replaced_when_that_is_said_and_the_files_of_others_stay(
     shutil.copy(tmp_path / "run" / "plots" / "samples.png", wrong)  # of the former run
     before = contents(tmp_path / "run")
     options = [*TINY, *QUICK, "train.max_epochs=1", "seed=7", "run_dir=run"]
-    refused = bt("train", *options, cwd=tmp_path)
-    assert refused.returncode == 2
+    refused = bt("train", *options, cwd=tmp_path, code=2)
     assert "(completed)" in refused.stderr and "overwrite=true" in refused.stderr
     assert contents(tmp_path / "run") == before
-    done = bt("train", *options, "overwrite=true", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", *options, "overwrite=true", cwd=tmp_path, code=0)
     after = contents(tmp_path / "run")
     assert all(after[name] == b"mine" for name in others)
     assert json.loads(after["status.json"])["seed"] == 7
@@ -103,13 +100,11 @@ def test_an_evaluation_in_the_run_is_beside_the_former_one_unless_said(
     shutil.copytree(trained, tmp_path / "run")
     report = tmp_path / "run" / "eval" / "test" / "report.html"
     before = report.read_bytes()
-    done = bt("eval", "ckpt=run", *QUICK, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = bt("eval", "ckpt=run", *QUICK, cwd=tmp_path, code=0)
     assert "eval/test is there and stays" in done.stdout
     assert "report: run/eval/test_2/report.html" in done.stdout
     assert report.read_bytes() == before
-    done = bt("eval", "ckpt=run", *QUICK, "overwrite=true", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("eval", "ckpt=run", *QUICK, "overwrite=true", cwd=tmp_path, code=0)
     assert report.read_bytes() != before
     made = sorted(path.name for path in report.parents[1].glob("*test*"))
     assert made == ["test", "test_2"]  # and nothing half-written
@@ -120,12 +115,12 @@ def test_outputs_are_replaced_only_when_that_is_said(
 ) -> None:
     picture = trained / "plots" / "samples.png"
     words = ["predict", f"ckpt={trained}", f"input={picture}", "run_dir=out"]
-    assert bt(*words, cwd=tmp_path).returncode == 0
+    bt(*words, cwd=tmp_path, code=0)
     (tmp_path / "out" / "cam" / "mine.png").write_text("mine")
     assert (tmp_path / "out" / "cam" / "00000.png").is_file()
-    refused = bt(*words, "overlays=0", cwd=tmp_path)
-    assert refused.returncode == 2 and "overwrite=true" in refused.stderr
-    assert bt(*words, "overlays=0", "overwrite=true", cwd=tmp_path).returncode == 0
+    refused = bt(*words, "overlays=0", cwd=tmp_path, code=2)
+    assert "overwrite=true" in refused.stderr
+    bt(*words, "overlays=0", "overwrite=true", cwd=tmp_path, code=0)
     assert [path.name for path in (tmp_path / "out" / "cam").iterdir()] == ["mine.png"]
 
 
@@ -136,8 +131,7 @@ def test_commands_of_one_second_get_folders_of_their_own(
     monkeypatch.setattr("braintumor.workflows.outputs.datetime", _Frozen)
     for _ in range(2):
         picture = trained / "plots" / "samples.png"
-        done = bt("predict", f"ckpt={trained}", f"input={picture}", "overlays=0", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        bt("predict", f"ckpt={trained}", f"input={picture}", "overlays=0", cwd=tmp_path, code=0)
     names = sorted(path.name for path in (tmp_path / "predictions").iterdir())
     assert names == ["noon", "noon_2"]
 
@@ -172,8 +166,7 @@ def test_a_running_run_is_neither_replaced_nor_resumed_nor_doubled(
             ["run_dir=run", "overwrite=true", *TINY],
             ["resume=run"],
         ):
-            done = bt("train", *words, cwd=tmp_path)
-            assert done.returncode == 2
+            done = bt("train", *words, cwd=tmp_path, code=2)
             assert f"run is in use: process {process.pid} on " in done.stderr
             assert "since 20" in done.stderr and "bt-train resume=run" in done.stderr
             assert len(done.stderr.strip().splitlines()) == 1
@@ -181,6 +174,5 @@ def test_a_running_run_is_neither_replaced_nor_resumed_nor_doubled(
     finally:
         process.kill()
         process.wait()
-    done = bt("train", *endless, cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("train", *endless, cwd=tmp_path, code=2)
     assert "(running)" in done.stderr and "bt-train resume=run" in done.stderr

@@ -16,7 +16,7 @@ from PIL import Image
 import braintumor as bt
 from braintumor.errors import DataError
 from braintumor.runs.checkpoint import Card, read_card
-from braintumor.workflows.pictures import read_pictures
+from braintumor.workflows.pictures import PictureBatches
 from support import Command
 
 
@@ -39,6 +39,13 @@ def draw(path: Path, height: int = 30) -> None:
     Image.fromarray(np.full((height, 50), 90, np.uint8)).save(path)
 
 
+def names_in(given: Any, card: Card) -> list[str]:
+    """Of the pictures there, all of which can be read."""
+    read = PictureBatches(given, card, 9)
+    assert len(read) == sum(map(len, read))
+    return read.names
+
+
 def pack(root: Path, archive: Path) -> Path:
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive, "w") as file:
@@ -56,10 +63,10 @@ def test_an_archive_is_read_as_its_folder(card: Card, scans: Path, name: str) ->
     packed = pack(scans, scans.parent / name) if name != "S.ZIP" else None
     if packed is None:
         packed = pack(scans, scans.parent / "s.zip").rename(scans.parent / name)
-    found, unpacked = read_pictures(packed, card), read_pictures(scans, card)
-    assert found.names == tuple(f"scans/{name}" for name in unpacked.names)
-    np.testing.assert_array_equal(found.pixels, unpacked.pixels)
-    assert found.sizes == ((40, 50), (41, 50))
+    found, unpacked = (PictureBatches(given, card, 9) for given in (packed, scans))
+    np.testing.assert_array_equal(next(iter(found)), next(iter(unpacked)))
+    assert found.names == [f"scans/{name}" for name in unpacked.names]
+    assert found.sizes == [(40, 50), (41, 50)]
     assert found.originals[0]().shape == (40, 50)
 
 
@@ -67,7 +74,7 @@ def test_an_archive_that_leads_out_of_itself_is_refused(card: Card, tmp_path: Pa
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as file:
         file.writestr("../x.png", b"x")
     with pytest.raises(DataError, match="leads out of the archive"):
-        read_pictures(tmp_path / "bad.zip", card)
+        names_in(tmp_path / "bad.zip", card)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +92,13 @@ def test_a_pattern_stands_for_what_it_names(
     card: Card, scans: Path, pattern: str, names: list[str]
 ) -> None:
     pack(scans, scans.parent / "s.zip")
-    assert list(read_pictures(pattern, card).names) == names
+    assert names_in(pattern, card) == names
 
 
 def test_several_are_named_as_they_were_given(card: Card, scans: Path) -> None:
     pack(scans / "b", scans.parent / "s.zip")
-    found = read_pictures(["scans/a.png", "scans/b", "s.zip", "scans/*.png"], card)
-    assert found.names == ("scans/a.png", "scans/b/c.jpg", "s.zip/b/c.jpg", "scans/a.png")
+    found = names_in(["scans/a.png", "scans/b", "s.zip", "scans/*.png"], card)
+    assert found == ["scans/a.png", "scans/b/c.jpg", "s.zip/b/c.jpg", "scans/a.png"]
 
 
 def test_linked_folders_are_followed_and_a_loop_once(
@@ -101,7 +108,7 @@ def test_linked_folders_are_followed_and_a_loop_once(
     (scans / "more").symlink_to(scans.parent / "elsewhere")
     (scans / "b" / "loop").symlink_to("..")
     (scans / "again").symlink_to("b")
-    assert read_pictures(scans, card).names == ("a.png", "b/c.jpg", "more/d.png")
+    assert names_in(scans, card) == ["a.png", "b/c.jpg", "more/d.png"]
     assert "1 linked folder (again is b)" in caplog.text
 
 
@@ -116,7 +123,7 @@ def test_noise_is_passed_over_by_name_and_number(
     for i in range(6):
         (scans / f"{i}.dcm").write_bytes(b"\0" * 128 + b"DICM")
     (scans / "notes.txt").write_text("x")
-    assert read_pictures(scans, card).names == ("a.png", "b/c.jpg")
+    assert names_in(scans, card) == ["a.png", "b/c.jpg"]
     (said,) = [record.message for record in caplog.records if "passed over" in record.message]
     for part in (
         "6 DICOM files (*.dcm)", "1 file (*.txt)", "1 file (.ipynb_checkpoints)",
@@ -140,7 +147,7 @@ def test_an_input_without_pictures_says_what_lies_there(card: Card, scans: Path)
         ("nowhere", "there is no file or folder nowhere"),
     ):
         with pytest.raises(DataError, match=said):
-            read_pictures(given, card)
+            names_in(given, card)
 
 
 def test_the_command_takes_a_list_and_names_all_that_is_left_out(
@@ -151,12 +158,10 @@ def test_the_command_takes_a_list_and_names_all_that_is_left_out(
     (scans / "bad, worse.png").write_text("no picture")
     (scans / "cut.png").symlink_to("nowhere.png")
     words = [f"ckpt={trained}", "input=[scans/a.png,scans,s.zip,scans/*.png]", "run_dir=p"]
-    refused = bt("predict", *words, cwd=cwd)
-    assert refused.returncode == 2
+    refused = bt("predict", *words, cwd=cwd, code=2)
     assert "bad, worse.png: it is a text file" in refused.stderr
     assert not (cwd / "p").exists()
-    done = bt("predict", *words, "skip_unreadable=true", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = bt("predict", *words, "skip_unreadable=true", cwd=cwd, code=0)
     table = pd.read_csv(cwd / "p" / "predictions.csv")
     assert len(table) == 6
     assert "left out: 4 of 10 pictures cannot be read" in done.stdout
@@ -170,8 +175,7 @@ def test_the_command_takes_a_list_and_names_all_that_is_left_out(
     assert "scans/bad, worse.png" in page
     sizes = {Image.open(cwd / "p" / name).size for name in table["overlay"]}
     assert sizes == {(50, 40), (50, 41)}
-    again = bt("predict", f"ckpt={trained}", "input=s.zip", "run_dir=p", "overwrite=true", cwd=cwd)
-    assert again.returncode == 0, again.stderr
+    bt("predict", f"ckpt={trained}", "input=s.zip", "run_dir=p", "overwrite=true", cwd=cwd, code=0)
     assert not (cwd / "p" / "unreadable.csv").exists()
 
 

@@ -22,7 +22,7 @@ from braintumor.statistics.decisions import Decisions
 from braintumor.statistics.input_checks import Orientation, Outliers
 from braintumor.workflows import found_pictures, pictures
 from braintumor.workflows.load import LoadedModel, Use
-from braintumor.workflows.pictures import PictureBatches, read_pictures
+from braintumor.workflows.pictures import PictureBatches, stacked
 from made_card import DECISIONS, MODEL, card
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,16 +73,19 @@ def draw(folder: Path, is_coloured: Callable[[int], bool]) -> Path:
 def test_answers_are_to_the_last_bit_those_of_all_at_once(
     tmp_path: Path, decoded: list[int], is_coloured: Callable[[int], bool], times: int
 ) -> None:
-    whole = read_pictures(draw(tmp_path, is_coloured), CARD)
-    expected, columns = model().classify_pixels(whole.names, whole.pixels)
+    whole = PictureBatches(draw(tmp_path, is_coloured), CARD, COUNT)
+    (squares,) = whole
+    in_colour = any(square.ndim == 3 for square in squares)
+    pixels = stacked(squares, in_colour=in_colour)
+    expected, columns = model().classify_pixels(tuple(whole.names), pixels)
     decoded.clear()
     found = model().classify(PictureBatches(tmp_path, CARD, BATCH))
     np.testing.assert_array_equal(found.predictions.logits, expected.logits)
-    assert found.predictions.paths == whole.names
+    assert found.predictions.paths == tuple(whole.names)
     assert found.columns.keys() == columns.keys()
     for name, values in columns.items():
         np.testing.assert_array_equal(np.asarray(found.columns[name]), np.asarray(values))
-    assert found.in_colour == (whole.pixels.ndim == 4)
+    assert found.in_colour == in_colour
     assert len(decoded) == COUNT if times == 1 else COUNT < len(decoded) <= 2 * COUNT
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.workflows.quoting import quote_paths
+from braintumor.workflows.words import quote_paths
 
 
 def read_by_hydra(word: str) -> object:

@@ -27,8 +27,7 @@ REFIT = [*TINY, "train.max_epochs=3", "train.refit=true", "train.early_stopping.
 @pytest.fixture(scope="module")
 def refitted(bt: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("refitted")
-    done = bt("train", *REFIT, "run_dir=run", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = bt("train", *REFIT, "run_dir=run", cwd=folder, code=0)
     (folder / "stdout.txt").write_text(done.stdout)
     return folder / "run"
 
@@ -54,16 +53,14 @@ def test_both_models_are_kept_and_say_what_they_are(refitted: Path) -> None:
 
 
 def test_validation_says_nothing_of_the_refitted_model(refitted: Path, bt: Command) -> None:
-    done = bt("eval", "ckpt=run", "split=val", cwd=refitted.parent)
-    assert done.returncode == 2
+    done = bt("eval", "ckpt=run", "split=val", cwd=refitted.parent, code=2)
     assert "ckpt=run/selected.safetensors" in done.stderr
     before = (refitted / "eval" / "test" / "metrics.json").read_text()
     for split in ("val", "test"):
-        done = bt(
+        bt(
             "eval", "ckpt=run/selected.safetensors", f"split={split}", "eval.examples=1",
-            cwd=refitted.parent,
+            cwd=refitted.parent, code=0,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
         assert (refitted / "eval" / f"selected_{split}" / "report.html").is_file()
     assert (refitted / "eval" / "test" / "metrics.json").read_text() == before
 
@@ -88,8 +85,7 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
 
     monkeypatch.setattr("braintumor.evaluation.leakage.cached_baselines", measured)
     name = f"run_dir=of_{Path(ckpt).stem}"
-    done = bt("eval", f"ckpt={ckpt}", name, "eval.examples=1", cwd=refitted.parent)
-    assert done.returncode == 0, done.stderr
+    bt("eval", f"ckpt={ckpt}", name, "eval.examples=1", cwd=refitted.parent, code=0)
     (seen,) = counts
     assert ("val" in seen) is (ckpt != "run")
 
@@ -111,8 +107,7 @@ def test_an_interrupted_refit_resumes_to_the_same_weights(
     else:
         shutil.rmtree(cut / "refit")
         (cut / "selected.safetensors").unlink()
-    done = bt("train", "resume=run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", "resume=run", cwd=tmp_path, code=0)
     expected, got = (load_file(run / "best.safetensors") for run in (refitted, cut))
     assert all(torch.equal(expected[name], got[name]) for name in expected)
     one, other = (pd.read_csv(run / "refit" / "metrics.csv") for run in (refitted, cut))
@@ -128,8 +123,7 @@ def test_a_run_whose_settings_are_cut_is_not_resumed(
     config = yaml.safe_load((refitted / "config.yaml").read_text())
     del config["decision"]
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
-    done = bt("train", "resume=run", cwd=tmp_path)
-    assert done.returncode == 2
+    done = bt("train", "resume=run", cwd=tmp_path, code=2)
     assert "config.yaml is not that of a run: bt-train needs the setting or section `decision`" in (
         done.stderr
     )
@@ -139,18 +133,16 @@ def test_a_new_run_in_the_folder_removes_the_old_refit(
     refitted: Path, bt: Command, tmp_path: Path
 ) -> None:
     shutil.copytree(refitted, tmp_path / "run")
-    done = bt("train", *TINY, "run_dir=run", "overwrite=true", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    bt("train", *TINY, "run_dir=run", "overwrite=true", cwd=tmp_path, code=0)
     assert not (tmp_path / "run" / "refit").exists()
     assert not (tmp_path / "run" / "selected.safetensors").exists()
 
 
 def test_folds_are_refitted_each(bt: Command, tmp_path: Path) -> None:
-    done = bt(
+    bt(
         "train", *REFIT, "train.max_epochs=1", "split=grouped", "folds=2", "run_dir=run",
-        cwd=tmp_path,
+        cwd=tmp_path, code=0,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     for fold in (0, 1):
         assert (tmp_path / "run" / f"fold_{fold}" / "refit" / "metrics.csv").is_file()
 

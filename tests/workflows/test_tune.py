@@ -22,16 +22,17 @@ optuna = pytest.importorskip("optuna")
 import braintumor as bt  # noqa: E402
 from braintumor.config import options_of  # noqa: E402
 from braintumor.errors import ConfigError, TrainingError  # noqa: E402
+from braintumor.jobs.slots import make_slots  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
+from braintumor.workflows import search as searches  # noqa: E402
 from braintumor.workflows import setup as setups  # noqa: E402
-from braintumor.workflows import trials, workers  # noqa: E402
+from braintumor.workflows import trials  # noqa: E402
 from braintumor.workflows import tune as tunes  # noqa: E402
 from braintumor.workflows.compose import compose  # noqa: E402
-from braintumor.workflows.search import Images, Search  # noqa: E402
+from braintumor.workflows.search import Images, Search, start_workers  # noqa: E402
 from braintumor.workflows.tune import _check_space, _train_best  # noqa: E402
-from braintumor.workflows.workers import slots_of, start_workers  # noqa: E402
 from support import QUICK  # noqa: E402
 
 SMALL = [*QUICK, "data.image_size=32", "data.patients=16", "data.slices_per_patient=2"]
@@ -182,14 +183,9 @@ def test_workers_share_the_gpus_as_jobs_of_a_sweep_do(
     gpus: str, workers: int | None, seen: list[str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
-    found = slots_of(workers, "auto")
+    found = make_slots(workers, None)
     assert [slot.gpu for slot in found] == seen
     assert all(slot.threads >= 1 for slot in found)
-
-
-def test_on_the_cpu_no_worker_has_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert [slot.gpu for slot in slots_of(None, "cpu")] == [None]
 
 
 def search_of(storage: str, *, words: tuple[str, ...], space: Any, trials: int = 3) -> Search:
@@ -203,7 +199,7 @@ def test_a_killed_worker_loses_no_trial(tmp_path: Path) -> None:
     storage = str(tmp_path / "study.journal")
     search = search_of(storage, words=tuple(SMALL), space=find_space({"augment": ["none"]}, None))
     study = search.open()
-    with start_workers(search, slots_of(1, "cpu")) as (process,):
+    with start_workers(search, make_slots(1, None, device="cpu")) as (process,):
         limit = time.time() + 100
         while not any(t.user_attrs.get("epochs") for t in study.get_trials()):
             assert time.time() < limit
@@ -227,7 +223,7 @@ def test_all_workers_end_with_the_search_and_the_same_command_goes_on(
         return processes[-1]
 
     own = SimpleNamespace(**vars(subprocess) | {"Popen": started})
-    monkeypatch.setattr(workers, "subprocess", own)
+    monkeypatch.setattr(searches, "subprocess", own)
     storage = str(tmp_path / "x/study.journal")
 
     def interrupt() -> None:

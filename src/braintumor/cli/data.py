@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from braintumor.cli.shell import command
-from braintumor.progress import waiting
-from braintumor.workflows.arguments import Request
+from braintumor.cli.shell import command, workflow
+
+run = workflow("data", "explore")
 
 
 def main() -> None:
     """Entry point of `bt-data`."""
     command("data", run)
-
-
-def run(request: Request) -> None:
-    with waiting("starting"):
-        from braintumor.workflows.data import explore  # scikit-learn, which --help does not need
-
-    explore(request)

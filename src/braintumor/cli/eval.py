@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from braintumor.cli.shell import command
-from braintumor.progress import waiting
-from braintumor.workflows.arguments import Request
+from braintumor.cli.shell import command, workflow
+
+run = workflow("evaluate", "evaluate")
 
 
 def main() -> None:
     """Entry point of `bt-eval`."""
     command("eval", run)
-
-
-def run(request: Request) -> None:
-    with waiting("starting"):
-        from braintumor.workflows.evaluate import evaluate  # pandas, which --help does not need
-
-    evaluate(request)

@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from braintumor.config import hydra_value
+from braintumor.config import hydra_value, key_of
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
@@ -27,8 +27,8 @@ from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
+from braintumor.workflows.guesses import setting_called
 from braintumor.workflows.outputs import of_now
-from braintumor.workflows.settings import setting_called
 from braintumor.workflows.words import Typed
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
@@ -84,8 +84,7 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
     if not isinstance(entries, list) or config_name not in [str(e).lstrip("/") for e in entries]:
         run = RunFolder(file.parent)
         if run.status.is_file() and config_name == "train":
-            unfinished = run.read_status().get("status") != "completed"
-            go_on = f", or go on with it: {resume_command(run.path)}" if unfinished else ""
+            go_on = "" if run.is_complete else f", or go on with it: {resume_command(run.path)}"
             raise ConfigError(
                 f"{file} is the record of a run; train the same again, in a new folder: "
                 f"{repeat_command(run, in_place=False)}{go_on}"
@@ -108,7 +107,7 @@ def choose_launcher(arguments: list[str], config_name: str) -> None:
 
     arguments: of the process, which are added to.
     """
-    keys = {argument.lstrip("+").partition("=")[0] for argument in arguments}
+    keys = set(map(key_of, arguments))
     is_of_trainings = config_name == "train" and is_sweep(arguments)
     if is_of_trainings and not keys & {"hydra/launcher", "device"} and len(find_gpus()) > 1:
         arguments.append("hydra/launcher=gpus")

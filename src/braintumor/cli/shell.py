@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import importlib
 import os
 import re
 import shlex
@@ -36,6 +37,7 @@ from braintumor.errors import BraintumorError, ConfigError, MachineError, device
 from braintumor.files import DISK_IS_FULL, printable
 from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
 from braintumor.privacy import set_privacy
+from braintumor.progress import waiting
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
@@ -132,6 +134,17 @@ def command(
     sys.exit(code)
 
 
+def workflow(module: str, function: str) -> Callable[[Any], None]:
+    """A function of braintumor/workflows, imported when it is called: --help needs no torch."""
+
+    def run(asked: Any) -> None:
+        with waiting("starting"):
+            found = getattr(importlib.import_module(f"braintumor.workflows.{module}"), function)
+        found(asked)
+
+    return run
+
+
 def _refuse_together(typed: Typed) -> None:
     if typed.command != "train" or is_sweep(typed.words):
         what = f"bt-{typed.command}{' -m' if typed.command == 'train' else ''}"
@@ -175,12 +188,11 @@ def run_job(config_name: str, run: Run, request: Request) -> int:
             )
         _run_checked(config_name, run, request)
     except Exception as error:
-        folder = request.folder or Path()
-        record_failure(RunFolder(folder), error, overrides=list(request.overrides))
+        record_failure(RunFolder(request.folder), error, overrides=list(request.overrides))
         said = device_failure(error)
         if said and not _lost:
             _lost.append(said)
-        log.error("job %s failed: %s", folder.name, said or error)
+        log.error("job %s failed: %s", request.folder.name, said or error)
         if isinstance(error, BraintumorError):
             return error.exit_code
         return 3 if said else 1
@@ -226,7 +238,7 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 
 def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
     """Ends the message where a command was cut off before it could say how to go on."""
-    if isinstance(error, ToldInterrupt) or {"-m", "--multirun"} & set(typed.words):
+    if isinstance(error, ToldInterrupt) or is_sweep(typed.words):
         return ""
     done = "nothing was trained yet; " if typed.command == "train" else ""
     if any(word.startswith("resume=") for word in typed.words):

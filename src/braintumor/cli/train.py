@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from braintumor.cli.shell import command
+from braintumor.cli.shell import command, workflow
 from braintumor.interrupts import INTERRUPTED
-from braintumor.progress import waiting
 from braintumor.runs.folder import open_run
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log
@@ -20,16 +19,13 @@ def main() -> None:
 def run(request: Request) -> None:
     """Train what the settings say; under -m one job of a sweep."""
     if resume := request.settings["resume"]:
-        from braintumor.workflows.sweep import go_on, is_sweep  # Hydra's sweeper
+        from braintumor.workflows.sweep import go_on, holds_sweep  # Hydra's sweeper
 
-        if is_sweep(resume := Path(resume)):
+        if holds_sweep(resume := Path(resume)):
             go_on(request)
             return
         open_run(resume)
-    with waiting("starting"):
-        from braintumor.workflows.train import train  # torch
-
-    train(request)
+    workflow("train", "train")(request)
 
 
 def _after_sweep(folder: Path, code: int) -> None:
@@ -38,7 +34,4 @@ def _after_sweep(folder: Path, code: int) -> None:
 
         log.warning("%s", describe_left(folder))
         return
-    with waiting("starting"):
-        from braintumor.workflows.compare import finish_sweep  # matplotlib, once jobs have ended
-
-    finish_sweep(folder)
+    workflow("compare", "finish_sweep")(folder)

@@ -14,6 +14,7 @@ import pandas as pd
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
 from braintumor.config import shell_line
+from braintumor.runs.history import read_history
 
 By = Literal["validation", "test"]
 WITH_INTERVAL = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "clean_accuracy")
@@ -153,7 +154,7 @@ def _training_figures(run: Run) -> dict[str, Any]:
     if not run.folder.history.exists():
         return {"best_epoch": best_epoch}
     try:
-        history = run.folder.read_history()
+        history = read_history(run.folder.history)
         if best_epoch is None:
             kept = history[history["is_best"].astype(bool)]
             best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None

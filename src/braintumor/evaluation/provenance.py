@@ -16,6 +16,7 @@ import pandas as pd
 
 from braintumor.data.manifest import Patients, count_patients, read_manifest
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.history import read_history
 
 if TYPE_CHECKING:
     from braintumor.runs.checkpoint import Card
@@ -82,7 +83,7 @@ def read_provenance(run: RunFolder, card: Card) -> Provenance:
         trained_on="train and val (refit)" if card.settings["train"]["refit"] else "train",
         parameters=card.parameters,
         images=counts,
-        history=run.read_history() if run.history.is_file() else None,
+        history=read_history(run.history) if run.history.is_file() else None,
     )
 
 

@@ -14,13 +14,8 @@ from braintumor.runs.ownership import hold
 
 log = logging.getLogger("braintumor")
 
-_FAULTS = {
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGABRT,
-}  # of the job itself
+# of the job itself
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 _LONGEST_LINE = 300
 
 

@@ -8,7 +8,6 @@ notice that their standard input has closed (cli/job.py).
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import os
 import subprocess
@@ -18,12 +17,12 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from braintumor.files import write_atomic
+from braintumor.files import write_rows
 from braintumor.interrupts import listening
 from braintumor.jobs.ends import known_status, record_end
 from braintumor.jobs.slots import Slot
@@ -119,8 +118,7 @@ class Queue:
             stderr=subprocess.STDOUT, start_new_session=True,  # Ctrl-C reaches it through us alone
         )  # fmt: skip
         os.close(order)
-        now = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        attempt = _Attempt(job.name, slot.number, slot.gpu or "", process.pid, now)
+        attempt = _Attempt(job.name, slot.number, slot.gpu or "", process.pid, _now())
         self._attempts.append(attempt)
         self._running.append(
             _Running(job, slot, process, stdin, output, attempt, time.perf_counter(), before)
@@ -141,7 +139,7 @@ class Queue:
             ended.job.run, ended.output, ended.before, ended.process.returncode,
             is_interrupt=is_interrupt,
         )  # fmt: skip
-        ended.attempt.ended = f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+        ended.attempt.ended = _now()
         ended.attempt.result = state
         self._write()
         self._view.tell(ended.job.run, state, why, time.perf_counter() - ended.started)
@@ -160,11 +158,11 @@ class Queue:
             self._collect(each, is_interrupt=True)
 
     def _write(self) -> None:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, [field.name for field in fields(_Attempt)])
-        writer.writeheader()
-        writer.writerows(map(asdict, self._attempts))
-        write_atomic(self._table, text.getvalue())
+        write_rows(self._table, [asdict(attempt) for attempt in self._attempts])
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
 def _read_attempts(table: Path) -> list[_Attempt]:

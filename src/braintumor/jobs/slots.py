@@ -55,7 +55,7 @@ def make_slots(
     """The slots of this machine.
 
     wanted: how many at most; None: one for each GPU, or a single one where there is none.
-    per_gpu: jobs that share a GPU; None: as many as the wanted slots take.
+    per_gpu: jobs that share a GPU; None: as many as the wanted slots take, whatever GPUs there are.
     device: what the jobs ask for.
     Raises ConfigError on numbers below 1, and on a device that cannot be shared out.
     """

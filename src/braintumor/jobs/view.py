@@ -7,41 +7,35 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
+from typing import Self
 
 from braintumor.errors import CheckpointError
 from braintumor.jobs.slots import Slot
 from braintumor.progress import bar
 from braintumor.runs.folder import RunFolder, State
+from braintumor.runs.history import read_rows
 
 log = logging.getLogger("braintumor")
 
 _EVERY_S = 1.0  # files are read for it
 
 
-class View:
+class View(ExitStack):
     """On a terminal a line for each slot under a line for all; nothing elsewhere."""
 
     def __init__(self, jobs: int, slots: int) -> None:
+        super().__init__()
         self._jobs, self._slots = jobs, slots
         self._ended: Counter[State] = Counter()
         self._last = 0.0
-        self._stack = ExitStack()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         # without a delay, since tqdm leaves on the screen what it closes before that is over
         self._lines = [
-            self._stack.enter_context(bar("", bar_format="{desc}", position=n, delay=0))
+            self.enter_context(bar("", bar_format="{desc}", position=n, delay=0))
             for n in range(self._slots + 1)
         ]
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+        return self
 
     def show(self, queued: int, running: Sequence[tuple[RunFolder, Slot, float, str]]) -> None:
         """How it stands now; cheap to call often.
@@ -92,16 +86,12 @@ def progress_of(run: RunFolder) -> str:
     Of several parts how many are done.
     """
     try:
-        return _progress_of(run)
+        if parts := run.parts:
+            return f"{sum(part.is_complete for part in parts)} of {len(parts)} parts"
+        rows = read_rows(run.history)
     except CheckpointError:  # a job says by itself what it cannot read, and the others go on
         return "its files are damaged"
-
-
-def _progress_of(run: RunFolder) -> str:
-    if parts := run.read_status().get("parts"):
-        states = [RunFolder(run.path / part).read_status().get("status") for part in parts]
-        return f"{states.count('completed')} of {len(parts)} parts"
-    if not (rows := run.read_rows()):
+    if not rows:
         return ""
     best = next((row for row in reversed(rows) if row["is_best"] == "True"), rows[-1])
     figures = f"f1 {float(best['val_macro_f1']):.3f} val loss {float(best['val_loss']):.3f}"

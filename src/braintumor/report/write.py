@@ -23,7 +23,13 @@ from PIL import Image
 from braintumor.config import shell_line
 from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation
-from braintumor.files import MARKER, temporary_folder, write_atomic, write_json
+from braintumor.files import (
+    MARKER,
+    remove_if_empty,
+    temporary_folder,
+    write_atomic,
+    write_json,
+)
 from braintumor.progress import waiting
 from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
@@ -41,7 +47,7 @@ from braintumor.report.plots.performance import (
 from braintumor.report.plots.pictures import draw_examples, overlay
 from braintumor.report.plots.style import PNG_EFFORT, about_numbers, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
-from braintumor.runs.ownership import mark, remove_if_empty, remove_own
+from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.decisions import columns_of
 from braintumor.statistics.metrics import classification_report, confusion_matrix

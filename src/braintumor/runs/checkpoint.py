@@ -130,8 +130,7 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
         return run.best
     if members_of(path):
         return path
-    status = run.read_status()
-    state = f" (its status is {status['status']!r})" if status.get("status") else ""
+    state = f" (its status is {run.state!r})" if run.state else ""
     raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
 
 
@@ -140,9 +139,8 @@ def members_of(path: Path) -> list[RunFolder]:
 
     Raises CheckpointError where not all have ended: some would answer for all in silence.
     """
-    parts = RunFolder(path).read_status().get("parts", [])
-    members = [RunFolder(path / str(name)) for name in parts]
-    is_ready = [m.best.is_file() and m.read_status().get("status") == "completed" for m in members]
+    members = RunFolder(path).parts
+    is_ready = [member.best.is_file() and member.is_complete for member in members]
     if all(is_ready):
         return members
     absent = ", ".join(m.path.name for m, ok in zip(members, is_ready, strict=True) if not ok)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from braintumor.config import pasteable
+from braintumor.config import key_of, pasteable
 from braintumor.errors import CheckpointError
 from braintumor.privacy import found_again
 from braintumor.runs.folder import STATES, RunFolder, read_config
@@ -27,18 +27,18 @@ def repeat_command(run: RunFolder, *, in_place: bool) -> str:
     words = _words_of(run)
     if words is None:
         return "bt-train with the settings of its config.yaml"
-    words = [found_again(word, None) for word in words if _key(word) not in _OF_THE_FOLDER]
+    words = [found_again(word, None) for word in words if key_of(word) not in _OF_THE_FOLDER]
     folder = [pasteable("run_dir", str(run.path)), "overwrite=true"] if in_place else []
     return " ".join(["bt-train", *map(shlex.quote, words), *folder])
 
 
 def how_to_go_on(run: RunFolder) -> str:
     """Ends the message of a run that was cut off; empty where the folder around it says it."""
-    parts = run.read_status().get("parts", [])
-    if (run.path.parent / "multirun.yaml").is_file() or run.path.name in _parts_beside(run):
+    parts = run.parts
+    if (run.path.parent / "multirun.yaml").is_file() or run in RunFolder(run.path.parent).parts:
         return ""
     if parts:
-        done = sum(_is_complete(RunFolder(run.path / name)) for name in parts)
+        done = sum(part.is_complete for part in parts)
         return (
             f" with {done} of {len(parts)} parts complete; go on with: {resume_command(run.path)}"
         )
@@ -60,23 +60,11 @@ def _words_of(run: RunFolder) -> list[str] | None:
     words = [str(word) for word in known.get("command", [])][1:]
     if not words or set(_OF_THE_SWEEP) & set(words):
         words = [str(word) for word in status.get("overrides", [])]
-    keys = {_key(word) for word in words}
+    keys = {key_of(word) for word in words}
     if settings.get("seeds") is None and "seeds" in keys:
-        words = [w for w in words if _key(w) not in ("seed", "seeds")] + [
+        words = [w for w in words if key_of(w) not in ("seed", "seeds")] + [
             f"seed={settings['seed']}"
         ]
     if settings.get("fold") is not None and "fold" not in keys:
         words.append(f"fold={settings['fold']}")
     return words if words or known else None
-
-
-def _parts_beside(run: RunFolder) -> list[str]:
-    return list(RunFolder(run.path.parent).read_status().get("parts", []))
-
-
-def _is_complete(run: RunFolder) -> bool:
-    return bool(run.read_status().get("status") == "completed")
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").split("=")[0]

@@ -1,30 +1,22 @@
-"""The run folder: what lies where, in which state the run is, and its history.
+"""The run folder: what lies where, and in which state the run is.
 
 Also what every other command leaves in a folder: the names of its files.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from braintumor.config import typed
 from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.files import read_json, read_yaml, write_atomic, write_json
-from braintumor.records import EpochRecord
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-log = logging.getLogger(__name__)
+from braintumor.files import read_json, read_yaml, write_json
+from braintumor.privacy import found_again
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -132,6 +124,9 @@ TUNING = Kind(
 )  # fmt: skip
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
+# of the settings, what names folders and files
+_PLACES = (("data", "root"), ("data", "table"), ("model", "backbone", "weights"), ("init",))
+
 
 @dataclass(frozen=True)
 class _Status:
@@ -193,6 +188,21 @@ class RunFolder:
             ) from error
         return known
 
+    @property
+    def state(self) -> str | None:
+        """How status.json says that it ended, or that it runs; None when there is none."""
+        return self.read_status().get("status")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether status.json says that it has been trained and evaluated."""
+        return self.state == "completed"
+
+    @property
+    def parts(self) -> list[RunFolder]:
+        """The runs of its folds and seeds, in order; [] when it is one run."""
+        return [RunFolder(self.path / name) for name in self.read_status().get("parts") or ()]
+
     def read_environment(self) -> dict[str, Any]:
         """The content of environment.json; empty when there is none.
 
@@ -210,73 +220,6 @@ class RunFolder:
         known = self.read_status() | facts
         known |= {"status": state, "why": why, "updated": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_json(self.status, known)
-
-    def append_history(self, record: EpochRecord) -> None:
-        """Add a row to metrics.csv: whole or not at all."""
-        self._write_rows([*self.read_rows(), dataclasses.asdict(record)])
-
-    def set_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Make metrics.csv these rows, fields of EpochRecord: later ones are written again.
-
-        Where it does not begin with them, that is said.
-        """
-        try:
-            here = self.read_rows()[: len(rows)]
-        except CheckpointError as error:
-            log.warning("%s; what last.ckpt knows of it is written again", error)
-        else:
-            wanted = [{name: str(value) for name, value in row.items()} for row in rows]
-            if here != wanted:
-                log.warning("%s lacked or had other rows than last.ckpt, whose rows are written "
-                            "again", self.history)  # fmt: skip
-        if rows:
-            self._write_rows(rows)
-        else:
-            self.history.unlink(missing_ok=True)
-
-    def read_record(self, epoch: int) -> EpochRecord:
-        """The row of an epoch, to the last digit."""
-        return _record(self.read_rows()[epoch - 1])
-
-    def read_rows(self) -> list[dict[str, Any]]:
-        """metrics.csv as texts, without pandas; empty where there is none.
-
-        Raises CheckpointError when it is damaged, or a row is missing.
-        """
-        if not self.history.exists():
-            return []
-        try:
-            rows = list(csv.DictReader(self.history.read_text().splitlines(), strict=True))
-            numbers = [_record(row).epoch for row in rows]
-        except (ValueError, KeyError, TypeError, csv.Error) as error:
-            raise CheckpointError(f"{self.history} is damaged ({error!r})") from error
-        if numbers != list(range(1, len(rows) + 1)):
-            raise CheckpointError(f"{self.history} is damaged (its epochs are {numbers})")
-        return rows
-
-    def _write_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomic(self.history, text.getvalue())
-
-    def read_history(self) -> pd.DataFrame:
-        """metrics.csv, a row per epoch; columns are the fields of EpochRecord."""
-        import pandas as pd  # --help lists no tables
-
-        self.read_rows()  # which finds damage
-        return pd.read_csv(self.history)
-
-
-def _record(row: Mapping[str, str]) -> EpochRecord:
-    read: dict[str, Callable[[str], Any]] = {
-        "int": int, "float": float, "bool": {"True": True, "False": False}.__getitem__,
-    }  # fmt: skip
-    fields = dataclasses.fields(EpochRecord)
-    if len(row) != len(fields):
-        raise ValueError(f"{len(row)} columns, not {len(fields)}")
-    return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
 
 
 def open_run(path: str | Path) -> RunFolder:
@@ -307,6 +250,29 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
         raise CheckpointError(f"{run.config} holds no settings; copy it from the run again")
     return dict(content)
+
+
+def with_places(settings: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
+    """The stored settings of a run, with places as they are to be read from here.
+
+    A relative one may start where the command of the run was typed.
+    """
+    said = run.read_environment().get("working_directory")
+    folder = run.path / Path(said).expanduser() if isinstance(said, str) else None
+    changed = dict(settings)
+    for keys in _PLACES:
+        changed = _changed(changed, keys, folder)
+    return changed
+
+
+def _changed(section: Mapping[str, Any], keys: tuple[str, ...], folder: Path | None) -> Any:
+    key, *inner = keys
+    value = section.get(key)
+    if inner and isinstance(value, Mapping):
+        return {**section, key: _changed(value, tuple(inner), folder)}
+    if inner or not isinstance(value, str):
+        return dict(section)
+    return {**section, key: found_again(value, folder)}
 
 
 def run_name(data: str, model: str) -> str:

@@ -22,6 +22,9 @@ class Item:
     fits: Callable[[Any], bool]
 
 
+Items = Mapping[str, "Item | Items"]
+
+
 def _is_tensor(value: Any) -> bool:
     return type(value).__name__ in ("Tensor", "Parameter")  # torch is not imported here
 
@@ -46,39 +49,23 @@ ROWS = Item(
 )
 
 
-@dataclass(frozen=True)
-class Items:
-    """Items by name, each an Item or Items again. or_none: None stands for all of them."""
-
-    of: Mapping[str, Item | Items]
-    or_none: bool = False
-
-
-def _or_none(item: Item) -> Item:
-    return Item(f"{item.words} or nothing", lambda value: value is None or item.fits(value))
-
-
 # of training.state.FitState, which says what each is
-STATE = Items(
-    {
-        "phase": WHOLE,
-        "phase_epoch": WHOLE,
-        "epoch": WHOLE,
-        "model": WEIGHTS,
-        "optimizer": Items({"state": MAPPING, "param_groups": ROWS}),
-        "schedule": NUMBERS,
-        "scaler": MAPPING,
-        "best": Items({"cost": NUMBER, "epoch": WHOLE, "bad_epochs": WHOLE, "weights": WEIGHTS}),
-        "ema": _or_none(WEIGHTS),
-        "ema_steps": WHOLE,
-        "partial": Items(
-            {"losses": TENSOR, "hits": TENSOR, "generators": TENSORS, "seconds": NUMBER},
-            or_none=True,
-        ),
-        "history": ROWS,
-        "recipe": MAPPING,
-    }
-)
+STATE: Items = {
+    "phase": WHOLE,
+    "phase_epoch": WHOLE,
+    "epoch": WHOLE,
+    "model": WEIGHTS,
+    "optimizer": {"state": MAPPING, "param_groups": ROWS},
+    "schedule": NUMBERS,
+    "scaler": MAPPING,
+    "best": {"cost": NUMBER, "epoch": WHOLE, "bad_epochs": WHOLE, "weights": WEIGHTS},
+    "ema": Item("tensors by name or nothing", lambda v: v is None or _is_weights(v)),
+    "ema_steps": WHOLE,
+    "partial": {"losses": TENSOR, "hits": TENSOR, "generators": TENSORS, "seconds": NUMBER},
+    "history": ROWS,
+    "recipe": MAPPING,
+}
+_MAY_BE_NONE = "partial"  # between two epochs
 
 
 def check_items(state: Mapping[str, Any]) -> None:
@@ -101,14 +88,14 @@ def misfit(fault: str) -> MisfitError:
 def _fault(value: Any, wanted: Item | Items, at: str) -> str | None:
     if isinstance(wanted, Item):
         return None if wanted.fits(value) else f"has {at} that is not {wanted.words}"
-    if value is None and wanted.or_none:
+    if value is None and at == _MAY_BE_NONE:
         return None
     if not isinstance(value, Mapping):
         return f"has {at or 'content'} that is not a mapping"
     prefix = f"{at}." if at else ""
-    if missing := [prefix + name for name in wanted.of if name not in value]:
+    if missing := [prefix + name for name in wanted if name not in value]:
         return f"lacks {first_of(missing, 3)}"
-    if foreign := [f"{prefix}{name}" for name in value if name not in wanted.of]:
+    if foreign := [f"{prefix}{name}" for name in value if name not in wanted]:
         return f"has {first_of(foreign, 3)}, which no state has"
-    faults = (_fault(value[name], item, prefix + name) for name, item in wanted.of.items())
+    faults = (_fault(value[name], item, prefix + name) for name, item in wanted.items())
     return next(filter(None, faults), None)

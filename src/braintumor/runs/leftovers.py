@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from braintumor.files import MARKER
+from braintumor.files import MARKER, remove_if_empty
 from braintumor.runs.folder import Kind
 
 _PART_WRITTEN = re.compile(r"\.(.+)\.[0-9a-f]{8}")  # as braintumor/files.py names them
@@ -46,8 +45,5 @@ def _remove_folder(folder: Path, kind: Kind) -> None:
         for path in folder.glob(pattern):
             if path.is_file() and not any(p.is_symlink() for p in (path, path.parent)):
                 path.unlink(missing_ok=True)
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
-            path.rmdir()
-    if not any(folder.iterdir()):
-        shutil.rmtree(folder, ignore_errors=True)
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        remove_if_empty(path)

@@ -20,11 +20,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from braintumor.errors import ConfigError
-from braintumor.files import MARKER
+from braintumor.errors import CheckpointError, ConfigError
+from braintumor.files import MARKER, remove_if_empty
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind
+from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind, RunFolder
 from braintumor.runs.leftovers import sweep
 
 log = logging.getLogger(__name__)
@@ -131,11 +131,6 @@ def _leave(folder: Path, made: Sequence[Path]) -> None:
             remove_if_empty(path)
 
 
-def remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
-
-
 def _refuse_place(folder: Path, kind: Kind) -> None:
     """Refuse what cannot be made or written there, which the end of the work would find."""
     if kind is EVALUATION and folder.is_mount():
@@ -210,10 +205,10 @@ def _state(folder: Path, kind: Kind) -> str | None:
     if kind is not RUN:
         names = sorted(path.name for path in folder.iterdir() if path.name != MARKER)
         return _first_of(names) or None
-    status = folder / "status.json"
     try:
-        state = str(json.loads(status.read_text())["status"]) if status.is_file() else None
-    except (ValueError, LookupError, TypeError):
+        known = RunFolder(folder).read_status()
+        state = str(known["status"]) if known else None
+    except (CheckpointError, LookupError):
         state = "its status.json is damaged"
     has_weights = any((folder / name).exists() for name in (*STATES, "best.safetensors"))
     if state in (None, "failed") and not has_weights and not any(folder.glob("*/status.json")):

@@ -103,16 +103,11 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
         with start_again(run):
             check_items(state)
         return state
+    fault = f"{run.path} has no last.ckpt to resume from"
     if damaged:
-        names = " and ".join(path.name for path in damaged)
-        raise CheckpointError(
-            f"{names} in {run.path} {'is' if len(damaged) == 1 else 'are'} damaged, and there is "
-            f"no other state to resume from; start again with: {repeat_command(run, in_place=True)}"
-        )
-    raise CheckpointError(
-        f"{run.path} has no last.ckpt to resume from; start again with: "
-        f"{repeat_command(run, in_place=True)}"
-    )
+        names, are = " and ".join(path.name for path in damaged), "are" if damaged[1:] else "is"
+        fault = f"{names} in {run.path} {are} damaged, and there is no other state to resume from"
+    raise CheckpointError(f"{fault}; start again with: {repeat_command(run, in_place=True)}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Protocol
 
 import yaml
@@ -155,11 +156,7 @@ class _MLflow:
         self._client.log_batch(self._id, metrics=metrics)
 
 
-def _opened(name: str) -> Callable[..., Tracker]:
-    return lambda *given: _WandbOrTrackio(name, *given)
-
-
 ADAPTERS: dict[str, Callable[..., Tracker]] = {
     "tensorboard": _TensorBoard, "mlflow": _MLflow,
-    "wandb": _opened("wandb"), "trackio": _opened("trackio"),
+    "wandb": partial(_WandbOrTrackio, "wandb"), "trackio": partial(_WandbOrTrackio, "trackio"),
 }  # fmt: skip

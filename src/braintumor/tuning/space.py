@@ -16,6 +16,7 @@ from braintumor.config import (
     did_you_mean,
     flat,
     hydra_value,
+    key_of,
     options_of,
 )
 from braintumor.errors import ConfigError
@@ -104,7 +105,7 @@ Parameter = Range | Choice
 def suggest(trial: Trial, space: Iterable[Parameter]) -> list[str]:
     """The words of a trial, options of groups first: they bring the settings that others change."""
     words = [f"{each.key}={each.suggest(trial)}" for each in space]
-    return sorted(words, key=lambda word: "." in word.partition("=")[0])
+    return sorted(words, key=lambda word: "." in key_of(word))
 
 
 def find_space(space: Mapping | str | None, experiment: str | None) -> dict[str, Any]:

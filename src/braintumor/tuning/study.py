@@ -13,16 +13,13 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.storages import (
-    BaseStorage,
-    JournalStorage,
-    RDBStorage,
-)
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -72,7 +69,7 @@ def _open(storage: str) -> BaseStorage:
             storage,
             heartbeat_interval=_HEARTBEAT_S,
             grace_period=3 * _HEARTBEAT_S,
-            heartbeat_stale_trial_callback=_taken_up,
+            heartbeat_stale_trial_callback=partial(begin_anew, is_killed=True),
         )
 
 
@@ -161,11 +158,7 @@ def take_up(study: Study, worker: Worker) -> None:
             if worker.is_gone(trial):
                 with suppress(UpdateFinishedTrialError, ValueError):
                     study.tell(trial.number, state=TrialState.FAIL)
-                    _taken_up(study, trial)
-
-
-def _taken_up(study: Study, trial: FrozenTrial) -> None:
-    begin_anew(study, trial, is_killed=True)
+                    begin_anew(study, trial, is_killed=True)
 
 
 def _sampler(tuning: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:

@@ -42,6 +42,14 @@ def done(study: Study) -> list[FrozenTrial]:
     return sorted(filter(is_done, study.get_trials(deepcopy=False)), key=_first)
 
 
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The one with the best value; None where none is complete."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
 def numbers(study: Study) -> dict[int, int]:
     """The number of each trial from 1, by Optuna's; a trial that was begun anew keeps it."""
     kept = [t for t in study.get_trials(deepcopy=False) if _WITHDRAWN not in t.user_attrs]

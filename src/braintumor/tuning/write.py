@@ -27,6 +27,7 @@ from braintumor.tuning.trials import (
     SECONDS,
     WHY,
     WORDS,
+    best_trial,
     done,
     numbers,
     why,
@@ -101,9 +102,7 @@ def settings_of(words: Sequence[str]) -> dict[str, str]:
 
 
 def _best(study: Study, metric: str, words: Sequence[str], count: int) -> dict[str, Any] | None:
-    try:
-        trial = study.best_trial
-    except ValueError:  # none is complete
+    if (trial := best_trial(study)) is None:
         return None
     own = trial.user_attrs[WORDS]
     return {

@@ -39,12 +39,12 @@ def train(*words: str, **settings: Any) -> Run:
     is wrong and what to do.
     """
     request = _request("train", words, settings)
-    from braintumor.workflows.sweep import go_on, is_sweep  # see above
+    from braintumor.workflows.sweep import go_on, holds_sweep  # see above
     from braintumor.workflows.train import Run
     from braintumor.workflows.train import train as workflow
 
     resume = request.settings["resume"]
-    return Run(go_on(request)) if resume and is_sweep(Path(resume)) else workflow(request)
+    return Run(go_on(request)) if resume and holds_sweep(Path(resume)) else workflow(request)
 
 
 def tune(*words: str, **settings: Any) -> TuningResult:

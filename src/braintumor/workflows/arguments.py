@@ -48,10 +48,10 @@ class Request:
         return typed(kind, self.settings, "")
 
     @property
-    def folder(self) -> Path | None:
-        """Where it was told to write or to go on: by sweep, run_dir or resume."""
+    def folder(self) -> Path:
+        """Where one of several jobs was told to write or to go on: by sweep, run_dir or resume."""
         named = self.settings["run_dir"] or self.settings.get("resume")
-        return self.sweep_folder or (Path(named).expanduser() if named else None)
+        return self.sweep_folder or Path(named or "").expanduser()
 
     def to_json(self) -> str:
         """For another process, which reads it with `from_json`."""
@@ -216,13 +216,6 @@ def resumable(words: Sequence[str]) -> list[str]:
     if not any(word.startswith("resume=") for word in words):
         return list(words)
     return [re.sub(r"^data\.(download|root|table)=", r"++data.\1=", word) for word in words]
-
-
-def refuse_removals(overrides: Sequence[str]) -> None:
-    """Every setting is needed, so Hydra's ~key is refused."""
-    for override in overrides:
-        if override.startswith("~"):
-            raise ConfigError(f"{override} takes away what the command needs; leave it out")
 
 
 def hydra_keys(node: Any, at: str = "") -> Iterator[str]:

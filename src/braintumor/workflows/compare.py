@@ -52,7 +52,7 @@ def finish_sweep(folder: Path) -> None:
     runs = [run for job, own in zip(jobs, trials, strict=True) for run in own or [job.path]]
     asked = compose("compare", ["split=test", "different_images=true"], {})
     _compare(runs, folder, asked.arguments(CompareArguments))
-    states = {job.path.name: job.read_status()["status"] for job in jobs}
+    states = {job.path.name: job.state for job in jobs}
     failed = [name for name, state in states.items() if state == "failed"]
     cut_off = [name for name, state in states.items() if state in ("interrupted", "running")]
     said = [

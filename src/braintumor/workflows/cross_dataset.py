@@ -29,9 +29,9 @@ from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
-from braintumor.workflows.choices import preset_of
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
+from braintumor.workflows.guesses import preset_of
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.results import CrossDatasetResult
 

@@ -62,6 +62,12 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     return data
 
 
+def size_of(settings: Mapping[str, Any]) -> int:
+    """The side of the pictures that a model sees, px: data.image_size, else the backbone's."""
+    named = settings["data"].get("image_size")
+    return int(settings["model"]["backbone"]["image_size"] if named is None else named)
+
+
 def read_again(
     settings: Mapping[str, Any], image_size: int, run: RunFolder, elsewhere: str
 ) -> Dataset:

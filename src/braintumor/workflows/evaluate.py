@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.config import pasteable, typed
+from braintumor.config import key_of, pasteable, typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
@@ -28,9 +28,8 @@ from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.progress import waiting
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, with_places
 from braintumor.runs.ownership import hold
-from braintumor.runs.places import with_places
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import describe_data, describe_evaluation, log
@@ -174,7 +173,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
         else:
             data = read_data(settings, card.image_size, card.data_name)
         return data, data_title(card.data_name, card.settings["data"].get("root")), True
-    typed_in = {o.split("=")[0].lstrip("+") for o in request.overrides}
+    typed_in = set(map(key_of, request.overrides))
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
             raise ConfigError(

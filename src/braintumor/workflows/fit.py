@@ -24,6 +24,7 @@ from braintumor.privacy import without_names
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
+from braintumor.runs.history import append_record, read_history, read_record, read_rows, set_rows
 from braintumor.runs.state import has_state, load_state, save_state, start_again
 from braintumor.runs.tracking import Trackers
 from braintumor.runs.writer import Writer
@@ -33,7 +34,7 @@ from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.console import describe_epoch, log
 from braintumor.workflows.setup import Experiment
-from braintumor.workflows.together import Fit, led
+from braintumor.workflows.together import Fit
 
 _CPU = torch.device("cpu")  # from where a state is copied to what holds it now
 
@@ -43,16 +44,8 @@ def fit_and_save(
 ) -> None:
     """Leave best.safetensors: of the epoch that validation chose or, under train.refit, of a
     second training that has validation's images too.
-
-    Of several processes this is the first; within, the others do the same fits.
     """
-    with led(experiment, run):
-        _fit_and_save(experiment, run, trackers, resume=resume)
 
-
-def _fit_and_save(
-    experiment: Experiment, run: RunFolder, trackers: Trackers, *, resume: bool
-) -> None:
     def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
         trackers.epoch(record)
         if record.is_best:
@@ -67,8 +60,8 @@ def _fit_and_save(
     from braintumor.report.plots.performance import draw_curves
     from braintumor.report.plots.style import to_png
 
-    write_atomic(run.plots / "curves.png", to_png(draw_curves(run.read_history())))
-    chosen = _card(experiment, run.read_record(best.epoch))
+    write_atomic(run.plots / "curves.png", to_png(draw_curves(read_history(run.history))))
+    chosen = _card(experiment, read_record(run.history, best.epoch))
     # written anew where the run was resumed: the file may be older than the state, or damaged
     if experiment.recipe.train.refit:
         save_best(run.selected, best.weights, chosen)
@@ -80,7 +73,7 @@ def _fit_and_save(
 
 def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
     """What was saved last; None for a run that was cut off in its first epoch."""
-    if not has_state(run) and len(run.read_rows()) < 2:
+    if not has_state(run) and len(read_rows(run.history)) < 2:
         log.info("no epoch had been saved: beginning with the first")
         return None
     return load_state(run, _CPU)
@@ -88,7 +81,7 @@ def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
 
 def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: Card) -> None:
     """Train the fresh model of `experiment` for as many epochs as it took to the chosen one."""
-    recipe = refit_recipe(experiment.recipe, run.read_history())
+    recipe = refit_recipe(experiment.recipe, read_history(run.history))
     images = experiment.images("train", "val")
     log.info(
         "refit: %d epochs from the start on train and val together, %s images",
@@ -126,7 +119,7 @@ def _fit(
         steps = len(saved["partial"]["losses"]) if saved["partial"] else 0
         within = f", step {steps} of the next" if steps else ""
         log.info("resuming after epoch %d%s", done, within)
-    folder.set_history(saved["history"] if saved else [])
+    set_rows(folder.history, saved["history"] if saved else [])
     team().tell(Fit(folder.path.resolve(), recipe, saved is not None, is_refit=val is None))
     records = fit(state, train, val, recipe, experiment.augment, resume_from=saved, progress=True)
     # several processes would not stop at the same step: they go on from the end of an epoch
@@ -134,7 +127,7 @@ def _fit(
     with deferred() if is_alone else nullcontext(), Writer() as writer:
 
         def write(record: EpochRecord, weights: Mapping[str, Tensor], now: dict[str, Any]) -> None:
-            folder.append_history(record)
+            append_record(folder.history, record)
             keep(record, weights)
             save_state(folder, now)
             describe_epoch(record, recipe.total_epochs)

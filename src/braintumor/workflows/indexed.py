@@ -11,10 +11,10 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from braintumor.config import call, hydra_value
+from braintumor.config import call, hydra_value, key_of
 from braintumor.errors import ConfigError
 from braintumor.training.recipe import Phase
-from braintumor.workflows.words import Typed, key_of, own_hydra
+from braintumor.workflows.words import Typed, own_hydra
 
 _INDEXED = re.compile(r"([A-Za-z_][\w.]*?)(?:\[(\d+)\]|\.(\d+))((?:\.\w+)*)")
 

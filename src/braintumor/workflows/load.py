@@ -28,7 +28,7 @@ from braintumor.runtime import Precision, choose_device, choose_precision, confi
 from braintumor.statistics.decisions import columns_of, decide
 from braintumor.workflows.console import log
 from braintumor.workflows.found_pictures import Picture
-from braintumor.workflows.pictures import PictureBatches, read_pictures, stacked
+from braintumor.workflows.pictures import PictureBatches, stacked
 
 # N pictures, S side of the square that the model sees, h w a picture's own size
 
@@ -185,17 +185,18 @@ class LoadedModel:
         """
         if isinstance(picture, list | tuple):
             raise DataError("a heat map is of one picture; call heatmap for each")
-        read = read_pictures([picture], self.card)
-        if len(read.names) != 1:
-            raise DataError(f"{picture} holds {len(read.names)} pictures; a heat map is of one")
+        read = PictureBatches([picture], self.card, batch_size=1)
+        if len(read) != 1:
+            raise DataError(f"{picture} holds {len(read)} pictures; a heat map is of one")
         if target is not None and target not in self.classes:
             raise DataError(f"target={target} is not one of {', '.join(self.classes)}")
+        pixels = np.stack(next(iter(read)))
         answer = (
-            self.classify_pixels(read.names, read.pixels)[0].predicted
+            self.classify_pixels(tuple(read.names), pixels)[0].predicted
             if target is None
             else [self.classes.index(target)]
         )
-        (cells,) = self.heat_cells(read.pixels, np.asarray(answer))
+        (cells,) = self.heat_cells(pixels, np.asarray(answer))
         return at_own_size(cells, read.sizes[0], self.card.fit)
 
     def heat_cells(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -11,21 +11,21 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from braintumor.config import config_dir, did_you_mean, hydra_value, options_of
+from braintumor.config import config_dir, did_you_mean, hydra_value, key_of, options_of
 from braintumor.errors import ConfigError
 from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
-from braintumor.workflows.choices import explain_choice, own_data
-from braintumor.workflows.indexed import refuse_indexed
-from braintumor.workflows.quoting import is_there
-from braintumor.workflows.settings import (
+from braintumor.workflows.guesses import (
     SYNONYMS,
+    explain_choice,
     known_keys,
     nearest,
     of_another_option,
+    own_data,
     same_name,
     setting_called,
 )
-from braintumor.workflows.words import Typed, key_of, model_names
+from braintumor.workflows.indexed import refuse_indexed
+from braintumor.workflows.words import Typed, is_there, model_names
 
 _LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command
@@ -241,13 +241,13 @@ def _of_another_command(key: str, typed: Typed) -> str | None:
     """A sentence on a setting that other commands have and this one has not."""
     meant = SYNONYMS.get(key.rpartition(".")[2], key)
     top = re.split(r"[./]", meant)[0]
-    theirs = [command for command, kind in ARGUMENTS.items() if top in _sections(kind)]
+    theirs = [
+        command
+        for command, kind in ARGUMENTS.items()
+        if top in {field.name for field in dataclasses.fields(kind)}
+    ]
     if typed.command in theirs or not (theirs or options_of(key)):
         return None
     *first, last = map(typed.name_of, theirs or ["train"])
     of = f"{', '.join(first)} and {last}" if first else last
     return f"`{key}` is not for {typed.name_of(typed.command)} but for {of}; leave it out"
-
-
-def _sections(kind: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)}

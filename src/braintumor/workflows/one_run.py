@@ -43,11 +43,11 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
-from braintumor.workflows.longer import is_longer, prepare
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import take_over
+from braintumor.workflows.resume import is_longer, prepare, take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
+from braintumor.workflows.together import led
 
 if TYPE_CHECKING:
     from braintumor.evaluation.record import Evaluation
@@ -67,7 +67,8 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
         open_trackers(run, experiment.settings) as trackers,
     ):
         write_tables(experiment.data, run.path)
-        fit_and_save(experiment, run, trackers, resume=resumes)
+        with led(experiment, run):  # of several processes the others do the same fits
+            fit_and_save(experiment, run, trackers, resume=resumes)
         best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
         evaluation = _evaluate_best(experiment, run, *best)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from braintumor.errors import BraintumorError, ConfigError
+from braintumor.errors import BraintumorError
 from braintumor.jobs.queue import Job, Queue
 from braintumor.jobs.slots import Slot, make_slots
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import read_data
+from braintumor.workflows.data import read_data, size_of
 
 _OF_ALL = ("resume=", "run_dir=", "overwrite=", "slots=", "device=")
 
@@ -45,23 +45,17 @@ def slots_for_parts(settings: Settings) -> list[Slot]:
     wanted, device = settings.get("slots"), settings["device"]
     if wanted is None and device not in ("auto", "cuda"):
         wanted = 1
-    return make_slots(wanted, 1 if wanted is None else None, device=device)
+    return make_slots(wanted, None, device=device)
 
 
 def _is_complete(request: Request) -> bool:
     is_job = request.sweep_folder is not None and "resume" in request.settings
-    return is_job and RunFolder(_folder(request)).read_status().get("status") == "completed"
+    return is_job and RunFolder(request.folder).is_complete
 
 
 def _job(request: Request, common: set[str]) -> Job:
     words = [w for w in request.overrides if w not in common and not w.startswith(_OF_ALL)]
-    return Job(RunFolder(_folder(request)), " ".join(words), request.to_json())
-
-
-def _folder(request: Request) -> Path:
-    if request.folder is None:
-        raise ConfigError("a job needs a folder of its own; give run_dir=FOLDER")
-    return request.folder
+    return Job(RunFolder(request.folder), " ".join(words), request.to_json())
 
 
 def _read_first(requests: Sequence[Request]) -> None:
@@ -71,8 +65,7 @@ def _read_first(requests: Sequence[Request]) -> None:
         settings = request.settings
         if "model" not in settings:
             return  # no training
-        own = settings["data"].get("image_size")
-        size = settings["model"]["backbone"]["image_size"] if own is None else own
+        size = size_of(settings)
         key = repr((size, sorted(settings["data"].items(), key=repr)))
         if key in seen:
             continue

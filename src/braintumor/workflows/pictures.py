@@ -1,4 +1,4 @@
-"""Pictures without labels, decoded for a checkpoint: batch by batch, or all at once."""
+"""Pictures without labels, decoded for a checkpoint, batch by batch."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from braintumor import limits
 from braintumor.data.images import resize
 from braintumor.errors import DataError, listed_by_reason
 from braintumor.progress import bar, waiting
@@ -28,26 +26,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("braintumor")
 
 
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """Pictures at the size of a model.
-
-    names: N, a path or "picture 3".  pixels: uint8 (N, S, S) when all are grey, else
-    (N, S, S, 3).  sizes: of each its own (height, width).  originals: N, each reads it again.
-    """
-
-    names: tuple[str, ...]
-    pixels: np.ndarray
-    sizes: tuple[tuple[int, int], ...] = ()
-    originals: tuple[Read, ...] = ()
-
-
 class PictureBatches:
     """Pictures of files, folders, archives and memory, decoded while they are being answered.
 
     As an iterator: batches of squares, uint8 (S, S) or (S, S, 3) each, in order, once. Threads
     decode the next batch while one is in use, and none is kept.
-    names, sizes, originals: as those of Pictures, of what has been handed out so far.
+    Of what has been handed out so far: names, a path or "picture 3"; sizes, of each its own
+    (height, width); originals, each of which reads it again.
     unreadable: (name, reason) of those left out so far.
     """
 
@@ -135,21 +120,6 @@ class PictureBatches:
         except (DataError, OSError) as error:
             return str(error)
         return square, picture.shape[:2]
-
-
-def read_pictures(
-    pictures: Picture | Sequence[Picture], card: Card, *, skip_unreadable: bool = False
-) -> Pictures:
-    """All pictures at once, decoded, grey where all are grey, and square.
-
-    Arguments as those of PictureBatches.
-    Raises DataError that names all that cannot be read, or what lies where no picture is.
-    """
-    read = PictureBatches(pictures, card, limits.MEMBERS, skip_unreadable=skip_unreadable)
-    squares = [square for batch in read for square in batch]
-    is_grey = all(square.ndim == 2 for square in squares)
-    pixels = stacked(squares, in_colour=not is_grey)
-    return Pictures(tuple(read.names), pixels, tuple(read.sizes), tuple(read.originals))
 
 
 def stacked(squares: Sequence[np.ndarray], *, in_colour: bool) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +97,9 @@ def predict(request: Request) -> pd.DataFrame:
         )
         write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
         if pictures.unreadable:
-            _write_unreadable(folder / PredictionsFile.UNREADABLE, pictures.unreadable)
+            left_out = pd.DataFrame(pictures.unreadable, columns=["path", "reason"])
+            text = left_out.to_csv(index=False, quoting=csv.QUOTE_ALL)
+            write_atomic(folder / PredictionsFile.UNREADABLE, str(text))
     _describe(table, decisions)
     warn_of_formulas(table["path"])
     if pictures.unreadable:
@@ -171,10 +172,3 @@ def _write_overlays(
                     made[i] = Illustration(shrink(picture, PICTURE_PX), heat)
             progress.update(len(rows))
     return made
-
-
-def _write_unreadable(path: Path, unreadable: Sequence[tuple[str, str]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    writer.writerows([("path", "reason"), *unreadable])
-    write_atomic(path, text.getvalue())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
+from braintumor.files import read_json
 from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
+from braintumor.runs.history import read_history
 
 if TYPE_CHECKING:
     from braintumor.models.ensemble import Network
@@ -29,7 +30,7 @@ class EvaluationResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json: "all" (every image), "clean" (without copies in training), and more."""
-        return dict(json.loads((self.folder / EvaluationFile.METRICS).read_text(encoding="utf-8")))
+        return read_json(self.folder / EvaluationFile.METRICS)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -83,7 +84,7 @@ class Run:
     @property
     def trials(self) -> list[Run]:
         """The runs of its folds and seeds, in order; [] when it is one run."""
-        return [Run(self.folder / name) for name in self.status.get("parts", [])]
+        return [Run(part.path) for part in self._paths.parts]
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -141,7 +142,7 @@ class Run:
             )
         if not self._paths.history.is_file():
             raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
-        return self._paths.read_history()
+        return read_history(self._paths.history)
 
     def model(self) -> Network:
         """The network with its best weights, in evaluation mode on the CPU; of folds, of all."""
@@ -180,7 +181,7 @@ class TuningResult:
     @cached_property
     def best(self) -> dict[str, Any]:
         """The best trial: trial, metric, value, settings (key -> value) and the command."""
-        return dict(json.loads((self.folder / TuningFile.BEST).read_text(encoding="utf-8")))
+        return read_json(self.folder / TuningFile.BEST)
 
     @property
     def page(self) -> Path:

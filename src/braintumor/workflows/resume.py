@@ -1,24 +1,31 @@
-"""Going on with a run: its settings, and what a command may change of them."""
+"""Going on with a run: its settings, and what a command may change of them, and more epochs."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from typing import Any
 
+import torch
 import yaml
 
-from braintumor.config import flat
+from braintumor.config import flat, key_of, pasteable, typed
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import RunFolder, read_config
-from braintumor.runs.places import with_places
+from braintumor.runs.folder import STATES, RunFolder, read_config, with_places
+from braintumor.runs.state import load_state, save_state
+from braintumor.training.loop import steps_per_epoch
+from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other
+from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.workflows.arguments import Request, Settings, check_settings
-from braintumor.workflows.longer import LENGTH, with_length
+from braintumor.workflows.console import log
+from braintumor.workflows.setup import Experiment
 
+_LENGTH = ("train.epochs", "train.phases", "train.max_epochs")
 _ELSEWHERE = (
     "run_dir", "overwrite", "resume", "device", "slots", "data.download", "tracker.name",
     "tracker.project", "privacy.paths",
@@ -27,7 +34,7 @@ _WEIGHTS = "model.backbone.weights"
 # beside the settings of the run: this machine, where the images lie on it, who is told, more epochs
 _ALLOWED = (
     "resume", "device", "slots", "data", "tracker", "tracker.project", "privacy.paths", _WEIGHTS,
-    *LENGTH,
+    *_LENGTH,
 )  # fmt: skip
 
 
@@ -38,7 +45,7 @@ def left_of_job(request: Request) -> Request | None:
     that begins an ended job again.
     Raises ConfigError where the folder holds a run of other settings.
     """
-    run = RunFolder(request.sweep_folder or Path())
+    run = RunFolder(request.folder)
     if request.settings["overwrite"] or not run.config.is_file():
         return request
     if found := _differences(read_config(run), request.settings):
@@ -46,12 +53,12 @@ def left_of_job(request: Request) -> Request | None:
             f"{run.path} holds a run of other settings ({'; '.join(found)}); go on with that: "
             f"{resume_command(run.path)}, or name another hydra.sweep.dir=FOLDER"
         )
-    if run.read_status().get("status") == "completed":
+    if run.is_complete:
         return None
     return dataclasses.replace(
         request,
         settings=request.settings | {"resume": str(run.path)},
-        overrides=tuple(o for o in request.overrides if _is_allowed(_key(o))),
+        overrides=tuple(o for o in request.overrides if _is_allowed(key_of(o))),
         sweep_folder=None,
     )
 
@@ -75,8 +82,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     A run folder may be a stranger's: it asks the network for images only where this command says
     data.download=true.
     """
-    here, named = request.settings, {_key(override) for override in request.overrides}
-    foreign = [o for o in request.overrides if not _is_allowed(_key(o))]
+    here, named = request.settings, {key_of(override) for override in request.overrides}
+    foreign = [o for o in request.overrides if not _is_allowed(key_of(o))]
     if foreign:
         raise ConfigError(
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
@@ -85,14 +92,14 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     status = run.read_status()
     run.read_environment()  # damage is found now and not after the training
     stored = _stored(run)
-    longer = with_length(stored["train"], here["train"], named)
+    longer = _with_length(stored["train"], here["train"], named)
     if longer != stored["train"] and "parts" in status:
         raise ConfigError(
             f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
             f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
         )
-    no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
-    if status.get("status") == "completed" and longer == stored["train"]:
+    if run.is_complete and longer == stored["train"]:
+        no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
         raise CheckpointError(
             f"{run.path} is complete, there is nothing to resume; its report is "
             f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N{no_cap}"
@@ -145,7 +152,7 @@ def _moved(stored: Settings, here: Settings, named: set[str]) -> Settings:
 
 def downloads(request: Request) -> AbstractContextManager[None]:
     """Within, a resumed run fetches no weights, unless this command names them; a new run may."""
-    if not request.settings["resume"] or _WEIGHTS in map(_key, request.overrides):
+    if not request.settings["resume"] or _WEIGHTS in map(key_of, request.overrides):
         return nullcontext()
     return no_downloads(
         "a resumed run, which asks for them, downloads nothing by itself; add "
@@ -153,9 +160,84 @@ def downloads(request: Request) -> AbstractContextManager[None]:
     )
 
 
-def _key(override: str) -> str:
-    return override.lstrip("+~").split("=")[0]
-
-
 def _is_allowed(key: str) -> bool:
     return key in _ALLOWED or key.startswith("data.")
+
+
+def _with_length(stored: Settings, here: Settings, named: set[str]) -> Settings:
+    """The train section of a run, as long as the command asks for.
+
+    stored, here: the train sections of the run and of the command.  named: keys of the command.
+    Raises ConfigError unless that makes the last phase longer, and changes nothing else.
+    """
+    keys = [key.removeprefix("train.") for key in _LENGTH if key in named]
+    if not keys:
+        return stored
+    changed = stored | {key: here[key] for key in keys}
+    before, after = (typed(TrainSettings, section, "train") for section in (stored, changed))
+    if before.planned == after.planned:
+        return stored
+    *first, last = before.planned
+    *same, longer = after.planned
+    is_same = first == same and last == dataclasses.replace(longer, epochs=last.epochs)
+    if is_same and longer.epochs > last.epochs:
+        return changed
+    asked = " ".join(pasteable(f"train.{key}", here[key]) for key in keys)
+    raise ConfigError(
+        f"{asked} with resume= can only make the last phase longer, and the run has "
+        f"{_words(before.planned)}, where this asks for {_words(after.planned)}; give more epochs "
+        "to the last one and leave the others as they are, or start a new run"
+    )
+
+
+def _words(phases: tuple[Phase, ...]) -> str:
+    return " + ".join(f"{phase.epochs} epochs of {phase.trainable}" for phase in phases)
+
+
+def is_longer(run: RunFolder, settings: Settings) -> bool:
+    """Whether the settings ask for more epochs than the run was begun with."""
+    sections = (read_config(run)["train"], settings["train"])
+    before, now = (typed(TrainSettings, section, "train").planned for section in sections)
+    return before != now
+
+
+def prepare(run: RunFolder, experiment: Experiment) -> None:
+    """Let a run that had ended go on; says what becomes of its learning rate.
+
+    Where it had stopped early its patience begins anew; a second training on validation images
+    too (train.refit) is done again.
+    """
+    recipe, saved = experiment.recipe, load_state(run, experiment.device)
+    _take_recipe(saved, described(recipe, experiment.augment.settings))
+    epochs = recipe.train.planned[-1].epochs
+    if saved["phase"] == len(recipe.train.phases) - 1 and saved["epoch"]:
+        patience = recipe.train.early_stopping.patience
+        if patience is not None and saved["best"]["bad_epochs"] >= patience:
+            log.info(
+                "it had stopped early after epoch %d; its patience begins anew", saved["epoch"]
+            )
+            saved["best"]["bad_epochs"] = 0
+        state = FitState(experiment.model, BestCheckpoint(recipe.train.early_stopping))
+        steps = steps_per_epoch(recipe, experiment.images("train"))
+        state.enter(saved["phase"], recipe, steps, torch.float32)
+        state.schedule.load_state_dict(saved["schedule"])
+        state.schedule.set_lr(state.optimizer, saved["phase_epoch"] * steps)
+        log.info(
+            "longer: the last phase now takes %d epochs, and scheduler=%s runs over all of them: "
+            "epoch %d begins with a rate of %.1e, where epoch %d ended with %.1e; this is not the "
+            "same as %d epochs from the start",
+            epochs, recipe.scheduler["name"], saved["epoch"] + 1,
+            max(group["lr"] for group in state.optimizer.param_groups), saved["epoch"],
+            saved["history"][-1]["lr"], epochs,
+        )  # fmt: skip
+    save_state(run, saved)
+    for name in (*STATES, "metrics.csv"):
+        (run.path / "refit" / name).unlink(missing_ok=True)
+
+
+def _take_recipe(saved: dict[str, Any], recipe: dict[str, Any]) -> None:
+    """The longer recipe into the state; nothing else of it may differ."""
+    longer = copy.deepcopy(saved["recipe"])
+    longer["train"]["phases"][-1]["epochs"] = recipe["train"]["phases"][-1]["epochs"]
+    refuse_other(longer, recipe)
+    saved["recipe"] = recipe

@@ -1,4 +1,4 @@
-"""What all workers of a search share: its settings, and the images that they keep in memory."""
+"""What all workers of a search share, the images that they keep, and their processes here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +19,7 @@ import optuna
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
 from braintumor.errors import DataError
+from braintumor.jobs.slots import Slot
 from braintumor.privacy import set_privacy
 from braintumor.tuning.space import Parameter, TuneSettings, read_space
 from braintumor.tuning.study import Direction, open_study
@@ -27,6 +31,7 @@ from braintumor.workflows.setup import Experiment
 
 _IMAGES = "images"  # attribute of the study
 _MOST_DATA = 2  # data sets that a worker keeps, such as one of each picture size
+_END_S = 60  # for a worker to put its trial back
 _LOWER_IS_BETTER = "val_loss"
 
 
@@ -116,6 +121,43 @@ def quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def as_argument(search: Search, number: int) -> str:
-    """For a worker in a process of its own. number: of the worker, from 0."""
-    return json.dumps(dataclasses.asdict(search) | {"number": number})
+@contextmanager
+def start_workers(search: Search, slots: Sequence[Slot]) -> Iterator[list[subprocess.Popen[str]]]:
+    """A process on each slot that does trials, whose lines are ours; they end with us, however
+    we end.
+    """
+    command = [sys.executable, "-m", "braintumor.workflows.trials"]
+    about = dataclasses.asdict(search)
+    processes: list[subprocess.Popen[str]] = []
+    readers: list[threading.Thread] = []
+    try:
+        for slot in slots:
+            process = subprocess.Popen(  # noqa: S603 (ourselves)
+                [*command, json.dumps(about | {"number": slot.number})],
+                env=slot.environment(),
+                stdin=subprocess.PIPE,  # which ends with us, where we are killed
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C comes to us alone, who pass it on
+            )
+            processes.append(process)
+            readers.append(threading.Thread(target=_pass_on, args=(process,)))
+            readers[-1].start()
+        yield processes
+    finally:
+        for process in processes:
+            process.terminate()  # at once where it has not yet begun, else once its trial is back
+        for process in processes:
+            try:
+                process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdin.close()  # type: ignore[union-attr]
+        for reader in readers:
+            reader.join()
+
+
+def _pass_on(process: subprocess.Popen[str]) -> None:
+    for line in process.stdout:  # type: ignore[union-attr]
+        log.info("%s", line.rstrip())

@@ -35,7 +35,7 @@ from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSett
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import check_sections, labels_of, read_again, read_data
+from braintumor.workflows.data import check_sections, labels_of, read_again, read_data, size_of
 from braintumor.workflows.init import Start, find_start, take_weights, warn_of_known, with_start
 
 _ANY_CLASSES = 2  # of a head that is built before the data say how many they have
@@ -126,8 +126,6 @@ def setup(
     Its settings have train.batch_size=auto replaced by the number that was chosen.
     """
     is_auto = settings["train"]["batch_size"] == "auto"
-    if is_auto:
-        settings = _with_batch_size(settings, 1)  # until the model is there
     known = _accept(settings, before)
     if not is_auto:
         Team(size=world_size()).check(known.recipe.train.batch_size)
@@ -168,13 +166,13 @@ def check_input(settings: Settings, data_name: str) -> None:
 
     No model stays in memory, and nothing is put on a GPU, which belongs to those runs.
     """
-    if settings["train"]["batch_size"] == "auto":
-        settings = _with_batch_size(settings, 1)
     read_data(settings, _accept(settings, None).size, data_name)
 
 
 def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
     """Check all that can be known without an image; on the CPU."""
+    if settings["train"]["batch_size"] == "auto":
+        settings = _with_batch_size(settings, 1)  # until the model is there
     recipe = _recipe(settings)
     augment = typed(AugmentSettings, settings["augment"], "augment")
     evaluating = typed(EvalSettings, settings["eval"], "eval")
@@ -189,8 +187,7 @@ def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
         log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
     if recipe.train.sync_batch_norm and world_size() > 1 and device.type != "cuda":
         raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
-    named = settings["data"].get("image_size")
-    size = settings["model"]["backbone"]["image_size"] if named is None else named
+    size = size_of(settings)
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
     start = find_start(settings.get("init"), before)
     body = _build_body(settings, size, start)

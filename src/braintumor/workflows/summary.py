@@ -38,11 +38,10 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
     settings: those of all trials together.
     Raises TrainingError that names the trials that failed.
     """
+    runs = {trial: trial.run_in(parent) for trial in trials}
     metrics = {
-        trial.name: read_metrics(trial.run_in(parent).evaluation("test"))
-        if trial.is_complete_in(parent)
-        else None
-        for trial in trials
+        trial.name: read_metrics(run.evaluation("test")) if run.is_complete else None
+        for trial, run in runs.items()
     }
     pooled = {}
     for seed in dict.fromkeys(trial.seed for trial in trials if trial.fold is not None):

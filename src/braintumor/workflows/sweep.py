@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from braintumor.config import key_of
 from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.files import read_yaml
 from braintumor.privacy import found_again, without_names
@@ -20,7 +21,7 @@ from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.parallel import run_requests, slots_for_parts
-from braintumor.workflows.quoting import quote_paths
+from braintumor.workflows.words import quote_paths
 
 _FILE = "multirun.yaml"
 _ALLOWED = ("resume", "device", "slots", "privacy.paths")
@@ -36,13 +37,13 @@ class Job:
     @property
     def state(self) -> str:
         """completed, failed, interrupted, or not begun; one that was killed counts as cut off."""
-        state = self.run.read_status().get("status")
+        state = self.run.state
         if not self.run.config.is_file():
             return "failed" if state == "failed" else "not begun"
         return "interrupted" if state in (None, "running") else str(state)
 
 
-def is_sweep(folder: Path) -> bool:
+def holds_sweep(folder: Path) -> bool:
     """Whether a sweep of bt-train wrote there."""
     folder = folder.expanduser()
     return (folder / _FILE).is_file() and not (folder / "config.yaml").is_file()
@@ -66,7 +67,7 @@ def check_same(folder: Path, words: list[str]) -> None:
     """
     there, here = _typed_words(folder), [word for word in words if not word.startswith("hydra")]
     both = [
-        quote_paths(without_names([word for word in side if _key(word) not in _ALLOWED]))
+        quote_paths(without_names([word for word in side if key_of(word) not in _ALLOWED]))
         for side in (there, here)
     ]
     if _words_of_jobs(both[0]) != _words_of_jobs(both[1]):
@@ -130,7 +131,7 @@ def go_on(request: Request) -> Path:
     Raises CheckpointError when all are complete, TrainingError when some failed.
     """
     folder = Path(request.settings["resume"]).expanduser()
-    foreign = [word for word in request.overrides if word.split("=")[0] not in _ALLOWED]
+    foreign = [word for word in request.overrides if key_of(word) not in _ALLOWED]
     if foreign:
         raise ConfigError(
             f"{folder} is a sweep, whose jobs have their settings; leave {' '.join(foreign)} out, "
@@ -140,7 +141,7 @@ def go_on(request: Request) -> Path:
         jobs = list_jobs(folder)
         _refuse_complete(folder, jobs)
         left = [job for job in jobs if job.state != "completed"]
-        here = [word for word in request.overrides if _key(word) == "device"]
+        here = [word for word in request.overrides if key_of(word) == "device"]
         slots = slots_for_parts(request.settings)
         try:
             if len(slots) > 1:
@@ -179,7 +180,3 @@ def _request(job: Job, here: list[str]) -> Request:
     asked = compose("train", [*job.words, *here], {})
     settings = asked.settings | {"overwrite": False}  # what the sweep began is not to be replaced
     return dataclasses.replace(asked, settings=settings, sweep_folder=job.run.path)
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]

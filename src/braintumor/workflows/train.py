@@ -38,10 +38,6 @@ class Trial:
         """Its folder in that of all."""
         return RunFolder(parent.path / self.name)
 
-    def is_complete_in(self, parent: RunFolder) -> bool:
-        """Whether it has been trained and evaluated there."""
-        return bool(self.run_in(parent).read_status().get("status") == "completed")
-
 
 def train(request: Request) -> Run:
     """Scan, audit, split, train, and evaluate the best checkpoint once on the test split.
@@ -199,8 +195,8 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
     """The parent that `resume=` names, held within the block, and its settings."""
     parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
-        if parent.read_status().get("status") == "completed":
-            if all(trial.is_complete_in(parent) for trial in list_trials(read_config(parent))):
+        if parent.is_complete:
+            if all(trial.run_in(parent).is_complete for trial in list_trials(read_config(parent))):
                 raise CheckpointError(
                     f"{parent.path} is complete, there is nothing to resume; its figures are in "
                     f"{parent.path / 'summary.md'}"
@@ -213,9 +209,9 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
 def _request_of(parent: RunFolder, trial: Trial, request: Request) -> Request | None:
     """To train and evaluate one trial, or to go on with it; None when it is complete."""
     is_resumed = bool(request.settings["resume"])  # else what may lie here is no part of this work
-    if is_resumed and trial.is_complete_in(parent):
-        return None
     run, begun = trial.run_in(parent), parent.read_status()
+    if is_resumed and run.is_complete:
+        return None
     own = _settings_of(trial, request.settings) | {"run_dir": str(run.path)}
     overrides, choices = request.overrides, request.choices
     if is_resumed and any((run.path / state).is_file() for state in STATES):

@@ -25,7 +25,16 @@ from braintumor.training.loop import fit
 from braintumor.training.state import BestCheckpoint, FitState
 from braintumor.tuning.space import Parameter, suggest
 from braintumor.tuning.study import begin, next_trials, put_back
-from braintumor.tuning.trials import EPOCHS, SECONDS, WHY, WORDS, Withdrawn, numbers, why
+from braintumor.tuning.trials import (
+    EPOCHS,
+    SECONDS,
+    WHY,
+    WORDS,
+    Withdrawn,
+    best_trial,
+    numbers,
+    why,
+)
 from braintumor.tuning.worker import Worker, begin_work
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_console
@@ -78,11 +87,10 @@ class Trial:
             raise MachineError("the device is out of memory") from error
         except optuna.TrialPruned:
             raise
-        except BraintumorError as error:
-            trial.set_user_attr(WHY, without_names(str(error)))
-            raise
-        except Exception as error:  # a bug of ours, which ends this worker
-            trial.set_user_attr(WHY, without_names(f"{type(error).__name__}: {error}"))
+        except Exception as error:  # what is not one of ours is a bug, which ends this worker
+            is_ours = isinstance(error, BraintumorError)
+            reason = str(error) if is_ours else f"{type(error).__name__}: {error}"
+            trial.set_user_attr(WHY, without_names(reason))
             raise
         finally:
             trial.set_user_attr(SECONDS, round(time.perf_counter() - started, 1))
@@ -120,18 +128,11 @@ def describe(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> str:
     )
     if WHY in known:
         how = "diverged"
-    best = _best(study)
+    best = best_trial(study)
     value = f"{trial.value:.4f}" if trial.value is not None else "–"
     mark = "*" if best is not None and best.number == trial.number else " "
     words = " ".join(known.get(WORDS, []))
     return f"trial {number:3d}  {value}{mark} {how:18s} {known[SECONDS]:6.1f} s  {words}"
-
-
-def _best(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
-    try:
-        return study.best_trial
-    except ValueError:  # none is complete
-        return None
 
 
 def _interrupt_at_end_of_input() -> None:

@@ -11,13 +11,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.config import flat, hydra_value, pasteable, shell_line, typed
+from braintumor.config import flat, hydra_value, key_of, pasteable, shell_line, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.interrupts import listening
+from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
-from braintumor.runs.ownership import Existing, check, hold, remove_own
+from braintumor.runs.ownership import Existing, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
@@ -26,7 +27,6 @@ from braintumor.workflows.outputs import named_folder
 from braintumor.workflows.results import TuningResult
 from braintumor.workflows.setup import setup
 from braintumor.workflows.train import train
-from braintumor.workflows.words import key_of
 
 if TYPE_CHECKING:
     from braintumor.workflows.search import Images, Search
@@ -61,7 +61,6 @@ def tune(request: Request) -> TuningResult:
     fixed = _fixed(request, tuning)
     folder = named_folder(request) or _default_folder(request, fixed)
     existing: Existing = "replace" if request.settings["overwrite"] else "continue"
-    check(folder, TUNING, existing)
     with hold(folder, TUNING, existing), listening():
         if existing == "replace":
             remove_own(folder, TUNING)
@@ -172,10 +171,10 @@ def _check_space(search: Search) -> None:
 def _work(search: Search, images: Images, device: str | int) -> None:
     """Do trials, here or in processes, until there are enough or time is over."""
     # optuna, as above
+    from braintumor.workflows.search import start_workers
     from braintumor.workflows.trials import work
-    from braintumor.workflows.workers import slots_of, start_workers
 
-    slots = slots_of(search.settings.workers, device)
+    slots = make_slots(search.settings.workers, None, device=device)
     if len(slots) == 1:
         work(search, images)
         return
@@ -217,9 +216,8 @@ def _train_best(search: Search, folder: Path) -> None:
     best = TuningResult(folder).best
     run = RunFolder(folder / TuningFile.FINAL)
     words = [*search.words, *best["words"], f"run_dir={hydra_value(str(run.path))}"]
-    status = run.read_status()
-    is_same = set(words) <= set(status.get("overrides", []))
-    if is_same and status.get("status") == "completed":
+    is_same = set(words) <= set(run.read_status().get("overrides", []))
+    if is_same and run.is_complete:
         log.info("final run: %s, complete", run.path)
         return
     if is_same and any((run.path / name).is_file() for name in STATES):

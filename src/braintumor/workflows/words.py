@@ -1,5 +1,7 @@
 """The words of a command, by whichever door they come: the names of models, and what Hydra gets.
 
+Paths are quoted for Hydra, to which `~`, spaces and brackets say more.
+
 model=<backbone>[_<attention>] exists for every file in configs/model/backbone and every file
 in configs/model/attention: a new backbone is one YAML, and all its names appear.
 """
@@ -8,18 +10,31 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
-from braintumor.config import config_dir, options_of, shell_line
-from braintumor.workflows.arguments import TRAININGS, refuse_removals, resumable
-from braintumor.workflows.quoting import quote_paths
+from braintumor.config import config_dir, hydra_value, key_of, options_of, shell_line
+from braintumor.errors import ConfigError
+from braintumor.workflows.arguments import TRAININGS, resumable
 
+# settings that are paths, whether they are there or not
+_PATHS = frozenset((
+    "data.root", "data.table", "ckpt", "input", "resume", "init", "runs", "on",
+    "model.backbone.weights",
+))  # fmt: skip
+_NAMES = frozenset(("data.classes", "data.ignore", "data.class_names"))  # lists of folders, classes
+# one text each, whose commas and brackets are its own
+_WHOLE = frozenset(("data.patient_regex", "run_dir", "hydra.run.dir", "hydra.sweep.dir"))
+# what Hydra reads as more than a text: quotes, its own values, another setting's, its functions
+_MEANT_FOR_HYDRA = re.compile(r"""['"{]|null$|.*\$\{|(choice|range|interval|glob|sort|shuffle)\(""")
+_QUOTED_OR_NOT = re.compile(r"""\s*('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,]*?)\s*(?:,|$)""")
 _ONE_AT_A_TIME = threading.RLock()
 _BESIDE = ("run_dir", "overwrite", "device", "tune")  # they do not say what is trained
 _FUNCTIONS = {"eval": "bt.evaluate", "data": "bt.read_data"}  # others are called as their command
@@ -67,15 +82,6 @@ class Typed:
         return [word for word in self.words if key_of(word) == key]
 
 
-def key_of(word: str) -> str:
-    """The setting that a word is about.
-
-    >>> key_of("++train.epochs=3")
-    'train.epochs'
-    """
-    return word.lstrip("+~").partition("=")[0]
-
-
 def for_hydra(typed: Typed) -> list[str]:
     """The words as Hydra is to read them.
 
@@ -84,10 +90,70 @@ def for_hydra(typed: Typed) -> list[str]:
     Raises ConfigError on words that take settings away.
     """
     words = [_unmarked(_none(word)) for word in quote_paths(typed.words)]
-    refuse_removals(words)
+    if removal := next((word for word in words if word.startswith("~")), None):
+        raise ConfigError(f"{removal} takes away what the command needs; leave it out")
     if typed.command in TRAININGS and typed.names_nothing:
         words = ["experiment=demo", *words]  # what anybody runs first is to learn something
     return resumable(words) if typed.command == "train" else words
+
+
+def quote_paths(words: Iterable[str]) -> list[str]:
+    """The words with every path as one text, so that it arrives as the shell passed it on.
+
+    A comma and brackets are part of a path where a file or folder has that name; else they make a
+    sweep and a list, whose parts are quoted one by one.
+
+    >>> quote_paths(["data.root=~/my mri (2)", "seed=1,2", "runs=[~/a,b]"])
+    ["data.root='~/my mri (2)'", 'seed=1,2', "runs=['~/a',b]"]
+    """
+    return [_quoted(word) for word in words]
+
+
+def is_there(path: str) -> bool:
+    """Whether a file or folder has this name."""
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long, no home, a zero byte
+        return False
+
+
+def _quoted(word: str) -> str:
+    key, sign, value = word.partition("=")
+    if key == "--config-dir" and sign:
+        return f"{key}{sign}{_at_home(value)}"
+    if not value or key.startswith("-"):
+        return word
+    name = key.lstrip("+")
+    is_list = value.startswith("[") and value.endswith("]")
+    is_path = name in _PATHS or (name in _NAMES and is_list) or name in _WHOLE
+    # elsewhere a name alone may be an option, such as data=folder beside a folder of that name
+    if (name in _PATHS or "/" in value) and is_there(value):
+        return f"{key}{sign}{hydra_value(value)}"
+    if not is_path or _MEANT_FOR_HYDRA.match(value):
+        return word
+    if name in _WHOLE:
+        return f"{key}{sign}{hydra_value(value)}"
+    parts = ",".join(_parts(value[1:-1] if is_list else value))
+    return f"{key}{sign}[{parts}]" if is_list else f"{key}{sign}{parts}"
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between commas, for Hydra; a name with commas where there is one."""
+    parts = [found[1] for found in _QUOTED_OR_NOT.finditer(text) if found[0]]
+    while parts:
+        lengths = range(len(parts), 1, -1)
+        length = next((n for n in lengths if is_there(",".join(parts[:n]))), 1)
+        part = ",".join(parts[:length])
+        yield part if part[:1] in ("'", '"') and part[-1:] == part[:1] else hydra_value(part)
+        parts = parts[length:]
+
+
+def _at_home(path: str) -> str:
+    """`~` as the home folder, where there is one."""
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        return path
 
 
 def _none(word: str) -> str:

@@ -1,0 +1,83 @@
+"""metrics.csv of a run, a row an epoch: whole, in order, in step with the state in last.ckpt."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braintumor.errors import CheckpointError
+from braintumor.files import write_rows
+from braintumor.records import EpochRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def append_record(path: Path, record: EpochRecord) -> None:
+    """Add a row: whole or not at all."""
+    write_rows(path, [*read_rows(path), dataclasses.asdict(record)])
+
+
+def set_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Make the file these rows, fields of EpochRecord: later ones are written again.
+
+    Where it does not begin with them, that is said.
+    """
+    try:
+        here = read_rows(path)[: len(rows)]
+    except CheckpointError as error:
+        log.warning("%s; what last.ckpt knows of it is written again", error)
+    else:
+        if here != [{name: str(value) for name, value in row.items()} for row in rows]:
+            said = "%s lacked or had other rows than last.ckpt, whose rows are written again"
+            log.warning(said, path)
+    if rows:
+        write_rows(path, rows)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_record(path: Path, epoch: int) -> EpochRecord:
+    """The row of an epoch, to the last digit."""
+    return _record(read_rows(path)[epoch - 1])
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows as texts, without pandas; empty where there is no file.
+
+    Raises CheckpointError when it is damaged, or a row is missing.
+    """
+    if not path.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(path.read_text().splitlines(), strict=True))
+        numbers = [_record(row).epoch for row in rows]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise CheckpointError(f"{path} is damaged ({error!r})") from error
+    if numbers != list(range(1, len(rows) + 1)):
+        raise CheckpointError(f"{path} is damaged (its epochs are {numbers})")
+    return rows
+
+
+def read_history(path: Path) -> pd.DataFrame:
+    """A row an epoch; columns are the fields of EpochRecord. Raises as `read_rows`."""
+    import pandas as pd  # --help lists no tables
+
+    read_rows(path)
+    return pd.read_csv(path)
+
+
+def _record(row: Mapping[str, str]) -> EpochRecord:
+    read: dict[str, Callable[[str], Any]] = {
+        "int": int, "float": float, "bool": {"True": True, "False": False}.__getitem__,
+    }  # fmt: skip
+    fields = dataclasses.fields(EpochRecord)
+    if len(row) != len(fields):
+        raise ValueError(f"{len(row)} columns, not {len(fields)}")
+    return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
