@@ -11,8 +11,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from braintumor.config import call, call_named, component_names, find_builder, pasteable, typed
+from braintumor.config import call, call_named, component_names, find_builder, typed
 from braintumor.errors import ConfigError
+from braintumor.quoting import pasteable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from braintumor.config import shell_line
+from braintumor.quoting import shell_line
 from braintumor.workflows.compose import compose
 from support import Command, noise_pictures
 

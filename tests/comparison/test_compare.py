@@ -20,8 +20,8 @@ from braintumor.comparison.compare import Comparison, compare
 from braintumor.comparison.leaderboard import _common, ranked, runs_table
 from braintumor.comparison.read import read_runs
 from braintumor.comparison.write import _difference, write_comparison
-from braintumor.config import shell_line
 from braintumor.errors import CheckpointError, DataError
+from braintumor.quoting import shell_line
 from braintumor.report import page
 from chromium import CHROMIUM
 

@@ -19,10 +19,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
-from braintumor.config import hydra_value, key_of
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
+from braintumor.quoting import hydra_value, key_of
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import check, hold, hold_new, remove_own

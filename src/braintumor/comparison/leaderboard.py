@@ -13,7 +13,7 @@ import pandas as pd
 
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
-from braintumor.config import shell_line
+from braintumor.quoting import shell_line
 from braintumor.runs.history import read_history
 
 By = Literal["validation", "test"]

@@ -8,8 +8,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from braintumor.config import pasteable
 from braintumor.errors import DataError
+from braintumor.quoting import pasteable
 
 # Spellings met in public data sets, without separators and with British "tumour" made "tumor".
 _ALIASES = {

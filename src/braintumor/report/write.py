@@ -20,7 +20,6 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.config import shell_line
 from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import (
@@ -31,6 +30,7 @@ from braintumor.files import (
     write_json,
 )
 from braintumor.progress import waiting
+from braintumor.quoting import shell_line
 from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples

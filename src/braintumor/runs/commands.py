@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from braintumor.config import key_of, pasteable
 from braintumor.errors import CheckpointError
 from braintumor.privacy import found_again
+from braintumor.quoting import key_of, pasteable
 from braintumor.runs.folder import STATES, RunFolder, read_config
 
 _OF_THE_FOLDER = ("run_dir", "overwrite", "resume")

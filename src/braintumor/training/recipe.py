@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, first_of, pasteable
+from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, first_of
 from braintumor.errors import CheckpointError, ConfigError
+from braintumor.quoting import pasteable
 from braintumor.runtime import Precision
 
 if TYPE_CHECKING:

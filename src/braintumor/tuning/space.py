@@ -9,17 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 
-from braintumor.config import (
-    Count,
-    Within,
-    config_dir,
-    did_you_mean,
-    flat,
-    hydra_value,
-    key_of,
-    options_of,
-)
+from braintumor.config import Count, Within, config_dir, did_you_mean, flat, options_of
 from braintumor.errors import ConfigError
+from braintumor.quoting import hydra_value, key_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -16,8 +16,8 @@ import pandas as pd
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from braintumor.config import shell_line
 from braintumor.files import write_atomic, write_json
+from braintumor.quoting import shell_line
 from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
 from braintumor.report.plots.tuning import draw_importance, draw_search
 from braintumor.runs.folder import TuningFile

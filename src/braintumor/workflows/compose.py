@@ -9,8 +9,9 @@ from typing import Any
 import hydra
 from omegaconf import OmegaConf, open_dict
 
-from braintumor.config import hydra_value, options_of
+from braintumor.config import options_of
 from braintumor.errors import ConfigError
+from braintumor.quoting import hydra_value
 from braintumor.workflows.arguments import Request, check_settings
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.words import Typed, for_hydra, own_hydra

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.config import key_of, pasteable, typed
+from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
@@ -26,6 +26,7 @@ from braintumor.evaluation.common_classes import (
 )
 from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.progress import waiting
+from braintumor.quoting import key_of, pasteable
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, with_places

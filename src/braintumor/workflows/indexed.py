@@ -11,8 +11,9 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from braintumor.config import call, hydra_value, key_of
+from braintumor.config import call
 from braintumor.errors import ConfigError
+from braintumor.quoting import hydra_value, key_of
 from braintumor.training.recipe import Phase
 from braintumor.workflows.words import Typed, own_hydra
 

@@ -11,8 +11,9 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from braintumor.config import config_dir, did_you_mean, hydra_value, key_of, options_of
+from braintumor.config import config_dir, did_you_mean, options_of
 from braintumor.errors import ConfigError
+from braintumor.quoting import hydra_value, key_of
 from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
 from braintumor.workflows.guesses import (
     SYNONYMS,

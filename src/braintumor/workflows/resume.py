@@ -10,11 +10,12 @@ from typing import Any
 import torch
 import yaml
 
-from braintumor.config import flat, key_of, pasteable, typed
+from braintumor.config import flat, typed
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
 from braintumor.privacy import without_names
+from braintumor.quoting import key_of, pasteable
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import STATES, RunFolder, read_config, with_places
 from braintumor.runs.state import load_state, save_state

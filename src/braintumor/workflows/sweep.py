@@ -9,10 +9,10 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.config import key_of
 from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.files import read_yaml
 from braintumor.privacy import found_again, without_names
+from braintumor.quoting import key_of
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold

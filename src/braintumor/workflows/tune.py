@@ -11,12 +11,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braintumor.config import flat, hydra_value, key_of, pasteable, shell_line, typed
+from braintumor.config import flat, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.interrupts import listening
 from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
 from braintumor.progress import waiting
+from braintumor.quoting import hydra_value, key_of, pasteable, shell_line
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, read_space

@@ -20,8 +20,9 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 
-from braintumor.config import config_dir, hydra_value, key_of, options_of, shell_line
+from braintumor.config import config_dir, options_of
 from braintumor.errors import ConfigError
+from braintumor.quoting import hydra_value, key_of, shell_line
 from braintumor.workflows.arguments import TRAININGS, resumable
 
 # settings that are paths, whether they are there or not

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from braintumor.config import pasteable
 from braintumor.data.labels import is_never_class, label_of, split_of
 from braintumor.data.sources._folders import (
     Parts,
@@ -20,6 +19,7 @@ from braintumor.data.sources._folders import (
     noise_in,
 )
 from braintumor.errors import ConfigError, DataError
+from braintumor.quoting import pasteable
 
 Names = list[str | int] | None  # of folders; [0,1] on a command line are numbers
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from braintumor.config import pasteable
 from braintumor.data.labels import (
     is_known_class,
     is_never_class,
@@ -18,6 +17,7 @@ from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
 from braintumor.data.sources._look import Choice, look, or_a_table
 from braintumor.errors import DataError
+from braintumor.quoting import pasteable
 
 _SHOWN = 6  # classes that a meaning names
 _MADE_OF_ANOTHER = {"aug", "augmented", "augmentation", "raw", "original", "cropped", "crops"}
