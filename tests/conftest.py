@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from made_up import browser, floors, history, images, make_predictions  # noqa: 
 from support import TINY, Command, tumor_pictures
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind a shell's `&`, and so in children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

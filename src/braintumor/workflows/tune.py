@@ -16,8 +16,9 @@ from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.interrupts import listening
 from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
+from braintumor.privacy import without_names
 from braintumor.progress import waiting
-from braintumor.quoting import hydra_value, key_of, pasteable, shell_line
+from braintumor.quoting import key_of, pasteable, shell_line
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
 from braintumor.runs.ownership import Existing, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, read_space
@@ -216,12 +217,12 @@ def _train_best(search: Search, folder: Path) -> None:
     """The run with the best settings, evaluated once on test; what is there already stays."""
     best = TuningResult(folder).best
     run = RunFolder(folder / TuningFile.FINAL)
-    words = [*search.words, *best["words"], f"run_dir={hydra_value(str(run.path))}"]
-    is_same = set(words) <= set(run.read_status().get("overrides", []))
+    words = [*search.words, *best["words"]]
+    is_same = set(without_names(words)) <= set(run.read_status().get("overrides", []))
     if is_same and run.is_complete:
         log.info("final run: %s, complete", run.path)
         return
     if is_same and any((run.path / name).is_file() for name in STATES):
         train(compose("train", [], {"resume": str(run.path)}))
         return
-    train(compose("train", [*words, "overwrite=true"], {}))
+    train(compose("train", [*words, "overwrite=true"], {"run_dir": str(run.path)}))
