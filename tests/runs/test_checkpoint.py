@@ -157,7 +157,7 @@ def test_ckpt_takes_run_best_or_last(saved: tuple[Path, torch.nn.Module]) -> Non
 
 def test_a_run_that_is_not_there_names_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "2026_run").mkdir()
-    (tmp_path / "2026_run/status.json").touch()
+    (tmp_path / "2026_run/status.json").write_text("{}")
     with pytest.raises(CheckpointError, match="2026_run"):
         find_checkpoint(tmp_path / "2025_run")
     with pytest.raises(CheckpointError, match=r"no best\.safetensors"):
