@@ -27,7 +27,7 @@ def state(epoch: int) -> dict[str, Any]:
     return {
         "epoch": epoch, "model": weights, "optimizer": {"state": moments, "param_groups": []},
         "best": {
-            "cost": 0.25, "epoch": 1, "bad_epochs": 0,
+            "cost": 0.25, "epoch": 1, "phase_cost": 0.25, "bad_epochs": 0,
             "weights": {k: v.clone() for k, v in weights.items()},
         },
         "ema": None, "ema_steps": 0, "phase": 0, "phase_epoch": epoch, "schedule": {"factor": 1.0},

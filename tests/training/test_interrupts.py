@@ -110,8 +110,9 @@ def saved() -> dict[str, Any]:
 ITEMS = [
     "phase", "phase_epoch", "epoch", "model", "optimizer", "schedule", "scaler", "best", "ema",
     "ema_steps", "partial", "history", "recipe", "optimizer/state", "optimizer/param_groups",
-    "best/cost", "best/epoch", "best/bad_epochs", "best/weights", "partial/losses", "partial/hits",
-    "partial/generators", "partial/seconds", "schedule/factor", "model/mean_255",
+    "best/cost", "best/epoch", "best/phase_cost", "best/bad_epochs", "best/weights",
+    "partial/losses", "partial/hits", "partial/generators", "partial/seconds",
+    "schedule/factor", "model/mean_255",
     "best/weights/mean_255", "recipe/seed", "optimizer/state/0/exp_avg",
 ]  # fmt: skip
 

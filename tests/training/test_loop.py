@@ -13,7 +13,7 @@ from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.training.loop import fit
 from braintumor.training.recipe import EarlyStoppingSettings, Phase
-from braintumor.training.state import check_recipe
+from braintumor.training.state import BestCheckpoint, check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
 
 
@@ -92,6 +92,19 @@ def test_best_checkpoint_is_the_epoch_that_early_stopping_counts_from() -> None:
     assert state.best.epoch == first_best.epoch
     assert [r.epoch for r in records if r.is_best][-1] == state.best.epoch
     assert len(records) == min(30, state.best.epoch + 3)
+
+
+def test_a_phase_that_begins_with_a_loss_has_time_to_make_up_for_it() -> None:
+    """As one that trains more layers: its patience counts from its own best epoch."""
+    best, model = BestCheckpoint(EarlyStoppingSettings("val_loss", 2, 0.0)), torch.nn.Linear(1, 1)
+    assert best.observe(0.3, 1, model)
+    best.begin_phase()
+    for epoch, cost in enumerate((0.6, 0.5, 0.4, 0.35, 0.36), 2):
+        assert not best.observe(cost, epoch, model)
+        assert not best.should_stop
+    assert not best.observe(0.37, 7, model)
+    assert best.should_stop
+    assert best.epoch == 1
 
 
 def test_next_phase_starts_from_the_best_weights() -> None:

@@ -28,12 +28,17 @@ _PARTS = ("model", "optimizer", "schedule", "scaler", "best")
 
 @dataclass
 class BestCheckpoint:
-    """The best epoch so far, its weights on the CPU, and how long ago it was."""
+    """The best epoch so far, its weights on the CPU, and how long its phase has been no better.
+
+    A phase that begins with a loss, as one does that trains more layers, is given time to make up
+    for it: patience counts from the best epoch of the phase.
+    """
 
     settings: EarlyStoppingSettings
     cost: float = math.inf  # the metric, negated unless lower is better
     epoch: int = 0
-    bad_epochs: int = 0
+    phase_cost: float = math.inf  # the best of the phase
+    bad_epochs: int = 0  # since then
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def cost_of(self, figures: Mapping[str, float], epoch: int) -> float:
@@ -52,12 +57,20 @@ class BestCheckpoint:
 
     def observe(self, cost: float, epoch: int, model: nn.Module) -> bool:
         """True when this epoch is the best so far; its weights are then kept."""
-        if epoch > 1 and not cost < self.cost - self.settings.min_delta:
+        least = self.settings.min_delta
+        if cost < self.phase_cost - least:
+            self.phase_cost, self.bad_epochs = cost, 0
+        else:
             self.bad_epochs += 1
+        if epoch > 1 and not cost < self.cost - least:
             return False
-        self.cost, self.epoch, self.bad_epochs = cost, epoch, 0
+        self.cost, self.epoch = cost, epoch
         self.weights = to_host(model.state_dict())  # never changed, so whoever writes may keep it
         return True
+
+    def begin_phase(self) -> None:
+        """Count anew."""
+        self.phase_cost, self.bad_epochs = math.inf, 0
 
     @property
     def should_stop(self) -> bool:
@@ -156,7 +169,8 @@ class FitState:
         phase, options = recipe.train.phases[index], recipe.optimizer
         if self.best.weights:
             self.model.load_state_dict(self.best.weights)
-        self.phase, self.phase_epoch, self.best.bad_epochs = index, 0, 0
+        self.phase, self.phase_epoch = index, 0
+        self.best.begin_phase()
         self.model.set_trainable(phase.trainable)
         if phase.lr is None:
             lr = not_negative(options["lr"], "optimizer.lr")
