@@ -164,7 +164,9 @@ def test_a_launcher_that_fails_is_no_bug_of_ours(
     (folder / "__init__.py").touch()
     (folder / "a_launcher.py").write_text(BROKEN)
     monkeypatch.setattr("hydra_plugins.__path__", [*hydra_plugins.__path__, str(folder.parent)])
-    plugins = Plugins()
+    plugins = type.__call__(
+        Plugins
+    )  # Plugins() is the one of this process, which has looked already
     monkeypatch.setattr(Plugins, "instance", lambda *given: plugins)
     done = bt("train", "-m", *SHORT, "seed=0", "hydra/launcher=broken", cwd=tmp_path, code=3)
     assert "a_cluster did not get the jobs of the sweep done: The current node timed" in done.stderr
