@@ -15,7 +15,9 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from braintumor import privacy
 from braintumor.data.manifest import read_manifest
+from braintumor.errors import ConfigError
 from braintumor.privacy import found_again, without_names
+from braintumor.workflows.sweep import check_same, list_jobs
 from support import Command, cut
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
@@ -164,7 +166,28 @@ def test_outside_of_the_home_folder_places_are_relative(
     assert tell(run, NAME) == []
     assert yaml.safe_load((run / "config.yaml").read_text())["data"]["root"] == "../mri"
     cut(run, epochs=True)
-    bt("train", f"resume={run}", cwd=tmp_path, code=0)
+    (tmp_path / "mri").mkdir()
+    (tmp_path / "elsewhere").mkdir()  # from where ../mri is another folder
+    bt("train", f"resume={run}", cwd=tmp_path / "elsewhere", code=0)
+    assert tell(run, NAME) == []
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["root"] == "../mri"
+
+
+def test_a_sweep_begun_in_one_folder_is_known_in_another(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its whole paths are written from where it was begun, and mean what they meant."""
+    begun, other, sweep = tmp_path / "a/b", tmp_path / "a/c/d", tmp_path / "sweep"
+    for folder in (begun, other, sweep, tmp_path / "mri"):
+        folder.mkdir(parents=True)
+    words = ["data=folder", f"data.root={tmp_path}/mri", "seed=1,2", f"hydra.sweep.dir={sweep}"]
+    bt("train", "-m", *words, "hydra/launcher=basic", cwd=begun)  # no image is there: all jobs fail
+    assert "data.root=../../mri" in (sweep / "multirun.yaml").read_text()
+    monkeypatch.chdir(other)
+    check_same(sweep, words[:3])
+    assert list_jobs(sweep)[1].words == ("data=folder", f"data.root={tmp_path}/mri", "seed=2")
+    with pytest.raises(ConfigError, match=r"seed=1,2 there, seed=1,3 here"):
+        check_same(sweep, [*words[:2], "seed=1,3"])
 
 
 def test_paths_stay_where_that_is_asked_for(

@@ -9,14 +9,15 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from braintumor.config import typed
+from braintumor.quoting import hydra_value, key_of
 
 _END = r"(?![\w-]|\.\w)"  # of a folder's name
 _BEGIN = r"(?<![\w.~$/-])"  # of a path
@@ -30,13 +31,30 @@ class PrivacySettings:
     paths: bool = False
 
 
+# the settings that say where something is
+PLACES = ("data.root", "data.table", "model.backbone.weights", "init")
+
 _asked = PrivacySettings()
+_begun: list[Path] = []  # where relative places start, while a run goes on; the last one counts
 
 
 def set_privacy(settings: Mapping[str, Any]) -> None:
     """From now on this process writes as the section `privacy` of these settings says."""
     global _asked
     _asked = typed(PrivacySettings, settings.get("privacy") or {}, "privacy")
+
+
+@contextmanager
+def written_from(folder: Path | None) -> Iterator[None]:
+    """Within, places are written as they were by the command that was typed there."""
+    if folder is None:
+        yield
+        return
+    _begun.append(Path(os.path.normpath(folder.absolute())))
+    try:
+        yield
+    finally:
+        _begun.pop()
 
 
 def without_names(value: Any) -> Any:
@@ -67,7 +85,7 @@ def _here() -> tuple[str, str, str]:
     with suppress(RuntimeError):
         home = str(Path.home())
     with suppress(OSError):
-        folder = str(Path.cwd())
+        folder = str(_begun[-1] if _begun else Path.cwd())
     with suppress(OSError, KeyError, ImportError):  # no entry in the table of users
         user = getpass.getuser()
     return home, folder, user
@@ -103,15 +121,38 @@ def working_directory(run: Path | None = None) -> str:
     return os.path.relpath(here, run) if here.parts[:2] == run.parts[:2] else str(here)
 
 
+def start_of(said: Any, folder: Path) -> Path | None:
+    """The folder that `working_directory` told of in `folder`; None where that is not known."""
+    is_known = isinstance(said, str) and said not in ("", ".")
+    return folder / Path(said).expanduser() if is_known else None
+
+
 def found_again(place: str, folder: Path | None) -> str:
-    """The place that a run names, from here: its relative ones may start at `folder` too.
+    """The place that a run names, from here: a relative one starts at `folder`, else here.
 
     Nothing is lost where that finds nothing: reading the place then says so.
     """
-    if "$USER" in place:
-        place = place.replace("$USER", _here()[2])
-    if folder and not Path(place).is_absolute() and not Path(place).expanduser().exists():
-        other = Path(os.path.normpath(folder / place))
-        if not place.startswith("~") and other.exists():
+    place = place.replace("$USER", _here()[2]) if "$USER" in place else place
+    if folder and not Path(place).is_absolute() and not place.startswith("~"):
+        start = Path(os.path.normpath(folder.absolute()))
+        other = Path(os.path.normpath(start / place))
+        if start != Path.cwd() and other.exists():
             return str(other)
     return place
+
+
+def words_again(words: Iterable[str], folder: Path | None) -> list[str]:
+    """Words of a command that was typed in `folder`, with their places as seen from here."""
+    return [_word_again(word, folder) for word in words]
+
+
+def _word_again(word: str, folder: Path | None) -> str:
+    if key_of(word) not in PLACES:
+        return found_again(word, None)
+    key, _, value = word.partition("=")
+    found = []
+    for part in value.split(","):
+        plain = part[1:-1] if re.fullmatch(r"'[^'\\]*'", part) else part
+        there = found_again(plain, folder)
+        found.append(part if there == plain else hydra_value(there))
+    return f"{key}={','.join(found)}"

@@ -121,6 +121,35 @@ def copied(tree: Any) -> Any:
     return {k: copied(v) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
+@pytest.mark.parametrize(
+    ("item", "named"),
+    [
+        ("model/head.3.bias", r"model: head\.3\.bias of \(7,\)"),
+        ("best/weights/head.3.bias", r"best\.weights: head\.3\.bias of \(7,\)"),
+        ("ema/head.3.bias", r"ema: head\.3\.bias of \(7,\)"),
+        ("optimizer/state/0/exp_avg", r"optimizer\.state: exp_avg of another shape"),
+    ],
+)
+def test_a_tensor_of_another_shape_is_refused_by_name(
+    saved: dict[str, Any], item: str, named: str
+) -> None:
+    changed = inside = copied(saved)
+    *parents, name = item.split("/")
+    for parent in parents:
+        inside = inside[int(parent) if parent.isdecimal() else parent]
+    assert name in inside, sorted(inside)
+    inside[name] = torch.zeros(7)
+    with pytest.raises(CheckpointError, match=named):
+        run(new_state(PLAN), PLAN, AUGMENT, resume_from=changed)
+
+
+def test_moments_that_are_gone_are_refused(saved: dict[str, Any]) -> None:
+    changed = copied(saved)
+    changed["optimizer"]["state"] = {}
+    with pytest.raises(CheckpointError, match=r"lacks optimizer\.state"):
+        run(new_state(PLAN), PLAN, AUGMENT, resume_from=changed)
+
+
 def test_the_table_names_every_item(saved: dict[str, Any]) -> None:
     nested = {
         f"{name}/{inner}" for name in ("best", "partial", "optimizer") for inner in saved[name]

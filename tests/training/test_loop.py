@@ -107,6 +107,18 @@ def test_a_phase_that_begins_with_a_loss_has_time_to_make_up_for_it() -> None:
     assert best.epoch == 1
 
 
+def test_patience_begins_anew_with_a_phase() -> None:
+    """A second phase that moves nothing is as good as the best from its first epoch on."""
+    plan = dataclasses.replace(
+        recipe(
+            (Phase(2), Phase(9, "head", 0.0)),
+            early_stopping=EarlyStoppingSettings("val_loss", 3, 0.0),
+        ),
+        scheduler={"name": "constant", "warmup_epochs": 0.0},
+    )
+    assert len(run(new_state(plan), plan)) == 2 + 1 + 3
+
+
 def test_next_phase_starts_from_the_best_weights() -> None:
     """The second phase moves nothing, so its figures are those of the weights it began with."""
     plan = dataclasses.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import sklearn.metrics as sk
 from PIL import Image
 
 from braintumor.data.sources.phantom import build
-from braintumor.evaluation.common_classes import heat_targets, in_classes, in_two
+from braintumor.evaluation.common_classes import BINARY, heat_targets, in_classes, in_two
+from braintumor.evaluation.evaluate import as_fitted
+from braintumor.evaluation.record import measure
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import read_card
 from braintumor.statistics.decisions import Decided, Decisions
@@ -132,6 +135,30 @@ def test_what_validation_promised_of_the_classes_holds_of_two() -> None:
         assert two.sets.astype(int).tolist() == [[0, 1], [1, 0], [1, 1], [0, 0]]
         assert (two.is_answered is not None) == is_kept
         assert (decisions.temperature, decisions.confidence) == (1.0, None)
+
+
+def test_temperature_and_confidence_are_told_as_they_were_fitted() -> None:
+    """On the classes of the model; what the temperature changed is seen in the joined answers."""
+    names, rng = ("glioma", "meningioma", "no_tumor", "pituitary"), np.random.default_rng(0)
+    paths, labels = tuple(map(str, range(40))), rng.integers(0, 4, 40)
+    logits = rng.normal(0, 3, (40, 4)).astype(np.float32)
+    own = Predictions(names, paths, labels, logits, temperature=3.0)
+    true = ["no_tumor" if label == 2 else "tumor" for label in labels]
+    joined, plain = (
+        in_classes(dataclasses.replace(own, temperature=t), true, BINARY) for t in (3.0, 1.0)
+    )
+    decided = Decided(np.zeros(40), None, None, None, None, None, np.ones(40, bool))
+    fitted = Decisions(9, 9, 3.0, 0.98, 0.5, 0.95, None, 0.01, None, None, 0.02, 0.8)
+    decisions, two = in_two(fitted, decided, names)
+    found = measure(joined, "test", decisions=decisions, decided=two)
+    told = as_fitted(found, own, plain, fitted.confidence)
+    assert told.decision_summary and told.calibration
+    assert told.decision_summary["fitted_on"]["temperature"] == 3.0
+    assert told.decision_summary["abstention"]["fitted"]["confidence"] == 0.8
+    for when, at in (("before", 1.0), ("after", 3.0)):
+        probs = np.exp(logits / at) / np.exp(logits / at).sum(axis=1, keepdims=True)
+        wrong = 1 - np.where(labels == 2, probs[:, 2], 1 - probs[:, 2])
+        assert told.calibration[when]["brier"] == pytest.approx(2 * (wrong**2).mean(), abs=1e-4)
 
 
 def _by_slice(folder: Path) -> pd.DataFrame:

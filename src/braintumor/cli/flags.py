@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
+from braintumor.privacy import working_directory
 from braintumor.quoting import hydra_value, key_of
 from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
@@ -115,10 +116,15 @@ def choose_launcher(arguments: list[str], config_name: str) -> None:
 
 @contextmanager
 def _whole_saves() -> Iterator[None]:
-    """Within, what Hydra saves is written whole or not at all: a sweep goes on by it."""
+    """Within, what Hydra saves is written whole or not at all: a sweep goes on by it.
+
+    Also from elsewhere, so it says from its own folder where the command was typed.
+    """
 
     def save(config: Any, file: str | Path, resolve: bool = False) -> None:
-        write_atomic(Path(file), OmegaConf.to_yaml(config, resolve=resolve))
+        kept: Any = OmegaConf.to_container(config, resolve=resolve)
+        kept["hydra"]["runtime"]["cwd"] = working_directory(Path(file).parent)
+        write_atomic(Path(file), OmegaConf.to_yaml(OmegaConf.create(kept)))
 
     own = OmegaConf.save
     OmegaConf.save = save  # type: ignore[method-assign, assignment]

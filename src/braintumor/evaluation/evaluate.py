@@ -114,7 +114,7 @@ def evaluate(
     )
     if wanted is not None:
         plain = dataclasses.replace(own, temperature=1.0)
-        found = _as_fitted(found, own, in_classes(plain, names, wanted), sure_from)
+        found = as_fitted(found, own, in_classes(plain, names, wanted), sure_from)
     return dataclasses.replace(
         found,
         explanations=explanations,
@@ -126,7 +126,7 @@ def evaluate(
     )  # fmt: skip
 
 
-def _as_fitted(
+def as_fitted(
     found: Evaluation, own: Predictions, unscaled: Predictions, sure_from: float | None
 ) -> Evaluation:
     """Of joined classes: temperature and confidence as they were fitted, on the model's own.

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 from braintumor.errors import CheckpointError
-from braintumor.privacy import found_again
+from braintumor.privacy import words_again
 from braintumor.quoting import key_of, pasteable
-from braintumor.runs.folder import STATES, RunFolder, read_config
+from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config
 
 _OF_THE_FOLDER = ("run_dir", "overwrite", "resume")
 _OF_THE_SWEEP = ("-m", "--multirun")
@@ -27,7 +27,8 @@ def repeat_command(run: RunFolder, *, in_place: bool) -> str:
     words = _words_of(run)
     if words is None:
         return "bt-train with the settings of its config.yaml"
-    words = [found_again(word, None) for word in words if key_of(word) not in _OF_THE_FOLDER]
+    words = [word for word in words if key_of(word) not in _OF_THE_FOLDER]
+    words = words_again(words, begun_in(run))
     folder = [pasteable("run_dir", str(run.path)), "overwrite=true"] if in_place else []
     return " ".join(["bt-train", *map(shlex.quote, words), *folder])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from braintumor.config import typed
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import read_json, read_yaml, write_json
-from braintumor.privacy import found_again
+from braintumor.privacy import PLACES, found_again, start_of
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -123,9 +123,6 @@ TUNING = Kind(
     ),
 )  # fmt: skip
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
-
-# of the settings, what names folders and files
-_PLACES = (("data", "root"), ("data", "table"), ("model", "backbone", "weights"), ("init",))
 
 
 @dataclass(frozen=True)
@@ -252,24 +249,24 @@ def read_config(run: RunFolder) -> dict[str, Any]:
     return dict(content)
 
 
-def with_places(settings: Mapping[str, Any], run: RunFolder) -> dict[str, Any]:
-    """The stored settings of a run, with places as they are to be read from here.
+def begun_in(run: RunFolder) -> Path | None:
+    """The folder where the command of the run was typed; None where that is not known."""
+    return start_of(run.read_environment().get("working_directory"), run.path)
 
-    A relative one may start where the command of the run was typed.
-    """
-    said = run.read_environment().get("working_directory")
-    folder = run.path / Path(said).expanduser() if isinstance(said, str) else None
+
+def with_places(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Settings of a command that was typed in `folder`, with their places as seen from here."""
     changed = dict(settings)
-    for keys in _PLACES:
-        changed = _changed(changed, keys, folder)
+    for place in PLACES:
+        changed = _changed(changed, place.split("."), folder)
     return changed
 
 
-def _changed(section: Mapping[str, Any], keys: tuple[str, ...], folder: Path | None) -> Any:
+def _changed(section: Mapping[str, Any], keys: Sequence[str], folder: Path | None) -> Any:
     key, *inner = keys
     value = section.get(key)
     if inner and isinstance(value, Mapping):
-        return {**section, key: _changed(value, tuple(inner), folder)}
+        return {**section, key: _changed(value, inner, folder)}
     if inner or not isinstance(value, str):
         return dict(section)
     return {**section, key: found_again(value, folder)}

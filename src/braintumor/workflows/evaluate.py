@@ -29,7 +29,7 @@ from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, with_places
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_in, with_places
 from braintumor.runs.ownership import hold
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
@@ -166,7 +166,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     """
     options: dict[str, Any] | None = request.settings.get("data")
     if not options:
-        settings = with_places(card.settings, run)
+        settings = with_places(card.settings, begun_in(run))
         if run.manifest.is_file():
             own_run = pasteable("ckpt", str(run.path))
             moved = f"bt-eval {own_run} data=folder data.root=FOLDER split=test"

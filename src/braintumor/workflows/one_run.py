@@ -25,13 +25,14 @@ from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
 from braintumor.models.classifier import Classifier, model_name
-from braintumor.privacy import without_names
+from braintumor.privacy import without_names, written_from
 from braintumor.runs.checkpoint import Card
 from braintumor.runs.folder import (
     EVALUATION,
     RUN,
     EvaluationFile,
     RunFolder,
+    begun_in,
     open_run,
     read_config,
     run_name,
@@ -153,7 +154,7 @@ def _check_inside(run: RunFolder) -> None:
 def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     """The run that `resume=` names, whose folder is held within the block."""
     run = open_run(request.settings["resume"])
-    with hold(run.path, RUN, "continue"):
+    with written_from(begun_in(run)), hold(run.path, RUN, "continue"):
         _check_inside(run)
         settings, data_name = take_over(run, request)
         experiment = setup(settings, data_name, run)

@@ -17,7 +17,7 @@ from braintumor.models.backbones import no_downloads
 from braintumor.privacy import without_names
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import STATES, RunFolder, read_config, with_places
+from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config, with_places
 from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
 from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other
@@ -49,7 +49,8 @@ def left_of_job(request: Request) -> Request | None:
     run = RunFolder(request.folder)
     if request.settings["overwrite"] or not run.config.is_file():
         return request
-    if found := _differences(read_config(run), request.settings):
+    stored = with_places(read_config(run), begun_in(run))
+    if found := _differences(stored, request.settings):
         raise ConfigError(
             f"{run.path} holds a run of other settings ({'; '.join(found)}); go on with that: "
             f"{resume_command(run.path)}, or name another hydra.sweep.dir=FOLDER"
@@ -128,7 +129,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
 
 
 def _stored(run: RunFolder) -> Settings:
-    stored = with_places(read_config(run), run) | {"resume": str(run.path)}
+    stored = with_places(read_config(run), begun_in(run)) | {"resume": str(run.path)}
     try:
         check_settings("train", stored)
     except ConfigError as error:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.files import read_yaml
-from braintumor.privacy import found_again, without_names
+from braintumor.privacy import start_of, without_names, words_again
 from braintumor.quoting import key_of
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
@@ -108,7 +108,7 @@ def _typed_words(folder: Path) -> list[str]:
             f"{folder} is not a plain sweep over values of bt-train's own settings; "
             f"{_one_by_one(folder)}"
         )
-    return quote_paths(found_again(word, None) for word in typed)
+    return quote_paths(words_again(typed, start_of(known["runtime"].get("cwd"), folder)))
 
 
 def _one_by_one(folder: Path) -> str:

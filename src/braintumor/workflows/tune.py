@@ -16,10 +16,10 @@ from braintumor.errors import ConfigError, MachineError, TrainingError
 from braintumor.interrupts import listening
 from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
-from braintumor.privacy import without_names
+from braintumor.privacy import without_names, words_again
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable, shell_line
-from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile
+from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile, begun_in
 from braintumor.runs.ownership import Existing, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, read_space
 from braintumor.workflows.arguments import Request
@@ -218,7 +218,8 @@ def _train_best(search: Search, folder: Path) -> None:
     best = TuningResult(folder).best
     run = RunFolder(folder / TuningFile.FINAL)
     words = [*search.words, *best["words"]]
-    is_same = set(without_names(words)) <= set(run.read_status().get("overrides", []))
+    there = words_again(run.read_status().get("overrides", []), begun_in(run))
+    is_same = set(without_names(words)) <= set(without_names(there))
     if is_same and run.is_complete:
         log.info("final run: %s, complete", run.path)
         return
