@@ -136,7 +136,7 @@ def test_every_preset_is_one_of_settings(experiment: str | None) -> None:
 
 
 def test_an_interrupted_trial_is_done_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit, calls = trials.fit, []
 
@@ -149,7 +149,7 @@ def test_an_interrupted_trial_is_done_later(
     monkeypatch.setattr(trials, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bt.tune(*HOW, run_dir=tmp_path / "x")
-    said = caplog.text
+    said = capsys.readouterr().out
     assert "interrupted with 1 of 3 trials done; the same command goes on: bt-tune" in said
     words = shlex.split(said.split("goes on: bt-tune ")[1].splitlines()[0])
     again = bt.tune(*words)
