@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ ASKING = (*_URGENT, signal.SIGUSR1, signal.SIGHUP, signal.SIGXCPU)
 # job back into its queue and ends the process
 _OTHERS = (signal.SIGUSR1, signal.SIGUSR2)
 _SAME_S = 0.2  # `timeout` sends its signal to the process and to its group
+_AGAIN_S = 0.05  # the destructor that dropped an exception has returned by then
 
 
 class ToldInterrupt(KeyboardInterrupt):
@@ -33,12 +35,14 @@ class _Request:
     """Whether and when this process was asked to end. is_due: that has not been raised yet.
 
     number: of the signal.  deferred: how many blocks are open in which it waits.
+    again: sends it once more, where what it raised was dropped.
     """
 
     def __init__(self) -> None:
         self.since: float | None = None
         self.number, self.is_due, self.deferred = 0, False, 0
         self.before_leaving: list[Callable[[], None]] = []
+        self.again: threading.Timer | None = None
 
 
 _request = _Request()
@@ -59,9 +63,14 @@ def listening() -> Iterator[None]:
             is_theirs = number in _OTHERS and callable(before) and before is not _note
             if is_free or is_theirs:
                 replaced[number] = signal.signal(number, _note)
+    dropped_before, sys.unraisablehook = sys.unraisablehook, _raise_again
     try:
         yield
     finally:
+        sys.unraisablehook = dropped_before
+        if _request.again:
+            _request.again.cancel()
+            _request.again = None
         for changed, before in replaced.items():
             signal.signal(changed, before)
         if replaced:
@@ -80,6 +89,11 @@ def deferred() -> Iterator[None]:
     finally:
         _request.deferred -= 1
     check()
+
+
+def is_asked() -> bool:
+    """Whether a signal has asked this process to end, within `listening`."""
+    return _request.since is not None
 
 
 def check() -> None:
@@ -103,13 +117,28 @@ def _note(number: int, frame: FrameType | None) -> None:
     now = time.monotonic()
     if number == signal.SIGHUP:
         _close_terminal()
-    if _request.since is None:
+    if _request.again:
+        _request.again = None
+        if not _request.deferred:
+            check()
+    elif _request.since is None:
         _request.since, _request.number, _request.is_due = now, number, True
         if not _request.deferred:
             check()
         os.write(2, b"\nsaving what is done; once more ends it now\n")  # print is not reentrant
     elif number in _URGENT and now - _request.since > _SAME_S:
         _leave()
+
+
+def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in a destructor or a weakref's callback, and goes on."""
+    if not isinstance(dropped.exc_value, KeyboardInterrupt) or not is_asked():
+        sys.__unraisablehook__(dropped)
+    else:
+        _request.is_due = True
+        _request.again = threading.Timer(_AGAIN_S, signal.raise_signal, [_request.number])
+        _request.again.daemon = True
+        _request.again.start()
 
 
 def _leave() -> None:

@@ -206,6 +206,29 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
     assert (tmp_path / "told").exists()
 
 
+class Finalised:
+    """The signal comes while it is being taken apart, where Python drops every exception."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_python_drops_is_not_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    for seconds_of_a_step in (0.0, 0.3):
+        done, began = [], time.monotonic()
+        with listening():
+            with pytest.raises(KeyboardInterrupt):
+                Finalised()
+                with deferred():
+                    time.sleep(seconds_of_a_step)
+                    done.append("the step")
+                time.sleep(20)
+            assert interrupts.is_asked()
+        assert done and time.monotonic() - began < 10
+        assert not interrupts.is_asked()
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_a_batch_systems_handler_is_called_once_the_step_is_saved(number: signal.Signals) -> None:
     """As submitit's, which puts the job back into the queue and leaves."""

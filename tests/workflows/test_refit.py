@@ -90,11 +90,11 @@ def test_the_floors_learn_from_the_images_that_the_model_had(
     assert ("val" in seen) is (ckpt != "run")
 
 
-@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("epochs", [0, 1, None])
 def test_an_interrupted_refit_resumes_to_the_same_weights(
-    refitted: Path, bt: Command, tmp_path: Path, epochs: int
+    refitted: Path, bt: Command, tmp_path: Path, epochs: int | None
 ) -> None:
-    """epochs: finished of the refit when it was cut; 0: it had not begun."""
+    """epochs: finished of the refit when it was cut; 0: it had not begun; None: all are damaged."""
     cut = tmp_path / "run"
     shutil.copytree(refitted, cut)
     shutil.rmtree(cut / "eval")
@@ -104,6 +104,9 @@ def test_an_interrupted_refit_resumes_to_the_same_weights(
     if epochs:  # previous.ckpt is the state one epoch before the end
         assert status["best_epoch"] == 3, "else there is no epoch in between to cut at"
         (cut / "refit" / "previous.ckpt").replace(cut / "refit" / "last.ckpt")
+    elif epochs is None:
+        for state in (cut / "refit").glob("*.ckpt"):
+            state.write_bytes(state.read_bytes()[:-1])
     else:
         shutil.rmtree(cut / "refit")
         (cut / "selected.safetensors").unlink()

@@ -16,7 +16,7 @@ from torch import Tensor
 from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
-from braintumor.errors import MachineError
+from braintumor.errors import CheckpointError, MachineError
 from braintumor.files import write_atomic
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
@@ -89,7 +89,7 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     )  # fmt: skip
     experiment = dataclasses.replace(experiment, recipe=recipe)
     folder = RunFolder(run.path / "refit")
-    saved = load_state(folder, _CPU) if has_state(folder) else None
+    saved = _refit_to_resume(folder)
     folder.path.mkdir(exist_ok=True)
 
     def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
@@ -98,6 +98,17 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     best = _fit(experiment, folder, images, None, keep, saved)
     settings = without_names(experiment.settings)
     save_best(run.best, best.weights, dataclasses.replace(chosen, settings=settings))
+
+
+def _refit_to_resume(folder: RunFolder) -> dict[str, Any] | None:
+    """What was saved last; None where nothing is whole: a refit can begin again, and ends alike."""
+    if not has_state(folder):
+        return None
+    try:
+        return load_state(folder, _CPU)
+    except CheckpointError:
+        log.warning("no state in %s is whole: the refit begins with its first epoch", folder.path)
+        return None
 
 
 def _fit(
