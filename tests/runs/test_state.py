@@ -13,7 +13,7 @@ import torch
 
 from braintumor.errors import CheckpointError
 from braintumor.runs.folder import RunFolder
-from braintumor.runs.state import has_state, load_state, save_state
+from braintumor.runs.state import NoStateError, load_state, save_state
 
 CPU = torch.device("cpu")
 TRIES = 200
@@ -106,7 +106,7 @@ def test_a_kill_between_the_renames_loses_nothing(run: RunFolder) -> None:
     run.last.replace(newest)  # as it is after last.ckpt became previous.ckpt
     assert load_state(run, CPU)["epoch"] == 2
     previous.unlink()
-    assert has_state(run) and load_state(run, CPU)["epoch"] == 2
+    assert load_state(run, CPU)["epoch"] == 2
     save_state(run, state(3))
     assert not newest.exists()
     assert load_state(run, CPU)["epoch"] == 3
@@ -122,8 +122,7 @@ def test_where_nothing_is_whole_the_damaged_ones_are_named(run: RunFolder) -> No
 
 
 def test_nothing_to_resume_says_so(tmp_path: Path) -> None:
-    assert not has_state(RunFolder(tmp_path))
-    with pytest.raises(CheckpointError, match=r"no last\.ckpt"):
+    with pytest.raises(NoStateError, match=r"no last\.ckpt"):
         load_state(RunFolder(tmp_path), CPU)
 
 

@@ -57,6 +57,7 @@ def test_all_of_it_is_taken_and_its_images_are_known(
 
     shutil.rmtree(tmp_path / "first")  # the run has a copy of it
     cut(tmp_path / "run", epochs=False)
+    (tmp_path / "run" / "next.ckpt").write_bytes(b"the first state, torn")
     bt("train", "resume=run", cwd=tmp_path, code=0)
     assert all(same(tmp_path / "run", first, ""))
     assert set(theirs) <= set(read_card(tmp_path / "run" / "best.safetensors").training_hashes)

@@ -35,6 +35,10 @@ _UNREADABLE = (
 )
 
 
+class NoStateError(CheckpointError):
+    """No state of a run is whole."""
+
+
 def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
     """Write last.ckpt; whenever this is cut off, one whole state at least is on the disk."""
     import torch  # as above
@@ -81,15 +85,10 @@ class _Sealed:
         self._file.write(piece)
 
 
-def has_state(run: RunFolder) -> bool:
-    """Whether there is a state to resume from, readable or not."""
-    return any(path.is_file() for path in _states(run))
-
-
 def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
     """The newest state that is whole; damaged ones are named in the log, and removed.
 
-    Raises CheckpointError when there is none, or what is whole has other items (items.py).
+    Raises NoStateError when there is none, and CheckpointError when it has other items (items.py).
     """
     damaged: list[Path] = []
     for path in filter(Path.is_file, _states(run)):
@@ -107,7 +106,7 @@ def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:
     if damaged:
         names, are = " and ".join(path.name for path in damaged), "are" if damaged[1:] else "is"
         fault = f"{names} in {run.path} {are} damaged, and there is no other state to resume from"
-    raise CheckpointError(f"{fault}; start again with: {repeat_command(run, in_place=True)}")
+    raise NoStateError(f"{fault}; start again with: {repeat_command(run, in_place=True)}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
-from braintumor.errors import CheckpointError, MachineError
+from braintumor.errors import MachineError
 from braintumor.files import write_atomic
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
@@ -25,7 +25,7 @@ from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import append_record, read_history, read_record, read_rows, set_rows
-from braintumor.runs.state import has_state, load_state, save_state, start_again
+from braintumor.runs.state import NoStateError, load_state, save_state, start_again
 from braintumor.runs.tracking import Trackers
 from braintumor.runs.writer import Writer
 from braintumor.training.distributed import team
@@ -73,10 +73,13 @@ def fit_and_save(
 
 def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
     """What was saved last; None for a run that was cut off in its first epoch."""
-    if not has_state(run) and len(read_rows(run.history)) < 2:
+    try:
+        return load_state(run, _CPU)
+    except NoStateError:
+        if len(read_rows(run.history)) > 1:
+            raise
         log.info("no epoch had been saved: beginning with the first")
         return None
-    return load_state(run, _CPU)
 
 
 def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: Card) -> None:
@@ -89,7 +92,10 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     )  # fmt: skip
     experiment = dataclasses.replace(experiment, recipe=recipe)
     folder = RunFolder(run.path / "refit")
-    saved = _refit_to_resume(folder)
+    try:
+        saved = load_state(folder, _CPU)
+    except NoStateError:
+        saved = None
     folder.path.mkdir(exist_ok=True)
 
     def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
@@ -98,17 +104,6 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     best = _fit(experiment, folder, images, None, keep, saved)
     settings = without_names(experiment.settings)
     save_best(run.best, best.weights, dataclasses.replace(chosen, settings=settings))
-
-
-def _refit_to_resume(folder: RunFolder) -> dict[str, Any] | None:
-    """What was saved last; None where nothing is whole: a refit can begin again, and ends alike."""
-    if not has_state(folder):
-        return None
-    try:
-        return load_state(folder, _CPU)
-    except CheckpointError:
-        log.warning("no state in %s is whole: the refit begins with its first epoch", folder.path)
-        return None
 
 
 def _fit(
