@@ -28,7 +28,7 @@ from braintumor.training.features import FeatureStore, ViewOf, as_features, dige
 
 # N images, B batch, C channels, h w height and width of the backbone's map, K classes
 
-# beyond the mirror image: small moves, as a technician would place the head slightly otherwise
+# small moves, as a technician would place the head slightly otherwise
 _SMALL_MOVES = AugmentSettings(
     horizontal_flip=0.0, vertical_flip=0.0, rotation_deg=8.0, shift=0.03, zoom=0.05,
     brightness=0.0, contrast=0.0, noise=0.0, erasing=0.0, erasing_area=0.0, mixup=0.0,
@@ -65,9 +65,10 @@ class Inference:
 
 @dataclass(frozen=True)
 class EvalView:
-    """A fixed look at every picture: every second one mirrored; from the third on also moved.
+    """A fixed look at every picture: moved a little, and every second one mirrored too.
 
-    One move for all: what is said of a picture must not depend on its neighbours in the batch.
+    Pictures are resampled by that as those of training were. One move for all: what is said of a
+    picture must not depend on its neighbours in the batch.
     """
 
     number: int
@@ -76,8 +77,6 @@ class EvalView:
     def __call__(self, x: Tensor, step: int) -> Tensor:
         if self.number % 2:
             x = x.flip(-1)
-        if self.number < 2:
-            return x
         return move_alike(
             x, self.moves, torch.Generator().manual_seed(mix_seed("view", self.number))
         )
@@ -88,7 +87,7 @@ def predict(
 ) -> Predictions:
     """Predictions for every image of the split, in its order.
 
-    views: 1 the picture as it is; 2 with its mirror image; more add small moves, the same for
+    views: 1 the picture as it is; more add small moves, every second one mirrored, the same for
     every picture and call. Probabilities are averaged; logits are then their logarithms. So are
     those of an ensemble, each at the temperature of its model.
     Raises CheckpointError where they are not finite.
