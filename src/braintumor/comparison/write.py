@@ -184,12 +184,14 @@ def _findings(board: pd.DataFrame) -> list[str]:
         if not len(said):
             continue
         ties = said.str.startswith("tie")
-        others = "the other" if len(said) == 1 else f"each of the {len(said)} others"
+        if len(said) == 1:
+            found.append(f"The second against the first, over {words}: {said.iloc[0]}.")
+            continue
         found.append(
-            f"Over {words} the tests find no difference between it and {int(ties.sum())} of "
-            f"{len(said)}: the order of these may be chance."
+            f"Over {words} the tests find no difference between it and {int(ties.sum())} of the "
+            f"{len(said)} others: the order of these may be chance."
             if ties.any()
-            else f"Over {words} the tests find a difference between it and {others}."
+            else f"Over {words} the tests find a difference between it and all {len(said)} others."
         )
     return found or ["No pair could be tested, since no other was evaluated on the same images."]
 

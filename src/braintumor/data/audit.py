@@ -254,7 +254,7 @@ def five_lines(content: dict[str, Any], fit: Fit) -> list[str]:
     lines = [f"{found}, no copies"]
     if counts:
         lines = [
-            f"{found} show {content['pictures']:,} different pictures, the most copied one "
+            f"{found} show {content['pictures']:,} different pictures, one of them "
             f"{content['largest_copy_group']} times",
             f"  pairs of copies: {', '.join(counts)}",
         ]

@@ -157,8 +157,8 @@ def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
         parts.append(_abstention(block))
     for key, (title, said) in _FLAGS.items():
         if block := summary.get(key):
-            hint = "of images like those of validation about "
-            hint += f"{percent(block.get('target'))} at most, n = {_n(block, 'n')}"
+            hint = f"share of the images, n = {_n(block, 'n')}; target about "
+            hint += f"{percent(block.get('target'))} at most, for images like those of validation"
             rows = [_row(block, "share", "Flagged", hint)]
             parts.append({"title": title, "said": said, "rows": rows})
     fitted = [*_fitted(summary, evaluation), about_fit(patients)]
