@@ -45,7 +45,8 @@ def test_three_figures_stand_below_each_other(lines: list[str], caplog) -> None:
     clean = {"accuracy": 0.95, "accuracy_ci": [0.9203, 0.9690], "n": 319}
     describe_accuracy(_figures(clean, 992, floor))
     assert caplog.messages == [
-        "accuracy, 95 % CI: all 0.975 (n=1311) | without copies 0.950 [0.920, 0.969] (n=319)",
+        "accuracy, 95 % CI: all 0.975 (n=1311)",
+        "  without copies in training 0.950 [0.920, 0.969] (n=319)",
         "  best floor 0.899 (eight intensity statistics)",
         "  992 of 1311 images are known to the model from training",
     ]

@@ -223,12 +223,12 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
     """All images, those without a copy in training, best floor; which figure can be quoted."""
     said = f"all {_with_interval(metrics['all'])} (n={metrics['n']})"
     clean, known = metrics["clean"], metrics["contaminated"]
-    if known:
-        of_clean = f"{_with_interval(clean)} (n={clean['n']})" if clean else "– (n=0)"
-        said += f" | without copies {of_clean}"
-    elif known == 0:
+    if known == 0:
         said += ", none with a copy in training"
     log.info("accuracy, 95 %% CI: %s", said)
+    if known:
+        of_clean = f"{_with_interval(clean)} (n={clean['n']})" if clean else "– (n=0)"
+        log.info("  without copies in training %s", of_clean)
     if metrics["floor"]:
         log.info("  best floor %.3f (%s)", metrics["floor"]["accuracy"], metrics["floor"]["name"])
     if known:
