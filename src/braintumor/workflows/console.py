@@ -230,7 +230,8 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
         of_clean = f"{_with_interval(clean)} (n={clean['n']})" if clean else "– (n=0)"
         log.info("  without copies in training %s", of_clean)
     if metrics["floor"]:
-        log.info("  best floor %.3f (%s)", metrics["floor"]["accuracy"], metrics["floor"]["name"])
+        floor = metrics["floor"]
+        log.info("  best floor %s (%s)", _rate(floor["accuracy"]), floor["name"])
     if known:
         log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
     if why := (metrics.get("quote") or {}).get("why"):
@@ -241,7 +242,7 @@ def _with_interval(figures: Mapping[str, Any]) -> str:
     """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
     interval = figures["accuracy_ci"]
     limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{figures['accuracy']:.3f}{limits}"
+    return f"{_rate(figures['accuracy'])}{limits}"
 
 
 def describe_decisions(decisions: Decisions) -> None:
@@ -261,4 +262,5 @@ def describe_decisions(decisions: Decisions) -> None:
 
 
 def _rate(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
+    # as report.page.percent rounds 0.2875, which is stored as a little less
+    return "–" if value is None or value != value else f"{value + 1e-12:.3f}"
