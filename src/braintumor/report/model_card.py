@@ -39,8 +39,9 @@ _TRAINING = {
 }  # fmt: skip
 _DIVISION = {
     "split": "split {}", "folds": "{} folds",
-    "data.val_fraction": "share of training cut for validation {}",
+    "data.val_fraction": "{} of the training images for validation",
 }  # fmt: skip
+_AUTO = "Split auto (the data set's own test images if it has some, else by groups, else by class)"
 # fact -> its title on the page
 CARD = {
     "model": "Model", "intended": "Intended use", "data": "Trained on",
@@ -148,7 +149,7 @@ def _of_data(evaluation: Evaluation) -> dict[str, str]:
         f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
         "missing": "" if skip is None else
         f"Unreadable files are {'left out and named' if skip else 'refused'}.",
-        "split": _said(about, _DIVISION),
+        "split": _said(about, _DIVISION).replace("Split auto", _AUTO),
         "disjoint": disjoint,
         "evaluated": f"{len(predictions):,} images, {which_split(evaluation.split)}; "
         f"{trust.patients.evaluated.words}.",

@@ -270,13 +270,14 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
     """How many of the n images the model knows from training, and what follows; for anyone."""
     if trust.count is None:
         return []
-    not_known = about_training(trust.patients)
     if not trust.count:
         found_none = (
             f"None of the {n:,} images has a copy among the training images: neither the same "
             "file, nor the picture re-encoded, resized or mirrored."
         )
-        return [found_none, not_known or "None is of a patient with other images in training."]
+        if about_training(trust.patients):  # what is not known of patients, the result has said
+            return [found_none]
+        return [found_none, "None is of a patient with other images in training."]
     were = "image is" if trust.count == 1 else "images are"
     together = trust.patients.together
     ways = "as the same file, or as a re-encoded, resized or mirrored copy of the picture"
@@ -285,8 +286,7 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
     said = [
         f"{trust.count:,} of {n:,} {were} known to the model from its training "
         f"({percent(trust.count / n)}): {ways}. The model can answer them from memory, which it "
-        "cannot do for the scan of a new patient.",
-        not_known,
+        "cannot do for the scan of a new patient."
     ]
     if quote.figures is not None:  # else the result says why not
         images = "image" if quote.figures["n"] == 1 else "images"
@@ -294,4 +294,4 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
             f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "
             f"a copy: {with_interval(quote.figures, 'accuracy')}."
         )
-    return [*filter(None, said)]
+    return said
