@@ -54,7 +54,8 @@ def answered(page: str, folder: Path) -> str:
 
 def _run(command: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"PATH": path, "BT_CACHE": f"{folder}/.cache"}
+    # long sentences are wrapped as on a terminal
+    env = os.environ | {"PATH": path, "BT_CACHE": f"{folder}/.cache", "COLUMNS": "100"}
     done = subprocess.run(
         ["bash", "-c", f"{command} 2>&1"],
         cwd=folder, env=env, capture_output=True, text=True, check=False,

@@ -49,10 +49,11 @@ def test_different_images_are_refused_with_what_to_do(bt: Command, tmp_path: Pat
     done = bt("compare", "runs=[a,b]", "run_dir=out", cwd=tmp_path, code=2)
     assert "different_images=true" in done.stderr
     assert not (tmp_path / "out").exists()
-    bt(
+    done = bt(
         "compare", "runs=[a,b]", "run_dir=out", "different_images=true", "resamples=100",
         cwd=tmp_path, code=0,
     )  # fmt: skip
+    assert "2 different sets" in done.stdout
     assert "2 different sets" in (tmp_path / "out" / "comparison.html").read_text()
 
 

@@ -40,11 +40,12 @@ def test_it_says_first_what_it_trains_on_and_last_what_to_do_next(
         Typed, "names_nothing", property(lambda t: named(Typed(t.command, t.words[len(short) :])))
     )
     done = bt("train", *short, "run_dir=run", cwd=tmp_path, code=0)
-    first, *_, last = done.stdout.splitlines()
+    first, second, *_, report, last = done.stdout.splitlines()
     own = "bt-train data=folder data.root=FOLDER"
     assert "generated slices" in first
-    assert own in first
-    assert "next: open run/eval/test/report.html" in last
+    assert own in second
+    assert report == "report: run/eval/test/report.html"
+    assert "next: open the report" in last
     assert own in last
     assert "experiment=demo" in json.loads((tmp_path / "run/status.json").read_text())["overrides"]
     assert json.loads((tmp_path / "run/environment.json").read_text())["command"][0] == "bt-train"

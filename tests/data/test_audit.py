@@ -231,8 +231,9 @@ def test_no_patient_is_claimed_that_the_data_do_not_name(
         "images": 4, "known": known, "patients": len({*named} - {None}),
     }  # fmt: skip
     lines = five_lines(content, "pad")
-    assert side in lines[2]
-    assert [unknown in line for line in lines[3:]] == [True] if unknown else len(lines) == 3
+    assert lines[0].endswith("4 images, no copies")
+    assert side in lines[1]
+    assert [unknown in line for line in lines[2:]] == [True] if unknown else len(lines) == 2
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_size_table_puts_the_most_frequent_first() -> None:
 @pytest.mark.parametrize(
     ("patients", "expected", "words"),
     [
-        (["p", "q", "p"], (3, 3, 2), "all images name their patient (2 patients)"),
+        (["p", "q", "p"], (3, 3, 2), "the patient of every image is known (2 patients)"),
         (["p", None, "p", ""], (4, 2, 1), "patients are known for 2 of 4 images only"),
         ([None, np.nan, ""], (3, 0, 0), "patients are not known"),
     ],

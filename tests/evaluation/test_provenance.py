@@ -120,5 +120,7 @@ def test_page_claims_no_patient_that_the_data_do_not_name(
 
 def test_without_a_word_on_patients_they_are_not_known(make_predictions) -> None:
     page = _page(make_predictions(20), np.zeros(20, bool), None)
-    assert f"re-encoded, resized or mirrored. Patients are not known: {BOTH}" in page
+    first_screen = page[page.index("Skip to") : page.index("Copies in training")]
+    assert f"Patients are not known: {BOTH}" in first_screen
+    assert "re-encoded, resized or mirrored." in page
     assert "None is of a patient" not in page

@@ -49,7 +49,7 @@ def test_no_figure_is_offered_where_copies_have_emptied_a_class(clean, said):
     assert why in verdict.cautions(evaluation)
     assert known_facts(evaluation)["result"] == why
     assert "figure to quote" not in " ".join(verdict.leakage_section(evaluation)["leak"])
-    assert verdict.headline(evaluation).endswith("This figure cannot be quoted.")
+    assert verdict.headline(evaluation).endswith("Do not quote this figure.")
     assert evaluation.to_dict()["quote"]["accuracy"] is None
     assert "figure to quote is" not in render(evaluation, {})
 

@@ -32,7 +32,7 @@ HOSTILE = '<script>alert(1)</script>"x'
 
 @pytest.fixture
 def page() -> PredictionsPage:
-    """Four answers; the second, meningioma, is not called tumor, the fourth is foreign."""
+    """Four answers; the second, meningioma, is undecided, the fourth is foreign."""
     table = pd.DataFrame(
         {
             "path": ["sure.png", HOSTILE, "middle.png", "strange.png"],
@@ -67,19 +67,23 @@ def test_where_not_all_fit_what_is_noted_is_shown_before_what_is_unsure(
     assert doubtful(page.table, DECISIONS, 2) == [1, 3]
 
 
-def test_a_meningioma_that_is_not_called_tumor_is_explained(page: PredictionsPage) -> None:
-    note = "not called tumor (any tumor 0.55, called from 0.60 on)"
+def test_a_meningioma_below_the_threshold_of_a_tumor_is_explained(page: PredictionsPage) -> None:
+    note = "undecided: tumors together 0.55, below the threshold 0.60"
     assert notes_of(page.table.to_dict("records")[1], DECISIONS) == [note]
     text = render_predictions(page)
     assert note in text
-    assert "all tumors together are not probable enough for the threshold" in text
-    assert "For 1 picture that call is not what the answer says" in text
+    assert "all tumors together are below the threshold" in text
+    assert "1 picture is undecided; a person should look." in text
+    called = {"pred": "no_tumor", "tumor_prob": 0.7, "is_tumor": True}
+    assert notes_of(called, DECISIONS) == [
+        "undecided: tumors together 0.70, above the threshold 0.60"
+    ]
 
 
 def test_numbers_that_round_alike_are_told_apart(page: PredictionsPage) -> None:
     row = {"pred": "meningioma", "tumor_prob": 0.59991, "is_tumor": False}
     assert notes_of(row, DECISIONS) == [
-        "not called tumor (any tumor 0.5999, called from 0.6000 on)"
+        "undecided: tumors together 0.5999, below the threshold 0.6000"
     ]
 
 

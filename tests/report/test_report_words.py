@@ -228,7 +228,7 @@ def test_numbers_of_each_split_are_told_with_why_some_are_excluded(make_predicti
 
     divided = {"excluded": 1840, "test": 1311, "train": 3094, "val": 774}
     said = "train 3,094, val 774, test 1,311, excluded 1,840, copies or patients of images held out"
-    named = " In training and validation all images name their patient (30 patients)."
+    named = " In training and validation the patient of every image is known (30 patients)."
     assert counts(divided).endswith(f" The data set of its training: {said}.{named}")
     assert counts({"train": 8, "test": 2}).endswith(f"of its training: train 8, test 2.{named}")
     unnamed = counts(divided, patients_unknown(120))

@@ -91,8 +91,8 @@ def test_what_cannot_be_shown_is_said(caplog: pytest.LogCaptureFixture) -> None:
     few = of_confidence(np.linspace(0.99, 0.6, 148).tolist(), [1] * 148)
     with caplog.at_level(logging.WARNING):
         assert fit_confidence(few, np.arange(148), 0.02) is None
-    assert "no answer of this model can be taken unchecked" in caplog.text
-    assert "at most 2 % of such answers are wrong" in caplog.text
+    assert "a person has to check every answer" in caplog.text
+    assert "at most 2 % of the answers are wrong" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["told", "told in groups", "not told"])

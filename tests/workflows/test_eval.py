@@ -40,21 +40,25 @@ def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> 
     return caplog.messages
 
 
-def test_three_figures_stand_in_one_line(lines: list[str], caplog) -> None:
+def test_three_figures_stand_below_each_other(lines: list[str], caplog) -> None:
     floor = {"name": "eight intensity statistics", "accuracy": 0.899, "clean_accuracy": 0.697}
     clean = {"accuracy": 0.95, "accuracy_ci": [0.9203, 0.9690], "n": 319}
     describe_accuracy(_figures(clean, 992, floor))
-    assert caplog.messages[0] == (
-        "accuracy: all 0.975 (n=1311) | "
-        "without copies in training 0.950 [0.920, 0.969] (n=319) | "
-        "best floor 0.899 (eight intensity statistics)"
-    )
-    assert "992 of 1311" in caplog.messages[1]
+    assert caplog.messages == [
+        "accuracy, 95 % CI: all 0.975 (n=1311)",
+        "  without copies in training 0.950 [0.920, 0.969] (n=319)",
+        "  best floor 0.899 (eight intensity statistics)",
+        "  992 of 1311 images are known to the model from training",
+    ]
 
 
 def test_what_is_unknown_is_not_said(lines: list[str], caplog) -> None:
     describe_accuracy(_figures(None, None, None))
-    assert caplog.messages == ["accuracy: all 0.975 (n=1311)"]
+    describe_accuracy(_figures(None, 0, None))
+    assert caplog.messages == [
+        "accuracy, 95 % CI: all 0.975 (n=1311)",
+        "accuracy, 95 % CI: all 0.975 (n=1311), none with a copy in training",
+    ]
 
 
 def test_why_no_figure_can_be_quoted_is_said_on_the_console(lines: list[str], caplog) -> None:

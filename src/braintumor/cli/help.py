@@ -26,19 +26,19 @@ _USAGE = {
     "data": """bt-data: scan, audit, split and explore a data set, without training.
 
   bt-data data=folder data.root=DIR
-  bt-data data=folder data.root=DIR probe=true          what rules without anatomy score
+  bt-data data=folder data.root=DIR probe=true          also scores of simple rules
   bt-data cache=size                                    what is kept for later runs; cache=clear""",
     "compare": """bt-compare: finished runs side by side.
 
   bt-compare 'runs=[runs/A,runs/B]'
-  bt-compare 'runs=[multirun/SWEEP]'                    ranked by validation; by=test says so
+  bt-compare 'runs=[multirun/SWEEP]'                    ranked by validation
   bt-compare 'runs=[runs/A,runs/B]' different_images=true   side by side, without ranking""",
     "tune": """bt-tune: search for better settings of bt-train, judged on validation.
 
   bt-tune data=folder data.root=DIR model=resnet50_cbam
   bt-tune data=folder data.root=DIR experiment=attention_transfer tune.trials=50 tune.workers=4
   bt-tune 'tune.space={optimizer.lr: "log 1e-5..1e-2", model: [cnn, cnn_se]}'
-  the same command again goes on where it stood; tune.final=true then trains the best""",
+  the same command again continues the search; tune.final=true then trains the best""",
 }
 _OF_TRAINING = [
     "data", "augment", "optimizer", "scheduler", "loss", "tracker", "experiment", "debug",

@@ -6,7 +6,6 @@ its luck as skill; the test figures stand beside, to be read and not to be chose
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +26,15 @@ from braintumor.config import first_of
 from braintumor.errors import DataError
 
 TESTED = (
-    "A pair is tested on the same images. McNemar (mid-p) asks whether both are equally often "
-    "right, DeLong whether both have the same AUROC (mean, one class against the rest); the "
-    "interval of each difference comes from a paired bootstrap. All of them count groups "
-    "(images of one patient where the data name patients, copies of one picture) and not single "
-    "images. With several seeds the mean over the seeds is tested: the images may change, the "
-    "trained models are taken as they are. p is corrected for all pairs by Holm's method, and a "
-    "difference counts below 0.05. A tie says that these images cannot tell two apart, not that "
-    "they are equal."
+    "A pair is tested on the same images. McNemar's test (mid-p): are both equally often right? "
+    "DeLong's test: have both the same AUROC (mean of each class against the rest)? Each "
+    "difference has the 95 % interval of a paired bootstrap. All three count groups (the images of "
+    "one patient, or the copies of one picture), not single images. Of several seeds the mean is "
+    "tested; the trained models are taken as given. p is corrected for the number of pairs (Holm); "
+    "below 0.05 it counts as a difference. A tie means that these images show no difference, not "
+    "that the two are equal."
 )
 _NAMED = 8  # runs that a note names; the count covers all
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,22 +98,18 @@ def compare(
     numbers = [None if run.evaluated is None else sets[run.evaluated] for run in runs]
     table["image_set"] = pd.Series(numbers, dtype="Int64")
     notes = [_ranking_note(by, split), differ, *_other_notes(runs, configurations)]
-    said = tuple(filter(None, notes))
-    for note in said[1:]:
-        _log.warning(note)
-    return Comparison(ranked(table, by), board, pairs, said, by, split)
+    return Comparison(ranked(table, by), board, pairs, tuple(filter(None, notes)), by, split)
 
 
 def _ranking_note(by: By, split: str) -> str:
     if by == "validation":
         return (
-            "Ranked by macro F1 on validation; the figures of the evaluated split are to be read "
-            "and not to be chosen by, since ranking by them would pick the luckiest run."
+            f"Ranked by macro F1 on validation. Do not choose a run by its figures on {split}: the "
+            "best of several is partly the luckiest."
         )
     return (
-        f"Ranked by macro F1 on {split}, as by=test asked: the first of such a ranking is partly "
-        f"the luckiest, so its figures on {split} are too good to quote; the default ranks by "
-        "validation."
+        f"Ranked by macro F1 on {split}, as by=test asked. The first of such a ranking is partly "
+        f"the luckiest: do not quote its figures on {split}. The default ranks by validation."
     )
 
 
@@ -173,16 +166,19 @@ def _other_notes(runs: Sequence[Run], configurations: Sequence[Configuration]) -
 
 
 def _copies(configurations: Sequence[Configuration]) -> str:
-    parts = []
+    shares: dict[str, list[str]] = {}
     for one in configurations:
         seen = [e.table.in_training for e in one.evaluated if e.table.in_training is not None]
         share = max((float(known.mean()) for known in seen), default=0)
-        parts += [f"{one.name} {share:.1%}"] if share else []
-    if not parts:
+        shares.setdefault(f"{share:.1%}", []).append(one.name)
+    known = {share: names for share, names in shares.items() if share != "0.0%"}
+    if not known:
         return ""
+    whose = [f"{first_of(names, _NAMED)} {share}" for share, names in known.items()]
+    parts = next(iter(known)) if len(shares) == 1 else "; ".join(whose)
     return (
-        f"Some models know evaluated images from their training ({first_of(parts, _NAMED)}): over "
-        "all images they may win by memory; read the figures and the tests without copies."
+        f"Evaluated images with a copy in training: {parts}. A model can answer them from memory, "
+        "so read the figures and the tests without copies."
     )
 
 
@@ -196,7 +192,9 @@ def _patients(configurations: Sequence[Configuration]) -> str:
     if not unknown:
         return ""
     parts = "; ".join(f"{words} ({first_of(names, _NAMED)})" for words, names in unknown.items())
+    if len(unknown) == 1 and len(*unknown.values()) == len(configurations):
+        (parts,) = unknown
     return (
-        f"Of the images evaluated {parts}: where a patient is not known, each image, or set of "
-        "copies, counts as a patient of its own, so intervals may be too narrow and p too small."
+        f"Of the evaluated images {parts}: each image, or set of copies, of an unknown patient "
+        "counts as a patient of its own, so intervals may be too narrow and p too small."
     )

@@ -134,9 +134,16 @@ def _typed(run: About) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A value as a word: the last part of a path, a number without zeros behind it."""
+    """A value as a word: the last part of a path, a number without zeros behind it.
+
+    >>> _text([{"epochs": 10, "trainable": "head"}, {"epochs": 20, "trainable": "all", "lr": 1e-4}])
+    '10 head + 20 all 0.0001'
+    """
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        parts = (" ".join(_text(v) for v in one.values() if v is not None) for one in value)
+        return _cut(" + ".join(parts), _LONGEST_VALUE)
     if not isinstance(value, str):
         value = json.dumps(value, separators=(",", ":"), default=str)
     elif "/" in value:

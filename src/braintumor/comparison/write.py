@@ -27,6 +27,7 @@ from braintumor.report.page import (
     inlined_text,
     number,
     percent,
+    percents,
 )
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
 from braintumor.report.plots.style import elide
@@ -34,7 +35,7 @@ from braintumor.report.plots.style import elide
 _NAMES = {
     "val_macro_f1": "val macro F1", "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC",
-    "clean_accuracy": "clean accuracy", "floor_accuracy": "best floor",
+    "clean_accuracy": "accuracy without copies", "floor_accuracy": "best floor",
 }  # fmt: skip
 _DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 _ABOUT = ("run", "model", "data", "overrides", "status")
@@ -121,7 +122,7 @@ def board_lines(comparison: Comparison) -> pd.DataFrame:
             shown = " ".join(filter(None, _figure(row, name)))
             cells[words] = "" if row[name] is None else shown
         cells["against the first"] = row["against_first"]
-        cells["against the first, clean"] = row["against_first_clean"]
+        cells["against the first, without copies"] = row["against_first_clean"]
         rows.append({name: "" if cell is None else str(cell) for name, cell in cells.items()})
     table = pd.DataFrame(rows)
     return table.loc[:, (table != "").any(axis=0)]
@@ -162,8 +163,8 @@ def _headline(comparison: Comparison) -> str:
     if pd.notna(first["accuracy_std"]):
         accuracy += f" ± {100 * first['accuracy_std']:.1f} over {first['completed']} runs"
     if pd.notna(first["accuracy_low"]):
-        low, high = percent(first["accuracy_low"]), percent(first["accuracy_high"])
-        accuracy += f", 95 % interval {low} to {high}"
+        ends = percents((first["accuracy_low"], first["accuracy_high"]), " to ")
+        accuracy += f" (95\N{NO-BREAK SPACE}% CI {ends})"
     return (
         f"First by macro F1 on {where} ({number(first[key])}): {elide(str(first['run']), 80)}. "
         f"On {comparison.split} its accuracy is {accuracy}, n = {first['n']:,}."
@@ -183,12 +184,14 @@ def _findings(board: pd.DataFrame) -> list[str]:
         if not len(said):
             continue
         ties = said.str.startswith("tie")
-        others = "other" if len(said) == 1 else "others"
+        if len(said) == 1:
+            found.append(f"The second against the first, over {words}: {said.iloc[0]}.")
+            continue
         found.append(
-            f"Over {words} {int(ties.sum())} of {len(said)} {others} cannot be distinguished from "
-            "it: between those the ranking is a toss-up."
+            f"Over {words} the tests find no difference between it and {int(ties.sum())} of the "
+            f"{len(said)} others: the order of these may be chance."
             if ties.any()
-            else f"Over {words} the tests tell it from all of the {len(said)} {others}."
+            else f"Over {words} the tests find a difference between it and all {len(said)} others."
         )
     return found or ["No pair could be tested, since no other was evaluated on the same images."]
 

@@ -250,19 +250,21 @@ def five_lines(content: dict[str, Any], fit: Fit) -> list[str]:
     """The summary for the console. fit: how pictures become square."""
     how = "from the cache" if content["from_cache"] else "searched"
     counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
-    lines = [
-        f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images show "
-        f"{content['pictures']:,} different pictures, the most copied one "
-        f"{content['largest_copy_group']} times",
-        f"  pairs of copies: {', '.join(counts) or 'none'}",
-    ]
+    found = f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images"
+    lines = [f"{found}, no copies"]
+    if counts:
+        lines = [
+            f"{found} show {content['pictures']:,} different pictures, one of them "
+            f"{content['largest_copy_group']} times",
+            f"  pairs of copies: {', '.join(counts)}",
+        ]
     test, patients = content["test"], Patients(**content["patients"])
     if test and test["seen"]:
         also = " or their patient" if patients.known else ""
         lines.append(
             f"  LEAK: {test['seen']:,} of {test['images']:,} test images ({test['share']:.1%}) "
-            f"have a copy{also} in train or val; what a model scores "
-            "on them is memory: read the clean figures, or use split=official_clean or grouped"
+            f"have a copy{also} in train or val, so a model can answer them from memory; read the "
+            "figures without copies, or use split=official_clean or split=grouped"
         )
     elif test:
         also = " or its patient" if patients.known else ""

@@ -135,7 +135,7 @@ class Patients:
             return "patients are not known"
         if not self.are_known:
             return f"patients are known for {self.known:,} of {self.images:,} images only"
-        return f"all images name their patient ({self.patients:,} patients)"
+        return f"the patient of every image is known ({self.patients:,} patients)"
 
     @property
     def others(self) -> str:

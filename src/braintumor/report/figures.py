@@ -17,14 +17,14 @@ from braintumor.statistics.metrics import confusion_matrix, means_over
 
 TILES = (
     ("accuracy", "Accuracy", "share of images that are right"),
-    ("balanced_accuracy", "Balanced accuracy", "share found, mean of the classes"),
+    ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
     ("macro_f1", "Macro F1", "precision and recall in one, mean of the classes"),
-    ("mcc", "MCC", "agreement beyond guessing; 1 is perfect, 0 is guessing"),
-    ("auroc", "AUROC", "how often a class ranks above the rest; 0.5 is a coin"),
+    ("mcc", "MCC", "agreement corrected for chance; 1 is perfect"),
+    ("auroc", "AUROC", "how well classes are ranked; 0.5 is chance"),
     ("auprc", "Average precision", "AUPRC: precision over all thresholds"),
-    ("loss", "Loss", "surprise at the truth (cross-entropy in nats); 0 is best"),
+    ("loss", "Loss", "cross-entropy in nats; 0 is best"),
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
-    ("ece", "ECE", f"how far stated from true certainty ({BINS} bins); 0 is best"),
+    ("ece", "ECE", f"calibration error ({BINS} bins); 0 is best"),
 )
 CLASS_COLUMNS = {
     "precision": "Precision", "recall": "Recall", "specificity": "Specificity", "npv": "NPV",
@@ -34,7 +34,7 @@ _CALIBRATION = (
     ("ece", "ECE", f"mean difference of confidence and accuracy, {BINS} bins of equal width"),
     ("ece_mass", "ECE, equal mass", f"the same, {BINS} bins of as many images each"),
     ("brier", "Brier score", "squared error of the probabilities, 0 to 2"),
-    ("loss", "Loss", "surprise at the truth (cross-entropy in nats)"),
+    ("loss", "Loss", "cross-entropy in nats"),
 )
 _CHECKS = {
     "ssim_head_random": "SSIM, last layers randomised",
@@ -50,7 +50,7 @@ _FLAGS = {
     "foreign": (
         "Foreign images",
         "Images unlike those of training are flagged; do not use the model's answer for them. "
-        "How many foreign images it finds is not measured here: all of these are slices.",
+        "How many foreign images are found is not measured.",
     ),
     "turned": (
         "Upside-down slices",
@@ -90,7 +90,7 @@ def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | Non
     if not summary:
         return None
     before, after, temperature = (summary[key] for key in ("before", "after", "temperature"))
-    kinds = ("as confident as right", "overconfident", "underconfident")
+    kinds = ("well calibrated", "overconfident", "underconfident")
     was = kinds[int(np.sign(temperature - 1))]
     said = f"Temperature {temperature:.3f}, fitted on validation only, where the model was {was}."
     rows = [
@@ -129,7 +129,7 @@ def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
     )
     said = (
         "Do not read a finding from these maps: they are not shown to be better than pointing at "
-        f"the middle of every head without a look at it ({against})."
+        f"the middle of every head ({against})."
     )
     better = [_in_sentence(name) for name in known if name not in weak]
     return f"{said} They are better than that by: {', '.join(better)}." if better else said
@@ -157,8 +157,8 @@ def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
         parts.append(_abstention(block))
     for key, (title, said) in _FLAGS.items():
         if block := summary.get(key):
-            hint = "of images like those of validation about "
-            hint += f"{percent(block.get('target'))} at most, n = {_n(block, 'n')}"
+            hint = f"share of the images, n = {_n(block, 'n')}; target about "
+            hint += f"{percent(block.get('target'))} at most, for images like those of validation"
             rows = [_row(block, "share", "Flagged", hint)]
             parts.append({"title": title, "said": said, "rows": rows})
     fitted = [*_fitted(summary, evaluation), about_fit(patients)]
@@ -172,7 +172,7 @@ def only_clean(evaluation: Evaluation) -> str:
         return ""
     return (
         f"{trust.count:,} of the images evaluated here, or copies of them, were in training or "
-        f"validation; this section is of the other {trust.clean['n']:,}."
+        f"validation; the figures of this section are of the other {trust.clean['n']:,}."
     )
 
 
@@ -181,8 +181,8 @@ def _fitted(summary: Mapping[str, Any], evaluation: Evaluation) -> list[str]:
     counted = f"({on['n']:,} images, {on['groups']:,} groups)"
     said = [
         f"Fitted on validation images alone {counted}, on which the kept epoch was chosen too. "
-        "Each threshold was chosen to reach its target there; on new images it may miss it. "
-        "Compare the figures below with the targets."
+        "A group is the images of one patient, or of one picture. Each threshold reaches its "
+        "target there and may miss it on new images: compare the figures below with the targets."
     ]
     if evaluation.provenance.is_refit:
         said.append(
@@ -208,7 +208,8 @@ def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
     said += "validation. The confusion matrix takes the most probable class instead; the two can "
     said += "differ for an image."
     whose = "stated" if block.get("prevalence_is_stated") else (
-        "as in these images; in a clinic it is usually far lower, and PPV falls with it"
+        "as in these images; in a clinic it is usually far lower, and PPV with it: "
+        "bt-eval … prevalence=0.01 computes both for 1 %"
     )  # fmt: skip
     said += f" PPV and NPV hold at a prevalence of {percent(block.get('prevalence'))} ({whose})."
     rows = [
@@ -255,8 +256,8 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     if fitted.get("confidence") is not None:
         said = "Take an answer only where the model gives it a probability of at least "
         said += f"{number(fitted['confidence'], '.3g')}, and let a person read the other images. "
-        said += f"On validation images this leaves, with {_CERTAINTY} certainty, at most {target} "
-        said += "of the answers wrong. The last rows show what other shares would give."
+        said += f"On validation images, with {_CERTAINTY} certainty, at most {target} of the "
+        said += "answers given are then wrong. The last rows show other shares of answers."
         among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
         among += _missed(fitted, "risk", at_most=True)
         rows = [
@@ -264,10 +265,9 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
             _row(fitted, "risk", "Wrong answers", among),
         ]
     else:
-        said = "The model cannot tell which of its answers are safe: on the validation images, "
-        said += f"however sure it was, it could not be shown that at most {target} of such answers "
-        said += "are wrong. So no image is set aside for a person, and a person has to check every "
-        said += "answer. The rows show how often it is right on the images it is surest of."
+        said = f"On validation no confidence was high enough to show that at most {target} of the "
+        said += "answers above it are wrong, so a person has to check every answer. The rows show "
+        said += "how often the model is right on the images of which it is most confident."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the {_n(row, 'n')} most confident images")

@@ -27,7 +27,7 @@ _LIMITS = (
     "It sees single slices and never the volume, the history or the other sequences of a patient.",
     "It always answers with one of its classes; any other finding is beyond it.",
     "How it does for an age, a sex, a scanner or a hospital is not known: the data do not say.",
-    "Its labels are those of the data set; who gave them, and how surely, is not known here.",
+    "Its labels are those of the data set; who gave them, and how reliable they are, is not known.",
 )
 
 
@@ -39,8 +39,9 @@ _TRAINING = {
 }  # fmt: skip
 _DIVISION = {
     "split": "split {}", "folds": "{} folds",
-    "data.val_fraction": "share of training cut for validation {}",
+    "data.val_fraction": "{} of the training images for validation",
 }  # fmt: skip
+_AUTO = "Split auto (the data set's own test images if it has some, else by groups, else by class)"
 # fact -> its title on the page
 CARD = {
     "model": "Model", "intended": "Intended use", "data": "Trained on",
@@ -52,7 +53,7 @@ CARD = {
 
 def known_facts(evaluation: Evaluation) -> dict[str, str]:
     """Name -> sentence; what is not known is left out."""
-    explained, shown = evaluation.explanations, "what spoke for the answer"
+    explained, shown = evaluation.explanations, "what contributed to the answer"
     known = {
         **_of_training(evaluation.provenance),
         **_of_data(evaluation),
@@ -119,7 +120,7 @@ def _of_training(about: Provenance) -> dict[str, str]:
         "model": f"{name}{size}{_architecture(about)}." if name else "",
         "weights": _said(about, {"model.backbone.weights": "first weights: {}"}),
         "software": ", ".join(f"{key} {value}" for key, value in versions.items()),
-        "training": _said(about, _TRAINING),
+        "training": f"{_said(about, _TRAINING)} {_phases(about)}".strip(),
         "choice": "" if about.best_epoch is None else choice,
         "imbalance": _said(about, {"train.imbalance": "imbalance of classes: {}"}),
         "views": "" if views is None else averaged,
@@ -132,6 +133,7 @@ def _of_data(evaluation: Evaluation) -> dict[str, str]:
     predictions, trust, about = evaluation.predictions, evaluation.assessment, evaluation.provenance
     data = about.training_data
     size_px, fit = _setting(about, "data.image_size"), _setting(about, "data.fit")
+    size_px = size_px or _setting(about, "model.backbone.image_size")
     names = [elide(name) for name in predictions.classes]
     counts = np.bincount(predictions.labels, minlength=len(names))
     listed = ", ".join(f"{name} {n:,}" for name, n in zip(names, counts, strict=True))
@@ -147,7 +149,7 @@ def _of_data(evaluation: Evaluation) -> dict[str, str]:
         f"Decoded, resized to {size_px} x {size_px} px ({fit}), scaled as the backbone asks.",
         "missing": "" if skip is None else
         f"Unreadable files are {'left out and named' if skip else 'refused'}.",
-        "split": _said(about, _DIVISION),
+        "split": _said(about, _DIVISION).replace("Split auto", _AUTO),
         "disjoint": disjoint,
         "evaluated": f"{len(predictions):,} images, {which_split(evaluation.split)}; "
         f"{trust.patients.evaluated.words}.",
@@ -180,7 +182,7 @@ def _of_result(evaluation: Evaluation) -> dict[str, str]:
     intervals = (
         f"95 % confidence intervals beside the figures, over groups ({trust.patients.units}): "
         "Wilson's with the effective number of images for proportions; a bootstrap of "
-        "groups for the others, and Newcombe's for an AUROC that it says nothing of. "
+        "groups for the others, and Newcombe's method for an AUROC of 1. "
         f"{about_intervals(trust.patients)}"
     ).rstrip()
     errors = int((~evaluation.is_right).sum())
@@ -222,6 +224,13 @@ def _said(about: Provenance, words: Mapping[str, str]) -> str:
     parts = [words[k].format(elide(str(v), 80)) for k, v in values.items() if v is not None]
     text = ", ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _phases(about: Provenance) -> str:
+    """ "At most 10 epochs of head, then 20 epochs of all." """
+    phases = [] if _setting(about, "train.epochs") else _setting(about, "train.phases") or []
+    parts = [f"{phase['epochs']} epochs of {phase['trainable']}" for phase in phases]
+    return f"At most {', then '.join(parts)}." if parts else ""
 
 
 def _architecture(about: Provenance) -> str:

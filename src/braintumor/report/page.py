@@ -177,12 +177,12 @@ def interval(figures: Mapping[str, Any], name: str) -> str:
 def percent(share: float | None) -> str:
     """98.3 %, and never 100 % of what is not whole; a dash for what is not defined.
 
-    >>> percent(0.99996)
-    '99.99\xa0%'
+    >>> percent(0.99996), percent(46 / 160)  # 0.2875, which is stored as a little less
+    ('99.99\xa0%', '28.8\xa0%')
     """
     if not is_defined(share):
         return "–"
-    text = f"{share:.1%}"
+    text = f"{share + 1e-12:.1%}"
     if text == "100.0%" and share < 1:
         text = f"{np.floor(share * 1e4) / 1e4:.2%}"
     return text.replace("%", _SIGN)

@@ -28,6 +28,7 @@ from braintumor.statistics.decisions import NO_TUMOR, Decisions
 
 MOST_PICTURES = 200  # on a page; 200 of 384 px and their heat take about 4 MB
 PICTURE_PX, HEAT_PX = 384, 96  # longest side on the page; heat comes from a map of few cells
+UNDECIDED = "undecided"  # how a note begins
 _FLAGS = (  # column of predictions.csv, its value, what is said of such a picture
     ("foreign", True, "foreign: not like the training images"),
     ("upside_down", True, "looks upside down"),
@@ -71,14 +72,14 @@ def top_probability(table: pd.DataFrame) -> np.ndarray:
 def notes_of(row: Mapping[Hashable, Any], decisions: Decisions | None) -> list[str]:
     """What is to be said of one picture beside its answer, in a few words each.
 
-    row: of the table.  The call of a tumor is named where it is not what the answer says.
+    row: of the table.  It is undecided where the threshold says another thing than the answer.
     """
     notes = [said for name, value, said in _FLAGS if row.get(name) == value]
     called = row.get("is_tumor")
     if decisions and called is not None and (row["pred"] != NO_TUMOR) != called:
         sure, limit = _both(row["tumor_prob"], decisions.threshold)
-        word = "called tumor" if called else "not called tumor"
-        notes.insert(0, f"{word} (any tumor {sure}, called from {limit} on)")
+        side = "above" if called else "below"
+        notes.insert(0, f"{UNDECIDED}: tumors together {sure}, {side} the threshold {limit}")
     return notes
 
 
@@ -107,7 +108,7 @@ def render_predictions(page: PredictionsPage) -> str:
         shown=[row for row in rows if row["picture"]],
         answers=Counter(page.table["pred"]).most_common(),
         called=int(page.table["is_tumor"].sum()) if has_calls else None,
-        differ=sum(row["differs"] for row in rows),
+        undecided=sum(row["is_undecided"] for row in rows),
         flags={said: count for said, count in flags.items() if count},
         has_heat=any(row["heat"] for row in rows),
         is_attention=page.cam == "attention",
@@ -130,7 +131,7 @@ def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict
         "others": sorted(probs.items(), key=lambda item: -item[1]),
         "tumor": percent(row["tumor_prob"]) if "tumor_prob" in row else None,
         "called": row.get("is_tumor"),
-        "differs": bool(notes) and "called tumor (" in notes[0],
+        "is_undecided": bool(notes) and notes[0].startswith(UNDECIDED),
         "notes": notes,
         "picture": inlined_image(shown.picture, PICTURE_PX, 75) if shown else None,
         "size": shrunk(shown.picture.shape, PICTURE_PX) if shown else None,

@@ -24,6 +24,7 @@ from braintumor.statistics.metrics import confusion_matrix
 
 # K classes
 
+_SPACE = "\N{NO-BREAK SPACE}"
 COPIES = (
     "It is not known whether the model has seen some of these images, or copies of them, in "
     "training. Public data sets often share pictures between training and test; where this one "
@@ -62,7 +63,7 @@ def about(evaluation: Evaluation) -> list[tuple[str, str]]:
     asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
     return [
         ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        ("Asked about", asked),
+        ("Evaluated on", asked),
         ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
     ]
 
@@ -84,7 +85,7 @@ def headline(evaluation: Evaluation) -> str:
         f"{right:,} of {n:,} {images} {where} are classified correctly: accuracy "
         f"{with_interval(figures, 'accuracy')}."
     )
-    return said if quote.figures else f"{said} This figure cannot be quoted."
+    return said if quote.figures else f"{said} Do not quote this figure."
 
 
 def findings(evaluation: Evaluation) -> list[str]:
@@ -119,9 +120,9 @@ def _floors(evaluation: Evaluation) -> tuple[str, bool]:
     trust = evaluation.assessment
     if trust.best_baseline is None:
         return "", True
-    kinds = {"": "Over all images"}
+    kinds = {"": "All images"}
     if trust.count and "clean_margin" in trust.best_baseline:  # else both would say the same
-        kinds["clean_"] = "Without copies"
+        kinds["clean_"] = "Images without copies"
     return above_baseline(trust.best_baseline, kinds)
 
 
@@ -185,13 +186,12 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
             accuracy = best["clean_best"]
         margin, (low, high) = best[f"{kind}margin"], best[f"{kind}margin_ci"]
         place = int(low > 0) - int(high < 0)
-        side = "above" if margin >= 0 else "below"
-        where = f"{abs(100 * margin):.1f} percentage points {side}" if margin else "level with"
         parts.append(
-            f"{images}: {where} the best floor, {name} ({percent(accuracy)})"
-            + ("" if place else ", which may be noise")
-            + "; 95 % CI of "
-            f"the difference {100 * low:+.1f} to {100 * high:+.1f}."
+            f"{images}: {percent(round(accuracy + margin, 9))} against {percent(accuracy)}"
+            + ("" if parts and name == best["name"] else f" of the best floor, {name}")
+            + f"; difference {100 * margin:+.1f} points "
+            f"(95{_SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
+            + ("." if place else ", which may be chance.")
         )
         places.append(place)
     said = f"The model {_VERDICTS[min(places)]} that knows no anatomy. {' '.join(parts)}"
@@ -231,7 +231,7 @@ def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]
         counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
         of_clean = f"{_interval(clean)}n = {clean['n']:,} ({counts})"
     elif trust.count is not None:
-        of_clean = "n = 0: every image is known"
+        of_clean = "n = 0: every image has a copy in training"
     if best is not None:
         of_best, without = f"{best['name']}, all images", best["clean_accuracy"]
         if trust.count and is_defined(without):
@@ -270,13 +270,14 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
     """How many of the n images the model knows from training, and what follows; for anyone."""
     if trust.count is None:
         return []
-    not_known = about_training(trust.patients)
     if not trust.count:
         found_none = (
-            f"None of the {n:,} images was found among the pictures that the model was trained "
-            "on: neither byte for byte, nor re-encoded, resized or mirrored."
+            f"None of the {n:,} images has a copy among the training images: neither the same "
+            "file, nor the picture re-encoded, resized or mirrored."
         )
-        return [found_none, not_known or "None is of a patient with other images in training."]
+        if about_training(trust.patients):  # what is not known of patients, the result has said
+            return [found_none]
+        return [found_none, "None is of a patient with other images in training."]
     were = "image is" if trust.count == 1 else "images are"
     together = trust.patients.together
     ways = "as the same file, or as a re-encoded, resized or mirrored copy of the picture"
@@ -284,10 +285,8 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
         ways = f"{ways}, or as another slice of the same patient"
     said = [
         f"{trust.count:,} of {n:,} {were} known to the model from its training "
-        f"({percent(trust.count / n)}): {ways}. Such images can be "
-        "answered from memory, as an examination can whose questions were handed out before; "
-        "a new patient's scan cannot.",
-        not_known,
+        f"({percent(trust.count / n)}): {ways}. The model can answer them from memory, which it "
+        "cannot do for the scan of a new patient."
     ]
     if quote.figures is not None:  # else the result says why not
         images = "image" if quote.figures["n"] == 1 else "images"
@@ -295,4 +294,4 @@ def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
             f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "
             f"a copy: {with_interval(quote.figures, 'accuracy')}."
         )
-    return [*filter(None, said)]
+    return said

@@ -183,6 +183,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         metrics=metrics,
         groups=metrics.get("groups"),
         units=trust.patients.units,
+        known=trust.count,
         narrow=about_intervals(trust.patients),
         tiles=figures.tiles(metrics),
         columns=figures.CLASS_COLUMNS,

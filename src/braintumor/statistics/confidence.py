@@ -53,8 +53,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if slope(1 / _LEAST) <= 0 or slope(1 / _MOST) >= 0:
         is_right = (gaps <= 0).all(axis=1)
         _log.warning(
-            "no temperature can be fitted on %d validation images of which %d are right; "
-            "probabilities stay as they are (temperature 1): validate on more images",
+            "no temperature: none can be fitted on %d validation images of which %d are right; "
+            "probabilities stay as they are; validate on more images",
             len(labels),
             is_right.sum(),
         )
@@ -221,9 +221,9 @@ def fit_confidence(predictions: Predictions, groups: np.ndarray, risk: float) ->
         answered = end
     if not answered:
         _log.warning(
-            "no answer of this model can be taken unchecked: however sure it was, validation could "
-            "not show that at most %g %% of such answers are wrong, so no image is set aside for a "
-            "person; validate on more images, or raise decision.risk",
+            "a person has to check every answer: validation cannot show, for any confidence, that "
+            "at most %g %% of the answers are wrong; validate on more images, or raise "
+            "decision.risk",
             100 * risk,
         )
         return None

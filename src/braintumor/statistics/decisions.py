@@ -196,7 +196,7 @@ def _tumor_threshold(predictions: Predictions, sensitivity: float) -> float | No
         return None
     is_tumor = predictions.labels != classes.index(NO_TUMOR)
     if not is_tumor.any():
-        _log.warning("validation has no image with a tumour, so no threshold can be fitted")
+        _log.warning("no tumor threshold: validation has no image with a tumor")
         return None
     chances = tumor_probability(predictions.probs, classes)
     descending = np.sort(chances[is_tumor])[::-1]
@@ -229,7 +229,7 @@ def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) ->
     if needed > count:
         _log.warning(
             "no conformal sets: a coverage of %g takes %d groups of validation images, and there "
-            "are %d; validate on more, or lower decision.coverage",
+            "are %d; validate on more images, or lower decision.coverage",
             coverage,
             math.ceil(coverage / (1 - coverage) - _ROUNDING),
             count,

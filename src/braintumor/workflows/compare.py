@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from braintumor.comparison.compare import compare as compare_runs
+from braintumor.comparison.leaderboard import as_rows
 from braintumor.comparison.read import is_comparable
 from braintumor.comparison.write import board_lines, write_comparison
 from braintumor.errors import ConfigError, TrainingError
@@ -17,8 +21,8 @@ from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.results import ComparisonResult
 
-_WIDE = ("balanced accuracy", "best floor", "against the first, clean")  # for a console
-_ABOUT = ("model", "data", "status", "seeds", "n")
+_SHOWN = ("", "run", "val macro F1", "accuracy", "accuracy without copies")  # on a console
+_ABOUT = ("model", "data", "status", "seeds", "n")  # there too, where they differ
 
 
 def compare(request: Request) -> ComparisonResult:
@@ -77,15 +81,31 @@ def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
         seed=asked.bootstrap_seed,
     )
     write_comparison(folder, comparison)
-    lines = board_lines(comparison)
-    # what tells no row from another, such as the same model everywhere
-    dull = [name for name in _ABOUT if name in lines and len(lines) > 1 == lines[name].nunique()]
-    lines = lines[[name for name in lines if name not in (*_WIDE, *dull)]]
+    board = board_lines(comparison)
+    differ = [name for name in _ABOUT if name in board and len(set(board[name])) > 1]
+    lines = board[[name for name in board if name in (*_SHOWN, *differ)]]
     lines = lines.map(lambda text: elide(text, 60))  # as long as a name
-    for line in lines.to_string(index=False).splitlines():
-        log.info("%s", line)
-    log.info("%s", comparison.notes[0])
+    widths = {name: max(map(len, [name, *lines[name]])) for name in lines}
+    for row in (lines.columns, *lines.to_numpy()):
+        cells = zip(row, widths.values(), strict=True)
+        log.info("%s", "  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    for rank, said in _verdicts(comparison.board):
+        log.info("%d against 1: %s", rank, said)
+    ranking, *cautions = comparison.notes
+    log.info("%s", ranking)
+    for caution in cautions:
+        log.warning("%s", caution)
     log.info("comparison: %s", folder / "comparison.html")
+
+
+def _verdicts(board: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """The rank of each row that was tested against the first, and what the tests say."""
+    for rank, row in enumerate(as_rows(board), start=1):
+        said, clean = row["against_first"], row["against_first_clean"]
+        if said and clean:
+            said += "; without copies too" if clean == said else f"; without copies: {clean}"
+        if said:
+            yield rank, said
 
 
 def _expand(patterns: list[str]) -> list[Path]:

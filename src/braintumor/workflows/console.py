@@ -6,7 +6,9 @@ import logging
 import logging.handlers
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("braintumor")
 
+_LONGEST_LINE = 100  # columns of a sentence, on a terminal
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the first letter of a cell, as OWASP lists them
 
 
@@ -58,7 +61,12 @@ class _Stdout(logging.StreamHandler):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), getattr(self.stream, "encoding", None) or "utf-8")
+        text = printable(super().format(record), getattr(self.stream, "encoding", None) or "utf-8")
+        # elsewhere a sentence stays one line, which is easier to search
+        if "COLUMNS" not in os.environ and not self.stream.isatty():
+            return text
+        columns = min(shutil.get_terminal_size().columns, _LONGEST_LINE)
+        return "\n".join(_wrapped(line, columns) for line in text.split("\n"))
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A reader that has left, as in `bt-data … | head`: the work goes on, unseen."""
@@ -66,6 +74,22 @@ class _Stdout(logging.StreamHandler):
             silence_stdout()
         else:
             super().handleError(record)
+
+
+def _wrapped(line: str, columns: int) -> str:
+    """A long sentence on several lines; tables, and commands to paste, stay as they are.
+
+    >>> print(_wrapped("  a sentence that is too long", 16))
+      a sentence
+        that is too
+        long
+    """
+    if len(line) <= columns or "  " in line.strip() or "bt-" in line:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.fill(
+        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def silence_stdout() -> None:
@@ -120,8 +144,8 @@ def warn_of_formulas(names: Iterable[str]) -> None:
     """Where a spreadsheet would run a cell of a table: names stay, as other tables have them."""
     if found := sorted({name for name in names if name.startswith(_FORMULA)}):
         log.warning(
-            "  names that a spreadsheet may run as formulas: %d (such as %s); open the CSV tables "
-            "there as text", len(found), found[0],
+            "  %d names that a spreadsheet may run as formulas (such as %s): import the CSV tables "
+            "as text", len(found), found[0],
         )  # fmt: skip
 
 
@@ -196,17 +220,18 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
 
 
 def describe_accuracy(metrics: Mapping[str, Any]) -> None:
-    """Three figures in one line: all images, those without a copy in training, best floor."""
-    parts = [f"all {_with_interval(metrics['all'])} (n={metrics['n']})"]
+    """All images, those without a copy in training, best floor; which figure can be quoted."""
+    said = f"all {_with_interval(metrics['all'])} (n={metrics['n']})"
     clean, known = metrics["clean"], metrics["contaminated"]
-    if clean:
-        parts.append(f"without copies in training {_with_interval(clean)} (n={clean['n']})")
-    elif known:
-        parts.append("without copies in training – (n=0)")
+    if known == 0:
+        said += ", none with a copy in training"
+    log.info("accuracy, 95 %% CI: %s", said)
+    if known:
+        of_clean = f"{_with_interval(clean)} (n={clean['n']})" if clean else "– (n=0)"
+        log.info("  without copies in training %s", of_clean)
     if metrics["floor"]:
         floor = metrics["floor"]
-        parts.append(f"best floor {floor['accuracy']:.3f} ({floor['name']})")
-    log.info("accuracy: %s", " | ".join(parts))
+        log.info("  best floor %s (%s)", _rate(floor["accuracy"]), floor["name"])
     if known:
         log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
     if why := (metrics.get("quote") or {}).get("why"):
@@ -217,7 +242,7 @@ def _with_interval(figures: Mapping[str, Any]) -> str:
     """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
     interval = figures["accuracy_ci"]
     limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{figures['accuracy']:.3f}{limits}"
+    return f"{_rate(figures['accuracy'])}{limits}"
 
 
 def describe_decisions(decisions: Decisions) -> None:
@@ -225,14 +250,17 @@ def describe_decisions(decisions: Decisions) -> None:
     parts = [f"temperature {decisions.temperature:.2f}"]
     if decisions.threshold is not None:
         parts.append(
-            f"tumor from {decisions.threshold:.3g} on (sensitivity {decisions.sensitivity:g})"
+            f"tumor threshold {decisions.threshold:.3g} (sensitivity {decisions.sensitivity:g})"
         )
     if decisions.conformal is not None:
-        parts.append(f"sets of classes from {1 - decisions.conformal:.3g} on")
+        parts.append(
+            f"class sets from {1 - decisions.conformal:.3g} (coverage {decisions.coverage:g})"
+        )
     if decisions.confidence is not None:
-        parts.append(f"answered from {decisions.confidence:.3g} on (risk {decisions.risk:g})")
-    log.info("decided on %d validation images: %s", decisions.n, ", ".join(parts))
+        parts.append(f"answered from {decisions.confidence:.3g} (risk {decisions.risk:g})")
+    log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))
 
 
 def _rate(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
+    # as report.page.percent rounds 0.2875, which is stored as a little less
+    return "–" if value is None or value != value else f"{value + 1e-12:.3f}"

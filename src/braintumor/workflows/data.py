@@ -243,7 +243,7 @@ def explore(request: Request) -> Dataset | None:
     log.info("manifest, tables and pictures: %s", folder)
     kept = sum(map(size_bytes, list_files().values()))
     if kept:
-        log.info("kept for later runs: %.1f MB (cache=size, cache=clear)", kept / 1e6)
+        log.info("kept for later runs: %.1f MB (bt-data cache=clear removes it)", kept / 1e6)
     return data
 
 

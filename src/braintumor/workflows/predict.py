@@ -21,6 +21,7 @@ from braintumor.report.predictions import (
     HEAT_PX,
     MOST_PICTURES,
     PICTURE_PX,
+    UNDECIDED,
     Illustration,
     PredictionsPage,
     doubtful,
@@ -112,19 +113,18 @@ def predict(request: Request) -> pd.DataFrame:
 
 def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
     """A line a picture: the answer, how sure it is, and what is to be said of it."""
-    differs = False
+    is_undecided = False
     for row in table.head(_LISTED).to_dict("records"):
         pred, notes = row["pred"], notes_of(row, decisions)
         said = "".join(f"  {note}" for note in notes)
         log.info("%-40s %-14s %.3f%s", row["path"], pred, row[f"prob_{pred}"], said)
-        differs = differs or "called tumor (" in said
+        is_undecided = is_undecided or any(note.startswith(UNDECIDED) for note in notes)
     if len(table) > _LISTED:
         log.info("… and %d more", len(table) - _LISTED)
-    if differs:
+    if is_undecided:
         log.info(
-            "(not) called tumor: that is decided by all tumor classes added up and a threshold "
-            "fitted on validation, not by the single most probable class; where the two differ, a "
-            "person should look"
+            "undecided: the most probable class and the threshold for all tumors together "
+            "disagree; a person should look"
         )
 
 

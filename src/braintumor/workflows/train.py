@@ -48,10 +48,8 @@ def train(request: Request) -> Run:
     Raises ConfigError, DataError, CheckpointError, TrainingError, MachineError.
     """
     if request.own_pictures:
-        log.info(
-            "this trains a small network on generated slices, to show how it goes; with your own "
-            "pictures, a folder for each class: %s", request.own_pictures,
-        )  # fmt: skip
+        log.info("a demonstration: a small network is trained on generated slices")
+        log.info("your own pictures, a folder for each class: %s", request.own_pictures)
     if (job := request.sweep_folder) is not None:
         if (left := left_of_job(request)) is None:
             log.info("job %s is complete", job.name)
@@ -63,9 +61,9 @@ def train(request: Request) -> Run:
         run = (cross_validate if has_trials(request.settings) else train_one)(request)
     if request.own_pictures:
         log.info(
-            "next: open %s in a browser, then train on your own pictures: %s",
-            run.report, request.own_pictures,
-        )  # fmt: skip
+            "next: open the report in a browser, then train on your own pictures: %s",
+            request.own_pictures,
+        )
     return run
 
 

@@ -55,10 +55,8 @@ def tune(request: Request) -> TuningResult:
             "bt-tune needs the package optuna; install it: pip install 'braintumor[tune]'"
         ) from error
     if request.own_pictures:
-        log.info(
-            "this searches settings for generated slices, to show how it goes; with your own "
-            "pictures, a folder for each class: %s", request.own_pictures,
-        )  # fmt: skip
+        log.info("a demonstration: settings are searched for generated slices")
+        log.info("your own pictures, a folder for each class: %s", request.own_pictures)
     tuning = _settings(request)
     fixed = _fixed(request, tuning)
     folder = named_folder(request) or _default_folder(request, fixed)
@@ -204,10 +202,10 @@ def _finish(search: Search, folder: Path) -> None:
             "no trial has been trained to its end, so there is no best one; give more trials, or "
             "tune.pruner=none"
         )
+    log.info("best: trial %d, %s %.4f on validation", best["trial"], search.metric, best["value"])
     log.info(
-        "best: trial %d, %s %.4f on validation; the best of %d trials is also the luckiest, so "
-        "expect less on other images; test has not been looked at",
-        best["trial"], search.metric, best["value"], best["trials"],
+        "  the best of %d trials is also the luckiest: expect worse on other images; test was not "
+        "used", best["trials"],
     )  # fmt: skip
     log.info("train it: %s", best["command"])
     log.info("page: %s", folder / TuningFile.PAGE)
