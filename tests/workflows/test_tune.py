@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import signal
@@ -139,6 +140,7 @@ def test_an_interrupted_trial_is_done_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit, calls = trials.fit, []
+    monkeypatch.setattr(logging.getLogger("braintumor"), "handlers", [])  # what was there before
 
     def interrupted(*args: Any, **more: Any) -> Iterator[Any]:
         calls.append(args)
