@@ -70,8 +70,9 @@ class Shape:
     @classmethod
     def from_columns(cls, columns: Mapping[str, np.ndarray]) -> Shape:
         """What an entry of the cache holds of it."""
-        values = {name: column.tolist() for name, column in columns.items()}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = {name: column.tolist() for name, column in columns.items()}
+        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return cls(**values)
 
 
 @functools.cache
