@@ -152,7 +152,7 @@ def content_of(tree: Path, path: Path) -> Any:
     if path.suffix == ".ckpt":
         import torch
 
-        return torch.load(path, weights_only=True)
+        return without_times(torch.load(path, weights_only=True))  # its history has seconds
     if path.suffix == ".json":
         return without_times(json.loads(path.read_text()))
     if path.suffix == ".yaml":

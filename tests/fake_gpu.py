@@ -2,7 +2,8 @@
 
 What would wait for a GPU raises DataDependentOutputException, tensors of two devices in one
 operation raise. Copies to the host are counted and hold zeros; what happens there is computed.
-No backward pass: torch asks a real device for its stream.
+No backward pass: the engine of torch asks a real device for its stream, whoever traces it (make_fx
+and AOTAutograd run that engine too); test_fake_cuda.py runs it on the meta device.
 """
 
 from __future__ import annotations

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from braintumor.eager import eager
+from braintumor.models.backbones import build_backbone
+from small_fit import section
 
 # what takes half a second and more each, and serves no first step
-_LATER = ["torch._dynamo", "sklearn", "scipy.stats", "scipy.optimize", "matplotlib"]
+_LATER = ["torch._dynamo", "sklearn", "scipy.stats", "scipy.optimize", "matplotlib", "sympy"]
 _FIRST_STEP = """
 import os, sys
 from braintumor.cli import train
@@ -33,6 +35,9 @@ from braintumor.models.backbones._probe import dry_run
 shape = dry_run("test_resnet", 64, ())
 import torch  # and the compiler is the real one for who asks
 assert torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)) == 2
+from braintumor.cache_folder import remove_files
+assert dry_run.__wrapped__("test_resnet", 64, ()) == shape  # of the cache
+assert remove_files() > 0
 assert dry_run.__wrapped__("test_resnet", 64, ()) == shape
 """
 
@@ -41,6 +46,7 @@ assert dry_run.__wrapped__("test_resnet", 64, ()) == shape
 def test_the_first_step_has_imported_nothing_that_serves_later_ones(
     model: str, tmp_path: Path
 ) -> None:
+    build_backbone(section("backbone", model) | {"weights": "none"}, 64)  # as an earlier run did
     words = [f"model={model}", "debug=tiny", "data.patients=16", f"run_dir={tmp_path / 'run'}"]
     command = [sys.executable, "-c", _FIRST_STEP, *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

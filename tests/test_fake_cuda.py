@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch._subclasses.fake_tensor import (
 from braintumor.config import component_names, config_dir
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import Augment
+from braintumor.eager import without_compiler
 from braintumor.evaluation.heatmaps import heat_cells
 from braintumor.evaluation.predict import (
     EvalView,
@@ -35,8 +38,10 @@ from braintumor.models.ensemble import Ensemble
 from braintumor.training.batches import PictureBatches, predict_logits, validate
 from braintumor.training.features import FeatureStore, joined
 from braintumor.training.losses import build_loss
+from braintumor.training.state import BestCheckpoint, FitState
+from braintumor.training.step import Step
 from fake_gpu import FakeGPU, fake_gpu
-from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, section
+from small_fit import AUGMENT, CLASSES, MODEL, NONE, SIDE, recipe, section
 
 GPU, COUNT = torch.device("cuda", 0), 12
 NAMES = tuple("wxyz"[:CLASSES])
@@ -58,9 +63,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGPU]:
         assert gpu.doubles == [], "Apple's GPUs have no float64, and others are slow at it"
 
 
-def on_gpu(gpu: FakeGPU, attention: str = "none", **head: Any) -> Classifier:
+def model_with(attention: str, **head: Any) -> Classifier:
     model = MODEL | {"attention": section("attention", attention), "head": MODEL["head"] | head}
-    return gpu.put(lambda: build_model(model, CLASSES, SIDE))
+    return build_model(model, CLASSES, SIDE)
+
+
+def on_gpu(gpu: FakeGPU, attention: str = "none", **head: Any) -> Classifier:
+    return gpu.put(lambda: model_with(attention, **head))
 
 
 def images(*, on_host: bool = False, channels: int = 1) -> ImageSplit:
@@ -103,6 +112,53 @@ def step(model: Classifier, train: ImageSplit, augment: Augment, dtype: torch.dt
     loss = build_loss({"name": "cross_entropy", "label_smoothing": 0.1}, None)(logits_BK, target)
     assert is_there(loss)
     assert is_there((logits_BK.argmax(dim=1) == labels_B).sum())
+
+
+@pytest.fixture
+def meta(monkeypatch: pytest.MonkeyPatch) -> torch.device:
+    """A device without values, where backward runs; a read and a mixed device raise there too."""
+    name = "_get_fused_kernels_supported_devices"
+    monkeypatch.setattr(importlib.import_module("torch.optim.optimizer"), name, lambda: ["meta"])
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # fp32 alone
+    return torch.device("meta")
+
+
+def test_the_meta_device_refuses_it_too(meta: torch.device) -> None:
+    x = torch.ones(3, device=meta, requires_grad=True)
+    (x * x).sum().backward()
+    assert x.grad is not None and x.grad.device == meta
+    with pytest.raises(RuntimeError, match="not on the expected device"):
+        x + torch.ones(3)
+    with pytest.raises(RuntimeError, match="meta"):
+        x.sum().item()
+    with pytest.raises(RuntimeError, match="meta"):
+        bool(x.any())
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head["pooling"])
+@pytest.mark.parametrize("attention", ATTENTION)
+def test_a_whole_step_with_backward_reads_nothing(
+    meta: torch.device, attention: str, head: dict[str, Any]
+) -> None:
+    with without_compiler():
+        model = model_with(attention, **head).to(meta)
+        plan = recipe(ema_decay=0.9)
+        state = FitState(model, BestCheckpoint(plan.train.early_stopping))
+        state.enter(0, plan, 1, torch.float32)
+        labels = torch.zeros(CLASSES * 3, dtype=torch.long, device=meta)
+        pixels = torch.zeros((len(labels), 1, SIDE, SIDE), dtype=torch.uint8, device=meta)
+        train = ImageSplit(pixels, labels, tuple(map(str, range(len(labels)))))
+        batches = PictureBatches(train, None, Augment(NONE, CLASSES), 0, 8, torch.float32)
+        loss_of, clip_norm = build_loss(plan.loss, None), plan.train.clip_norm
+        step = Step(state, batches, loss_of, torch.float32, clip_norm, torch.Generator())
+        model.train()
+        ((fetched, labels_B),) = batches.fetch((torch.arange(8),), epoch=1)
+        loss, hits = step(fetched, labels_B)
+        assert state.ema is not None
+        state.ema.update()
+    assert loss.device == hits.device == meta and loss.dtype == torch.float32
+    assert all(p.grad is not None and p.grad.device == meta for p in model.parameters())
+    assert {t.device for t in state.ema.state_dict().values()} == {meta}
 
 
 @pytest.mark.parametrize("options", [{"name": "cross_entropy", "label_smoothing": 0.1}, FOCAL])

@@ -26,6 +26,9 @@ def test_choosing_a_device_changes_nothing_and_cudnn_is_not_left_to_try(
         configure_torch(torch.device("cuda"))
         assert torch.get_float32_matmul_precision() == "highest"
         assert not torch.backends.cudnn.benchmark
+        assert not torch.backends.cudnn.allow_tf32
+        configure_torch(torch.device("cuda"), "tf32")
+        assert torch.backends.cudnn.allow_tf32
     finally:
         torch.set_float32_matmul_precision(before)
 

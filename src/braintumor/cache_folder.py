@@ -40,6 +40,11 @@ KINDS = {
         40_000_000_000,
         "features are not kept for other runs",
     ),
+    "shapes": Kind(
+        "what timm's networks do to a size of picture",
+        1_000_000,
+        "the sizes of the network's maps are worked out again by the next run",
+    ),
     "floors": Kind(
         "what rules without anatomy score",
         50_000_000,

@@ -122,7 +122,7 @@ def test_file_names_that_are_no_utf8_can_be_reported(
         [heads[0], heads[0]], path=["a\udcff.png", "b\r.png"], label=["glioma", "no_tumor"]
     )
     manifest, result = audited(manifest, prints)
-    write_audit(tmp_path, manifest, result)
+    write_audit(tmp_path, manifest, result, summarise(manifest, result))
     table = pd.read_csv(tmp_path / "duplicates.csv", encoding_errors="surrogateescape")
     assert table.loc[0, ["path_a", "path_b"]].tolist() == ["a\udcff.png", "b\r.png"]
 
@@ -190,7 +190,8 @@ def test_report_counts_leaks_conflicts_and_oddities(
         label=["glioma", "no_tumor", "glioma", "glioma", "glioma", "glioma", "no_tumor"],
     )
     manifest, result = audited(manifest, prints)
-    content = write_audit(tmp_path, manifest, result)
+    content = summarise(manifest, result)
+    write_audit(tmp_path, manifest, result, content)
     assert content["images"], content["pictures"] == (7, 5)
     assert content["test"] == {
         "images": 3,

@@ -241,3 +241,13 @@ def test_an_epoch_is_whole_batches(batch_size: int, seen: list[int]) -> None:
     state.model.register_forward_pre_hook(note)
     run(state, plan)
     assert sizes == seen
+
+
+def test_each_training_forgets_what_former_ones_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch compiles a piece of code eight times in a process, and then no more."""
+    resets: list[str] = []
+    monkeypatch.setattr(torch._dynamo, "reset", lambda: resets.append("reset"))
+    for is_compiled in (False, True, True):
+        plan = recipe((Phase(1),), compile=is_compiled)
+        run(new_state(plan), plan)
+    assert len(resets) == 2

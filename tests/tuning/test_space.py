@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from braintumor.errors import ConfigError
-from braintumor.tuning.space import Choice, Range, find_space, read_space
+from braintumor.tuning.space import Choice, Range, find_space, find_start, read_space
+from braintumor.workflows.compose import compose
 
 optuna = pytest.importorskip("optuna")
 
@@ -55,6 +56,26 @@ def test_choices_are_what_hydra_reads() -> None:
 def test_what_is_no_space_is_refused(space: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         read_space(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "start"),
+    [
+        ({"optimizer.lr": "log 1e-4..1e-2", "augment": ["none", "light"]},
+         {"optimizer.lr": 1.5e-3, "augment": "light"}),
+        ({"optimizer.lr": "1e-5..1e-4", "augment": ["none"], "model.head.hidden": [16, 64]}, {}),
+        ({"train.batch_size": "16..128 step 16"}, {"train.batch_size": 64}),
+        ({"train.batch_size": "10..100 step 20"}, {}),
+        ({"train.ema_decay": "0..1", "train.refit": ["true", "false"]}, {}),
+        ({"train.refit": [True, False], "model.head.hidden": [None, 64]},
+         {"train.refit": "false", "model.head.hidden": "null"}),
+    ],
+)  # fmt: skip
+def test_a_search_begins_with_what_is_trained_without_one(
+    space: dict[str, Any], start: dict[str, Any]
+) -> None:
+    request = compose("train", ["augment=light"], {})
+    assert find_start(read_space(space), request.settings, request.choices) == start
 
 
 def test_sections_and_dotted_keys_are_the_same() -> None:

@@ -28,6 +28,7 @@ from braintumor.tuning.study import (  # noqa: E402
     next_trials,
     open_study,
     put_back,
+    search_by,
     take_up,
 )
 from braintumor.tuning.trials import WHY, Withdrawn, done, numbers, why  # noqa: E402
@@ -157,12 +158,14 @@ def test_workers_that_begin_at_once_draw_different_settings_and_none_too_many(
     drawn, withdrawn = [], 0
     # three computers, on each of which the worker has the number 0, and all see an empty study
     studies_there = [open_study(storage, "s", "minimize") for _ in range(3)]
+    for study in studies_there:
+        search_by(study, tuning, seed=0)
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(begin_work(storage, 0)) for _ in range(3)]
         for study, worker in zip(studies_there, workers, strict=True):
             trial = study.ask()
             try:
-                begin(study, worker, trial, tuning, seed=0)
+                begin(study, worker, trial, tuning.trials)
             except Withdrawn:
                 withdrawn += 1
                 study.tell(trial, state=TrialState.FAIL)
@@ -192,11 +195,11 @@ def test_a_study_ends_with_as_many_trials_as_asked_and_goes_on_for_more(storage:
     study = open_study(storage, "s", "minimize")
 
     def search(trials: int) -> None:
-        tuning = dataclasses.replace(TUNING, trials=trials)
+        search_by(study, dataclasses.replace(TUNING, trials=trials), seed=0)
         with begin_work(storage, 0) as worker:
 
             def draw(trial: optuna.Trial) -> float:
-                begin(study, worker, trial, tuning, 0)
+                begin(study, worker, trial, trials)
                 return float(trial.suggest_float("x", 0, 1))
 
             for _ in next_trials(study, worker, trials, time.time() + 60):
@@ -209,6 +212,21 @@ def test_a_study_ends_with_as_many_trials_as_asked_and_goes_on_for_more(storage:
     search(6)
     values = [trial.params["x"] for trial in study.trials]
     assert len(values) == len(set(values)) == 6  # none drawn twice
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_study_that_goes_on_draws_what_it_would_have_drawn(sampler: str, tmp_path: Path) -> None:
+    """The first trial of a process was drawn by a sampler that nobody had chosen or seeded."""
+    tuning = dataclasses.replace(TUNING, trials=14, sampler=sampler)
+
+    def search(name: str, trials: int) -> list[float]:
+        study = open_study(str(tmp_path / name), "s", "minimize")
+        search_by(study, tuning, seed=0)
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=trials)
+        return [trial.params["x"] for trial in study.trials]
+
+    search("cut", 12)
+    assert search("cut", 2) == search("whole", 14)
 
 
 def test_nothing_begins_after_the_deadline(storage: str) -> None:

@@ -52,6 +52,7 @@ def test_size_tells_files_and_bytes_of_each_part(bt: Command, cache: Path, tmp_p
         ["decoded", "3", "files", "0.9", "MB"],
         ["copies", "1", "files", "1.2", "MB"],
         ["features", "1", "files", "2.0", "MB"],
+        ["shapes", "0", "files", "0.0", "MB"],
         ["floors", "0", "files", "0.0", "MB"],
     ]
     assert all((cache / name).is_file() for name in [*KEPT, *FOREIGN])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
 import pytest
 
+from braintumor.errors import ConfigError
+from braintumor.runs.folder import RunFolder
+from braintumor.workflows.compose import compose
+from braintumor.workflows.setup import _accept
 from support import Command, unreadable_pictures
 
 MISTAKES = [
@@ -102,3 +107,15 @@ def test_bt_data_knows_its_splits_before_the_data(
     words = ["data=folder", f"data.root={unreadable}", "split=official"]
     done = bt("data", *words, cwd=tmp_path)
     assert "has none: use split=stratified" in done.stderr
+
+
+def test_a_run_with_cuda_graphs_goes_on_without_a_gpu(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["train.cuda_graphs=true", "device=cpu", "model=cnn"]
+    settings = compose("train", words, {}).settings
+    with caplog.at_level(logging.INFO):
+        assert _accept(settings, RunFolder(tmp_path)).device.type == "cpu"
+    assert "going on without, on cpu" in caplog.text
+    with pytest.raises(ConfigError, match="needs a CUDA device"):
+        _accept(settings, None)

@@ -84,6 +84,9 @@ def test_it_leaves_the_trials_the_best_and_a_page(found: Any) -> None:
     complete = table[table["state"] == "complete"]
     assert found.best["value"] == pytest.approx(complete["value"].min())
     assert set(found.best["settings"]) == {"optimizer.lr", "augment"}
+    first = table.iloc[0]  # what bt-train does without a search
+    default = compose("train", SMALL, {}).settings
+    assert first["optimizer.lr"] == default["optimizer"]["lr"]
     page = found.page.read_text(encoding="utf-8")
     assert "<script" not in page
     assert "http://" not in page

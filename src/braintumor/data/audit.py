@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ import numpy as np
 import pandas as pd
 
 from braintumor import cache
-from braintumor.data.duplicates import find_near_copies, phashes
 from braintumor.data.images import Fit
 from braintumor.data.labels import modality_of
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
@@ -95,6 +95,9 @@ def audit_images(manifest: pd.DataFrame, fingerprints: Fingerprints) -> Audit:
 
 def _search(fingerprints: Fingerprints) -> tuple[np.ndarray, pd.DataFrame]:
     """Hashes of all images, and near copies among the first of each set of equal pixels."""
+    # scipy's filters, for which a start with known copies would wait
+    from braintumor.data.duplicates import find_near_copies, phashes
+
     hashes = phashes(fingerprints.thumbnails)
     is_blank = np.array(["blank" in words for words in fingerprints.quality_flags], dtype=bool)
     _, first = np.unique(fingerprints.pixel_sha256, return_index=True)
@@ -164,13 +167,13 @@ def describe_pairs(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return table[list(_DESCRIBED)]
 
 
-def write_audit(folder: Path, manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
-    """Write audit.json and duplicates.csv; gives the content of audit.json."""
-    content = summarise(manifest, audit)
+def write_audit(
+    folder: Path, manifest: pd.DataFrame, audit: Audit, content: Mapping[str, Any]
+) -> None:
+    """Write duplicates.csv and audit.json. content: of audit.json, as `summarise` gives it."""
     table = describe_pairs(manifest, audit.pairs).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
     write_atomic(folder / "duplicates.csv", table.encode("utf-8", "surrogateescape"))
     write_json(folder / "audit.json", content)
-    return content
 
 
 def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
@@ -246,7 +249,7 @@ def _about_class(rows: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
     }
 
 
-def five_lines(content: dict[str, Any], fit: Fit) -> list[str]:
+def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
     """The summary for the console. fit: how pictures become square."""
     how = "from the cache" if content["from_cache"] else "searched"
     counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]

@@ -16,8 +16,7 @@ import pandas as pd
 
 from braintumor import limits
 from braintumor.config import Count, Within, did_you_mean, find_builder, typed
-from braintumor.data.audit import Audit
-from braintumor.data.duplicates import phashes
+from braintumor.data.audit import Audit, summarise
 from braintumor.data.images import Fit, resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers
 from braintumor.data.manifest import DTYPES
@@ -73,7 +72,15 @@ class Dataset:
     @functools.cached_property
     def phashes(self) -> np.ndarray:
         """Perceptual hashes of 256 bits as hex: str (N,)."""
+        # scipy's filters, for which a start would wait
+        from braintumor.data.duplicates import phashes
+
         return self.audit.phashes if self.audit else phashes(self.fingerprints.thumbnails)
+
+    @functools.cached_property
+    def audit_summary(self) -> dict[str, Any]:
+        """The content of audit.json; empty where there was no audit."""
+        return summarise(self.manifest, self.audit) if self.audit else {}
 
 
 def read_dataset(

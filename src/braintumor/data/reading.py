@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as pil
-from scipy import ndimage
 
 from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
@@ -223,6 +222,9 @@ def _has_text_in_margin(grey: np.ndarray) -> bool:
 
     Many of them are speckle, not text. A hint for the reader, right in about two of three.
     """
+    # for which a start with known pictures would wait
+    from scipy import ndimage
+
     top = max(int(grey.max()), 1)
     marks, count = ndimage.label(grey > _LIT * top)
     if count < min(_LETTERS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,14 @@ class Range:
         value = trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.is_log)
         return f"{value:.4g}"
 
+    def find(self, value: Any) -> float | None:
+        """The value if it is one that a trial may draw."""
+        is_number = isinstance(value, int if isinstance(self.low, int) else int | float)
+        if not is_number or isinstance(value, bool) or not self.low <= value <= self.high:
+            return None
+        steps = (value - self.low) / self.step if self.step else 0
+        return value if math.isclose(steps, round(steps), abs_tol=1e-9) else None
+
     def extremes(self) -> tuple[str, ...]:
         """What is tried before the search: if the ends are accepted, so is what lies between."""
         return tuple(str(x) if isinstance(x, int) else f"{x:.4g}" for x in (self.low, self.high))
@@ -84,6 +93,11 @@ class Choice:
     def suggest(self, trial: Trial) -> str:
         return str(trial.suggest_categorical(self.key, self.values))
 
+    def find(self, value: Any) -> str | None:
+        """The value if it is one that a trial may draw."""
+        text = hydra_value(value)
+        return text if text in self.values else None
+
     def extremes(self) -> tuple[str, ...]:
         return self.values
 
@@ -98,6 +112,18 @@ def suggest(trial: Trial, space: Iterable[Parameter]) -> list[str]:
     """The words of a trial, options of groups first: they bring the settings that others change."""
     words = [f"{each.key}={each.suggest(trial)}" for each in space]
     return sorted(words, key=lambda word: "." in key_of(word))
+
+
+def find_start(
+    space: Iterable[Parameter], settings: Mapping[str, Any], choices: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the settings are without a search, key -> value; without those outside of the space.
+
+    choices: group -> option.
+    """
+    known: dict[str, Any] = {**dict(flat(settings)), **choices}
+    found = {each.key: each.find(known.get(each.key)) for each in space}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def find_space(space: Mapping | str | None, experiment: str | None) -> dict[str, Any]:

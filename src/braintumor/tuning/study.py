@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
@@ -71,6 +73,13 @@ def _open(storage: str) -> BaseStorage:
             grace_period=3 * _HEARTBEAT_S,
             heartbeat_stale_trial_callback=partial(begin_anew, is_killed=True),
         )
+
+
+def search_by(study: Study, tuning: TuneSettings, seed: int) -> None:
+    """How the settings of trials are drawn, and which trials are cut short."""
+    # Optuna draws them when a trial begins, and knows only then which it is
+    study.sampler = _OneForEach(lambda number: _sampler(tuning, mix_seed(seed, "tune", number)))
+    study.pruner = _pruner(tuning)
 
 
 def agree(study: Study, settings: Mapping[str, Any], storage: str) -> None:
@@ -129,16 +138,13 @@ def _refuse_failures(ended: list[FrozenTrial]) -> None:
         )
 
 
-def begin(study: Study, worker: Worker, trial: Trial, tuning: TuneSettings, seed: int) -> None:
-    """Say in the study who does the trial, and decide how its settings are drawn and judged.
+def begin(study: Study, worker: Worker, trial: Trial, count: int) -> None:
+    """Say in the study who does the trial.
 
-    Raises Withdrawn where others have begun the last ones at the same moment.
+    Raises Withdrawn where others have begun the last of `count` trials at the same moment.
     """
     trial.set_user_attr(WORKER, worker.number)
-    withdraw_surplus(study, trial, tuning.trials, worker.alone())
-    # by the number of the trial, which no two workers share, wherever they are
-    study.sampler = _sampler(tuning, mix_seed(seed, "tune", trial.number))
-    study.pruner = _pruner(tuning)
+    withdraw_surplus(study, trial, count, worker.alone())
 
 
 def put_back(study: Study, number: int) -> None:
@@ -161,18 +167,38 @@ def take_up(study: Study, worker: Worker) -> None:
                     begin_anew(study, trial, is_killed=True)
 
 
-def _sampler(tuning: TuneSettings, seed: int) -> optuna.samplers.BaseSampler:
+class _OneForEach(BaseSampler):
+    """Each trial is drawn by a sampler of its own, seeded by the number of the trial.
+
+    No two workers share a number, wherever they are, and a study that goes on in another process
+    draws what it would have drawn in the first.
+    """
+
+    def __init__(self, make: Callable[[int], BaseSampler]) -> None:
+        self._of = lru_cache(maxsize=1)(make)  # a worker does one trial after the other
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Any:
+        return self._of(trial.number).infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: Any) -> Any:
+        return self._of(trial.number).sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, *parameter: Any) -> Any:
+        return self._of(trial.number).sample_independent(study, trial, *parameter)
+
+
+def _sampler(tuning: TuneSettings, seed: int) -> BaseSampler:
     seed %= 2**32
     if tuning.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
+        return RandomSampler(seed=seed)
     # while others run their trials count as bad, so that workers do not try the same
     startup = max(_FEWEST_DRAWN, min(_MOST_DRAWN, tuning.trials // 4))
-    return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
+    return TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
 
 
-def _pruner(tuning: TuneSettings) -> optuna.pruners.BasePruner:
+def _pruner(tuning: TuneSettings) -> BasePruner:
     if tuning.pruner == "none":
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.SuccessiveHalvingPruner(
+        return NopPruner()
+    return SuccessiveHalvingPruner(
         min_resource=tuning.min_epochs, reduction_factor=tuning.reduction
     )

@@ -16,7 +16,6 @@ from braintumor.data.audit import (
     audit_images,
     describe_pairs,
     five_lines,
-    summarise,
     write_audit,
 )
 from braintumor.data.dataset import Dataset, check_options, read_dataset
@@ -123,7 +122,7 @@ def _describe(data: Dataset, fit: Fit) -> None:
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
     if data.audit:
-        for line in five_lines(summarise(data.manifest, data.audit), fit):
+        for line in five_lines(data.audit_summary, fit):
             log.info("%s", line)
 
 
@@ -155,7 +154,7 @@ def write_tables(data: Dataset, folder: Path) -> None:
     write_atomic(folder / "classes.csv", class_table(data.manifest).to_csv())
     write_atomic(folder / "image_sizes.csv", size_table(data.manifest).to_csv(index=False))
     if data.audit:
-        write_audit(folder, data.manifest, data.audit)
+        write_audit(folder, data.manifest, data.audit, data.audit_summary)
 
 
 @waiting("drawing the data")

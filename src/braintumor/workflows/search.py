@@ -22,7 +22,7 @@ from braintumor.errors import DataError
 from braintumor.jobs.slots import Slot
 from braintumor.privacy import set_privacy
 from braintumor.tuning.space import Parameter, TuneSettings, read_space
-from braintumor.tuning.study import Direction, open_study
+from braintumor.tuning.study import Direction, open_study, search_by
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
@@ -66,7 +66,9 @@ class Search:
 
     def open(self) -> optuna.Study:
         """The study, begun where there is none."""
-        return open_study(self.storage, self.name, self.direction)
+        study = open_study(self.storage, self.name, self.direction)
+        search_by(study, self.settings, self.seed)
+        return study
 
     def request(self, words: list[str]) -> Request:
         """The settings of one training."""

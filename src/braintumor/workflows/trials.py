@@ -68,7 +68,7 @@ class Trial:
 
     def run(self, trial: optuna.Trial) -> float:
         """The best value of the metric on validation. Raises TrialPruned when it is given up."""
-        begin(self.study, self.worker, trial, self.search.settings, self.search.seed)
+        begin(self.study, self.worker, trial, self.search.settings.trials)
         self.number, self.is_begun, started = trial.number, True, time.perf_counter()
         try:
             words = suggest(trial, self.space)

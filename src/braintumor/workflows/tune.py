@@ -21,7 +21,7 @@ from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable, shell_line
 from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile, begun_in
 from braintumor.runs.ownership import Existing, hold, remove_own
-from braintumor.tuning.space import TuneSettings, find_space, read_space
+from braintumor.tuning.space import TuneSettings, find_space, find_start, read_space
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
@@ -124,6 +124,9 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
     study = search.open()
     agree(study, fixed, storage)
     images, base = Images(), search.request([])
+    if not study.trials:  # what a search has to beat is what bt-train does without one
+        start = find_start(search.space, base.settings, base.choices)
+        study.enqueue_trial(start, skip_if_exists=True)
     same_images(study, setup(base.settings, base.choices["data"], read=images))
     log.info("study: %s, %d of %d trials done", storage, len(done(study)), tuning.trials)
     for parameter in search.space:

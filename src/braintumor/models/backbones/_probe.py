@@ -8,19 +8,22 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 
+from braintumor import cache
 from braintumor.eager import without_compiler
 from braintumor.errors import ConfigError
 
 with without_compiler():
     import timm
 
+_VERSION = 1  # of what the cache holds; raise it when a dry run finds anything else
 Layout = Literal["map", "map_last", "tokens"]  # (B, C, h, w), (B, h, w, C), (B, N, C)
 
 
@@ -64,6 +67,13 @@ class Shape:
     num_prefix: int
     unused: tuple[str, ...]  # modules that the features do not need
 
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, np.ndarray]) -> Shape:
+        """What an entry of the cache holds of it."""
+        values: dict[str, Any] = {name: column.tolist() for name, column in columns.items()}
+        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return cls(**values)
+
 
 @functools.cache
 def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
@@ -72,14 +82,22 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
     options: of timm.create_model, as items.
     The gradients tell which modules have no part in the features: classifier, its norm, its
     hidden layers. Before any download, so that a wrong size is not an hour's surprise; remembered,
-    for a sweep asks again and again.
+    for a sweep asks again and again, and kept for later runs, for what the meta device needs (sympy
+    and most operations in Python) takes a second to import.
     Raises ConfigError when the net does not take the size or an option.
     """
+    versions = (_VERSION, timm.__version__, torch.__version__)
+    path = cache.entry_path("shapes", *versions, name, image_size, options)
+    if known := cache.read_entry(path, [field.name for field in fields(Shape)]):
+        known.touch()
+        return Shape.from_columns(known.columns)
     try:
         with without_compiler():
-            return _dry_run(name, image_size, options)
+            shape = _dry_run(name, image_size, options)
     except ImportError:  # a net that needs more of the compiler than to be left alone
-        return _dry_run(name, image_size, options)
+        shape = _dry_run(name, image_size, options)
+    cache.write_entry(path, {key: np.array(value) for key, value in asdict(shape).items()})
+    return shape
 
 
 def _dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
