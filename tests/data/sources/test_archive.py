@@ -133,8 +133,20 @@ def test_truncated_archive_is_refused(make: Make, name: str, tmp_path: Path) -> 
 
 def test_web_page_called_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("<!DOCTYPE html><html>404</html>")
-    with pytest.raises(DataError, match="damaged or no zip"):
+    with pytest.raises(DataError, match="is no zip or tar file: it is a web page"):
         archive.build(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"Rar!\x1a\7\1\0" + b"x" * 99, "a RAR archive"), (b"%PDF-1.4 ", "a PDF")]
+)
+def test_an_intact_file_of_another_kind_is_named_and_not_called_damaged(
+    tmp_path: Path, content: bytes, what: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match=f"is {what}") as caught:
+        archive.build(tmp_path / "a.zip")
+    assert "damaged" not in str(caught.value)
 
 
 def test_damaged_member_is_that_image_s_trouble_alone(tmp_path: Path) -> None:

@@ -305,3 +305,20 @@ def test_a_pickle_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "a.pickle").write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(DataError, match="holds Python objects, which would run code"):
         build(tmp_path / "a.pickle")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "is an HDF5 file"),
+        (b"MATLAB 5.0 MAT-file, Platform: PCWIN64", "is a MATLAB file"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 99, "damaged or no NumPy archive .* not begin as one"),
+    ],
+)
+def test_another_kind_of_file_is_named_and_no_pickle_is_advised(
+    tmp_path: Path, content: bytes, what: str
+) -> None:
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(DataError, match=what) as caught:
+        build(tmp_path / "a.mat")
+    assert "pickle" not in str(caught.value)
