@@ -20,8 +20,8 @@ import pandas as pd
 from braintumor import cache
 from braintumor.data.duplicates import find_near_copies, phashes
 from braintumor.data.images import Fit
-from braintumor.data.labels import modality_of
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.names import modality_of
 from braintumor.data.reading import Fingerprints
 from braintumor.data.split import seen_in_training
 from braintumor.files import write_atomic, write_json

@@ -147,6 +147,12 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return pixels
 
 
+def on_black(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (..., 4), colour and opacity, as (..., 3) on black, as a file is read."""
+    lit = pixels[..., :3].astype(np.uint16) * pixels[..., 3:]
+    return np.rint(lit / 255).astype(np.uint8)
+
+
 def is_deep(values: np.ndarray) -> bool:
     """Whether they are whole numbers beyond 0-255: each picture is then to be stretched."""
     if values.dtype.kind not in "iu" or values.dtype == np.uint8 or not values.size:

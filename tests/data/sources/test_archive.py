@@ -123,6 +123,16 @@ def test_bombs_are_refused(
         archive.build(path)
 
 
+def test_names_of_windows_are_read_and_their_folders_are_no_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("set\\", "set\\no\\", "set\\no\\1.png", "set\\yes\\1.PNG"):
+            file.writestr(name, b"x")
+    source = archive.build(path)
+    assert [item.path for item in source.items] == ["set/no/1.png", "set/yes/1.PNG"]
+    assert source.ignored == {}
+
+
 @FORMATS
 def test_truncated_archive_is_refused(make: Make, name: str, tmp_path: Path) -> None:
     path = make(tmp_path / name, dict.fromkeys(NAMES, b"x" * 5_000))

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from braintumor.data.labels import (
-    is_known_class,
-    is_never_class,
-    label_of,
-    modality_of,
-    split_of,
-    words_of,
-)
+from braintumor.data.labels import is_known_class, label_of
+from braintumor.data.names import is_never_class, modality_of, split_of, words_of
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
 from braintumor.data.sources._look import Choice, look, or_a_table
@@ -72,7 +66,13 @@ _Reading = tuple[str, str]
 def ask(unclear: Unclear) -> str:
     """The sentence with all readings that work, a line each."""
     parts = _parts_alone(unclear)
-    found = [*_without_doubtful(unclear), *_parts_together(unclear), *parts, *_all_classes(unclear)]
+    found = [
+        *_without_doubtful(unclear),
+        *_without_outlines(unclear),
+        *_parts_together(unclear),
+        *parts,
+        *_all_classes(unclear),
+    ]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = or_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
@@ -112,6 +112,21 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
     elif len(classes) < 2:
         return []
     return [(settings, f"{shown}; {rest} {'is' if len(doubtful) == 1 else 'are'} left out")]
+
+
+def _without_outlines(unclear: Unclear) -> list[_Reading]:
+    """Where all is in doubt: splits without train/masks, test/masks and the like may be clear."""
+    outlines = [path for path in unclear.doubtful if len(path) > 1 and is_never_class(path[-1])]
+    if unclear.sure or not outlines:
+        return []
+    choice = replace(unclear.choice, ignore=unclear.ignoring(outlines))
+    classes = unclear.classes(choice)
+    if len(classes) < 2:
+        return []
+    meaning = (
+        f"{listed(classes, _SHOWN)} are the classes; {listed(_places(outlines), _SHOWN)} left out"
+    )
+    return [(pasteable("data.ignore", choice.ignore), meaning)]
 
 
 def _parts_alone(unclear: Unclear) -> list[_Reading]:
