@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 
 SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish and French sets say
     **dict.fromkeys(
@@ -53,6 +54,13 @@ _MODALITIES = {
     "PET": {"pet"},
     "MR": {"mr", "mri", "mra", "mrt", "flair", "dwi", "adc", "swi"},
 }
+_IN_PATHS = (  # how file names of the field tell a patient
+    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("patient", "subject", "subj", "sub", "pat")),
+    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("pt", "case", "p")),
+    "(?i)tcga[-_][a-z0-9]{2}[-_][a-z0-9]{4}",
+    "(?i)(?:brats|upenn|ucsf)[a-z0-9]*[-_](?:[a-z]+[-_])*[0-9]+",
+)
+_MOST = 0.9  # of the images
 _UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
 _NO_PATIENT = (*_UNKNOWN, "none", "unknown")
 _REMEMBERED = 4_096  # names of folders: each holds many images
@@ -77,7 +85,7 @@ def words_of(name: str) -> list[str]:
     (['512', 'glioma'], ['train', 'data', '2'], ['mri', 'scans'])
     """
     spaced = re.sub(
-        r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", plain_letters(name)
+        r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[A-Z][a-z])", " ", plain_letters(name)
     )  # fmt: skip
     return re.findall(r"\d+|[^\W\d_]+", spaced.casefold())
 
@@ -126,6 +134,27 @@ def patient_rank(name: str) -> int | None:
     """
     found = _PATIENT_COLUMN.fullmatch(re.sub(r"[\W_]+", "", plain_letters(name)).casefold())
     return None if found is None else found.lastindex - 1 if found.lastindex else 0
+
+
+def patient_pattern(paths: Sequence[str]) -> str | None:
+    """A regular expression that seems to find the patient in most paths; None where none does.
+
+    That is one by which most images have a patient, and some patients several in one folder.
+
+    >>> patient_pattern(["a/pt01_1.png", "a/pt01_2.png", "b/Pt02.png"])
+    '(?i)(?<![a-z])pt[-_ ]?[0-9]+'
+    >>> patient_pattern(["a/pt01.png", "b/pt01.png", "b/pt02.png"])  # numbers of pictures
+    """
+    for pattern in _IN_PATHS:
+        found = [
+            (path.rpartition("/")[0], match[0].casefold())
+            for path in paths
+            if (match := re.search(pattern, path))
+        ]
+        is_most = len(found) >= _MOST * len(paths)
+        if is_most and len({name for _, name in found}) > 1 and len(set(found)) < len(found):
+            return pattern
+    return None
 
 
 def is_unknown(text: str) -> bool:
