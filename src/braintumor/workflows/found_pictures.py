@@ -26,6 +26,7 @@ from braintumor.data.sources.archive import is_archive_name, open_archive
 from braintumor.data.sources.folder import walk
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
+from braintumor.quoting import pasteable
 
 Picture = Union[str, Path, np.ndarray, "Image.Image"]
 Read = Callable[[], np.ndarray]  # a picture at its own size, uint8 (h, w[, 3]), decoded anew
@@ -49,6 +50,10 @@ def find_pictures(
         root, files = _below(Path(picture).expanduser(), here)
         if not files:
             held = f"it holds {counted(here)}" if here else "it is empty"
+            packed = [str(path) for path in root.glob("*") if is_archive_name(path.name)]
+            if packed and root.is_dir():
+                given = pasteable("input", packed[0] if len(packed) == 1 else sorted(packed))
+                raise DataError(f"{picture} holds no pictures, but archives; give them: {given}")
             raise DataError(
                 f"{picture} holds no pictures ({held}); they are {_TAKEN}: convert others to PNG "
                 "first"
