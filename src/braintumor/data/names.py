@@ -16,6 +16,8 @@ SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish an
     "dogrulama": "val",
     **dict.fromkeys(("test", "testing", "holdout", "heldout", "tst", "prueba", "teste"), "test"),
 }
+# in the name of a file or array, beside other words
+SPLIT_WORDS = {**SPLIT_NAMES, "tr": "train", "te": "test", "ts": "test", "va": "val"}
 # words that a name may hold beside the one that matters
 _FILLERS = frozenset((
     "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
@@ -103,6 +105,16 @@ def split_of(folder: str) -> str | None:
     if any(word.isdecimal() and len(word) > _LONGEST_NUMBER for word in words):
         return None
     return _SPLIT_OF.get("".join(word for word in words if not word.isdecimal()))
+
+
+def split_in(name: str) -> str | None:
+    """The split that a word of a file or array tells: "train_data" and "xtrain" -> "train"."""
+    return next((SPLIT_WORDS[word] for word in words_of_key(name) if word in SPLIT_WORDS), None)
+
+
+def words_of_key(name: str) -> list[str]:
+    """As words_of; "trainX", "xtrain" and "x_train" hold the same two."""
+    return words_of(re.sub(r"(?<![^\W\d_])([xyXY])(?=[a-zA-Z]{2})", r"\1 ", name))
 
 
 def is_never_class(folder: str) -> bool:

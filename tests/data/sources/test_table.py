@@ -171,13 +171,41 @@ def test_another_case_or_suffix_of_a_path_is_read_and_said(root: Path, path: str
 
 
 def test_a_folder_in_the_place_of_a_table_names_the_tables_in_it(root: Path) -> None:
-    for name in ("train.csv", "test.csv"):
+    for name in ("train.csv", "test.csv", "labels.csv"):
         write(root, "path,label\nimg/1.png,a\n", name)
     for table, data_root in ((None, root), (root, None)):
         with pytest.raises(DataError) as caught:
             build(table, data_root)
-        tables = f"data.table={root}/test.csv, data.table={root}/train.csv"
-        assert str(caught.value).endswith(f"{tables}; join several into one, with a column split")
+        assert str(caught.value).endswith(
+            f"data.table={root}/labels.csv, data.table={root}/test.csv, data.table={root}/train.csv"
+        )
+    (root / "labels.csv").unlink()
+    with pytest.raises(DataError, match=f"such as all together data.table={root}, "):
+        build(None, root)
+
+
+@pytest.mark.parametrize(
+    ("tables", "start"),
+    [
+        (["train.csv", "brain_test.csv", "labels_val.tsv"], "img/"),
+        (["train/_classes.csv", "valid/_classes.csv", "Test/_classes.csv"], "../img/"),
+    ],
+)
+def test_a_folder_of_one_table_a_split_is_one_set(
+    make_tree: MakeTree, tables: list[str], start: str
+) -> None:
+    """As people prepare them, and as annotation services export them."""
+    root = make_tree("img/1.png", "img/2.png", "img/3.png", *tables)
+    for number, name in enumerate(tables, 1):
+        write(root, f"filename,no,yes\n{start}{number}.png,1,0\n", name)
+    source = build(root, None)
+    assert [item.path for item in source.items] == ["img/1.png", "img/2.png", "img/3.png"]
+    splits = {item.split for item in source.items}
+    assert splits == {"train", "val", "test"}
+    assert source.read(source.items[0]) == (root / "img/1.png").read_bytes()
+    write(root, f"filename,no,yes\n{start}1.png,1,0\n", tables[1])
+    with pytest.raises(DataError, match=r"lists twice: img/1\.png"):
+        build(root, None)
 
 
 @pytest.mark.parametrize("start", ["/kaggle/input/brain/", "C:\\data\\", "../other/"])

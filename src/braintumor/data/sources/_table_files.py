@@ -9,6 +9,7 @@ from pathlib import Path
 
 from braintumor.config import first_of
 from braintumor.data.images import is_image_name
+from braintumor.data.names import split_in, split_of
 from braintumor.data.sources import Item
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
@@ -18,10 +19,42 @@ NAMED = 5  # examples in a message
 
 def tables_in(folder: Path) -> str:
     """The tables that lie in a folder, each as a setting to add to the command; "" without one."""
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".csv", ".tsv"))
-    shown = [pasteable("data.table", str(path)) for path in found]
-    joined = "; join several into one, with a column split" if len(shown) > 1 else ""
-    return f", such as {first_of(shown, NAMED)}{joined}" if shown else ""
+    shown = [pasteable("data.table", str(path)) for path in _tables(folder)]
+    if shown and _by_split(folder):
+        shown = [f"all together {pasteable('data.table', str(folder))}", *shown]
+    return f", such as {first_of(shown, NAMED)}" if shown else ""
+
+
+def tables_of_splits(folder: Path) -> dict[Path, str | None]:
+    """The tables of the splits in a folder -> the split that the name of each tells.
+
+    Raises DataError where there are others too, or two for one split, or none for training.
+    """
+    found = _by_split(folder)
+    if not found:
+        raise DataError(
+            f"data.table={folder} is a folder, but not of one table for each split (train.csv and "
+            f"test.csv, or train/labels.csv and test/labels.csv); give a table{tables_in(folder)}"
+        )
+    return dict(found)
+
+
+def _by_split(folder: Path) -> dict[Path, str]:
+    """As tables_of_splits; empty where it raises."""
+    named = [(path, split_in(path.stem)) for path in _tables(folder)]
+    named += [
+        (path, split_of(inner.name))
+        for inner in sorted(folder.glob("*"))
+        if inner.is_dir() and split_of(inner.name)
+        for path in _tables(inner)
+    ]
+    splits = [split for _, split in named]
+    is_clear = "train" in splits and None not in splits and len(set(splits)) == len(splits) > 1
+    return {path: split for path, split in named if split} if is_clear else {}
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in (".csv", ".tsv"))
 
 
 def find_files(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,12 @@ from braintumor.config import first_of
 from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
 from braintumor.data.names import (
     LABEL_NAMES,
-    SPLIT_NAMES,
+    SPLIT_WORDS,
     patient_named,
     patient_rank,
+    split_in,
     split_of,
-    words_of,
+    words_of_key,
 )
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
@@ -37,7 +37,6 @@ _ROLES = {
     }.items()
     for name in names
 }
-_SPLIT_WORDS = {**SPLIT_NAMES, "tr": "train", "te": "test", "ts": "test", "va": "val"}
 _LARGEST = 2**53  # of a label, so that a float of it is exact
 _NAMED = 5  # arrays in a message
 
@@ -134,7 +133,7 @@ def _files(root: Path) -> list[tuple[Path, str | None]]:
     found = sorted(path for path in root.iterdir() if path.suffix.lower() == ".npz")
     if len(found) == 1:
         return [(found[0], None)]
-    splits = [(path, _split_in(path.stem)) for path in found]
+    splits = [(path, split_in(path.stem)) for path in found]
     kinds = [split for _, split in splits]
     if not found or None in kinds or len(set(kinds)) < len(kinds):
         names = ", ".join(path.name for path in found) or "none"
@@ -145,24 +144,15 @@ def _files(root: Path) -> list[tuple[Path, str | None]]:
     return splits
 
 
-def _split_in(name: str) -> str | None:
-    """The split that a word of the name tells: "train_data" -> "train"."""
-    return next((_SPLIT_WORDS[word] for word in _words(name) if word in _SPLIT_WORDS), None)
-
-
-def _words(name: str) -> list[str]:
-    """Words in lower case: "trainX", "xtrain" and "x_train" hold two each."""
-    parts = re.sub(r"(?<![^\W\d_])([xyXY])(?=[a-zA-Z]{2})", r"\1 ", name)
-    return words_of(parts)
-
-
 def _roles_of(key: str) -> tuple[str | None, str | None]:
     """What the name of an array says that it holds, as a whole, and by its last word.
 
     "brain_images" are images by the last word; "label_names" are nothing.
     """
     name = key.rpartition("/")[2]
-    words = [word for word in _words(name) if word not in _SPLIT_WORDS and not word.isdecimal()]
+    words = [
+        word for word in words_of_key(name) if word not in SPLIT_WORDS and not word.isdecimal()
+    ]
     plain = "".join(words)
     role = _ROLES.get(name) or _ROLES.get(plain)
     role = role or ("patient" if patient_rank(plain) is not None else None)
@@ -174,7 +164,7 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
     found: dict[str | None, dict[str, str]] = {}
     unused: dict[str, str | None] = {}
     for key in sorted(reads, key=lambda key: _roles_of(key)[0] is None):  # whole names first
-        split, (role, last) = _split_in(key), _roles_of(key)
+        split, (role, last) = split_in(key), _roles_of(key)
         keys = found.setdefault(split, {}) if role or last else {}
         if role in keys:
             raise DataError(f"{root} has both {keys[role]} and {key}; keep one")

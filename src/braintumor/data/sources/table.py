@@ -24,7 +24,7 @@ from braintumor.data.names import (
 )
 from braintumor.data.sources import FileSource, Item, Source
 from braintumor.data.sources._look import Choice
-from braintumor.data.sources._table_files import NAMED, find_files, tables_in
+from braintumor.data.sources._table_files import NAMED, find_files, tables_in, tables_of_splits
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
 
@@ -49,12 +49,14 @@ _ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "t
 
 
 def build(table: Path | None, root: Path | None, patient_regex: str | None = None) -> Source:
-    """The images that the CSV file `table` lists.
+    """The images that the CSV file `table` lists, or those of the splits in the folder `table`.
 
-    Columns path and label, optionally patient and split, by these or other usual names; separated
-    by comma, semicolon or tab. Instead of label a column of 0 and 1 for each class. What is in no
-    use is in `ignored`. A path may lack its suffix or its folders where one file alone fits.
-    root: folder that paths start at, by default the table's; or the table.
+    A folder holds train.csv and test.csv, or train/_classes.csv and test/_classes.csv: one table
+    for each split, whose name says which. Columns path and label, optionally patient and split, by
+    these or other usual names; separated by comma, semicolon or tab. Instead of label a column of
+    0 and 1 for each class. What is in no use is in `ignored`. A path may lack its suffix or its
+    folders where one file alone fits.
+    root: folder that paths start at, by default that of each table; or the table.
     patient_regex: as in folder.build, for rows whose patient no column tells.
     Raises DataError when columns or files are missing, or a row says too little, and ConfigError
     as folder.build does.
@@ -62,15 +64,37 @@ def build(table: Path | None, root: Path | None, patient_regex: str | None = Non
     if table is None and root is not None and root.is_file():
         table, root = root, None
     if table is None:
-        tables = tables_in(root or Path())
         raise DataError(
-            f"data=table needs data.table=FILE.csv with the columns path and label{tables}"
+            "data=table needs data.table=FILE.csv with the columns path and "
+            f"label{tables_in(root or Path())}"
         )
-    if table.is_dir():
-        raise DataError(f"data.table={table} is a folder; give a table{tables_in(table)}")
-    if not table.is_file():
+    if not table.exists():
         raise DataError(f"data.table={table} is not a file (looked from {Path.cwd()})")
-    folder = table.parent if root is None else root
+    tables: dict[Path, str | None] = {table: None}
+    if table.is_dir():
+        tables = tables_of_splits(table)
+    folder = root or (table if table.is_dir() else table.parent)
+    items: list[Item] = []
+    ignored: Counter[str] = Counter()
+    for one, split in tables.items():
+        begin = root or one.parent
+        listed, unused = _read_table(one, begin)
+        ignored.update(unused)
+        start = begin.relative_to(folder).as_posix()
+        for item in listed:
+            path = posixpath.normpath(posixpath.join(start, item.path))
+            items.append(replace(item, path=path, split=item.split or split))
+    _check(items, table)
+    items.sort(key=lambda item: natural_key(item.path))
+    found = Choice.given(None, None, patient_regex).patients([item.path for item in items])
+    items = [replace(i, patient=i.patient or name) for i, name in zip(items, found, strict=True)]
+    return FileSource(
+        tuple(items), ignored, lambda path: read_bounded(folder / path, limits.FILE_BYTES)
+    )
+
+
+def _read_table(table: Path, folder: Path) -> tuple[list[Item], dict[str, int]]:
+    """What one table lists, with paths from the folder on, and what of it is in no use."""
     header, lines = _read_lines(table)
     even = [line for _, line in lines if len(line) == len(header)]
     if lines and len(even) == len(lines):
@@ -79,14 +103,7 @@ def build(table: Path | None, root: Path | None, patient_regex: str | None = Non
     _check_rows(header, lines, table)
     items = [_item(line, places, number, table) for number, line in lines]
     items, otherwise = find_files(items, folder, table)
-    ignored |= otherwise
-    _check(items, table)
-    items.sort(key=lambda item: natural_key(item.path))
-    found = Choice.given(None, None, patient_regex).patients([item.path for item in items])
-    items = [replace(i, patient=i.patient or name) for i, name in zip(items, found, strict=True)]
-    return FileSource(
-        tuple(items), ignored, lambda path: read_bounded(folder / path, limits.FILE_BYTES)
-    )
+    return items, ignored | otherwise
 
 
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
