@@ -161,9 +161,13 @@ TWO_WAYS = {
     "masks_beside_the_images_of_each_split": (
         [*of_splits("images/glioma", "images/no", "masks/glioma", "masks/no")],
         "test/masks/ holds folders that name classes",
-        ["'data.ignore=[test/masks,train/masks]'",
-         *(f"data.root=ROOT/{s}/{kind}" for s in ("test", "train") for kind in ("images", "masks")),
-         "'data.classes=[images,masks]'"],
+        ["'data.ignore=[test/masks,train/masks]'", "'data.classes=[images,masks]'"],
+    ),
+    "augmented_beside_the_original_images_of_training": (
+        [*of_splits("original/glioma", "original/no"), "train/aug/glioma", "train/aug/no"],
+        "train/aug/ holds folders that name classes",
+        ["'data.ignore=[train/aug]'", "'data.ignore=[test/original,train/original]'",
+         "'data.classes=[original,aug]'"],
     ),
     "folds": (
         [f"fold{number}/{name}" for number in (1, 2) for name in ("benign", "grade 2")],
@@ -265,6 +269,12 @@ def test_a_folder_that_says_split_in_words_is_that_split(
 def test_a_folder_that_says_more_than_a_split_is_none(make_tree: MakeTree, folder: str) -> None:
     source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/c", f"{folder}/d")))
     assert {item.split for item in source.items} == {"train"}
+
+
+def test_a_folder_between_a_split_and_known_classes_is_looked_through(make_tree: MakeTree) -> None:
+    source = build(make_tree(*images_in(*of_splits("v2 512px/glioma", "v2 512px/other"))))
+    assert classes_of(source) == {"glioma", "other"}
+    assert {item.split for item in source.items} == {"train", "test"}
 
 
 def test_an_empty_class_below_a_wrapped_split_is_refused_and_can_be_left_out(

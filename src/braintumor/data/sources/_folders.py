@@ -108,9 +108,9 @@ def wrapping_folder(images: Collection[Parts]) -> Parts:
 
 
 def _joined_levels(images: Sequence[Parts]) -> dict[Parts, Parts]:
-    """Folders of splits that hold one folder alone, of that split or of no meaning -> that folder.
+    """Folders of splits that hold one folder alone, which is no class -> that folder.
 
-    As train/train/<class>, Testing/images/<class>, at any depth.
+    As train/train/<class>, Testing/images/<class>, train/original/glioma, at any depth.
     """
     inside: dict[Parts, set[Parts]] = defaultdict(set)
     for path in images:
@@ -121,11 +121,27 @@ def _joined_levels(images: Sequence[Parts]) -> dict[Parts, Parts]:
         folder: Parts = top
         while len(inside[folder]) == 1:
             (inner,) = inside[folder]
+            if _holds_images(inner, inside):
+                break
             says_no_more = split_of(inner[-1]) == split_of(top[0]) or names_nothing(inner[-1])
-            if not says_no_more or any(path not in inside for path in inside[inner]):
-                break  # a class, or images lie in it
+            if not says_no_more and not _holds_classes(inner, inside[inner]):
+                break  # a class
             joined[folder] = folder = inner
+        known = any(is_known_class(path[-1]) for path in inside[top])
+        if folder == top and not known and not any(_holds_images(p, inside) for p in inside[top]):
+            return {}  # two kinds in this split, as original/ and augmented/: which, is asked
     return joined
+
+
+def _holds_images(folder: Parts, inside: Mapping[Parts, Collection[Parts]]) -> bool:
+    return any(path not in inside for path in inside.get(folder, ()))
+
+
+def _holds_classes(folder: Parts, inside: Iterable[Parts]) -> bool:
+    """Whether a folder that is no class itself holds one that is."""
+    name = folder[-1]
+    is_none = not is_known_class(name) and not is_never_class(name)
+    return is_none and any(is_known_class(path[-1]) for path in inside)
 
 
 def _joined(path: Parts, joined: Mapping[Parts, Parts]) -> Parts:

@@ -65,14 +65,10 @@ _Reading = tuple[str, str]
 
 def ask(unclear: Unclear) -> str:
     """The sentence with all readings that work, a line each."""
-    parts = _parts_alone(unclear)
-    found = [
-        *_without_doubtful(unclear),
-        *_without_outlines(unclear),
-        *_parts_together(unclear),
-        *parts,
-        *_all_classes(unclear),
-    ]
+    kinds = _one_kind(unclear)
+    parts = kinds or _parts_alone(unclear)
+    together = _parts_together(unclear)
+    found = [*_without_doubtful(unclear), *together, *parts, *_all_classes(unclear)]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = or_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
@@ -114,19 +110,23 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
     return [(settings, f"{shown}; {rest} {'is' if len(doubtful) == 1 else 'are'} left out")]
 
 
-def _without_outlines(unclear: Unclear) -> list[_Reading]:
-    """Where all is in doubt: splits without train/masks, test/masks and the like may be clear."""
-    outlines = [path for path in unclear.doubtful if len(path) > 1 and is_never_class(path[-1])]
-    if unclear.sure or not outlines:
-        return []
-    choice = replace(unclear.choice, ignore=unclear.ignoring(outlines))
-    classes = unclear.classes(choice)
-    if len(classes) < 2:
-        return []
-    meaning = (
-        f"{listed(classes, _SHOWN)} are the classes; {listed(_places(outlines), _SHOWN)} left out"
-    )
-    return [(pasteable("data.ignore", choice.ignore), meaning)]
+def _one_kind(unclear: Unclear) -> list[_Reading]:
+    """Where all is in doubt: splits with original/ or augmented/ alone, or without masks/."""
+    inside = [path for path in unclear.doubtful if len(path) > 1]
+    names = list(dict.fromkeys(path[-1].casefold() for path in inside))
+    readings = []
+    for name in names:
+        others = [path for path in inside if path[-1].casefold() != name]
+        choice = replace(unclear.choice, ignore=unclear.ignoring(others))
+        if unclear.sure or not others or is_never_class(name):
+            continue
+        if len(classes := unclear.classes(choice)) > 1:
+            shown, rest = listed(classes, _SHOWN), listed(_places(others), _SHOWN)
+            meaning = (
+                f"{shown} are the classes; {rest} {'is' if len(others) == 1 else 'are'} left out"
+            )
+            readings.append((pasteable("data.ignore", choice.ignore), meaning))
+    return readings
 
 
 def _parts_alone(unclear: Unclear) -> list[_Reading]:
