@@ -37,7 +37,8 @@ OPEN_FLOOR = 1  # its modules may import one another
 TORCH_FREE = [
     "errors.py", "limits.py", "records.py", "files.py", "config.py", "privacy.py", "cache.py",
     "cache_folder.py", "runs/folder.py", "statistics",
-    "report", "comparison", "tuning", "data/images.py", "data/labels.py", "data/manifest.py",
+    "report", "comparison", "tuning", "data/images.py", "data/labels.py", "data/names.py",
+    "data/signatures.py", "data/manifest.py",
     "data/dataset.py", "data/split.py", "data/audit.py", "data/duplicates.py",
     "data/decoded.py", "data/reading.py", "data/sources",
     "evaluation/record.py", "evaluation/leakage.py", "evaluation/provenance.py",

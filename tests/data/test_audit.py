@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from braintumor.data import audit
 from braintumor.data.audit import (
@@ -18,6 +20,7 @@ from braintumor.data.audit import (
 from braintumor.data.dataset import Dataset
 from braintumor.data.images import Fit
 from braintumor.data.reading import Fingerprints, fingerprint
+from braintumor.data.sources._look import Choice
 from braintumor.data.sources.phantom import Phantom
 from braintumor.data.split import assign_splits, refuse_crossing
 from braintumor.files import sha256_of
@@ -238,8 +241,37 @@ def test_no_patient_is_claimed_that_the_data_do_not_name(
 
 
 @pytest.mark.parametrize(
+    ("names", "is_told"),
+    [
+        (["a/pt01_1.png", "a/pt01_2.png", "b/PT02_1.png", "b/pt03.png"], True),
+        (["a/patient_1/1.png", "a/patient_1/2.png", "b/patient_2/1.png", "b/patient_3/1"], True),
+        (["a/TCGA_CS_4941_1.tif", "a/TCGA_CS_4941_2.tif", "b/TCGA_DU_5849_1.tif",
+          "b/TCGA_DU_5849_2.tif"], True),
+        (["a/p1.png", "a/p2.png", "b/p1.png", "b/p2.png"], False),  # numbers of pictures
+        (["a/Te-gl_0010.jpg", "a/Te-gl_0011.jpg", "b/Te-no_0010.jpg", "b/Te-no_0011.jpg"], False),
+    ],
+)  # fmt: skip
+def test_patients_that_paths_seem_to_tell_are_offered(
+    heads: list[np.ndarray], names: list[str], is_told: bool
+) -> None:
+    """As a setting that finds them when pasted; nothing where patients are known."""
+    manifest, result = audited(*table_of(heads[:4], path=names))
+    offers = [x for x in five_lines(summarise(manifest, result), "pad") if "seem to tell" in x]
+    assert len(offers) == is_told
+    if is_told:
+        (word,) = shlex.split(offers[0].partition("say so: ")[2])
+        value = OverridesParser.create().parse_override(word).value()
+        found = Choice.given(None, None, value).patients(names)
+        assert found[0] == found[1] != found[2]
+    named = manifest.assign(patient=list("pqrs"))
+    assert not any("seem to tell" in x for x in five_lines(summarise(named, result), "pad"))
+
+
+@pytest.mark.parametrize(
     ("paths", "said"),
     [
+        (["CTscan/a.png", "CTscan/b.png", "MRIScans/c.png"], "2 CT, 1 MR; a model may"),
+        (["Tomografi/a.png", "MR/b.png", "MR/c.png"], "1 CT, 2 MR; a model may"),
         (["CT/a.png", "CT/b.png", "MRI/c.png"], "2 CT, 1 MR; a model may"),
         (["ct (1).png", "x/b.png", "x/c.png"], "1 CT; a model may"),
         (["brain ct/a.png", "brain ct/b.png", "brain ct/c.png"], None),  # all the same

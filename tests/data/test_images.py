@@ -164,12 +164,59 @@ def test_truncation_is_found_or_costs_no_pixel(file_format: str) -> None:
         (b"patient 17, glioma, see folder B\n", "text file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"\0" * 128 + b"DICM" + b"\0" * 99, "DICOM"),
+        (b"\0\0\0\x1cftypavif" + b"\0" * 99, "it is an AVIF picture and no image that is read"),
+        (b"\0\0\0\x0cjP  \r\n" + b"\0" * 99, "JPEG 2000.*save its pictures as PNG"),
+        (b"\0" * 344 + b"n+1\0", "a NIfTI file"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (
+            b"II*\0\x08\0\0\0" + b"\0" * 99,
+            "begins as a TIFF file does, and is damaged or of",
+        ),
         (b"\0\1\2\3" * 50, "none of BMP"),
     ],
 )
 def test_what_is_no_image_says_what_it_is(content: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         decode(content)
+
+
+def tiff(values: np.ndarray, photometric: int = 1) -> bytes:
+    """A plain TIFF of one channel in the byte order of the array, written by hand."""
+    end = ">" if values.dtype.byteorder == ">" else "<"
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    height, width = values.shape
+    entries = [
+        (256, width), (257, height), (258, 8 * values.itemsize), (259, 1), (262, photometric),
+        (273, 8 + 2 + 12 * 10 + 4), (277, 1), (278, height), (279, values.nbytes), (339, kind),
+    ]  # fmt: skip
+    head = (b"MM" if end == ">" else b"II") + struct.pack(end + "HIH", 42, 8, len(entries))
+    body = b"".join(struct.pack(end + "HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    return head + body + b"\0" * 4 + values.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<i2", "<u4", ">i4", "<f4", ">f4"])
+def test_a_tiff_of_any_type_and_byte_order_gives_the_same_picture(dtype: str) -> None:
+    values = np.arange(0, 256, 5).reshape(4, 13)  # 0 to 255
+    np.testing.assert_array_equal(decode(tiff(values.astype(dtype))).pixels, values)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2"])
+def test_a_tiff_that_counts_from_white_to_black_is_no_negative(dtype: str) -> None:
+    values = np.arange(0, 256, 5).reshape(4, 13)
+    picture = decode(tiff(values.astype(dtype), photometric=0)).pixels
+    np.testing.assert_array_equal(picture, 255 - values)
+
+
+@pytest.mark.parametrize("dtype", ["i1", ">i2"])
+def test_signed_numbers_that_pillow_takes_for_others_are_refused(dtype: str) -> None:
+    with pytest.raises(DataError, match="signed numbers"):
+        decode(tiff(np.arange(-60, 60, 10).reshape(3, 4).astype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "<f2", "<u8"])
+def test_an_intact_tiff_of_a_kind_that_is_not_read_is_not_called_no_tiff(dtype: str) -> None:
+    with pytest.raises(DataError, match="of a kind of TIFF that is not read"):
+        decode(tiff(np.ones((3, 4), dtype)))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -28,6 +28,15 @@ from braintumor.errors import DataError
         ("Pituitary-Tumor", "pituitary"),
         ("yes", "tumor"),
         (" Tumour ", "tumor"),
+        ("Tümör Yok", "no_tumor"),
+        ("sağlıklı", "no_tumor"),
+        ("sin_tumor", "no_tumor"),
+        ("Saudável", "no_tumor"),
+        ("con tumor", "tumor"),
+        ("Meningeoma", "meningioma"),
+        ("Hipófisis", "pituitary"),
+        ("Not Tumor", "no_tumor"),
+        ("tumor_no", "no_tumor"),
     ],
 )
 def test_spellings_of_public_sets_become_canonical(found: str, canonical: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,14 @@ def test_patients_that_are_not_known_may_be_on_both_sides() -> None:
     assert about_intervals(NONE) == f"Intervals count each image or set of copies {NARROW}"
     assert NONE.units == "images or sets of copies"
     assert about_fit(NONE).startswith("In training and validation patients are not known: each im")
+
+
+def test_of_images_that_are_all_known_the_patients_are_known_too() -> None:
+    other = patients_elsewhere(pd.DataFrame({"patient": [None, None]}), CARD)
+    for known in (NONE, SOME, other):
+        seen = replace(known, all_seen=True)
+        assert about_training(seen) == ""
+        assert about_patients(seen) == about_intervals(known) != ""  # how wide they are, still
 
 
 def test_patients_that_are_known_for_some_are_counted() -> None:

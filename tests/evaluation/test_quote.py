@@ -45,7 +45,7 @@ def test_no_figure_is_offered_where_copies_have_emptied_a_class(clean, said):
     why = evaluation.quote.why
     assert why.startswith("No overall figure can be quoted")
     assert said in why
-    assert "split=grouped" in why
+    assert "split=grouped (with data.patient_regex" in why
     assert why in verdict.cautions(evaluation)
     assert known_facts(evaluation)["result"] == why
     assert "figure to quote" not in " ".join(verdict.leakage_section(evaluation)["leak"])

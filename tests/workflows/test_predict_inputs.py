@@ -136,12 +136,15 @@ def test_an_input_without_pictures_says_what_lies_there(card: Card, scans: Path)
     for i in range(6):
         (scans.parent / "dcm" / "s").mkdir(parents=True, exist_ok=True)
         (scans.parent / "dcm" / "s" / f"{i}.dcm").write_bytes(b"x")
-    (scans.parent / "nothing").mkdir()
+    for name in ("nothing", "packed"):
+        (scans.parent / name).mkdir()
+    pack(scans, scans.parent / "packed" / "d.zip")
     for given, said in (
         ("dcm", r"dcm holds no pictures \(it holds 6 DICOM files \(\*.dcm\)\)"),
         (["scans", "dcm"], r"it holds 6 DICOM files \(\*.dcm\)"),
         ("dcm/*/*", r"it holds 6 DICOM files \(\*.dcm\)"),
         (str(pack(scans.parent / "dcm", scans.parent / "d.zip")), "it holds 6 DICOM files"),
+        ("packed", r"holds no pictures, but archives; give them: input=packed/d\.zip$"),
         ("nothing", "it is empty"),
         ("scans/*.gif", "nothing is named like"),
         ("nowhere", "there is no file or folder nowhere"),
@@ -159,6 +162,7 @@ def test_the_command_takes_a_list_and_names_all_that_is_left_out(
     (scans / "cut.png").symlink_to("nowhere.png")
     words = [f"ckpt={trained}", "input=[scans/a.png,scans,s.zip,scans/*.png]", "run_dir=p"]
     refused = bt("predict", *words, cwd=cwd, code=2)
+    assert "4 of 10 pictures cannot be read, so none is answered; mend or" in refused.stderr
     assert "bad, worse.png: it is a text file" in refused.stderr
     assert not (cwd / "p").exists()
     done = bt("predict", *words, "skip_unreadable=true", cwd=cwd, code=0)

@@ -20,8 +20,8 @@ import pandas as pd
 
 from braintumor import cache
 from braintumor.data.images import Fit
-from braintumor.data.labels import modality_of
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.names import modality_of, patient_pattern
 from braintumor.data.reading import Fingerprints
 from braintumor.data.split import seen_in_training
 from braintumor.files import write_atomic, write_json
@@ -181,9 +181,9 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
 
     manifest: N rows with label, split and group, in the order of the audit.
     pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
-    are known.  test: images with a copy or their patient in train or val, of them byte-identical
-    ones; null without a test split.  modalities: of how many images a word of the path says that
-    they are CT, PET or MR.
+    are known.  patient_pattern: what seems to find others in paths, or null.  test: images with a
+    copy or their patient in train or val, of them byte-identical ones; null without a test split.
+    modalities: of how many images a word of the path says that they are CT, PET or MR.
     """
     a, b = (audit.pairs[name].to_numpy() for name in "ab")
     groups = component_numbers(a, b, len(manifest))  # copies share one
@@ -210,6 +210,9 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
             for flag, named in sorted(flagged.items())
         },
         "not_square": _not_square(manifest),
+        "patient_pattern": None
+        if manifest["patient"].notna().all()
+        else patient_pattern(list(path)),
         "modalities": dict(Counter(filter(None, map(modality_of, path)))),
         "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
         "seconds": round(audit.seconds, 2),
@@ -277,6 +280,11 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
             f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
             "test alike"
         )
+        if pattern := content["patient_pattern"]:
+            lines.append(
+                "  paths seem to tell patients; if they do, say so: "
+                f"'data.patient_regex=\"{pattern}\"'"
+            )
     if count := content["label_conflicts"]["pairs"]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())

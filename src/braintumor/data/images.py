@@ -10,6 +10,12 @@ import numpy as np
 from PIL import Image as pil
 from PIL import ImageOps
 
+from braintumor.data.signatures import (
+    HEAD_BYTES,
+    image_format,
+    named_by_content,
+    why_not_fetched,
+)
 from braintumor.errors import ConfigError, DataError
 from braintumor.limits import PIXELS
 
@@ -30,6 +36,7 @@ _STRETCHED = 1 << 20  # values that become floats at once
 _RIM_SHARE = 0.08
 
 _CLEARLY_BYTES = 10  # floats up to less may be of 0-1, some a little above white
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _SIGNED = 258, 262, 339, 2  # of TIFF
 _DEEP_MODES = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # more than 8 bits a pixel
 
 
@@ -86,8 +93,23 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
     width, height = picture.size
     if width * height > PIXELS:
         raise DataError(f"{width} x {height} is over the cap of {PIXELS:,} pixels")
+    white_is_zero = _white_is_zero(picture)
     picture.load()
-    return _eight_bit(ImageOps.exif_transpose(picture))
+    pixels = _eight_bit(ImageOps.exif_transpose(picture))
+    return 255 - pixels if white_is_zero else pixels
+
+
+def _white_is_zero(picture: pil.Image) -> bool:
+    """Whether a TIFF of more than 8 bits counts from white down to black, which Pillow leaves so.
+
+    Raises DataError for signed numbers that Pillow takes for others: of 8 bits, and of 16 bits in
+    the byte order of Motorola.
+    """
+    tags = getattr(picture, "tag_v2", {})
+    bits, is_signed = tags.get(_BITS, (0,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
+    if is_signed and (bits == 8 or (bits == 16 and picture.tag_v2.prefix == b"MM")):  # type: ignore[attr-defined]
+        raise DataError(f"a TIFF of signed numbers of {bits} bits is not read; save it as PNG")
+    return picture.mode in _DEEP_MODES and tags.get(_PHOTOMETRIC) == 0
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
@@ -123,6 +145,12 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
         part = slice(start, start + _BLOCK)
         pixels[part] = np.rint(values[part] * scale)
     return pixels
+
+
+def on_black(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (..., 4), colour and opacity, as (..., 3) on black, as a file is read."""
+    lit = pixels[..., :3].astype(np.uint16) * pixels[..., 3:]
+    return np.rint(lit / 255).astype(np.uint8)
 
 
 def is_deep(values: np.ndarray) -> bool:
@@ -243,14 +271,17 @@ def _from_array(array: np.ndarray) -> Image:
 
 def _what_it_is(raw: bytes) -> str:
     """Why Pillow does not know the content: what was saved under the name of an image."""
-    head = raw[:512].lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page (HTML), not an image: the download failed; get the file again"
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer, not the image; run `git lfs pull`"
-    if raw[128:132] == b"DICM":
-        return "it is a DICOM file; convert it to PNG first"
-    text = raw[:512].decode("latin-1")
+    head = raw[:HEAD_BYTES]
+    if why := why_not_fetched(head):
+        return why
+    if what := named_by_content(head, also_packed=True):
+        return f"it is {what} and no image that is read; save its pictures as PNG"
+    if name := image_format(head):
+        return (
+            f"it begins as a {name} file does, and is damaged or of a kind of {name} that is not "
+            "read; if other programs show it, save it as PNG from there"
+        )
+    text = head.decode("latin-1")
     if text.isascii() and all(c.isprintable() or c.isspace() for c in text):
         return "it is a text file, not an image"
     return f"it is none of {', '.join(_FORMATS)}, or its beginning is damaged"

@@ -1,4 +1,4 @@
-"""What names say: a class, however a data set spells it; of a folder also a split or a patient."""
+"""The class that a label or the name of a folder says, however a data set spells it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,34 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from braintumor.data.names import plain_letters, words_of
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
 
-# Spellings met in public data sets, without separators and with British "tumour" made "tumor".
+# Spellings met in public data sets, without separators and marks, with "tumour" made "tumor".
 _ALIASES = {
-    "glioma": ("glioma", "gliomas", "gliomatumor", "brainglioma"),
-    "meningioma": ("meningioma", "meningiomas", "meningiomatumor", "brainmenin"),
-    "pituitary": ("pituitary", "pituitarytumor", "pituitaryadenoma"),
-    "no_tumor": ("no", "notumor", "nontumor", "withouttumor", "nobraintumor", "normal", "healthy"),
-    "tumor": ("yes", "tumor", "tumors", "tumorous", "braintumor", "withtumor"),
-}
+    "glioma": (
+        "glioma", "gliomas", "gliomatumor", "gliomatumors", "brainglioma", "gliom", "gliome",
+    ),
+    "meningioma": (
+        "meningioma", "meningiomas", "meningiomatumor", "meningiomatumors", "brainmenin",
+        "meningiom", "meningiome", "meningeoma", "meningiyom", "menenjiyom",
+    ),
+    "pituitary": (
+        "pituitary", "pituitarytumor", "pituitarytumors", "pituitaryadenoma", "pituitaryadenomas",
+        "pituitaria", "pituitario", "hipofiz", "hipofiztumoru", "hipofisis", "hipofise",
+    ),
+    "no_tumor": (
+        "no", "notumor", "notumors", "nottumor", "nontumor", "nontumorous", "withouttumor",
+        "tumorfree", "nobraintumor", "tumorno", "normal", "normalbrain", "healthy", "healthybrain",
+        "sintumor", "sano", "semtumor", "saudavel", "tumoryok", "saglikli", "sanstumeur",
+        "ohnetumor", "gesund",
+    ),
+    "tumor": (
+        "yes", "tumor", "tumors", "tumorous", "braintumor", "braintumors", "withtumor", "tumoryes",
+        "contumor", "comtumor", "tumorvar", "avectumeur", "mittumor",
+    ),
+}  # fmt: skip
 CANONICAL = tuple(sorted(_ALIASES))
 _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
@@ -30,47 +47,7 @@ _JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
 _NUMBER = re.compile(r"(?:class[ _-]?)?(\d+)(?:\.0*)?", re.IGNORECASE)  # 0, 0.0, class_0
 _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "holdout", "heldout"), "test"),
-}
-# words that a name may hold beside the one that matters
-_FILLERS = frozenset((
-    "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
-    "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
-    "slices", "sample", "samples", "mri",
-))  # fmt: skip
-_SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
-# what the field puts beside its classes: answers of a model, outlines, pictures without an answer
-_NEVER_CLASSES = frozenset((
-    "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
-    "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
-    "unlabeled", "unlabelled", "unknown", "roi", "rois", "bbox", "bboxes", "contour", "contours",
-    "heatmap", "heatmaps",
-))  # fmt: skip
-# a column or an array of patients, in lower case and without signs between words
-PATIENT_NAMES = (
-    "patient", "patients", "patientid", "patientids", "patientno", "patientnumber", "patientnum",
-    "patientcode", "patientname", "patid", "ptid", "pid", "subject", "subjects", "subjectid",
-    "subjectno", "subjectnumber", "subj", "subjid", "sub", "subid", "participant",
-    "participantid", "case", "caseid", "caseno", "casenumber", "mrn",
-)  # fmt: skip
-_PATIENT_COLUMN = re.compile(
-    r"(anonymi[sz]ed|anon|deidentified|bcr)?"
-    r"(patients?|patienten|pat|pt|subjects?|subj|participants?|case|hasta|paciente|brats\d*|tcga)"
-    r"(id|ids|no|nr|nummer|number|num|code|name|idx|index|barcode|key|hash|uid)?"
-)
-_MODALITIES = {
-    "CT": {"ct", "cta", "cect", "ncct"},
-    "PET": {"pet"},
-    "MR": {"mr", "mri", "mra", "flair", "dwi", "adc", "swi"},
-}
-_UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
-_NO_PATIENT = (*_UNKNOWN, "none", "unknown")
-_NAMES = 4_096  # of folders that are remembered: each holds many images
-_PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
-_COHORTS = ("tcga", "brats", "upenn", "ucsf")  # public sets, whose name begins that of each patient
+_REMEMBERED = 4_096  # names of folders: each holds many images
 
 
 def harmonise(label: str) -> str:
@@ -164,23 +141,8 @@ def classes_in(name: str) -> set[str]:
     return found
 
 
-def words_of(name: str) -> list[str]:
-    """The words of a name in lower case; digits and a capital begin a new one, signs are left out.
-
-    >>> words_of("512Glioma"), words_of("TrainData_2")
-    (['512', 'glioma'], ['train', 'data', '2'])
-    """
-    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
-    return re.findall(r"\d+|[^\W\d_]+", parts.casefold())
-
-
-@functools.lru_cache(_NAMES)
-def _word_set(name: str) -> frozenset[str]:
-    return frozenset(words_of(name))
-
-
 def _compact(words: str) -> str:
-    return words.replace("_", "").replace("tumour", "tumor")
+    return plain_letters(words).replace("_", "").replace("tumour", "tumor")
 
 
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:
@@ -204,72 +166,7 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     return ["no_tumor" if label in healthy else "tumor" for label in labels]
 
 
-@functools.lru_cache(_NAMES)
-def split_of(folder: str) -> str | None:
-    """train, val or test when the name says that and nothing else.
-
-    >>> split_of("Train_Data"), split_of("MRI scans (testing)"), split_of("train_glioma")
-    ('train', 'test', None)
-    """
-    words = [word for word in words_of(folder) if word not in _FILLERS]
-    return _SPLIT_OF.get("".join(words))
-
-
-def is_never_class(folder: str) -> bool:
-    """Whether the name is one that the field gives to no class, such as pred, masks or test_1."""
-    words = [word for word in words_of(folder) if word not in _FILLERS and not word.isdecimal()]
-    known = _NEVER_CLASSES | SPLIT_NAMES.keys()
-    return bool(words) and ("".join(words) in known or known.issuperset(words))
-
-
-def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, case3, BraTS20_Training_001."""
-    words = words_of(folder)
-    is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
-    return is_named and any(word.isdecimal() for word in words)
-
-
-def names_nothing(folder: str) -> bool:
-    """Whether the name says only that there are pictures: images, mri_scans, data 2."""
-    words = [word for word in words_of(folder) if not word.isdecimal()]
-    return bool(words) and _FILLERS.issuperset(words)
-
-
-def split_named(text: str) -> str | None:
-    """train, val or test, however a table spells it; None for any other word."""
-    return SPLIT_NAMES.get(re.sub(r"[\s_-]+", "", text).casefold())
-
-
-def is_patient_column(name: str) -> bool:
-    """Whether a column of that name, in lower case and without signs, says whom images belong to.
-
-    >>> is_patient_column("anonymizedpatientid"), is_patient_column("patientage")
-    (True, False)
-    """
-    return name in PATIENT_NAMES or bool(_PATIENT_COLUMN.fullmatch(name))
-
-
-def is_unknown(text: str) -> bool:
-    """Whether a cell says nothing: empty, nan, n/a. "none" may be a class, as "no tumor" is."""
-    return text.strip().casefold() in _UNKNOWN
-
-
-def patient_named(text: str) -> str | None:
-    """The patient as a table has it; None where the cell says that it is not known."""
-    return None if text.strip().casefold() in _NO_PATIENT else text.strip()
-
-
-def modality_of(path: str) -> str | None:
-    """CT, PET or MR when a word of the path says so; of "mri/ct/1.png" it is CT.
-
-    >>> modality_of("Brain CT scans/Healthy/ct_1.jpg"), modality_of("FLAIR/3.png")
-    ('CT', 'MR')
-    """
-    words = frozenset[str]().union(*map(_word_set, path.split("/")))
-    return next((name for name, said in _MODALITIES.items() if said & words), None)
-
-
-@functools.lru_cache(_NAMES)
+@functools.lru_cache(_REMEMBERED)
 def label_of(folder: str) -> str:
     """The class of a folder's name; the name itself, in lower case, where it has no letter."""
     try:

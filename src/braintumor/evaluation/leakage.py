@@ -7,6 +7,7 @@ other data set only the hashes on the card are known: there a copy has a similar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,8 @@ def leakage_by_groups(
             sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),
         )
         contaminated = contaminated | _copies(data, np.flatnonzero(is_asked), *others, _RADIUS)
+    if contaminated is not None:
+        patients = replace(patients, all_seen=bool(contaminated.all()))
     return Leakage(contaminated, baselines, patients, groups)
 
 
@@ -76,6 +79,7 @@ def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) 
     manifest = data.manifest.iloc[rows]
     contaminated = _copies(data, rows, card.training_hashes, card.training_phashes, radius)
     patients = patients_elsewhere(manifest, card.patients)
+    patients = replace(patients, all_seen=bool(contaminated.all()))
     return Leakage(contaminated, None, patients, group_numbers(manifest["group"]))
 
 

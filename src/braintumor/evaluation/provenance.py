@@ -102,11 +102,13 @@ class KnownPatients:
 
     trained: of the training and validation images.
     together: of these and of those evaluated; None where they are of two data sets.
+    all_seen: every image evaluated is known from training, so its patient is too.
     """
 
     evaluated: Patients
     trained: Patients
     together: Patients | None
+    all_seen: bool = False
 
     @property
     def are_compared(self) -> bool:
@@ -132,7 +134,8 @@ def patients_within(manifest: pd.DataFrame, is_evaluated: pd.Series) -> KnownPat
     """Of the chosen rows (bool) of the data set that the model was trained on."""
     is_trained = manifest["split"].isin(("train", "val"))
     rows = (is_evaluated, is_trained, is_evaluated | is_trained)
-    return KnownPatients(*(count_patients(manifest[chosen]) for chosen in rows))
+    evaluated, trained, together = (count_patients(manifest[chosen]) for chosen in rows)
+    return KnownPatients(evaluated, trained, together)
 
 
 def patients_elsewhere(rows: pd.DataFrame, trained: Mapping[str, int]) -> KnownPatients:
@@ -142,12 +145,13 @@ def patients_elsewhere(rows: pd.DataFrame, trained: Mapping[str, int]) -> KnownP
 
 def patients_unknown(images: int) -> KnownPatients:
     """Where nobody said anything of patients."""
-    return KnownPatients(*[Patients(images, 0, 0)] * 3)
+    none = Patients(images, 0, 0)
+    return KnownPatients(none, none, none)
 
 
 def about_training(known: KnownPatients) -> str:
     """What is not known of patients that are in training too; empty where all are known."""
-    if known.are_compared:
+    if known.are_compared or known.all_seen:
         return ""
     if known.together is not None:
         words, others = known.together.words, known.together.others

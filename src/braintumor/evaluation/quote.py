@@ -12,6 +12,10 @@ from braintumor.statistics.metrics import means_over
 from braintumor.statistics.proportions import Interval, difference_interval, wilson
 
 FEW = 20  # images of a class; below, one image moves its recall by more than 5 points
+LEAVES_MORE = (  # images without a copy in training
+    "split=grouped (with data.patient_regex, where only file names tell patients) or "
+    "split=official_clean"
+)
 LARGE_FALL = 0.05  # of accuracy, from validation to the images evaluated
 
 Figures = Mapping[str, Any]  # of a split: accuracy, accuracy_ci, n, per_class, …
@@ -64,8 +68,7 @@ def choose_quote(split: str, metrics: Figures, clean: Figures | None, known: int
     images = "image" if clean["n"] == 1 else "images"
     return Quote(
         why=f"No overall figure can be quoted: the {clean['n']:,} {images} without a copy in "
-        f"training hold {_listed(left)}. A training with split=grouped or split=official_clean "
-        "gives one."
+        f"training hold {_listed(left)}. A training with {LEAVES_MORE} gives one."
     )
 
 

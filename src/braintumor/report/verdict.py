@@ -13,6 +13,7 @@ import numpy as np
 from braintumor.evaluation.provenance import about_patients, about_training
 from braintumor.evaluation.quote import (
     FEW,
+    LEAVES_MORE,
     Quote,
     about_means,
     fall_from_validation,
@@ -262,7 +263,7 @@ def _warnings(trust: Assessment) -> list[str]:
         return [f"The split has fewer than {FEW} images of {few}: it says little about them."]
     return [
         f"Fewer than {FEW} images without a copy are left of {few}: the figure without copies says "
-        "little of such a class. split=grouped or split=official_clean leaves more."
+        f"little of such a class. {LEAVES_MORE} leaves more."
     ]
 
 

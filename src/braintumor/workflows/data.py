@@ -26,6 +26,7 @@ from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import write_atomic
 from braintumor.progress import waiting
+from braintumor.quoting import pasteable
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
@@ -142,9 +143,12 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
     number = {name: i for i, name in enumerate(classes)}
     unknown = sorted(set(data.manifest["label"]) - set(number))
     if unknown:
+        ways = "rename the class folders to those, or leave the others out"
+        if all(name.removeprefix("class_").isdecimal() for name in unknown):
+            ways = f"say what the numbers mean, as {pasteable('data.class_names', classes)}"
         raise DataError(
             f"the data has classes that the model does not know: {', '.join(unknown)}; it knows "
-            f"{', '.join(classes)}; rename the class folders to those, or leave the others out"
+            f"{', '.join(classes)}; {ways}"
         )
     return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
 

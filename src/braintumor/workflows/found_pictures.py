@@ -13,12 +13,20 @@ import numpy as np
 from PIL import Image
 
 from braintumor import limits
-from braintumor.data.images import decode, from_pillow, is_deep, stretch_to_uint8, to_uint8
+from braintumor.data.images import (
+    decode,
+    from_pillow,
+    is_deep,
+    on_black,
+    stretch_to_uint8,
+    to_uint8,
+)
 from braintumor.data.sources._folders import image_paths
 from braintumor.data.sources.archive import is_archive_name, open_archive
 from braintumor.data.sources.folder import walk
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
+from braintumor.quoting import pasteable
 
 Picture = Union[str, Path, np.ndarray, "Image.Image"]
 Read = Callable[[], np.ndarray]  # a picture at its own size, uint8 (h, w[, 3]), decoded anew
@@ -42,6 +50,10 @@ def find_pictures(
         root, files = _below(Path(picture).expanduser(), here)
         if not files:
             held = f"it holds {counted(here)}" if here else "it is empty"
+            packed = [str(path) for path in root.glob("*") if is_archive_name(path.name)]
+            if packed and root.is_dir():
+                given = pasteable("input", packed[0] if len(packed) == 1 else sorted(packed))
+                raise DataError(f"{picture} holds no pictures, but archives; give them: {given}")
             raise DataError(
                 f"{picture} holds no pictures ({held}); they are {_TAKEN}: convert others to PNG "
                 "first"
@@ -135,10 +147,10 @@ def _of_memory(picture: Any) -> np.ndarray:
 def from_array(values: np.ndarray) -> np.ndarray:
     """An array of one picture as uint8 (h, w[, 1 or 3]); what white is is never guessed.
 
-    values: (h, w), (h, w, 1 or 3) or (1 or 3, h, w), as `data.images.to_uint8` takes them: uint8,
-        whole numbers or floats in [0, 255], floats in [0, 1]. Whole numbers beyond 255, such as
-        16-bit ones, are stretched from the picture's lowest to its highest value, as a 16-bit file
-        is.
+    values: (h, w), (h, w, 1, 3 or 4) or (1 or 3, h, w), as `data.images.to_uint8` takes them:
+        uint8, whole numbers or floats in [0, 255], floats in [0, 1]. Of 4 channels the last is
+        opacity. Whole numbers beyond 255, such as 16-bit ones, are stretched from the picture's
+        lowest to its highest value, as a 16-bit file is.
 
     >>> from_array(np.array([[0.0, 0.5], [1.0, 0.2]])).tolist()
     [[0, 128], [255, 51]]
@@ -149,9 +161,12 @@ def from_array(values: np.ndarray) -> np.ndarray:
     """
     if values.ndim == 3 and values.shape[2] not in (1, 3) and values.shape[0] in (1, 3):
         values = np.moveaxis(values, 0, 2)  # channels first, as torch has them
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3)):
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
         raise DataError(
             f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
             "3); several are a list: list(array)"
         )
-    return stretch_to_uint8(values) if is_deep(values) else to_uint8(values)
+    if is_deep(values):
+        return stretch_to_uint8(values)
+    pixels = to_uint8(values)
+    return on_black(pixels) if values.shape[2:] == (4,) else pixels

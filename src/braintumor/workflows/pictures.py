@@ -135,9 +135,9 @@ def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bo
         return
     lines = listed_by_reason(unreadable)
     if is_refused:
-        raise DataError(
-            f"{len(unreadable)} of {count} pictures cannot be read; mend or remove them"
-            + (", or use skip_unreadable=true:" if len(unreadable) < count else ":")
-            + f"\n{lines}"
-        )
+        which = f"{len(unreadable):,} of {count:,} pictures" if count > 1 else "the picture"
+        ways = "mend or remove what is named here"
+        if len(unreadable) < count:
+            ways += ", or answer the others with skip_unreadable=true"
+        raise DataError(f"{which} cannot be read, so none is answered; {ways}:\n{lines}")
     log.warning("left out: %d of %d pictures cannot be read:\n%s", len(unreadable), count, lines)

@@ -123,6 +123,16 @@ def test_bombs_are_refused(
         archive.build(path)
 
 
+def test_names_of_windows_are_read_and_their_folders_are_no_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("set\\", "set\\no\\", "set\\no\\1.png", "set\\yes\\1.PNG"):
+            file.writestr(name, b"x")
+    source = archive.build(path)
+    assert [item.path for item in source.items] == ["set/no/1.png", "set/yes/1.PNG"]
+    assert source.ignored == {}
+
+
 @FORMATS
 def test_truncated_archive_is_refused(make: Make, name: str, tmp_path: Path) -> None:
     path = make(tmp_path / name, dict.fromkeys(NAMES, b"x" * 5_000))
@@ -133,8 +143,20 @@ def test_truncated_archive_is_refused(make: Make, name: str, tmp_path: Path) -> 
 
 def test_web_page_called_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("<!DOCTYPE html><html>404</html>")
-    with pytest.raises(DataError, match="damaged or no zip"):
+    with pytest.raises(DataError, match="is no zip or tar file: it is a web page"):
         archive.build(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"Rar!\x1a\7\1\0" + b"x" * 99, "a RAR archive"), (b"%PDF-1.4 ", "a PDF")]
+)
+def test_an_intact_file_of_another_kind_is_named_and_not_called_damaged(
+    tmp_path: Path, content: bytes, what: str
+) -> None:
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DataError, match=f"is {what}") as caught:
+        archive.build(tmp_path / "a.zip")
+    assert "damaged" not in str(caught.value)
 
 
 def test_damaged_member_is_that_image_s_trouble_alone(tmp_path: Path) -> None:

@@ -158,6 +158,17 @@ TWO_WAYS = {
         ["'data.classes=[glioma,no]'", "data.root=ROOT/axial", "data.root=ROOT/coronal",
          "'data.classes=[axial,coronal]'"],
     ),
+    "masks_beside_the_images_of_each_split": (
+        [*of_splits("images/glioma", "images/no", "masks/glioma", "masks/no")],
+        "test/masks/ holds folders that name classes",
+        ["'data.ignore=[test/masks,train/masks]'", "'data.classes=[images,masks]'"],
+    ),
+    "augmented_beside_the_original_images_of_training": (
+        [*of_splits("original/glioma", "original/no"), "train/aug/glioma", "train/aug/no"],
+        "train/aug/ holds folders that name classes",
+        ["'data.ignore=[train/aug]'", "'data.ignore=[test/original,train/original]'",
+         "'data.classes=[original,aug]'"],
+    ),
     "folds": (
         [f"fold{number}/{name}" for number in (1, 2) for name in ("benign", "grade 2")],
         "fold1/ holds folders as others do: benign, grade 2",
@@ -233,6 +244,16 @@ def test_what_can_be_read_in_one_way_is_read(
         ("testset", "test"),
         ("MRI scans (testing)", "test"),
         ("dev", "val"),
+        ("Train_80", "train"),
+        ("Test (20%)", "test"),
+        ("2_val", "val"),
+        ("training/images", "train"),
+        ("Testing/Testing", "test"),
+        ("valid/valid/mri_images", "val"),
+        ("entrenamiento", "train"),
+        ("validação", "val"),
+        ("eğitim", "train"),
+        ("Teste", "test"),
         ("holdout_set", "test"),
         ("Hold-Out", "test"),
     ],
@@ -242,6 +263,58 @@ def test_a_folder_that_says_split_in_words_is_that_split(
 ) -> None:
     source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/a", f"{folder}/b")))
     assert {i.split for i in source.items if i.path.startswith(folder)} == {split}
+
+
+@pytest.mark.parametrize("folder", ["Training_2024", "fold_1", "pretest", "testis"])
+def test_a_folder_that_says_more_than_a_split_is_none(make_tree: MakeTree, folder: str) -> None:
+    source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/c", f"{folder}/d")))
+    assert {item.split for item in source.items} == {"train"}
+
+
+def test_a_folder_between_a_split_and_known_classes_is_looked_through(make_tree: MakeTree) -> None:
+    source = build(make_tree(*images_in(*of_splits("v2 512px/glioma", "v2 512px/other"))))
+    assert classes_of(source) == {"glioma", "other"}
+    assert {item.split for item in source.items} == {"train", "test"}
+
+
+def test_an_empty_class_below_a_wrapped_split_is_refused_and_can_be_left_out(
+    make_tree: MakeTree,
+) -> None:
+    root = make_tree(*images_in("train/images/cat", "train/images/dog"), "train/images/cow/")
+    with pytest.raises(DataError, match=r"'data\.ignore=\[train/images/cow\]'"):
+        build(root)
+    assert classes_of(build(root, ignore=["train/images/cow"])) == {"cat", "dog"}
+
+
+@pytest.mark.parametrize("inner", ["images", "train"])
+def test_an_unlabelled_test_beside_a_wrapped_split_is_no_class(
+    make_tree: MakeTree, inner: str
+) -> None:
+    test = f"test/{inner.replace('train', 'test')}"
+    root = make_tree(*images_in(f"train/{inner}/glioma", f"train/{inner}/no", test))
+    with pytest.raises(DataError, match="can be read in two ways") as caught:
+        build(root)
+    first, _ = readings(str(caught.value))
+    assert first == f"'data.ignore=[{test}]'"
+    assert classes_of(build(root, **options(first))) == {"glioma", "no"}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["archive.zip"], "give it: data.root=ROOT/archive.zip"),
+        (["train.zip", "test.tar.gz", "._x.zip"],
+         "or give one: data.root=ROOT/test.tar.gz, data.root=ROOT/train.zip"),
+        (["X.npy", "Y.npy"], "arrays (X.npy, Y.npy): data=npz data.root=ROOT"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_archives_or_arrays_says_how_to_read_them(
+    make_tree: MakeTree, files: list[str], said: str
+) -> None:
+    root = make_tree(*files)
+    with pytest.raises(DataError) as caught:
+        build(root)
+    assert str(caught.value).endswith(said.replace("ROOT", str(root)))
 
 
 @pytest.mark.parametrize("name", NO_CLASSES)
@@ -369,7 +442,7 @@ def test_data_ignore_leaves_folders_out_before_anything_else(make_tree: MakeTree
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"classes": ["gliom", "no"]}, r"data\.classes: no class folder gliom .*`glioma`"),
+        ({"classes": ["gliox", "no"]}, r"data\.classes: no class folder gliox .*`glioma`"),
         ({"ignore": ["tset/pred"]}, r"data\.ignore: no folder tset/pred .*`test/pred`"),
     ],
 )

@@ -86,7 +86,7 @@ def test_other_ranges_are_refused(tmp_path: Path, values: np.ndarray) -> None:
         build(save(tmp_path / "a.npz", X=values, Y=LABELS))
 
 
-@pytest.mark.parametrize("shape", [(6,), (6, 20), (6, 5, 4, 2), (6, 2, 5, 4), (0, 5, 4)])
+@pytest.mark.parametrize("shape", [(6,), (6, 20), (6, 5, 4, 2), (6, 2, 5, 7), (0, 5, 4)])
 def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match="should be"):
         build(save(tmp_path / "a.npz", X=np.zeros(shape, np.uint8), Y=LABELS))
@@ -256,6 +256,52 @@ def test_pairs_of_npy_files_are_one_set(tmp_path: Path, folder: str) -> None:
     np.testing.assert_array_equal(source.read(source.items[1]), IMAGES[1])
 
 
+@pytest.mark.parametrize(
+    "keys",
+    ["brain_images tumor_labels", "images_128 labels_128", "mri diagnosis", "img class_name",
+     "trainX trainY", "Xtrain ytrain", "x_tr y_tr"],
+)  # fmt: skip
+def test_keys_and_files_that_say_more_are_known(tmp_path: Path, keys: str) -> None:
+    x, y = keys.split()
+    np.save(tmp_path / f"{x}.npy", IMAGES)
+    np.save(tmp_path / f"{y}.npy", LABELS)
+    for root in (tmp_path, save(tmp_path / "a.npz", **{x: IMAGES, y: LABELS})):
+        source = build(root)
+        assert [item.label for item in source.items] == NUMBERED
+        assert {item.split for item in source.items} == {"train" if "tr" in x else None}
+
+
+def test_what_is_told_of_images_and_labels_is_neither(tmp_path: Path) -> None:
+    told = {"image_ids": LABELS, "label_names": LABELS, "mask_images": IMAGES}
+    source = build(save(tmp_path / "a.npz", **told, images=255 - IMAGES, labels=LABELS))
+    np.testing.assert_array_equal(source.read(source.items[0]), 255 - IMAGES[0])
+    assert source.ignored == {f"array {key}": 1 for key in told}
+
+
+def test_transparency_is_laid_on_black(tmp_path: Path) -> None:
+    colour = RNG.integers(0, 256, (6, 5, 7, 4), dtype=np.uint8)
+    colour[..., 3] = [0, 255, 255, 255, 255, 255, 255]
+    source = build(save(tmp_path / "a.npz", X=colour, Y=LABELS))
+    expected = colour[2, ..., :3].copy()
+    expected[:, 0] = 0
+    np.testing.assert_array_equal(source.read(source.items[2]), expected)
+    floats = build(save(tmp_path / "b.npz", X=colour / 255, Y=LABELS))  # as matplotlib reads PNG
+    np.testing.assert_array_equal(floats.read(floats.items[2]), expected)
+
+
+def test_images_along_the_last_axis_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npz", X=np.moveaxis(IMAGES, 0, -1), Y=LABELS)
+    with pytest.raises(DataError, match=r"6 images last; .* np\.moveaxis\(X, -1, 0\)"):
+        build(path)
+
+
+def test_pictures_of_two_scales_in_one_array_are_refused(tmp_path: Path) -> None:
+    """Those of 0-1 would come out black."""
+    mixed = np.where(np.arange(6)[:, None, None] < 2, IMAGES / 255, IMAGES)
+    with pytest.raises(DataError, match=r"pictures of 0-1 \(2\) among those of 0-255"):
+        build(save(tmp_path / "a.npz", X=mixed, Y=LABELS))
+
+
 def test_one_npy_file_alone_asks_for_its_folder(tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", IMAGES)
     with pytest.raises(DataError, match=r"give the folder: data\.root=DIR"):
@@ -305,3 +351,20 @@ def test_a_pickle_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "a.pickle").write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(DataError, match="holds Python objects, which would run code"):
         build(tmp_path / "a.pickle")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "is an HDF5 file"),
+        (b"MATLAB 5.0 MAT-file, Platform: PCWIN64", "is a MATLAB file"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 99, "damaged or no NumPy archive .* not begin as one"),
+    ],
+)
+def test_another_kind_of_file_is_named_and_no_pickle_is_advised(
+    tmp_path: Path, content: bytes, what: str
+) -> None:
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(DataError, match=what) as caught:
+        build(tmp_path / "a.mat")
+    assert "pickle" not in str(caught.value)

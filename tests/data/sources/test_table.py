@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from braintumor.data.sources.table import build
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 
 MakeTree = Callable[..., Path]
 
@@ -55,7 +55,8 @@ def test_aliases_and_separators(root: Path, header: str, encoding: str) -> None:
     "name",
     ["PatientID", "Patient ID", "patient-id", "Patient.ID", "participant_id", "Subject", "Subj",
      "pid", "Case", "MRN", "pat_nr", "bcr_patient_barcode", "patient_idx", "Patienten-ID",
-     "hasta_no", "anonymized_patient_id", "BraTS21ID", "TCGA ID"],
+     "hasta_no", "anonymized_patient_id", "BraTS21ID", "TCGA ID", "Patient ID (anon.)", "patient#",
+     "ID_patient", "num_patient", "id_paciente", "UPENN-ID", "person_id", "Case No."],
 )  # fmt: skip
 def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str) -> None:
     source = build(write(root, f"path,label,{name}\nimg/1.png,a,p\nimg/2.png,b,q\n"), None)
@@ -64,7 +65,8 @@ def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str)
 
 
 @pytest.mark.parametrize(
-    "header", ["Image Path,Class Name", "FileName,Tumor-Type", "img.path,LABEL"]
+    "header",
+    ["Image Path,Class Name", "FileName,Tumor-Type", "img.path,LABEL", "Images,labels", "id,y"],
 )
 def test_paths_and_labels_too(root: Path, header: str) -> None:
     (item,) = build(write(root, f"{header}\nimg/1.png,a\n"), None).items
@@ -130,6 +132,82 @@ def test_a_column_whose_values_are_all_splits_is_the_split(root: Path, name: str
     assert [i.split for i in build(write(root, text), None).items] == ["train", "test", "val"]
 
 
+def test_splits_may_be_said_in_words(root: Path) -> None:
+    text = "path,label,split\nimg/1.png,a,Training set\nimg/2.png,b,Test (20%)\n"
+    assert [i.split for i in build(write(root, text), None).items] == ["train", "test"]
+
+
+def test_names_of_classes_count_before_their_numbers(root: Path) -> None:
+    source = build(write(root, "path,label,label_name\nimg/1.png,0,no\nimg/2.png,1,yes\n"), None)
+    assert [item.label for item in source.items] == ["no", "yes"]
+    assert source.ignored == {
+        "values of column label, since column label_name is used as the label": 2
+    }
+
+
+def test_a_patient_is_one_however_a_spreadsheet_wrote_the_number(root: Path) -> None:
+    text = "path,label,patient\nimg/1.png,a,7\nimg/2.png,b,7.0\nimg/10.png,b,7.5\n"
+    assert [i.patient for i in build(write(root, text), None).items] == ["7", "7", "7.5"]
+
+
+def test_patients_are_found_in_the_paths_of_a_table_where_no_column_tells(root: Path) -> None:
+    text = "path,label,patient\nimg/1.png,a,\nimg/2.png,b,p7\n"
+    source = build(write(root, text), None, patient_regex=r"(\d+)\.png")
+    assert [item.patient for item in source.items] == ["1", "p7"]
+    with pytest.raises(ConfigError, match="finds no patient"):
+        build(write(root, text), None, patient_regex="subject")
+
+
+def test_one_file_under_two_spellings_of_its_path_is_listed_twice(root: Path) -> None:
+    with pytest.raises(DataError, match=r"lists twice: img/1\.png"):
+        build(write(root, "path,label\nimg/1.png,a\n./img//1.png,b\n"), None)
+
+
+@pytest.mark.parametrize("path", ["IMG/1.PNG", "img/1.jpg", "img/1.dcm", "1.JPEG"])
+def test_another_case_or_suffix_of_a_path_is_read_and_said(root: Path, path: str) -> None:
+    source = build(write(root, f"path,label\nimg/2.png,b\n{path},a\n"), None)
+    assert [item.path for item in source.items] == ["img/1.png", "img/2.png"]
+    assert source.ignored == {"spellings of paths, where the file has another case or suffix": 1}
+
+
+def test_a_folder_in_the_place_of_a_table_names_the_tables_in_it(root: Path) -> None:
+    for name in ("train.csv", "test.csv", "labels.csv"):
+        write(root, "path,label\nimg/1.png,a\n", name)
+    for table, data_root in ((None, root), (root, None)):
+        with pytest.raises(DataError) as caught:
+            build(table, data_root)
+        assert str(caught.value).endswith(
+            f"data.table={root}/labels.csv, data.table={root}/test.csv, data.table={root}/train.csv"
+        )
+    (root / "labels.csv").unlink()
+    with pytest.raises(DataError, match=f"such as all together data.table={root}, "):
+        build(None, root)
+
+
+@pytest.mark.parametrize(
+    ("tables", "start"),
+    [
+        (["train.csv", "brain_test.csv", "labels_val.tsv"], "img/"),
+        (["train/_classes.csv", "valid/_classes.csv", "Test/_classes.csv"], "../img/"),
+    ],
+)
+def test_a_folder_of_one_table_a_split_is_one_set(
+    make_tree: MakeTree, tables: list[str], start: str
+) -> None:
+    """As people prepare them, and as annotation services export them."""
+    root = make_tree("img/1.png", "img/2.png", "img/3.png", *tables)
+    for number, name in enumerate(tables, 1):
+        write(root, f"filename,no,yes\n{start}{number}.png,1,0\n", name)
+    source = build(root, None)
+    assert [item.path for item in source.items] == ["img/1.png", "img/2.png", "img/3.png"]
+    splits = {item.split for item in source.items}
+    assert splits == {"train", "val", "test"}
+    assert source.read(source.items[0]) == (root / "img/1.png").read_bytes()
+    write(root, f"filename,no,yes\n{start}1.png,1,0\n", tables[1])
+    with pytest.raises(DataError, match=r"lists twice: img/1\.png"):
+        build(root, None)
+
+
 @pytest.mark.parametrize("start", ["/kaggle/input/brain/", "C:\\data\\", "../other/"])
 def test_folders_of_another_computer_are_no_part_of_the_paths(root: Path, start: str) -> None:
     source = build(write(root, f"path,label\n{start}1.png,a\n{start}2.png,b\n"), root)
@@ -182,7 +260,10 @@ def test_quoted_names_hold_commas(make_tree: MakeTree) -> None:
         ("path,label,split\nimg/1.png,a,mine\n", "'mine'; use train, val or test"),
         ("path,label,split\nimg/1.png,a,train\nimg/2.png,b,\n", "for some images only.*img/2.png"),
         ("path,label\nimg/1.png,a\nimg/1.png,b\n", "lists twice: img/1.png"),
-        ("path,label\nimg/1.png,a\nimg/7.png,b\n", "1 of 2 files.*img/7.png; set data.root"),
+        (
+            "path,label\nimg/1.png,a\nimg/7.png,b\n",
+            "1 of 2 files.*img/7.png; put them there, or remove",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(root: Path, text: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from braintumor.config import call, find_builder
+from braintumor.data.signatures import HEAD_BYTES, named_by_content, why_not_fetched
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,14 @@ def why_unreadable(path: Path, error: Exception, kind: str) -> str:
     head = b""
     if path.is_file() and path.stat().st_size:  # else what the kernel writes, perhaps for ever
         with path.open("rb") as file:
-            head = file.read(512).lstrip().lower()
+            head = file.read(HEAD_BYTES)
+    if what := named_by_content(head, also_packed=False):
+        return f"{path} is {what}; save what is in it as a {kind}"
+    if why := why_not_fetched(head):
+        return f"{path} is no {kind}: {why}"
     why = str(error) or type(error).__name__
-    if not head:
+    if not head.strip():
         why = "it is empty or no regular file"
-    elif head.startswith((b"<!doctype html", b"<html")):
-        why = "it is a web page: the download failed"
+    elif "allow_pickle" in why:  # what numpy says of any content that it does not know
+        why = "it does not begin as one"
     return f"{path} is damaged or no {kind} ({why}); get it again"

@@ -6,16 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from braintumor.data.labels import (
-    CANONICAL,
-    classes_in,
-    is_known_class,
-    is_never_class,
-    is_patient,
-    label_of,
-    names_nothing,
-    split_of,
-)
+from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
+from braintumor.data.names import is_never_class, is_patient, names_nothing, split_of
 from braintumor.data.sources._folders import Folders, Parts, listed, wrapping_folder
 
 

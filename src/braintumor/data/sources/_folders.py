@@ -14,13 +14,8 @@ from dataclasses import dataclass
 
 from braintumor.config import did_you_mean
 from braintumor.data.images import is_image_name
-from braintumor.data.labels import (
-    CANONICAL,
-    is_known_class,
-    is_never_class,
-    label_of,
-    split_of,
-)
+from braintumor.data.labels import CANONICAL, is_known_class, label_of
+from braintumor.data.names import is_never_class, names_nothing, split_of
 from braintumor.errors import DataError
 
 Parts = tuple[str, ...]  # of a relative path
@@ -44,7 +39,8 @@ class Tree:
 
     where: the name of the tree in messages.
     outer: base as it was before data.ignore was applied; paths in data.ignore begin there.
-    images: paths below base, without those of nested copies and ignored folders.
+    images: paths below base, without those of nested copies and ignored folders. Where the folder
+        of a split holds one that says no more, as train/images/<class>, both are one level.
     folders: all folders below base that are no noise, filled: those that hold an image.
     ignored: what was passed over, name -> count.
     """
@@ -83,12 +79,15 @@ def grow_tree(
     paths = [path for path in paths if path not in emptied]
     base = wrapping_folder(images)
     below = [path[len(base) :] for path in images]
+    joined = _joined_levels(below)
+    below = [_joined(path, joined) for path in below]
+    inside = [path[len(base) :] for path in paths if path[: len(base)] == base]
     return Tree(
         where=where,
         outer=outer,
         base=base,
         images=_without_nested_copies(below, ignored),
-        folders=[path[len(base) :] for path in paths if path[: len(base)] == base],
+        folders=[_joined(path, joined) for path in inside if path not in joined],
         filled=_holding(below),
         ignored=+ignored,
     )
@@ -106,6 +105,52 @@ def wrapping_folder(images: Collection[Parts]) -> Parts:
             break
         base = (*base, top)
     return base
+
+
+def _joined_levels(images: Sequence[Parts]) -> dict[Parts, Parts]:
+    """Folders of splits that hold one folder alone, which is no class -> that folder.
+
+    As train/train/<class>, Testing/images/<class>, train/original/glioma, at any depth.
+    """
+    inside: dict[Parts, set[Parts]] = defaultdict(set)
+    for path in images:
+        for level in range(1, len(path)):
+            inside[path[:level]].add(path[: level + 1])
+    joined: dict[Parts, Parts] = {}
+    for top in [path for path in inside if len(path) == 1 and split_of(path[0])]:
+        folder: Parts = top
+        while len(inside[folder]) == 1:
+            (inner,) = inside[folder]
+            if _holds_images(inner, inside):
+                break
+            says_no_more = split_of(inner[-1]) == split_of(top[0]) or names_nothing(inner[-1])
+            if not says_no_more and not _holds_classes(inner, inside[inner]):
+                break  # a class
+            joined[folder] = folder = inner
+        known = any(is_known_class(path[-1]) for path in inside[top])
+        if folder == top and not known and not any(_holds_images(p, inside) for p in inside[top]):
+            return {}  # two kinds in this split, as original/ and augmented/: which, is asked
+    return joined
+
+
+def _holds_images(folder: Parts, inside: Mapping[Parts, Collection[Parts]]) -> bool:
+    return any(path not in inside for path in inside.get(folder, ()))
+
+
+def _holds_classes(folder: Parts, inside: Iterable[Parts]) -> bool:
+    """Whether a folder that is no class itself holds one that is."""
+    name = folder[-1]
+    is_none = not is_known_class(name) and not is_never_class(name)
+    return is_none and any(is_known_class(path[-1]) for path in inside)
+
+
+def _joined(path: Parts, joined: Mapping[Parts, Parts]) -> Parts:
+    if not path:
+        return path
+    folder = path[:1]
+    while path[: len(folder) + 1] == joined.get(folder):
+        folder = joined[folder]
+    return ("/".join(folder), *path[len(folder) :])
 
 
 def noise_in(path: Parts) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from braintumor.data.labels import split_of
+from braintumor.data.names import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts
 from braintumor.data.sources._folders import Parts, Tree, folders_at

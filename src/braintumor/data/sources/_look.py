@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from braintumor.data.labels import is_never_class, label_of, split_of
+from braintumor.data.labels import label_of
+from braintumor.data.names import is_never_class, split_of
 from braintumor.data.sources._folders import (
     Parts,
     Tree,

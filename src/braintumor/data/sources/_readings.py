@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from braintumor.data.labels import (
-    is_known_class,
-    is_never_class,
-    label_of,
-    modality_of,
-    split_of,
-    words_of,
-)
+from braintumor.data.labels import is_known_class, label_of
+from braintumor.data.names import is_never_class, modality_of, split_of, words_of
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
 from braintumor.data.sources._look import Choice, look, or_a_table
@@ -71,8 +65,10 @@ _Reading = tuple[str, str]
 
 def ask(unclear: Unclear) -> str:
     """The sentence with all readings that work, a line each."""
-    parts = _parts_alone(unclear)
-    found = [*_without_doubtful(unclear), *_parts_together(unclear), *parts, *_all_classes(unclear)]
+    kinds = _one_kind(unclear)
+    parts = kinds or _parts_alone(unclear)
+    together = _parts_together(unclear)
+    found = [*_without_doubtful(unclear), *together, *parts, *_all_classes(unclear)]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = or_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
@@ -112,6 +108,25 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
     elif len(classes) < 2:
         return []
     return [(settings, f"{shown}; {rest} {'is' if len(doubtful) == 1 else 'are'} left out")]
+
+
+def _one_kind(unclear: Unclear) -> list[_Reading]:
+    """Where all is in doubt: splits with original/ or augmented/ alone, or without masks/."""
+    inside = [path for path in unclear.doubtful if len(path) > 1]
+    names = list(dict.fromkeys(path[-1].casefold() for path in inside))
+    readings = []
+    for name in names:
+        others = [path for path in inside if path[-1].casefold() != name]
+        choice = replace(unclear.choice, ignore=unclear.ignoring(others))
+        if unclear.sure or not others or is_never_class(name):
+            continue
+        if len(classes := unclear.classes(choice)) > 1:
+            shown, rest = listed(classes, _SHOWN), listed(_places(others), _SHOWN)
+            meaning = (
+                f"{shown} are the classes; {rest} {'is' if len(others) == 1 else 'are'} left out"
+            )
+            readings.append((pasteable("data.ignore", choice.ignore), meaning))
+    return readings
 
 
 def _parts_alone(unclear: Unclear) -> list[_Reading]:

@@ -9,27 +9,72 @@ from pathlib import Path
 
 from braintumor.config import first_of
 from braintumor.data.images import is_image_name
+from braintumor.data.names import split_in, split_of
 from braintumor.data.sources import Item
 from braintumor.errors import DataError
+from braintumor.quoting import pasteable
 
 NAMED = 5  # examples in a message
 
 
-def find_files(items: Sequence[Item], folder: Path, table: Path) -> tuple[list[Item], str]:
-    """The items with the paths of their files below the folder; and folders that no path needs.
+def tables_in(folder: Path) -> str:
+    """The tables that lie in a folder, each as a setting to add to the command; "" without one."""
+    shown = [pasteable("data.table", str(path)) for path in _tables(folder)]
+    if shown and _by_split(folder):
+        shown = [f"all together {pasteable('data.table', str(folder))}", *shown]
+    return f", such as {first_of(shown, NAMED)}" if shown else ""
 
-    A path may lack its suffix or its folders where one file alone fits; where no file is there,
-    the folders that all paths begin with may be those of another computer.
+
+def tables_of_splits(folder: Path) -> dict[Path, str | None]:
+    """The tables of the splits in a folder -> the split that the name of each tells.
+
+    Raises DataError where there are others too, or two for one split, or none for training.
+    """
+    found = _by_split(folder)
+    if not found:
+        raise DataError(
+            f"data.table={folder} is a folder, but not of one table for each split (train.csv and "
+            f"test.csv, or train/labels.csv and test/labels.csv); give a table{tables_in(folder)}"
+        )
+    return dict(found)
+
+
+def _by_split(folder: Path) -> dict[Path, str]:
+    """As tables_of_splits; empty where it raises."""
+    named = [(path, split_in(path.stem)) for path in _tables(folder)]
+    named += [
+        (path, split_of(inner.name))
+        for inner in sorted(folder.glob("*"))
+        if inner.is_dir() and split_of(inner.name)
+        for path in _tables(inner)
+    ]
+    splits = [split for _, split in named]
+    is_clear = "train" in splits and None not in splits and len(set(splits)) == len(splits) > 1
+    return {path: split for path, split in named if split} if is_clear else {}
+
+
+def _tables(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in (".csv", ".tsv"))
+
+
+def find_files(
+    items: Sequence[Item], folder: Path, table: Path
+) -> tuple[list[Item], dict[str, int]]:
+    """The items with the paths of their files below the folder; and what of paths is in no use.
+
+    A path may lack its suffix or its folders, or differ in case or by another suffix, where one
+    file alone fits; where no file is there, the folders that all paths begin with may be those of
+    another computer.
     Raises DataError where no file fits, or more than one.
     """
     paths = [item.path for item in items]
     absent = [path for path in paths if not _is_file(folder / path)]
     if not absent:
-        return list(items), ""
+        return list(items), {}
     by_name: dict[str, set[str]] = defaultdict(set)  # name, with its suffix and without -> paths
     for file in folder.rglob("*"):
         if is_image_name(file.name) and file.is_file():
-            for name in (file.name, file.stem):
+            for name in {file.name.casefold(), file.stem.casefold()}:
                 by_name[name].add(file.relative_to(folder).as_posix())
     starts = _shared_starts(paths) if len(absent) == len(paths) else [""]
     found: dict[str, list[str]] = {}
@@ -43,7 +88,12 @@ def find_files(items: Sequence[Item], folder: Path, table: Path) -> tuple[list[I
     if lost:
         raise DataError(
             f"{len(lost)} of {len(items)} files that {table} lists are not under {folder}: "
-            f"{first_of(lost, NAMED)}; set data.root to the folder that the paths start at"
+            f"{first_of(lost, NAMED)}; "
+            + (
+                "set data.root to the folder that the paths start at"
+                if len(lost) == len(items)
+                else "put them there, or remove their rows"
+            )
         )
     unclear = {path: files for path, files in found.items() if len(files) > 1}
     for path, files in unclear.items():
@@ -51,7 +101,14 @@ def find_files(items: Sequence[Item], folder: Path, table: Path) -> tuple[list[I
             f"{len(unclear)} of the files that {table} lists may each be several: {path} may be "
             f"{first_of(files, NAMED)}; write their paths from {folder} on"
         )
-    return [replace(i, path=found.get(i.path, [i.path])[0]) for i in items], elsewhere
+    places = {path: files[0] for path, files in found.items()}
+    spelt = sum(not _ends_as(there, path.removeprefix(elsewhere)) for path, there in places.items())
+    otherwise = {
+        f"beginnings of paths, {elsewhere}, where no file is": len(items) if elsewhere else 0,
+        "spellings of paths, where the file has another case or suffix": spelt,
+    }
+    shown = {words: count for words, count in otherwise.items() if count}
+    return [replace(item, path=places.get(item.path, item.path)) for item in items], shown
 
 
 def _shared_starts(paths: Sequence[str]) -> list[str]:
@@ -72,8 +129,22 @@ def _is_file(path: Path) -> bool:
 
 
 def _fitting(path: str, by_name: Mapping[str, Collection[str]]) -> list[str]:
-    """The files that end as the path does, with their suffix or without."""
-    end = f"/{path}"
-    files = by_name.get(path.rpartition("/")[2], ())
-    named = {file: (f"/{file}", f"/{file.rpartition('.')[0]}") for file in files}
-    return sorted(file for file, names in named.items() if any(n.endswith(end) for n in names))
+    """The files that end as the path does, with their suffix or without; else in another case or
+    with another suffix."""
+    name = path.rpartition("/")[2].casefold()
+    exact = [file for file in by_name.get(name, ()) if _ends_as(file, path)]
+    if exact:
+        return sorted(exact)
+    bare = _bare(path).casefold()
+    near = by_name.get(bare.rpartition("/")[2], ())
+    return sorted(file for file in near if f"/{_bare(file).casefold()}".endswith(f"/{bare}"))
+
+
+def _ends_as(file: str, path: str) -> bool:
+    return any(f"/{name}".endswith(f"/{path}") for name in (file, file.rpartition(".")[0]))
+
+
+def _bare(path: str) -> str:
+    """The path without the suffix of an image; a dot of other meaning stays."""
+    is_image = is_image_name(path) or path.lower().endswith((".dcm", ".nii", ".mat"))
+    return path.rpartition(".")[0] if is_image else path

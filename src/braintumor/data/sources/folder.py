@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from braintumor import limits
+from braintumor.data.images import is_image_name
 from braintumor.data.sources import FileSource, Source, archive
+from braintumor.data.sources._folders import listed, noise_in
 from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
 from braintumor.errors import DataError
 from braintumor.files import read_bounded
+from braintumor.quoting import pasteable
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
+_UNPACKED_BY_HAND = (".rar", ".7z", ".gz", ".bz2", ".xz", ".z01")
 
 
 def build(
@@ -37,14 +42,37 @@ def build(
                 f"{first} and {again} in {root} are one folder, since one is a link to the other; "
                 "remove the link, or each image would count twice"
             )
+        _refuse_packed(root, files)
         choice = Choice.given(classes, ignore, patient_regex)
         found = read_layout(files, folders, str(root), choice, is_folder=True)
         return FileSource(*found, lambda path: read_bounded(root / path, limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
+    if root.suffix.lower() in _UNPACKED_BY_HAND:
+        raise DataError(
+            f"data.root={root} is packed in a way that is not read; unpack it, and give "
+            f"the folder with {LAYOUTS}"
+        )
     other = OTHER_SOURCES.get(root.suffix.lower())
     hint = f"use data={other} for it" if other else f"give a folder with {LAYOUTS}"
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")
+
+
+def _refuse_packed(root: Path, files: Sequence[str]) -> None:
+    """A folder without images that holds archives or arrays: how to read those."""
+    clean = [name for name in files if not noise_in(tuple(name.split("/")))]
+    if any(is_image_name(name) for name in clean):
+        return
+    packed = sorted(name for name in clean if archive.is_archive_name(name))
+    if packed:
+        commands = [pasteable("data.root", str(root / name)) for name in packed]
+        which = "give it" if len(packed) == 1 else "unpack them into one folder, or give one"
+        raise DataError(f"{root} holds no image, but archives; {which}: {listed(commands)}")
+    if arrays := [name for name in clean if name.lower().endswith((".npz", ".npy"))]:
+        raise DataError(
+            f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
+            f"{pasteable('data.root', str(root))}"
+        )
 
 
 def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:

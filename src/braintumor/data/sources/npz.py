@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +11,16 @@ import numpy as np
 
 from braintumor import limits
 from braintumor.config import first_of
-from braintumor.data.images import is_deep, stretch_to_uint8, to_uint8
-from braintumor.data.labels import SPLIT_NAMES, is_patient_column, patient_named, split_named
+from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
+from braintumor.data.names import (
+    LABEL_NAMES,
+    SPLIT_WORDS,
+    patient_named,
+    patient_rank,
+    split_in,
+    split_of,
+    words_of_key,
+)
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
 from braintumor.errors import DataError
@@ -25,7 +32,7 @@ _ROLES = {
     name: role
     for role, names in {
         "images": ("x", "image", "images", "img", "imgs", "pixels", "data", "arr_0"),
-        "labels": ("y", "label", "labels", "target", "targets", "class", "classes", "arr_1"),
+        "labels": (*LABEL_NAMES, "arr_1"),
         "split": ("split", "subset"),
     }.items()
     for name in names
@@ -78,7 +85,9 @@ def build(root: Path | None) -> Source:
         labels = _names(part.read("labels"), part.keys["labels"])
         if len(labels) > limits.MEMBERS:
             raise DataError(f"{part.name} has over {limits.MEMBERS:,} labels; use fewer images")
-        pixels = _pixels(part.read("images"), part.keys["images"])
+        images = part.read("images")
+        _refuse_last(images, len(labels), part)
+        pixels = _pixels(images, part.keys["images"])
         patients, splits = (_told(part, role, len(labels)) for role in ("patient", "split"))
         if len(pixels) != len(labels):
             raise DataError(
@@ -87,7 +96,7 @@ def build(root: Path | None) -> Source:
             )
         for row, label in enumerate(labels):
             path = f"{part.name}#{row}"
-            split = split_named(splits[row]) if splits else part.split
+            split = split_of(splits[row]) if splits else part.split
             if splits and split is None:
                 raise DataError(f"{path} has split {splits[row]!r}; use train, val or test")
             patient = patient_named(patients[row]) if patients else None
@@ -124,7 +133,7 @@ def _files(root: Path) -> list[tuple[Path, str | None]]:
     found = sorted(path for path in root.iterdir() if path.suffix.lower() == ".npz")
     if len(found) == 1:
         return [(found[0], None)]
-    splits = [(path, _split_in(path.stem)) for path in found]
+    splits = [(path, split_in(path.stem)) for path in found]
     kinds = [split for _, split in splits]
     if not found or None in kinds or len(set(kinds)) < len(kinds):
         names = ", ".join(path.name for path in found) or "none"
@@ -135,32 +144,35 @@ def _files(root: Path) -> list[tuple[Path, str | None]]:
     return splits
 
 
-def _split_in(name: str) -> str | None:
-    """The split that a word of the name tells: "train_data" -> "train"."""
-    return next((SPLIT_NAMES[word] for word in _words(name) if word in SPLIT_NAMES), None)
+def _roles_of(key: str) -> tuple[str | None, str | None]:
+    """What the name of an array says that it holds, as a whole, and by its last word.
 
-
-def _words(name: str) -> list[str]:
-    return re.split(r"[\W_]+", name.lower())
+    "brain_images" are images by the last word; "label_names" are nothing.
+    """
+    name = key.rpartition("/")[2]
+    words = [
+        word for word in words_of_key(name) if word not in SPLIT_WORDS and not word.isdecimal()
+    ]
+    plain = "".join(words)
+    role = _ROLES.get(name) or _ROLES.get(plain)
+    role = role or ("patient" if patient_rank(plain) is not None else None)
+    return role, _ROLES.get(words[-1]) if words else None
 
 
 def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list[_Part]:
     """The arrays that belong together: all, or those of each split that keys name."""
     found: dict[str | None, dict[str, str]] = {}
     unused: dict[str, str | None] = {}
-    for key in reads:
-        split = _split_in(key)
-        words = _words(key.rpartition("/")[2])
-        rest = "_".join(word for word in words if word not in SPLIT_NAMES)
-        plain = rest.replace("_", "")
-        role = _ROLES.get(rest) or _ROLES.get(plain)
-        role = role or ("patient" if is_patient_column(plain) else None)
-        if role is None:
-            unused[key] = split
-        elif role in found.setdefault(split, {}):
-            raise DataError(f"{root} has both {found[split][role]} and {key}; keep one")
+    for key in sorted(reads, key=lambda key: _roles_of(key)[0] is None):  # whole names first
+        split, (role, last) = split_in(key), _roles_of(key)
+        keys = found.setdefault(split, {}) if role or last else {}
+        if role in keys:
+            raise DataError(f"{root} has both {keys[role]} and {key}; keep one")
+        role = role or (None if last in keys else last)
+        if role:
+            keys[role] = key
         else:
-            found[split][role] = key
+            unused[key] = split
     for split, keys in found.items():  # pictures under any name, where one array alone can be them
         if "images" in keys:
             continue
@@ -179,6 +191,17 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
         _Part(root.name if split is None else f"{root.name}/{keys['images']}", split, keys, reads)
         for split, keys in found.items()
     ]
+
+
+def _refuse_last(images: np.ndarray, count: int, part: _Part) -> None:
+    """Pictures along the last axis, as MATLAB has them."""
+    shape = images.shape
+    if len(shape) > 2 and shape[0] != count == shape[-1]:
+        key = part.keys["images"]
+        raise DataError(
+            f"{key} in {part.name} has shape {shape}, with the {count} images last; save it with "
+            f"them first: np.moveaxis({key}, -1, 0)"
+        )
 
 
 def _told(part: _Part, role: str, count: int) -> list[str] | None:
@@ -200,17 +223,32 @@ def _pixels(values: np.ndarray, where: str) -> np.ndarray:
     if len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
         values = np.moveaxis(values, 1, 3)  # channels first, as torch has them
         shape = values.shape
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)) or 0 in shape:
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape:
         raise DataError(
             f"{where} has shape {shape}; it should be (images, height, width) with "
-            "1, 3 or no channels, last or after the images"
+            "1, 3, 4 (with transparency) or no channels, last or after the images"
         )
     if is_deep(values):
         return np.stack([stretch_to_uint8(picture) for picture in values])
+    _refuse_two_scales(values, where)
     try:
-        return to_uint8(values)
+        pixels = to_uint8(values)
     except DataError as error:
         raise DataError(f"{where} cannot be read as pictures: {error}; save it as uint8") from error
+    return on_black(pixels) if shape[3:] == (4,) else pixels
+
+
+def _refuse_two_scales(values: np.ndarray, where: str) -> None:
+    """Pictures of 0-1 among those of 0-255, which would come out black."""
+    if values.dtype.kind != "f":
+        return
+    highest = values.reshape(len(values), -1).max(axis=1)
+    is_small = (highest > 0.5) & (highest <= 1)  # of 0-255, that is black
+    if is_small.any() and highest.max() > 1:
+        raise DataError(
+            f"{where} has pictures of 0-1 ({int(is_small.sum())}) among those of 0-255; scale all "
+            "in the same way"
+        )
 
 
 def _names(labels: np.ndarray, where: str) -> list[str]:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from braintumor import limits
 from braintumor.config import first_of
 from braintumor.data.images import is_image_name
-from braintumor.data.labels import (
-    PATIENT_NAMES,
-    is_patient_column,
+from braintumor.data.names import (
+    LABEL_NAMES,
     is_unknown,
     patient_named,
-    split_named,
+    patient_rank,
+    split_of,
+    without_decimals,
 )
 from braintumor.data.sources import FileSource, Item, Source
-from braintumor.data.sources._table_files import NAMED, find_files
+from braintumor.data.sources._look import Choice
+from braintumor.data.sources._table_files import NAMED, find_files, tables_in, tables_of_splits
 from braintumor.errors import DataError
 from braintumor.files import natural_key, read_bounded
 
@@ -29,13 +33,10 @@ from braintumor.files import natural_key, read_bounded
 _NAMES = {
     "path": (
         "path", "filename", "file", "filepath", "image", "imagepath", "imagefile", "imagename",
-        "imagefilename", "imageid", "img", "imgpath",
+        "imagefilename", "imagefilepath", "imageid", "img", "imgpath", "imgname", "imgfile",
+        "imgid", "images", "files", "filenames", "paths", "filepaths", "id",
     ),
-    "label": (
-        "label", "class", "classname", "classlabel", "category", "diagnosis", "target",
-        "tumortype", "tumourtype",
-    ),
-    "patient": PATIENT_NAMES,
+    "label": LABEL_NAMES,
     "split": ("split", "subset"),
 }  # fmt: skip
 # These often mean something else, so every one of their values must be the name of a split.
@@ -47,22 +48,53 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # of Excel and others, new an
 _ONE_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
 
-def build(table: Path | None, root: Path | None) -> Source:
-    """The images that the CSV file `table` lists.
+def build(table: Path | None, root: Path | None, patient_regex: str | None = None) -> Source:
+    """The images that the CSV file `table` lists, or those of the splits in the folder `table`.
 
-    Columns path and label, optionally patient and split, by these or other usual names; separated
-    by comma, semicolon or tab. Instead of label a column of 0 and 1 for each class. What is in no
-    use is in `ignored`. A path may lack its suffix or its folders where one file alone fits.
-    root: folder that paths start at, by default the table's; or the table.
-    Raises DataError when columns or files are missing, or a row says too little.
+    A folder holds train.csv and test.csv, or train/_classes.csv and test/_classes.csv: one table
+    for each split, whose name says which. Columns path and label, optionally patient and split, by
+    these or other usual names; separated by comma, semicolon or tab. Instead of label a column of
+    0 and 1 for each class. What is in no use is in `ignored`. A path may lack its suffix or its
+    folders where one file alone fits.
+    root: folder that paths start at, by default that of each table; or the table.
+    patient_regex: as in folder.build, for rows whose patient no column tells.
+    Raises DataError when columns or files are missing, or a row says too little, and ConfigError
+    as folder.build does.
     """
     if table is None and root is not None and root.is_file():
         table, root = root, None
     if table is None:
-        raise DataError("data=table needs data.table=FILE.csv with the columns path and label")
-    if not table.is_file():
+        raise DataError(
+            "data=table needs data.table=FILE.csv with the columns path and "
+            f"label{tables_in(root or Path())}"
+        )
+    if not table.exists():
         raise DataError(f"data.table={table} is not a file (looked from {Path.cwd()})")
-    folder = table.parent if root is None else root
+    tables: dict[Path, str | None] = {table: None}
+    if table.is_dir():
+        tables = tables_of_splits(table)
+    folder = root or (table if table.is_dir() else table.parent)
+    items: list[Item] = []
+    ignored: Counter[str] = Counter()
+    for one, split in tables.items():
+        begin = root or one.parent
+        listed, unused = _read_table(one, begin)
+        ignored.update(unused)
+        start = begin.relative_to(folder).as_posix()
+        for item in listed:
+            path = posixpath.normpath(posixpath.join(start, item.path))
+            items.append(replace(item, path=path, split=item.split or split))
+    _check(items, table)
+    items.sort(key=lambda item: natural_key(item.path))
+    found = Choice.given(None, None, patient_regex).patients([item.path for item in items])
+    items = [replace(i, patient=i.patient or name) for i, name in zip(items, found, strict=True)]
+    return FileSource(
+        tuple(items), ignored, lambda path: read_bounded(folder / path, limits.FILE_BYTES)
+    )
+
+
+def _read_table(table: Path, folder: Path) -> tuple[list[Item], dict[str, int]]:
+    """What one table lists, with paths from the folder on, and what of it is in no use."""
     header, lines = _read_lines(table)
     even = [line for _, line in lines if len(line) == len(header)]
     if lines and len(even) == len(lines):
@@ -70,14 +102,8 @@ def build(table: Path | None, root: Path | None) -> Source:
     places, ignored = _find_columns(header, even, table)
     _check_rows(header, lines, table)
     items = [_item(line, places, number, table) for number, line in lines]
-    items, elsewhere = find_files(items, folder, table)
-    if elsewhere:
-        ignored |= {f"beginnings of paths, {elsewhere}, where no file is": len(items)}
-    _check(items, table)
-    items.sort(key=lambda item: natural_key(item.path))
-    return FileSource(
-        tuple(items), ignored, lambda path: read_bounded(folder / path, limits.FILE_BYTES)
-    )
+    items, otherwise = find_files(items, folder, table)
+    return items, ignored | otherwise
 
 
 def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -159,7 +185,7 @@ def _find_columns(
     names = [_plain(name) for name in header]
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
-    for place in sorted(range(len(names)), key=lambda place: _RANK.get(names[place], len(_RANK))):
+    for place in sorted(range(len(names)), key=lambda place: _rank(names[place])):
         meaning, why = _meaning_of(names[place], [row[place] for row in rows]), ""
         if meaning is None and names[place] in _PERHAPS_SPLIT:
             why = ", which are not all train, val or test"
@@ -188,14 +214,19 @@ def _find_columns(
     return places, dict(ignored)
 
 
+def _rank(name: str) -> int:
+    """The lower, the clearer the name says what the column is; in the order of no meaning else."""
+    return _RANK.get(name, len(_RANK) + (patient_rank(name) or 0))
+
+
 def _meaning_of(name: str, values: Sequence[str]) -> str | None:
     """What a column is for, by its plain name; a split too where each of its values is one."""
     if name in _MEANINGS and name not in _PERHAPS_SPLIT:
         return _MEANINGS[name]
-    splits = {split_named(value) for value in values}
+    splits = set(map(split_of, values))
     if None not in splits and (len(splits) > 1 or name in _PERHAPS_SPLIT):
         return "split"
-    return "patient" if is_patient_column(name) else None
+    return None if patient_rank(name) is None else "patient"
 
 
 def _check_rows(header: list[str], lines: list[tuple[int, list[str]]], table: Path) -> None:
@@ -214,12 +245,12 @@ def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) 
     if not row["path"] or is_unknown(row["label"]):
         raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
     split, patient = row.get("split", ""), row.get("patient", "")
-    if split and not split_named(split):
+    if split and not split_of(split):
         raise DataError(f"line {number} of {table} has split {split!r}; use train, val or test")
     return Item(
-        path=row["path"].replace("\\", "/"),
-        label=re.sub(r"^(\d+)\.0+$", r"\1", row["label"]),  # as spreadsheets write whole numbers
-        split=split_named(split),
+        path=posixpath.normpath(row["path"].replace("\\", "/")),
+        label=without_decimals(row["label"]),
+        split=split_of(split),
         patient=patient_named(patient),
     )
 
