@@ -93,6 +93,20 @@ def test_a_full_disk(said: Any, work: Path, small_disk: Path) -> None:
     assert ("start again with: bt-train data=folder" in error) != can_go_on
 
 
+@needs_root
+def test_a_search_on_a_full_disk_goes_on_where_there_is_room(
+    said: Any, work: Path, small_disk: Path
+) -> None:
+    """Its journal is written by Optuna, and may end in the middle of a line."""
+    (small_disk / "full").write_bytes(bytes(88_000))
+    words = [*SETTINGS, "train.epochs=1", "train.phases=[{epochs: 1, trainable: all}]"]
+    words += ["tune.trials=2", "tune.space={optimizer.lr: 0.001..0.01}", "run_dir=disk/tu"]
+    error = said(3, words, command="tune")
+    assert "free space" in error or "disk is full" in error
+    (small_disk / "full").unlink()
+    said(0, words, command="tune")
+
+
 def test_a_limit_on_the_size_of_files(said: Any, work: Path) -> None:
     error = said(3, [*SETTINGS, "run_dir=new"], file_bytes=20_000)
     assert "`ulimit -f`" in error and "start again with: bt-train data=folder" in error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import zipfile
@@ -16,7 +17,9 @@ from PIL import ExifTags, Image, PngImagePlugin
 from braintumor import privacy
 from braintumor.data.manifest import read_manifest
 from braintumor.errors import ConfigError
+from braintumor.jobs.ends import record_end
 from braintumor.privacy import found_again, without_names
+from braintumor.runs.folder import RunFolder
 from braintumor.workflows.sweep import check_same, list_jobs
 from support import Command, cut
 
@@ -114,6 +117,55 @@ def test_no_output_has_what_the_pictures_say_beside_their_pixels(home: Path) -> 
     assert tell(out, PATIENT) == []
     assert list(out.glob("run/eval/test/cam/*.png")) and list(out.glob("run/eval/test/wrong/*.png"))
     assert list(out.glob("pr/cam/*.png")) and list(out.glob("data/plots/*.png"))
+
+
+def test_names_that_were_given_whole_and_reasons_name_nobody(bt: Command, home: Path) -> None:
+    """Files one by one, a link that leads nowhere, and the page of a comparison."""
+    work = home / "work"
+    links = home / "links"
+    links.mkdir()
+    (links / "nowhere.png").symlink_to(home / "gone.png")
+    one, other = (work / f"mri/Testing/glioma/{name}" for name in ("10.jpg", "11.png"))
+    words = ["overlays=0", f"ckpt={work}/out/run", f"run_dir={work}/out/listed"]
+    words += [f"input=[{one},{other},{links}]", "skip_unreadable=true"]
+    bt("predict", *words, cwd=work, HOME=str(home), code=0)
+    assert tell(work / "out/listed", NAME) == []
+    assert "~/work/mri/Testing" in (work / "out/listed/predictions.csv").read_text()
+    page = (work / "out/comparison/comparison.html").read_text()
+    assert NAME not in page.replace("<wbr>", "")
+    shutil.rmtree(links)
+
+
+def test_what_a_job_printed_is_kept_without_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a traceback, whose lines are the paths of files."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    output = io.BytesIO(f'File "{tmp_path}/x.py", line 1\n\xff'.encode("latin-1"))
+    record_end(run, output, {}, 1, is_interrupt=False)
+    assert 'File "~/x.py", line 1' in run.log.read_text()
+    assert tell(run.path, str(tmp_path)) == []
+
+
+def test_dicom_files_are_counted_and_not_told_of(bt: Command, home: Path, tmp_path: Path) -> None:
+    """By their kind, whatever their name; under the name of a picture they are refused."""
+    shutil.copytree(home / "work/mri", tmp_path / "mri")
+    identity = bytes(128) + b"DICM" + f"\x10\0\x10\0PN{PATIENT}".encode()
+    for name in ("IM1.dcm", "IM2.dcm"):
+        (tmp_path / "mri/Training/glioma" / name).write_bytes(identity)
+    words = ["data=folder", f"data.root={tmp_path}/mri", "data.image_size=32"]
+    done = bt("data", *words, "run_dir=out", cwd=tmp_path, code=0)
+    (ignored,) = (line for line in done.stdout.splitlines() if "dcm" in line)
+    assert "(2)" in ignored and "IM1" not in ignored
+    assert PATIENT not in done.stdout + done.stderr and tell(tmp_path / "out", PATIENT) == []
+    (tmp_path / "mri/Training/glioma/IM3.png").write_bytes(identity)
+    done = bt("data", *words, "run_dir=other", cwd=tmp_path, code=2)
+    assert "it is a DICOM file" in done.stderr and PATIENT not in done.stderr
+    pictures = [f"ckpt={home}/work/out/run", f"input={tmp_path}/mri/Training", "run_dir=pr"]
+    done = bt("predict", *pictures, "skip_unreadable=true", "overlays=0", cwd=tmp_path, code=0)
+    assert PATIENT not in done.stdout + done.stderr and tell(tmp_path / "pr", PATIENT) == []
 
 
 @pytest.fixture

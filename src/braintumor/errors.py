@@ -45,6 +45,24 @@ class DiskError(MachineError):
     """A disk has no room: what had been written is intact."""
 
 
+def one_line(text: str) -> str:
+    """The text with its line breaks backslashed: a name with one forges no line of a message.
+
+    >>> print(one_line("a" + chr(10) + "report: b"))
+    a\\nreport: b
+    """
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+def reason_of(error: BraintumorError | OSError) -> str:
+    """Why one file cannot be read, without its path, which the reader of a table need not know.
+
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "/home/anna/a.png"))
+    'No such file or directory'
+    """
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
     """Lines of files and why they cannot be read; each reason once, the commonest first.
 
@@ -56,7 +74,7 @@ def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
     """
     files: dict[str, list[str]] = {}
     for path, reason in dict.fromkeys(unreadable):  # one may have been given twice
-        files.setdefault(reason, []).append(path)
+        files.setdefault(one_line(reason), []).append(one_line(path))
     ranked = sorted(files.items(), key=lambda item: -len(item[1]))
     lines = []
     for reason, paths in ranked[:_REASONS]:

@@ -32,7 +32,14 @@ MARKER = ".braintumor"  # in a folder that holds work of ours, see runs/ownershi
 
 
 def read_bounded(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file. Every file that may be a stranger's is read here.
+    """The content of a regular file, as `open_bounded` opens it."""
+    with open_bounded(path, most_bytes) as (file, size):
+        return file.read(size)
+
+
+@contextmanager
+def open_bounded(path: Path, most_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file and its bytes. Every file that may be a stranger's is opened here.
 
     Never waits: a pipe, a device or a socket is refused, a file of the kernel (/proc/kmsg, as a
     link in a data set) is as empty as it says.
@@ -45,18 +52,44 @@ def read_bounded(path: Path, most_bytes: int) -> bytes:
             raise DataError("it is no regular file")
         if about.st_size > most_bytes:
             raise DataError(f"it has {about.st_size:,} bytes, over the cap of {most_bytes:,}")
-        return file.read(about.st_size)
+        yield file, about.st_size
+
+
+def read_table(path: Path) -> io.BytesIO:
+    """The content of a CSV file of a run, which may be a stranger's; for pandas and csv.
+
+    Raises OSError, and ValueError, as pandas does of what is no table, when it is no regular file
+    or too large.
+    """
+    try:
+        return io.BytesIO(read_bounded(path, limits.TABLE_BYTES))
+    except DataError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The mapping that a JSON file holds. Raises OSError, or DataError when there is none."""
     try:
-        content = json.loads(read_bounded(path, limits.JSON_BYTES))
-    except (ValueError, RecursionError) as error:  # ValueError: no UTF-8 too
+        content = parse_json(read_bounded(path, limits.JSON_BYTES))
+    except ValueError as error:
         raise DataError(f"it is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise DataError("it is not a mapping")
     return content
+
+
+def parse_json(text: bytes | str) -> Any:
+    """What a JSON text says, which may be a stranger's: no more values than memory is for.
+
+    Raises ValueError: no JSON, no UTF-8, too deep, or too many values.
+    """
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if sum(content.count(sign) for sign in (b",", b":", b"[", b"{")) > limits.JSON_PARTS:
+        raise ValueError(f"it has over {limits.JSON_PARTS:,} values")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
 
 
 def read_yaml(path: Path) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -153,6 +154,7 @@ def _close_terminal() -> None:
     """What is printed on a terminal that is no more would fail; train.log has it all the same."""
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
-        if os.isatty(descriptor):
+        # the system no longer calls it a terminal (isatty)
+        if stat.S_ISCHR(os.fstat(descriptor).st_mode):
             os.dup2(null, descriptor)
     os.close(null)

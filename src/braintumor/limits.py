@@ -13,6 +13,12 @@ MIB, GIB = 1 << 20, 1 << 30
 PIXELS = 25_000_000
 IMAGE_SIDE = 2048  # px that a model sees: 4 times the side of a slice
 
+# Chunks, segments and blocks of its file, which Pillow reads one by one and partly joins: a large
+# PNG has some thousands. Beside the pixels: EXIF has 64 KB, a profile of colours up to 4 MB.
+IMAGE_PARTS = 100_000
+IMAGE_BESIDE_BYTES = 16 * MIB
+PLAIN_BYTES = 4 * MIB  # of a PPM file in digits, of which a MB takes 0.6 s
+
 # One file: that is the largest TIFF of that many pixels, 8 bytes each, with room to spare.
 FILE_BYTES = 256 * MIB
 TABLE_BYTES = 256 * MIB  # a CSV file: a million rows of 256 bytes
@@ -30,10 +36,11 @@ HEADER_BYTES = MIB  # of a member of a tar file, which is read whole: a long nam
 SPARE_SHARE = 0.1  # of the free disk that unpacking leaves to others
 
 # Files that runs leave, written by hand or by strangers.
-YAML_BYTES = MIB  # config.yaml has 3 KB
+YAML_BYTES = MIB // 4  # config.yaml has 3 KB; a second of parsing
 YAML_DEPTH = 50
-JSON_BYTES = 64 * MIB  # status.json, metrics.json
-CARD_BYTES = 256 * MIB  # the header of best.safetensors: 600 bytes a training image
+JSON_BYTES = 8 * MIB  # status.json, metrics.json: 0.2 KB a class
+CARD_BYTES = 100_000_000  # the header of best.safetensors, whose library takes no more
+JSON_PARTS = 2_000_000  # values, lists and keys: each takes 50 to 100 bytes of memory
 CHECKPOINT_BYTES = 16 * GIB
 
 # Settings, which also come on the card of a stranger's checkpoint: each is work, times that many.

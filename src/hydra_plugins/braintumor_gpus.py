@@ -45,8 +45,11 @@ class GpusLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Until all jobs have ended; how each ended stands in its folder."""
         setup_globals()
-        jobs = [self._compose(n, list(o)) for n, o in enumerate(job_overrides, initial_job_idx)]
         # the scan for plugins, which every command waits for, needs none of it
+        from braintumor.interrupts import deferred
+
+        with deferred():  # OmegaConf, cut off, may raise something else
+            jobs = [self._compose(n, list(o)) for n, o in enumerate(job_overrides, initial_job_idx)]
         from braintumor.jobs.slots import make_slots
         from braintumor.progress import waiting
 

@@ -114,3 +114,19 @@ def test_names_are_short_and_none_is_there_twice(folder: str, model: str) -> Non
     for run, (configuration, _) in zip(runs, told, strict=True):
         by_settings.setdefault(configuration, set()).add(run.configuration)
     assert all(len(settings) == 1 for settings in by_settings.values())
+
+
+@pytest.mark.parametrize(
+    ("typed", "changes"),
+    [
+        ("tracker=wandb", {"tracker": {"name": "wandb", "project": "mine"}}),
+        ("tracker.project=other", {"tracker": {"name": "none", "project": "other"}}),
+        ("slots=2", {"slots": 2}), ("privacy.paths=true", {"privacy": {"paths": True}}),
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_of_the_training_names_no_run(
+    typed: str, changes: dict[str, Any]
+) -> None:
+    runs = [about("a"), about("b", typed, **changes)]
+    assert configurations(*runs) == ["cnn_se", "cnn_se"]
+    assert names(*runs) == ["cnn_se (a)", "cnn_se (b)"]

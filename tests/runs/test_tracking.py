@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,22 @@ def test_no_setting_says_where_a_tracker_sends() -> None:
     """A run folder may be a stranger's, and its run be resumed here."""
     with pytest.raises(ConfigError, match="uri"):
         check_tracker({"name": "tensorboard", "uri": "http://stranger"})
+
+
+def test_a_thread_of_a_tracker_prints_no_traceback(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As tensorboard's does on a full disk; who calls the tracker next is told."""
+    told: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda failed: told.append(failed.thread.name))
+
+    def fail() -> None:
+        raise OSError(28, "No space left on device")
+
+    theirs = type("Writer", (threading.Thread,), {"__module__": "tensorboard.summary"})
+    with open_trackers(run, settings("none")):
+        for kind, name in ((theirs, "theirs"), (threading.Thread, "ours")):
+            thread = kind(target=fail, name=name)
+            thread.start()
+            thread.join()
+    assert told == ["ours"]

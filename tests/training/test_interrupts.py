@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import os
@@ -174,6 +175,57 @@ def test_an_item_too_few_or_too_many_or_of_another_type_is_refused(
         inside[name] = "text"
     with pytest.raises(CheckpointError):
         run(new_state(PLAN), PLAN, AUGMENT, resume_from=changed)
+
+
+NO_NUMBER = torch.tensor(float("nan"))
+VALUES: list[tuple[str, Any]] = [
+    ("history", []), ("history", [{"epoch": 1}]), ("history/0/epoch", 2), ("history/0/lr", "0.1"),
+    ("history/0/is_best", 1), ("history/0/more", 1.0), ("epoch", 7), ("phase_epoch", 9),
+    ("phase", 7), ("best/epoch", 5), ("best/epoch", 0), ("best/weights", {}),
+    ("partial/losses", torch.zeros(2, 2)), ("partial/losses", torch.zeros(2, dtype=torch.long)),
+    ("partial/losses", torch.zeros(99)), ("partial/hits", torch.zeros(3, dtype=torch.long)),
+    ("partial/hits", NO_NUMBER), ("partial/generators", [torch.zeros(3)]),
+    ("partial/generators", [torch.zeros(5000, dtype=torch.uint8)]),
+    ("optimizer/param_groups/0/params", [[], []]), ("optimizer/param_groups/0/params", "ab"),
+    ("optimizer/state/0/step", torch.zeros((), dtype=torch.long)),
+    ("optimizer/state/0/exp_avg", "x"), ("scaler", {"scale": "x"}),
+    ("recipe/seed", torch.zeros(3)), ("recipe/optimizer", {0: 1}),
+]  # fmt: skip
+
+
+def with_value(state: dict[str, Any], item: str, value: Any) -> dict[str, Any]:
+    changed: Any = copy.deepcopy(state)
+    inside = changed
+    *parents, name = (int(part) if part.isdecimal() else part for part in item.split("/"))
+    for parent in parents:
+        inside = inside[parent]
+    inside[name] = value
+    return dict(changed)
+
+
+@pytest.mark.parametrize(("item", "value"), VALUES)
+def test_a_value_that_no_training_leaves_is_refused(
+    saved: dict[str, Any], item: str, value: Any
+) -> None:
+    """As of another version, or by somebody who means harm: its checksum is right."""
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        run(new_state(PLAN), PLAN, AUGMENT, resume_from=with_value(saved, item, value))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("fused", "x"), ("betas", None), ("lr", NO_NUMBER), ("weight_decay", 1e30), ("base_lr", -1)],
+)
+def test_options_of_an_optimizer_are_those_of_the_recipe(
+    saved: dict[str, Any], option: str, value: Any
+) -> None:
+    """Whatever the state says of them: the weights are those of nobody who changed it."""
+    changed = with_value(saved, f"optimizer/param_groups/0/{option}", value)
+    states = [new_state(PLAN) for _ in range(2)]
+    for state, resume_from in zip(states, (saved, changed), strict=True):
+        run(state, PLAN, AUGMENT, resume_from=resume_from)
+    one, other = (state.model.state_dict().values() for state in states)
+    assert all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize(

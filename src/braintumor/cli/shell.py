@@ -7,7 +7,6 @@ is plain Python. Nothing here imports torch.
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib
 import os
 import re
@@ -15,6 +14,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from braintumor._version import __version__
+from braintumor.cli.failures import failure_of
 from braintumor.cli.flags import (
     check_flags,
     choose_launcher,
@@ -33,16 +34,21 @@ from braintumor.cli.flags import (
 )
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
-from braintumor.errors import BraintumorError, ConfigError, MachineError, device_failure
-from braintumor.files import DISK_IS_FULL, printable
-from braintumor.interrupts import INTERRUPTED, ToldInterrupt, listening
+from braintumor.errors import ConfigError, MachineError, device_failure
+from braintumor.interrupts import INTERRUPTED, ToldInterrupt, deferred, is_asked, listening
 from braintumor.privacy import set_privacy
 from braintumor.progress import waiting
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
 from braintumor.workflows.arguments import Request, check_settings
-from braintumor.workflows.console import log, log_to_console, silence_stdout
-from braintumor.workflows.mistakes import answer_mistake, launcher_failure, refuse_words
+from braintumor.workflows.console import (
+    complain,
+    log,
+    log_to_console,
+    open_standard_files,
+    silence_stdout,
+)
+from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, register_models
 
@@ -52,13 +58,6 @@ _BUG = (
     "this is a bug in braintumor, not your mistake; please report the lines above with the command"
 )
 _lost: list[str] = []  # what is said of a GPU that failed for the rest of the process
-_OF_THE_DISK = (*DISK_IS_FULL, errno.EROFS)
-# what the parts of torch say; a limit such as `ulimit -v` is met where a library is loaded, too
-_NO_MEMORY = (
-    "can't allocate memory", "cannot allocate memory", "failed to map segment", "bad_alloc",
-    "could not create a primitive", "could not create a memory", "can't start new thread",
-    "resource temporarily unavailable", "cuda error: out of memory",
-)  # fmt: skip
 
 
 def command(
@@ -69,6 +68,7 @@ def command(
     0 done, 1 our bug, 2 the user's input, 3 the machine, 130 interrupted.
     after_sweep: called with the sweep's folder, and the exit code, once its jobs have ended.
     """
+    open_standard_files()
     typed = Typed(config_name, tuple(sys.argv[1:]))
     if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
         name = dataclasses.replace(typed, is_python=True).name_of(config_name)
@@ -100,15 +100,19 @@ def command(
             run_job(config_name, run, request)
             return None
         try:
-            _run_checked(config_name, run, _request(cfg, typed))
+            composed.append(_request(cfg, typed))
         except BaseException as error:
             failure.append(error)  # Hydra would print a line of its own before ours
         return None
 
     def compose_and_run() -> None:
-        app()
+        # OmegaConf, cut off, may raise something else; a sweep has its jobs in there, too
+        with nullcontext() if is_sweep(typed.words) else deferred():
+            app()
         if failure:
             raise failure[0]
+        for request in composed:
+            _run_checked(config_name, run, request)
 
     def whole() -> int:
         check_flags(typed)
@@ -127,6 +131,7 @@ def command(
                 code = max(code, _exit_code_of(lambda: after_sweep(folder, code), typed))
         return code
 
+    composed: list[Request] = []
     failure: list[BaseException] = []
     _lost.clear()
     with listening():
@@ -189,13 +194,11 @@ def run_job(config_name: str, run: Run, request: Request) -> int:
         _run_checked(config_name, run, request)
     except Exception as error:
         record_failure(RunFolder(request.folder), error, overrides=list(request.overrides))
-        said = device_failure(error)
-        if said and not _lost:
+        failure = failure_of(error)
+        if not _lost and (said := device_failure(error)):
             _lost.append(said)
-        log.error("job %s failed: %s", request.folder.name, said or error)
-        if isinstance(error, BraintumorError):
-            return error.exit_code
-        return 3 if said else 1
+        log.error("job %s failed: %s", request.folder.name, failure or error)
+        return failure.exit_code if failure else 1
     return 0
 
 
@@ -204,36 +207,19 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
     try:
         return work() or 0
     except KeyboardInterrupt as error:
-        print(f"\ninterrupted{_how_to_repeat(error, typed)}", file=sys.stderr)
-        return INTERRUPTED
-    except BraintumorError as error:
-        return _report(str(error), error.exit_code)
+        return _interrupted(error, typed)
     except Exception as error:
-        if _is_out_of_memory(error):
-            return _report(
-                "out of memory; lower the batch size, data.image_size or data.limit, or allow more "
-                "(`ulimit -v`)",
-                3,
-            )
-        if said := device_failure(error) or launcher_failure(error):
-            return _report(said, 3)
-        if isinstance(error, NotImplementedError) and "MPS device" in str(error):
-            missing = re.search(r"'([^']+)'", str(error))
-            return _report(
-                f"Apple's GPU lacks {missing[1] if missing else 'an operation'}; let the CPU do it "
-                "with PYTORCH_ENABLE_MPS_FALLBACK=1 before the command, or use device=cpu",
-                3,
-            )
-        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            what = f"{error.strerror}: {error.filename}"
-            return _report(f"{what}; free space, or name another run_dir", 3)
-        if isinstance(error, PermissionError):
-            return _report(f"no permission for {error.filename}; check its owner and mode", 2)
-        if "determine home directory" in str(error):
-            return _report("a path begins with ~, and its home folder is not known here: write "
-                           "paths in full", 2)  # fmt: skip
+        if failure := failure_of(error):
+            return _report(str(failure), failure.exit_code)
+        if is_asked():  # a library, cut off in its midst, raised something else instead
+            return _interrupted(KeyboardInterrupt(), typed)
         answer = answer_mistake(error, typed)
         return _report(answer, 2) if answer else _report(_BUG, 1)
+
+
+def _interrupted(error: KeyboardInterrupt, typed: Typed) -> int:
+    complain(f"\ninterrupted{_how_to_repeat(error, typed)}")
+    return INTERRUPTED
 
 
 def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
@@ -246,18 +232,9 @@ def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
     return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *typed.words])}"
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch is not imported here; on the CPU it raises a plain RuntimeError
-    is_on_device = type(error).__name__ == "OutOfMemoryError"
-    is_told = isinstance(error, RuntimeError | ImportError | OSError) and any(
-        words in str(error).casefold() for words in _NO_MEMORY
-    )
-    return isinstance(error, MemoryError) or is_on_device or is_told
-
-
 def _report(message: str, code: int) -> int:
     if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
     if rank() == 0 or code == 1:  # what a process beside it has to say reaches the first one
-        print(f"error: {printable(message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr)
+        complain(f"error: {message}")
     return code

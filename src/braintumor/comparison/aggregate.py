@@ -14,7 +14,7 @@ import pandas as pd
 from braintumor.comparison.read import damaged
 from braintumor.errors import CheckpointError
 from braintumor.evaluation.baseline_figures import Baselines
-from braintumor.files import write_atomic, write_json
+from braintumor.files import read_table, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
@@ -163,7 +163,7 @@ def _row(metrics: Mapping[str, Any]) -> pd.Series:
 def _read_indexed(path: Path) -> pd.DataFrame:
     """The table by its first column; a class may be called NA, or 0."""
     with _reading(path):
-        return pd.read_csv(path, index_col=0, dtype=str, keep_default_na=False)
+        return pd.read_csv(read_table(path), index_col=0, dtype=str, keep_default_na=False)
 
 
 @contextmanager

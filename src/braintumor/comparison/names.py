@@ -14,7 +14,9 @@ from braintumor.config import flat
 LONGEST = 60  # characters of a name
 _LONGEST_VALUE = 24
 # what a run may differ in and still be the same configuration
-NOT_SETTINGS = ("seed", "seeds", "fold", "run_dir", "resume", "overwrite", "tracker")
+NOT_SETTINGS = (
+    "seed", "seeds", "fold", "run_dir", "resume", "overwrite", "tracker", "slots", "privacy",
+)  # fmt: skip
 _SAID = ("model", "data")  # words of a command that status.json says better
 
 
@@ -108,7 +110,7 @@ def _settings(runs: Sequence[About]) -> list[dict[str, str]]:
     typed = [dict(_typed(run)) for run in runs]
     found = [
         {"data": str(run.status.get("data_name") or "")}
-        | {key: _text(value) for key, value in flat(run.config) if key not in NOT_SETTINGS}
+        | {key: _text(value) for key, value in flat(run.config) if not _is_beside(key)}
         for run in runs
     ]
     keys = dict.fromkeys(("data", *(key for own in typed for key in own)))
@@ -129,8 +131,13 @@ def _typed(run: About) -> Iterator[tuple[str, str]]:
     """Keys and values of the words that the command was given."""
     for word in run.status.get("overrides") or []:
         key, sign, value = str(word).lstrip("+").partition("=")
-        if sign and key not in (*NOT_SETTINGS, *_SAID) and not key.startswith("hydra."):
+        if sign and key not in _SAID and not _is_beside(key) and not key.startswith("hydra."):
             yield key, _text(value)
+
+
+def _is_beside(key: str) -> bool:
+    """Whether a setting, or one of a section, changes nothing of what is trained."""
+    return key.partition(".")[0] in NOT_SETTINGS
 
 
 def _text(value: Any) -> str:

@@ -147,7 +147,7 @@ def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _breakable(name: str) -> Markup:
     """The name, escaped, with places where a narrow column may break it."""
-    safe = str(escape(name))
+    safe = str(escape(without_names(name)))  # which a broken path would hide
     for sign in ("_", "/", "="):
         safe = safe.replace(sign, f"{sign}<wbr>")
     return Markup(safe)  # noqa: S704 (escaped above; none of the signs stands in an entity)

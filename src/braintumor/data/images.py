@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as pil
 from PIL import ImageOps
 
+from braintumor.data.image_parts import refuse_parts
 from braintumor.data.signatures import (
     HEAD_BYTES,
     image_format,
@@ -64,11 +65,13 @@ def decode(raw: bytes | np.ndarray) -> Image:
     if not raw:
         raise DataError("the file is empty (0 bytes)")
     try:
+        refuse_parts(raw)
         with pil.open(io.BytesIO(raw), formats=_FORMATS) as opened:
-            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
-            if frames > 1 and opened.format in _MAY_HOLD_SEVERAL:
+            mode = opened.mode
+            # how many there are (n_frames) only a search through all of them would tell
+            if opened.format in _MAY_HOLD_SEVERAL and getattr(opened, "is_animated", False):
                 raise DataError(
-                    f"it holds {frames} pictures (a stack of slices, or an animation); save each "
+                    "it holds several pictures (a stack of slices, or an animation); save each "
                     "as a file of its own, those of one patient in one folder or under one name"
                 )
             pixels = from_pillow(opened)

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from braintumor.errors import ConfigError, DataError
-from braintumor.files import write_atomic
+from braintumor.files import read_table, write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
 SPLITS = ("train", "val", "test", "excluded")
@@ -38,7 +38,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """
     try:
         manifest = pd.read_csv(
-            path,
+            read_table(path),
             dtype=DTYPES,
             keep_default_na=False,  # a class may be called "NA"
             na_values={name: [""] for name in _MAY_BE_EMPTY},

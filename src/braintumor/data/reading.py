@@ -19,7 +19,7 @@ from PIL import Image as pil
 from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
 from braintumor.data.sources import Generates, Item, Source
-from braintumor.errors import DataError
+from braintumor.errors import DataError, reason_of
 from braintumor.files import sha256_of
 from braintumor.progress import bar
 from braintumor.runtime import cores, in_threads
@@ -179,7 +179,7 @@ def _read_one(
             began = time.perf_counter()
         image, mode = decode(source.read(item) if raw is None else raw)
     except (DataError, OSError) as error:
-        return str(error)
+        return reason_of(error)
     if known is None:
         pixel_sha256, thumbnail, flags = fingerprint(image)
         height, width = image.shape[:2]

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.interrupts import INTERRUPTED
+from braintumor.privacy import without_names
 from braintumor.runs.folder import RUN, RunFolder, State
 from braintumor.runs.ownership import hold
 
@@ -42,8 +43,8 @@ def record_end(
         return state, why
     try:
         with hold(run.path, RUN, "continue"):
-            with run.log.open("ab") as file:
-                file.write(printed)
+            with run.log.open("a", encoding="utf-8") as file:
+                file.write(str(without_names(printed.decode("utf-8", "backslashreplace"))))
             if is_written:
                 why += _last_line(run)
                 run.set_status(state, why=why)

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from braintumor.files import write_rows
+from braintumor.files import read_table, write_rows
 from braintumor.interrupts import listening
 from braintumor.jobs.ends import known_status, record_end
 from braintumor.jobs.slots import Slot
@@ -166,10 +166,15 @@ def _now() -> str:
 
 
 def _read_attempts(table: Path) -> list[_Attempt]:
-    """Of queues before this one."""
+    """Of queues before this one; what is damaged tells nothing that a job would need."""
     if not table.is_file():
         return []
-    return [_Attempt(**row) for row in csv.DictReader(table.read_text().splitlines())]  # type: ignore[arg-type]
+    try:
+        rows = csv.DictReader(read_table(table).getvalue().decode().splitlines())
+        return [_Attempt(**row) for row in rows]  # type: ignore[arg-type]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        log.warning("%s is damaged (%s), and begun anew", table, error)
+        return []
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -6,18 +6,16 @@ In wrong/ a picture is as the model saw it; its name says its class and what it 
 from __future__ import annotations
 
 import csv
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import write_atomic
-from braintumor.report.plots.style import PNG_EFFORT
+from braintumor.report.plots.style import png_of
 from braintumor.runs.folder import EvaluationFile, wrong_file
 
 # M images evaluated, E of them wrong
@@ -35,10 +33,7 @@ def write_errors(folder: Path, evaluation: Evaluation) -> None:
         names = [wrong_file(n, _plain(t), _plain(p)) for n, (t, p) in enumerate(pairs, start=1)]
         files[: evaluation.wrong_pictures] = names[: evaluation.wrong_pictures]
         for name, i in zip(filter(None, files), wrong, strict=False):
-            buffer = io.BytesIO()
-            picture = Image.fromarray(evaluation.images[i])
-            picture.save(buffer, "PNG", compress_level=PNG_EFFORT)
-            write_atomic(folder / name, buffer.getvalue())
+            write_atomic(folder / name, png_of(evaluation.images[i]))
     # texts are quoted, or a line break in a file name would end the row
     text = table.assign(picture=files).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
     write_atomic(folder / EvaluationFile.ERRORS, text)

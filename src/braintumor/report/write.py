@@ -8,7 +8,6 @@ script are JSON in which no tag can end.
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
-from PIL import Image
 
 from braintumor.evaluation.provenance import about_intervals
 from braintumor.evaluation.record import Evaluation
@@ -45,7 +43,7 @@ from braintumor.report.plots.performance import (
     draw_roc,
 )
 from braintumor.report.plots.pictures import draw_examples, overlay
-from braintumor.report.plots.style import PNG_EFFORT, about_numbers, to_png
+from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
@@ -121,10 +119,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation, charts: dict[str, list
     figure = draw_examples(predictions, images, shown_examples(evaluation), heatmaps)
     write_atomic(folder / EvaluationFile.EXAMPLES, to_png(figure))
     for i, heatmap in heatmaps.items():
-        buffer = io.BytesIO()
-        picture = Image.fromarray(overlay(images[i], heatmap))
-        picture.save(buffer, "PNG", compress_level=PNG_EFFORT)
-        write_atomic(folder / overlay_file(i), buffer.getvalue())
+        write_atomic(folder / overlay_file(i), png_of(overlay(images[i], heatmap)))
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -11,15 +11,15 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from braintumor import limits
-from braintumor.errors import CheckpointError, DataError
-from braintumor.files import atomic_file, read_bounded, sha256_of
+from braintumor.errors import CheckpointError
+from braintumor.files import atomic_file, parse_json, sha256_of
 from braintumor.runs.card import Card as Card  # which most of its readers want from here
 from braintumor.runs.card import card_of
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder, folders_beside
+from braintumor.runs.header import BLANK, DIGEST_KEY, around, read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CARD_KEY = "braintumor_card"
-_DIGEST_KEY = "braintumor_sha256"
-_BLANK = "braintumor-sha256".ljust(64, ".")  # stands there while the checksum is taken
 _OUTLIERS = "outliers."  # begins the names of tensors that are no weights
 
 
@@ -51,19 +49,12 @@ def save_best(
     tensors = {name: tensor.contiguous() for name, tensor in weights.items()}
     for name, array in (outliers or {}).items():
         tensors[_OUTLIERS + name] = torch.as_tensor(array).contiguous()
-    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), _DIGEST_KEY: _BLANK}
+    metadata = {_CARD_KEY: json.dumps(dataclasses.asdict(card)), DIGEST_KEY: BLANK}
     content = save(tensors, metadata)
-    before, after = _around(content, _BLANK.encode())
+    before, after = around(content, BLANK.encode())
     with atomic_file(path) as file:
         for part in (before, sha256_of(content).encode(), after):
             file.write(part)
-
-
-def _around(content: bytes, within: bytes) -> tuple[memoryview, memoryview]:
-    """What stands before and after the first place where `within` is, not copied."""
-    start = content.index(within)
-    view = memoryview(content)
-    return view[:start], view[start + len(within) :]
 
 
 def read_card(path: Path) -> Card:
@@ -76,38 +67,10 @@ def read_card(path: Path) -> Card:
             f"there is no checkpoint {path}; give a run folder or best.safetensors"
         )
     try:
-        values = json.loads(_read_metadata(path)[_CARD_KEY])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        values = parse_json(read_header(path)[_CARD_KEY])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} has no card that can be read ({error})") from error
     return card_of(values, path)
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    """What the header says, of a file of which every byte is the one that was written."""
-    try:
-        content = read_bounded(path, limits.CHECKPOINT_BYTES)
-    except DataError as error:
-        raise CheckpointError(f"{path}: {error}; give best.safetensors of a run") from error
-    length = min(int.from_bytes(content[:8], "little"), limits.CARD_BYTES)
-    try:
-        metadata = dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path} is not a safetensors file, or it was cut short; train again or copy it again"
-        ) from error
-    if set(metadata) <= {"format"}:
-        raise CheckpointError(
-            f"{path} holds weights but no braintumor card; bare backbone weights go in with "
-            f"`bt-train model.backbone.weights={path}`"
-        )
-    said = str(metadata.get(_DIGEST_KEY)).encode()
-    before, after = _around(content, said) if said in content else (memoryview(content), b"")
-    if said.decode() != sha256_of(before, _BLANK.encode(), after):
-        raise CheckpointError(
-            f"{path} is damaged or was cut short: its checksum is not that of its content; copy it "
-            "again, or train again"
-        )
-    return metadata
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:

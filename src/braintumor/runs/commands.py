@@ -58,9 +58,10 @@ def _words_of(run: RunFolder) -> list[str] | None:
         settings = read_config(run) if run.config.is_file() else {}
     except CheckpointError:
         return None
-    words = [str(word) for word in known.get("command", [])][1:]
+    command = known.get("command")
+    words = [str(word) for word in command][1:] if isinstance(command, list) else []
     if not words or set(_OF_THE_SWEEP) & set(words):
-        words = [str(word) for word in status.get("overrides", [])]
+        words = [str(word) for word in status.get("overrides") or ()]
     keys = {key_of(word) for word in words}
     if settings.get("seeds") is None and "seeds" in keys:
         words = [w for w in words if key_of(w) not in ("seed", "seeds")] + [

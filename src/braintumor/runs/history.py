@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braintumor.errors import CheckpointError
-from braintumor.files import write_rows
+from braintumor.files import read_table, write_rows
 from braintumor.records import EpochRecord
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        rows = list(csv.DictReader(path.read_text().splitlines(), strict=True))
+        rows = list(csv.DictReader(_lines(path), strict=True))
         numbers = [_record(row).epoch for row in rows]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise CheckpointError(f"{path} is damaged ({error!r})") from error
@@ -71,6 +71,10 @@ def read_history(path: Path) -> pd.DataFrame:
 
     read_rows(path)
     return pd.read_csv(path)
+
+
+def _lines(path: Path) -> list[str]:
+    return read_table(path).getvalue().decode().splitlines()
 
 
 def _record(row: Mapping[str, str]) -> EpochRecord:

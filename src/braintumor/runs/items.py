@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from braintumor.config import first_of
 from braintumor.errors import CheckpointError
+from braintumor.records import EpochRecord
 
 
 class MisfitError(CheckpointError):
@@ -35,6 +37,12 @@ def _is_weights(value: Any) -> bool:
     )
 
 
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain(each) for name, each in value.items())
+    return all(map(_is_plain, value)) if isinstance(value, list) else not _is_tensor(value)
+
+
 WHOLE = Item("a whole number from 0", lambda value: type(value) is int and value >= 0)
 NUMBER = Item("a number", lambda value: type(value) in (int, float))
 NUMBERS = Item(
@@ -47,6 +55,20 @@ TENSORS = Item("a list of tensors", lambda v: isinstance(v, list) and all(map(_i
 ROWS = Item(
     "a list of mappings", lambda v: isinstance(v, list) and all(isinstance(r, Mapping) for r in v)
 )
+_FIELDS = {field.name: str(field.type) for field in dataclasses.fields(EpochRecord)}
+
+
+def _is_history(value: Any) -> bool:
+    """Whether they are fields of EpochRecord, of the epochs from 1 on."""
+    return isinstance(value, list) and all(
+        isinstance(row, Mapping)
+        and {name: type(each).__name__ for name, each in row.items()} == _FIELDS
+        and row["epoch"] == number
+        for number, row in enumerate(value, start=1)
+    )
+
+
+HISTORY = Item("a list of the rows of metrics.csv", _is_history)
 
 
 # of training.state.FitState, which says what each is
@@ -57,7 +79,7 @@ STATE: Items = {
     "model": WEIGHTS,
     "optimizer": {"state": MAPPING, "param_groups": ROWS},
     "schedule": NUMBERS,
-    "scaler": MAPPING,
+    "scaler": NUMBERS,
     "best": {
         "cost": NUMBER,
         "epoch": WHOLE,
@@ -68,8 +90,8 @@ STATE: Items = {
     "ema": Item("tensors by name or nothing", lambda v: v is None or _is_weights(v)),
     "ema_steps": WHOLE,
     "partial": {"losses": TENSOR, "hits": TENSOR, "generators": TENSORS, "seconds": NUMBER},
-    "history": ROWS,
-    "recipe": MAPPING,
+    "history": HISTORY,
+    "recipe": Item("plain settings", lambda v: isinstance(v, Mapping) and _is_plain(v)),
 }
 _MAY_BE_NONE = "partial"  # between two epochs
 

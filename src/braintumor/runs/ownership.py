@@ -20,8 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from braintumor.errors import CheckpointError, ConfigError
-from braintumor.files import MARKER, remove_if_empty
+from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.files import MARKER, read_bounded, remove_if_empty
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind, RunFolder
@@ -270,7 +270,7 @@ def _content(kind: Kind) -> bytes:
 def _read_marker(folder: Path) -> dict[str, Any]:
     """What the marker says; empty where there is none, or where its writer had no time for it."""
     try:
-        content = json.loads((folder / MARKER).read_bytes())
-    except (OSError, ValueError):
+        content = json.loads(read_bounded(folder / MARKER, 4 * _MARKER_BYTES))
+    except (OSError, ValueError, RecursionError, DataError):
         return {}
     return content if isinstance(content, dict) else {}

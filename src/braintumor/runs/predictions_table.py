@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.files import write_atomic
+from braintumor.files import read_table, write_atomic
 from braintumor.records import Predictions
 from braintumor.runs.folder import EvaluationFile
 
@@ -92,7 +92,9 @@ def unlabelled_table(predictions: Predictions, more: Mapping[str, Sequence[Any]]
 
 def read_texts(path: Path) -> pd.DataFrame:
     """A CSV file of texts as they are: a class may be called NA."""
-    return pd.read_csv(path, dtype="str", keep_default_na=False, encoding_errors="surrogateescape")
+    return pd.read_csv(
+        read_table(path), dtype="str", keep_default_na=False, encoding_errors="surrogateescape"
+    )
 
 
 def _columns(predictions: Predictions, probs: np.ndarray) -> dict[str, Any]:

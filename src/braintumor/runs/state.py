@@ -7,7 +7,6 @@ was cut, torn or flipped is never taken.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import pickle
 import struct
@@ -16,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from braintumor.errors import CheckpointError
-from braintumor.files import atomic_file, sha256_of
+from braintumor import limits
+from braintumor.errors import CheckpointError, DataError
+from braintumor.files import atomic_file, open_bounded
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import STATES, RunFolder
 from braintumor.runs.items import MisfitError, check_items
@@ -127,11 +127,21 @@ def _states(run: RunFolder) -> list[Path]:
 def _read_state(path: Path, device: torch.device) -> dict[str, Any] | None:
     import torch  # as above
 
-    content = path.read_bytes()
-    if content[-64:] != sha256_of(memoryview(content)[:-64]).encode():
-        return None
     try:
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-    except _UNREADABLE:
+        with open_bounded(path, limits.CHECKPOINT_BYTES) as (file, size):
+            if not _is_whole(file, size):
+                return None
+            file.seek(0)
+            state = torch.load(file, map_location=device, weights_only=True)
+    except (DataError, *_UNREADABLE):
         return None
     return state if isinstance(state, dict) else None
+
+
+def _is_whole(file: BinaryIO, size: int) -> bool:
+    """Whether its last 64 bytes are the checksum of those before; read piece by piece."""
+    digest, left = hashlib.sha256(), size - 64
+    while left > 0 and (piece := file.read(min(left, 1 << 20))):
+        digest.update(piece)
+        left -= len(piece)
+    return left == 0 and file.read() == digest.hexdigest().encode()

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def open_trackers(run: RunFolder, settings: Mapping[str, Any]) -> Iterator[Track
         except Exception as error:
             _warn(name, error)
     state: State = "failed"
+    before = threading.excepthook
+    threading.excepthook = _quietly(before)
     try:
         yield trackers
         state = "completed"
@@ -119,6 +122,17 @@ def open_trackers(run: RunFolder, settings: Mapping[str, Any]) -> Iterator[Track
         raise
     finally:
         trackers.end(state)
+        threading.excepthook = before
+
+
+def _quietly(before: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """For threading.excepthook: of a full disk a tracker's thread tells who calls it next, too."""
+
+    def hook(failed: Any) -> None:
+        if not type(failed.thread).__module__.startswith("tensorboard"):
+            before(failed)
+
+    return hook
 
 
 def _warn(name: str, error: Exception) -> None:

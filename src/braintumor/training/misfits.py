@@ -39,9 +39,32 @@ def refuse_misfits(saved: Mapping[str, Any], own: FitState) -> None:
     if saved["scaler"]:
         _same_names("scaler", saved["scaler"], _SCALER)
     _check_optimizer(saved, own.optimizer)
-    steps = own.schedule.steps_per_epoch
-    if saved["partial"] and saved["partial"]["losses"].shape[:1].numel() > steps:
-        raise misfit(f"has more steps of an epoch than the {steps} of one")
+    _check_epochs(saved)
+    if saved["partial"]:
+        _check_partial(saved["partial"], own.schedule.steps_per_epoch)
+
+
+def _check_epochs(saved: Mapping[str, Any]) -> None:
+    """Whether counts, history and the best epoch tell of the same training."""
+    epochs, history, best = saved["epoch"], saved["history"], saved["best"]
+    in_phase = sum(row["phase"] == saved["phase"] + 1 for row in history)
+    if epochs != len(history) or saved["phase_epoch"] != in_phase:
+        raise misfit(f"is of epoch {epochs}, and its history has {len(history)}")
+    if bool(epochs) != bool(best["weights"]) or not bool(epochs) <= best["epoch"] <= epochs:
+        raise misfit(f"has best.epoch: {best['epoch']} of {epochs}")
+
+
+def _check_partial(saved: Mapping[str, Any], steps: int) -> None:
+    losses, hits, generators = (saved[name] for name in ("losses", "hits", "generators"))
+    if losses.ndim != 1 or not losses.is_floating_point() or len(losses) > steps:
+        raise misfit(f"has partial.losses that are not those of up to {steps} steps")
+    if hits.shape or hits.dtype != torch.long:
+        raise misfit("has partial.hits that is not a whole number")
+    try:
+        for state in generators[:1]:  # the second is of a GPU
+            torch.Generator().set_state(state)
+    except (RuntimeError, TypeError) as error:
+        raise misfit("has partial.generators that are not of such a generator") from error
 
 
 def _same_names(item: str, saved: Mapping[str, Any], own: Any) -> None:
@@ -69,9 +92,11 @@ def _check_optimizer(saved: Mapping[str, Any], own: torch.optim.Optimizer) -> No
     parameters: dict[int, Tensor] = {}
     for group, mine in zip(groups, own.param_groups, strict=True):
         _same_names("optimizer.param_groups", group, mine)
-        if not isinstance(group["params"], list) or len(group["params"]) != len(mine["params"]):
+        numbers = group["params"]
+        is_numbered = isinstance(numbers, list) and all(type(n) is int for n in numbers)
+        if not is_numbered or len(numbers) != len(mine["params"]):
             raise misfit("has optimizer.param_groups of other parameters")
-        parameters.update(zip(group["params"], mine["params"], strict=True))
+        parameters.update(zip(numbers, mine["params"], strict=True))
     if foreign := set(kept) - set(parameters):
         raise misfit(f"has optimizer.state of {len(foreign)} parameters that are not trained")
     wanted = _KEPT[type(own).__name__]
@@ -79,8 +104,9 @@ def _check_optimizer(saved: Mapping[str, Any], own: torch.optim.Optimizer) -> No
         _same_names("optimizer.state", entry, wanted)
     for number, entry in kept.items():
         for name, value in entry.items():
-            shape = () if name == "step" else parameters[number].shape
-            if not isinstance(value, Tensor) or value.shape != shape:
+            like = torch.zeros(()) if name == "step" else parameters[number]
+            is_alike = isinstance(value, Tensor) and value.shape == like.shape
+            if not is_alike or value.dtype != like.dtype:
                 raise misfit(f"has optimizer.state: {name} of another shape than its parameter")
     has_moved = saved["phase_epoch"] or saved["partial"]
     is_kept = type(own).__name__ != "SGD" or own.param_groups[0]["momentum"]

@@ -60,14 +60,10 @@ def make_capturable(optimizer: torch.optim.Optimizer) -> None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Take a state, but whether a graph holds the step is this optimizer's own to say."""
-    own: list[dict[str, Any]] = [
-        {key: group[key] for key in ("lr", "capturable") if key in group}
-        for group in optimizer.param_groups
-    ]
-    optimizer.load_state_dict(dict(state))
-    for group, kept in zip(optimizer.param_groups, own, strict=True):
-        group.update(kept)
+    """Take what a state has of each parameter; all options stay those of the recipe."""
+    groups = zip(optimizer.param_groups, state["param_groups"], strict=True)
+    own = [mine | {"params": saved["params"]} for mine, saved in groups]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 
 def _adamw(

@@ -28,6 +28,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from braintumor.errors import ConfigError, TrainingError
+from braintumor.files import DISK_IS_FULL
 from braintumor.privacy import without_names
 from braintumor.runtime import mix_seed
 from braintumor.tuning.space import TuneSettings
@@ -54,6 +55,8 @@ def open_study(storage: str, name: str, direction: Direction) -> Study:
             storage=_open(storage), study_name=name, direction=direction, load_if_exists=True
         )
     except (OSError, ValueError, ImportError, SQLAlchemyError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+            raise
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"tune.storage={storage} cannot be opened ({reason:.200}); give a file, or a URL such "

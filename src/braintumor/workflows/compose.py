@@ -11,6 +11,7 @@ from omegaconf import OmegaConf, open_dict
 
 from braintumor.config import options_of
 from braintumor.errors import ConfigError
+from braintumor.interrupts import deferred
 from braintumor.quoting import hydra_value
 from braintumor.workflows.arguments import Request, check_settings
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
@@ -37,7 +38,7 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
         raise ConfigError(f"{flags[0]} is for the command line; call the function in a loop")
     refuse_words(typed)
     overrides = tuple(for_hydra(typed))
-    with own_hydra():
+    with own_hydra(), deferred():  # OmegaConf, cut off, may raise something else
         try:
             cfg = hydra.compose(command, [*overrides], return_hydra_config=True)
             chosen = {str(k): str(v) for k, v in cfg.hydra.runtime.choices.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.handlers
 import math
@@ -10,9 +11,11 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.errors import one_line
 from braintumor.files import printable
 from braintumor.privacy import without_names
 from braintumor.progress import above_bars
@@ -32,9 +35,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the first letter of a cell, as OW
 
 
 class _Printable(logging.Formatter):
-    """Names of files in messages steer no terminal, and no viewer of train.log."""
+    """Names of files in messages steer no terminal, and no viewer of train.log, and end no line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        if isinstance(arguments := record.args, tuple):
+            record = copy.copy(record)  # which other handlers have, too
+            record.args = tuple(
+                one_line(str(arg)) if isinstance(arg, str | Path) else arg for arg in arguments
+            )
         return printable(super().format(record))
 
 
@@ -69,10 +77,21 @@ class _Stdout(logging.StreamHandler):
         return "\n".join(_wrapped(line, columns) for line in text.split("\n"))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """A reader that has left, as in `bt-data … | head`: the work goes on, unseen."""
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            silence_stdout()
-        else:
+        """A reader that has left, as in `bt-data … | head`, or a full disk: the work goes on."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        silence_stdout()
+        if not isinstance(error, BrokenPipeError):
+            complain(f"nothing more can be printed ({error.strerror}); the work goes on")
+
+
+class _File(logging.FileHandler):
+    """A log file on a disk that may be full: the work itself says so, where it has to end."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
@@ -97,6 +116,26 @@ def silence_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def complain(line: str) -> None:
+    """Print it on standard error, if anybody takes it there."""
+    with suppress(OSError):
+        print(printable(line, sys.stderr.encoding or "utf-8"), file=sys.stderr, flush=True)
+
+
+def open_standard_files() -> None:
+    """Of the three that are closed (`>&-`) make ones that hold nothing.
+
+    Else the next file that is opened would take the place, and what is printed would go there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def log_to_console() -> None:
@@ -130,7 +169,7 @@ def log_to_file(path: Path) -> logging.Handler:
 
     Those that have waited for it come first.
     """
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _File(path, encoding="utf-8")
     handler.setFormatter(_Kept("%(asctime)s %(levelname)s %(message)s"))
     for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
         waiting.setTarget(handler)

@@ -24,6 +24,7 @@ from braintumor.evaluation.postprocessing import (
 from braintumor.evaluation.predict import Inference
 from braintumor.evaluation.provenance import read_provenance
 from braintumor.files import write_atomic, write_json
+from braintumor.interrupts import deferred
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.privacy import without_names, written_from
 from braintumor.runs.checkpoint import Card
@@ -44,7 +45,7 @@ from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import describe_decisions, describe_evaluation, log
 from braintumor.workflows.data import draw_data, drawn, write_tables
 from braintumor.workflows.fit import fit_and_save
-from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded
+from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded, told
 from braintumor.workflows.results import Run
 from braintumor.workflows.resume import is_longer, prepare, take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
@@ -121,12 +122,15 @@ def new_run(
     with held_output(request, RUN, Path("runs") / run_name(data_name, name + suffix)) as folder:
         remove_own(folder, RUN)
         run = RunFolder(folder)
-        write_settings(run, settings)
-        write_json(run.environment, environment(request.command, settings["device"], run.path))
-        if manifest is not None:
-            write_manifest(run.manifest, manifest)
-        run.set_status("running", model_name=name, data_name=data_name, **facts)
-        yield run
+        with told(run):
+            with deferred():  # all of them, or there is no command to go on with
+                write_settings(run, settings)
+                about = environment(request.command, settings["device"], run.path)
+                write_json(run.environment, about)
+                if manifest is not None:
+                    write_manifest(run.manifest, manifest)
+                run.set_status("running", model_name=name, data_name=data_name, **facts)
+            yield run
 
 
 def write_settings(run: RunFolder, settings: Settings) -> None:

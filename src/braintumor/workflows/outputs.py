@@ -13,7 +13,7 @@ from typing import Any
 
 from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineError
 from braintumor.files import write_atomic
-from braintumor.interrupts import ToldInterrupt, before_leaving, listening
+from braintumor.interrupts import ToldInterrupt, before_leaving, deferred, listening
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
@@ -86,10 +86,27 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
             tell_failure(run, error)
         raise
     else:
-        run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
+        with told(run), deferred():
+            run.set_status("completed", seconds=round(time.perf_counter() - started, 1))
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def told(run: RunFolder) -> Iterator[None]:
+    """After an interrupt within, before the work was `recorded` or once that has ended, too."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if isinstance(error, ToldInterrupt) or not run.status.is_file():
+            raise
+        if run.is_complete:
+            log.warning("interrupted, but %s is complete", run.path)
+        else:
+            run.set_status("interrupted")
+            log.warning("interrupted%s", how_to_go_on(run))
+        raise ToldInterrupt from error
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from braintumor.data.images import resize
-from braintumor.errors import DataError, listed_by_reason
+from braintumor.errors import DataError, listed_by_reason, reason_of
 from braintumor.progress import bar, waiting
 from braintumor.runtime import in_threads
 from braintumor.workflows.found_pictures import Picture, Read, counted, find_pictures
@@ -118,7 +118,7 @@ class PictureBatches:
         try:
             picture, square = self.square(read)
         except (DataError, OSError) as error:
-            return str(error)
+            return reason_of(error)
         return square, picture.shape[:2]
 
 
@@ -140,4 +140,6 @@ def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bo
         if len(unreadable) < count:
             ways += ", or answer the others with skip_unreadable=true"
         raise DataError(f"{which} cannot be read, so none is answered; {ways}:\n{lines}")
-    log.warning("left out: %d of %d pictures cannot be read:\n%s", len(unreadable), count, lines)
+    log.warning("left out: %d of %d pictures cannot be read:", len(unreadable), count)
+    for line in lines.splitlines():
+        log.warning("%s", line)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from braintumor.errors import DataError
 from braintumor.evaluation.provenance import data_title
 from braintumor.files import write_atomic
+from braintumor.privacy import without_names
 from braintumor.progress import bar, waiting
 from braintumor.report.plots.pictures import overlay
+from braintumor.report.plots.style import png_of
 from braintumor.report.predictions import (
     HEAT_PX,
     MOST_PICTURES,
@@ -80,10 +81,12 @@ def predict(request: Request) -> pd.DataFrame:
     table.loc[mapped, "overlay"] = [overlay_file(i) for i in mapped]
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
-        write_table(folder, table)
+        # names that were given whole, as a list of files is
+        written = table.assign(path=without_names([*table["path"]]))
+        write_table(folder, written)
         shown = doubtful(table, decisions, MOST_PICTURES)
         page = PredictionsPage(
-            table=table,
+            table=written,
             illustrations={
                 **_plain(pictures, [i for i in shown if i not in set(mapped)]),
                 **_write_overlays(folder, classifier, pictures, mapped, answers),
@@ -98,7 +101,7 @@ def predict(request: Request) -> pd.DataFrame:
         )
         write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
         if pictures.unreadable:
-            left_out = pd.DataFrame(pictures.unreadable, columns=["path", "reason"])
+            left_out = pd.DataFrame(without_names(pictures.unreadable), columns=["path", "reason"])
             text = left_out.to_csv(index=False, quoting=csv.QUOTE_ALL)
             write_atomic(folder / PredictionsFile.UNREADABLE, str(text))
     _describe(table, decisions)
@@ -149,8 +152,6 @@ def _write_overlays(
     from braintumor.workflows.load import at_own_size  # torch
 
     made: dict[int, Illustration] = {}
-    if mapped:
-        (folder / "cam").mkdir(exist_ok=True)
 
     def decoded(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, square = pictures.square(pictures.originals[row])
@@ -165,7 +166,7 @@ def _write_overlays(
             maps = model.heat_cells(pixels, answers.predictions.predicted[rows])
             for i, picture, cells in zip(rows, large, maps, strict=True):
                 heat = at_own_size(cells, picture.shape[:2], model.card.fit)
-                Image.fromarray(overlay(picture, heat)).save(folder / overlay_file(i))
+                write_atomic(folder / overlay_file(i), png_of(overlay(picture, heat)))
                 if len(made) < MOST_PICTURES:
                     size = shrunk(picture.shape, HEAT_PX)
                     heat = at_own_size(cells, size, model.card.fit)

@@ -18,7 +18,7 @@ import optuna
 import torch
 
 from braintumor.errors import BraintumorError, MachineError, TrainingError
-from braintumor.interrupts import INTERRUPTED, deferred, listening
+from braintumor.interrupts import INTERRUPTED, listening
 from braintumor.privacy import without_names
 from braintumor.runtime import configure_process
 from braintumor.training.loop import fit
@@ -49,7 +49,12 @@ def work(search: Search, images: Images, number: int = 0) -> None:
         for _ in next_trials(study, worker, search.settings.trials, search.deadline):
             trial = Trial(study, worker, search, space, images)
             # a mistake of the settings ends their trial and not the search
-            study.optimize(trial.run, n_trials=1, catch=(BraintumorError, Withdrawn))
+            try:
+                study.optimize(trial.run, n_trials=1, catch=(BraintumorError, Withdrawn))
+            except AssertionError:
+                if trial.failure is None:
+                    raise
+                raise trial.failure from None  # the study itself could not be written
             if trial.is_begun:
                 log.info("%s", describe(study, study.get_trials(deepcopy=False)[trial.number]))
 
@@ -65,17 +70,23 @@ class Trial:
     images: Images
     number: int = -1
     is_begun: bool = False
+    failure: OSError | None = None
 
     def run(self, trial: optuna.Trial) -> float:
         """The best value of the metric on validation. Raises TrialPruned when it is given up."""
+        try:
+            return self._run(trial)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def _run(self, trial: optuna.Trial) -> float:
         begin(self.study, self.worker, trial, self.search.settings.trials)
         self.number, self.is_begun, started = trial.number, True, time.perf_counter()
         try:
             words = suggest(trial, self.space)
             trial.set_user_attr(WORDS, without_names(words))
-            with deferred():  # OmegaConf, cut off, may raise something else
-                request = self.search.request(words)
-            return self._fit(trial, request)
+            return self._fit(trial, self.search.request(words))
         except KeyboardInterrupt:
             put_back(self.study, trial.number)
             raise

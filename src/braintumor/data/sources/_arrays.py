@@ -49,7 +49,9 @@ def npz_readers(path: Path) -> dict[str, Read]:
     except DataError:
         raise
     except Exception as error:  # the parsers of zip and npy raise nearly every kind on damage
-        if path.read_bytes()[:1] == b"\x80":  # of a pickle
+        with path.open("rb") as start:
+            first = start.read(1)
+        if first == b"\x80":  # of a pickle
             raise DataError(f"{path} holds {_PICKLED}") from error
         raise DataError(why_unreadable(path, error, "NumPy archive (.npz)")) from error
     most = limits.unpacked_bytes(path.stat().st_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import posixpath
 import re
 from collections import Counter
@@ -117,9 +118,12 @@ def _read_lines(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         separator = max(",;\t|", key=first.count)
         header = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
         reader = csv.reader(file, delimiter=separator)
-        lines = [(reader.line_num + 1, line) for line in reader if any(line)]
+        numbered = ((reader.line_num + 1, line) for line in reader if any(line))
+        lines = [*itertools.islice(numbered, limits.MEMBERS + 1)]
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise DataError(f"{table} is not a CSV file in UTF-8 ({error}); save it as one") from error
+    if len(lines) > limits.MEMBERS:
+        raise DataError(f"{table} lists over {limits.MEMBERS:,} images; give a smaller table")
     return header, lines
 
 
@@ -208,8 +212,8 @@ def _find_columns(
     if missing:
         usual = "; ".join(f"for {name} one of {', '.join(_NAMES[name])}" for name in missing)
         raise DataError(
-            f"{table} has no column {' and no column '.join(missing)}, only {', '.join(header)}; "
-            f"give it a usual name: {usual}"
+            f"{table} has no column {' and no column '.join(missing)}, only "
+            f"{first_of(header, 20)}; give it a usual name: {usual}"
         )
     return places, dict(ignored)
 

@@ -112,11 +112,14 @@ def to_png(figure: Figure) -> bytes:
     with using():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # once, where savefig would draw what it lays out twice
-    buffer = io.BytesIO()
     # no date and no version: the same figure gives the same bytes
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).save(
-        buffer, "PNG", dpi=(DPI, DPI), compress_level=PNG_EFFORT
-    )
+    return png_of(np.asarray(canvas.buffer_rgba()), dpi=(DPI, DPI))
+
+
+def png_of(pixels: np.ndarray, **options: Any) -> bytes:
+    """The picture as PNG bytes. options: Pillow's, of the format."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_EFFORT, **options)
     return buffer.getvalue()
 
 

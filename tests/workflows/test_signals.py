@@ -1,0 +1,80 @@
+"""A signal before the training is recorded, at its very end, and while a command imports."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from braintumor.runs.folder import RunFolder
+from braintumor.workflows import one_run
+from support import QUICK, Command
+
+pytestmark = pytest.mark.usefixtures("no_drawings")
+WORDS = [*QUICK, "train.max_epochs=1", "run_dir=run"]
+
+
+def test_interrupted_while_its_folder_is_made_a_run_says_a_command_that_works(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = one_run.write_manifest
+
+    def signalled(*given: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        write(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_run, "write_manifest", signalled)
+        done = bt("train", *WORDS, cwd=tmp_path, code=130)
+    assert RunFolder(tmp_path / "run").state == "interrupted"
+    (command,) = re.findall(r"(?:start again|go on) with: bt-train (.*)", done.stdout)
+    bt("train", *shlex.split(command), cwd=tmp_path, code=0)
+
+
+def test_interrupted_at_its_very_end_a_run_is_complete_and_says_so(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = RunFolder.set_status
+
+    def signalled(run: RunFolder, state: Any, why: str | None = None, **facts: Any) -> None:
+        if state == "completed":
+            signal.raise_signal(signal.SIGINT)
+        tell(run, state, why, **facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "set_status", signalled)
+        done = bt("train", *WORDS, cwd=tmp_path, code=130)
+    assert RunFolder(tmp_path / "run").is_complete
+    assert "run is complete" in done.stdout and "nothing was trained" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["raise KeyboardInterrupt", "import os; os.kill(os.getpid(), 2)"])
+def test_ctrl_c_while_a_command_imports_prints_no_traceback(how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import time, braintumor.cli; {how}; time.sleep(9)"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr == "\ninterrupted before it had begun\n"
+
+
+def test_what_a_library_raises_when_it_is_cut_off_is_no_bug_of_ours(
+    bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*given: Any) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyError("of what was left half done") from None
+
+    monkeypatch.setattr(one_run, "write_manifest", signalled)
+    monkeypatch.setattr(one_run, "deferred", contextlib.nullcontext)
+    done = bt("train", *WORDS, cwd=tmp_path, code=130)
+    assert "interrupted" in done.stderr and "Traceback" not in done.stderr
