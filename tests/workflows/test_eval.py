@@ -21,7 +21,7 @@ from braintumor.evaluation.leakage import leakage_by_groups
 from braintumor.evaluation.provenance import about_training
 from braintumor.models import classifier
 from braintumor.models.folding import fold_batch_norm
-from braintumor.workflows.console import describe_accuracy
+from braintumor.workflows.describe import describe_accuracy
 from support import Command
 
 

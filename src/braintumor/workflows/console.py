@@ -1,37 +1,27 @@
-"""What the commands print: short lines that a person reads, and the same into train.log."""
+"""Where messages go: standard output, as a person reads them, and train.log."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import logging.handlers
-import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from braintumor.errors import one_line
 from braintumor.files import printable
 from braintumor.privacy import without_names
 from braintumor.progress import above_bars
-from braintumor.records import EpochRecord
 from braintumor.runtime import rank
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from braintumor.evaluation.record import Evaluation
-    from braintumor.statistics.decisions import Decisions
 
 log = logging.getLogger("braintumor")
 
 _LONGEST_LINE = 100  # columns of a sentence, on a terminal
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the first letter of a cell, as OWASP lists them
 
 
 class _Printable(logging.Formatter):
@@ -177,129 +167,3 @@ def log_to_file(path: Path) -> logging.Handler:
         log.removeHandler(waiting)
     log.addHandler(handler)
     return handler
-
-
-def warn_of_formulas(names: Iterable[str]) -> None:
-    """Where a spreadsheet would run a cell of a table: names stay, as other tables have them."""
-    if found := sorted({name for name in names if name.startswith(_FORMULA)}):
-        log.warning(
-            "  %d names that a spreadsheet may run as formulas (such as %s): import the CSV tables "
-            "as text", len(found), found[0],
-        )  # fmt: skip
-
-
-def describe_data(
-    table: pd.DataFrame,
-    joined: Mapping[str, Sequence[str]],
-    ignored: Mapping[str, int],
-    unreadable: int,
-) -> None:
-    """The class table, which names became one class, and what was left out."""
-    for line in table.to_string().splitlines():
-        log.info("  %s", line)
-    for label, names in joined.items():
-        log.info("  joined into %s: %s", label, ", ".join(names))
-    if ignored:
-        names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
-        log.info("  ignored: %s", names)
-    if unreadable:
-        log.warning("  left out: %d unreadable images (data.skip_unreadable=true)", unreadable)
-
-
-def describe_epoch(record: EpochRecord, epochs: int) -> None:
-    """One line an epoch; a star marks the best so far. A refit has no validation."""
-    width = len(str(epochs))
-    validation, star = "", ""
-    if not math.isnan(record.val_loss):
-        validation = (
-            f"val loss {record.val_loss:.3f} acc {record.val_accuracy:.3f} "
-            f"f1 {record.val_macro_f1:.3f} | "
-        )
-        star = "*" if record.is_best else ""
-    log.info(
-        "epoch %*d/%d  train loss %.3f acc %.3f | %slr %.1e | %4.0f img/s %5.1f s %s",
-        width, record.epoch, epochs, record.train_loss, record.train_accuracy, validation,
-        record.lr, record.images_per_s, record.seconds, star,
-    )  # fmt: skip
-
-
-def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
-    """Its figures, what they are worth, and where the report is."""
-    from braintumor.evaluation.provenance import about_patients  # brings pandas
-    from braintumor.evaluation.quote import about_means  # brings pandas
-    from braintumor.report.verdict import doubts  # brings matplotlib
-
-    metrics, classes = evaluation.to_dict(), evaluation.predictions.classes
-    scores = metrics["all"]
-    recalls = {c: scores["per_class"][c]["recall"] for c in classes if scores["per_class"][c]["n"]}
-    log.info(
-        "%s, n=%d: accuracy %s  balanced %s  macro F1 %s  MCC %s  AUROC %s",
-        metrics["split"], metrics["n"],
-        *(_rate(scores[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")),
-    )  # fmt: skip
-    if means := about_means(scores):
-        log.info("  %s", means)
-    if recalls:
-        weakest = min(recalls, key=recalls.__getitem__)
-        n = scores["per_class"][weakest]["n"]
-        log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
-    describe_accuracy(metrics)
-    call = (metrics["decisions"] or {}).get("tumor_call")
-    if evaluation.joined and call:
-        log.info(
-            "called tumor from %.3g on: sensitivity %s (n=%d)  specificity %s (n=%d)",
-            call["threshold"], _rate(call["sensitivity"]), call["n_tumor"],
-            _rate(call["specificity"]), call["n_no_tumor"],
-        )  # fmt: skip
-    for doubt in doubts(evaluation):
-        log.warning("  %s", doubt)
-    if said := about_patients(evaluation.assessment.patients):
-        log.info("  %s", said)
-    log.info("report: %s", report)
-
-
-def describe_accuracy(metrics: Mapping[str, Any]) -> None:
-    """All images, those without a copy in training, best floor; which figure can be quoted."""
-    said = f"all {_with_interval(metrics['all'])} (n={metrics['n']})"
-    clean, known = metrics["clean"], metrics["contaminated"]
-    if known == 0:
-        said += ", none with a copy in training"
-    log.info("accuracy, 95 %% CI: %s", said)
-    if known:
-        of_clean = f"{_with_interval(clean)} (n={clean['n']})" if clean else "– (n=0)"
-        log.info("  without copies in training %s", of_clean)
-    if metrics["floor"]:
-        floor = metrics["floor"]
-        log.info("  best floor %s (%s)", _rate(floor["accuracy"]), floor["name"])
-    if known:
-        log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
-    if why := (metrics.get("quote") or {}).get("why"):
-        log.warning("  %s", why)
-
-
-def _with_interval(figures: Mapping[str, Any]) -> str:
-    """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
-    interval = figures["accuracy_ci"]
-    limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{_rate(figures['accuracy'])}{limits}"
-
-
-def describe_decisions(decisions: Decisions) -> None:
-    """What was fitted on validation."""
-    parts = [f"temperature {decisions.temperature:.2f}"]
-    if decisions.threshold is not None:
-        parts.append(
-            f"tumor threshold {decisions.threshold:.3g} (sensitivity {decisions.sensitivity:g})"
-        )
-    if decisions.conformal is not None:
-        parts.append(
-            f"class sets from {1 - decisions.conformal:.3g} (coverage {decisions.coverage:g})"
-        )
-    if decisions.confidence is not None:
-        parts.append(f"answered from {decisions.confidence:.3g} (risk {decisions.risk:g})")
-    log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))
-
-
-def _rate(value: float | None) -> str:
-    # as report.page.percent rounds 0.2875, which is stored as a little less
-    return "–" if value is None or value != value else f"{value + 1e-12:.3f}"

@@ -31,7 +31,8 @@ from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
-from braintumor.workflows.console import describe_data, log, warn_of_formulas
+from braintumor.workflows.console import log
+from braintumor.workflows.describe import describe_data, warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output
 
 

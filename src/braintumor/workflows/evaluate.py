@@ -33,9 +33,10 @@ from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_
 from braintumor.runs.ownership import hold
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
-from braintumor.workflows.console import describe_data, describe_evaluation, log
+from braintumor.workflows.console import log
 from braintumor.workflows.cross_dataset import evaluate_across
 from braintumor.workflows.data import drawn, labels_of, read_again, read_data, restore
+from braintumor.workflows.describe import describe_data, describe_evaluation
 from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
 

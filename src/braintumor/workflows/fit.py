@@ -32,7 +32,8 @@ from braintumor.training.distributed import team
 from braintumor.training.loop import fit
 from braintumor.training.recipe import refit_recipe
 from braintumor.training.state import BestCheckpoint, FitState
-from braintumor.workflows.console import describe_epoch, log
+from braintumor.workflows.console import log
+from braintumor.workflows.describe import describe_epoch
 from braintumor.workflows.setup import Experiment
 from braintumor.workflows.together import Fit
 

@@ -42,8 +42,9 @@ from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runs.tracking import open_trackers
 from braintumor.runtime import configure_torch, environment, mix_seed
 from braintumor.workflows.arguments import Request, Settings
-from braintumor.workflows.console import describe_decisions, describe_evaluation, log
+from braintumor.workflows.console import log
 from braintumor.workflows.data import draw_data, drawn, write_tables
+from braintumor.workflows.describe import describe_decisions, describe_evaluation
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded, told
 from braintumor.workflows.results import Run

@@ -39,7 +39,8 @@ from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.runtime import in_threads
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import PredictArguments, Request
-from braintumor.workflows.console import log, warn_of_formulas
+from braintumor.workflows.console import log
+from braintumor.workflows.describe import warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.pictures import PictureBatches, stacked
 
