@@ -9,14 +9,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from braintumor.data import audit
-from braintumor.data.audit import (
-    Audit,
-    audit_images,
-    describe_pairs,
-    five_lines,
-    summarise,
-    write_audit,
-)
+from braintumor.data.audit import Audit, audit_images, describe_pairs, write_audit
+from braintumor.data.audit_summary import five_lines, summarise
 from braintumor.data.dataset import Dataset
 from braintumor.data.images import Fit
 from braintumor.data.reading import Fingerprints, fingerprint

@@ -16,7 +16,8 @@ import pandas as pd
 
 from braintumor import limits
 from braintumor.config import Count, Within, did_you_mean, find_builder, typed
-from braintumor.data.audit import Audit, summarise
+from braintumor.data.audit import Audit
+from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
 from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers
 from braintumor.data.manifest import DTYPES

@@ -12,12 +12,8 @@ import numpy as np
 import pandas as pd
 
 from braintumor.cache_folder import KINDS, cache_dir, list_files, remove_files, size_bytes
-from braintumor.data.audit import (
-    audit_images,
-    describe_pairs,
-    five_lines,
-    write_audit,
-)
+from braintumor.data.audit import audit_images, describe_pairs, write_audit
+from braintumor.data.audit_summary import five_lines
 from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest

@@ -1,0 +1,152 @@
+"""The audit of a data set summed up: audit.json, and lines for the console."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braintumor.data.audit import KINDS, Audit
+from braintumor.data.images import Fit
+from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.names import modality_of, patient_pattern
+from braintumor.data.split import seen_in_training
+
+_SQUARE = 1.1  # longest side over shortest up to which a square distorts nothing that one sees
+_NAMED = 5  # images that audit.json names of each finding; the count covers all
+
+
+def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
+    """The content of audit.json.
+
+    manifest: N rows with label, split and group, in the order of the audit.
+    pictures: distinct ones, copies counted once.  patients: how many, and of how many images they
+    are known.  patient_pattern: what seems to find others in paths, or null.  test: images with a
+    copy or their patient in train or val, of them byte-identical ones; null without a test split.
+    modalities: of how many images a word of the path says that they are CT, PET or MR.
+    """
+    a, b = (audit.pairs[name].to_numpy() for name in "ab")
+    groups = component_numbers(a, b, len(manifest))  # copies share one
+    sizes = np.bincount(groups)
+    path, label = (manifest[name].to_numpy() for name in ("path", "label"))
+    conflicts = np.stack([a, b], axis=1)[label[a] != label[b]]
+    flagged: dict[str, list[str]] = {}
+    for name, flags in zip(path, audit.quality_flags, strict=True):
+        for flag in flags:
+            flagged.setdefault(flag, []).append(name)
+    return {
+        "images": len(manifest),
+        "pictures": len(sizes),
+        "largest_copy_group": int(sizes.max()),
+        "patients": dataclasses.asdict(count_patients(manifest)),
+        "pairs": {kind: int((audit.pairs["kind"] == kind).sum()) for kind in KINDS},
+        "test": _in_test(manifest) if (manifest["split"] == "test").any() else None,
+        "label_conflicts": {
+            "pairs": len(conflicts),
+            "first": [{path[row]: label[row] for row in pair} for pair in conflicts[:_NAMED]],
+        },
+        "oddities": {
+            flag: {"images": len(named), "first": named[:_NAMED]}
+            for flag, named in sorted(flagged.items())
+        },
+        "not_square": _not_square(manifest),
+        "patient_pattern": None
+        if manifest["patient"].notna().all()
+        else patient_pattern(list(path)),
+        "modalities": dict(Counter(filter(None, map(modality_of, path)))),
+        "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
+        "seconds": round(audit.seconds, 2),
+        "from_cache": audit.is_cached,
+    }
+
+
+def _not_square(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Images that a square distorts visibly, and the longest side of one over its shortest."""
+    ratio = manifest[["width", "height"]].max(axis=1) / manifest[["width", "height"]].min(axis=1)
+    return {"images": int((ratio > _SQUARE).sum()), "largest_ratio": round(float(ratio.max()), 2)}
+
+
+def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
+    test = manifest[manifest["split"] == "test"]
+    seen = seen_in_training(manifest, "test")
+    trained = manifest.loc[manifest["split"].isin(("train", "val")), "sha256"]
+    left = test.loc[~seen, "label"].value_counts()
+    return {
+        "images": len(test),
+        "seen": int(seen.sum()),
+        "share": round(float(seen.mean()), 4),
+        # blank pictures are nobody's copy
+        "byte_identical": int((test["sha256"].isin(trained) & seen).sum()),
+        "clean_by_class": {str(k): int(left.get(k, 0)) for k in sorted(test["label"].unique())},
+    }
+
+
+def _about_class(rows: pd.DataFrame, groups: np.ndarray) -> dict[str, Any]:
+    """Images, different pictures, and the most frequent sizes and modes."""
+    table = size_table(rows)
+    return {
+        "images": len(rows),
+        "pictures": len(np.unique(groups[rows.index])),
+        "sizes": len(table),
+        "commonest": [f"{r.width}x{r.height} {r.mode}: {r.images}" for r in table[:3].itertuples()],
+    }
+
+
+def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
+    """The summary for the console. fit: how pictures become square."""
+    how = "from the cache" if content["from_cache"] else "searched"
+    counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
+    found = f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images"
+    lines = [f"{found}, no copies"]
+    if counts:
+        lines = [
+            f"{found} show {content['pictures']:,} different pictures, one of them "
+            f"{content['largest_copy_group']} times",
+            f"  pairs of copies: {', '.join(counts)}",
+        ]
+    test, patients = content["test"], Patients(**content["patients"])
+    if test and test["seen"]:
+        also = " or their patient" if patients.known else ""
+        lines.append(
+            f"  LEAK: {test['seen']:,} of {test['images']:,} test images ({test['share']:.1%}) "
+            f"have a copy{also} in train or val, so a model can answer them from memory; read the "
+            "figures without copies, or use split=official_clean or split=grouped"
+        )
+    elif test:
+        also = " or its patient" if patients.known else ""
+        lines.append(f"  no test image has a copy{also} in train or val")
+    if not patients.are_known:
+        lines.append(
+            f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
+            "test alike"
+        )
+        if pattern := content["patient_pattern"]:
+            lines.append(
+                "  paths seem to tell patients; if they do, say so: "
+                f"'data.patient_regex=\"{pattern}\"'"
+            )
+    if count := content["label_conflicts"]["pairs"]:
+        pair = content["label_conflicts"]["first"][0]
+        first = " but ".join(f"{path} is {label}" for path, label in pair.items())
+        lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    modalities = content["modalities"]
+    if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):
+        named = ", ".join(f"{count:,} {name}" for name, count in modalities.items())
+        lines.append(
+            f"  more than one kind of scan, as names of files and folders say: {named}; a model "
+            "may tell the classes by the kind of scan, so keep one (data.ignore, data.classes)"
+        )
+    if fit == "stretch" and (count := content["not_square"]["images"]):
+        lines.append(
+            f"  {count:,} pictures are not square (sides up to "
+            f"{content['not_square']['largest_ratio']:g} to 1): data.fit=stretch squeezes the "
+            "heads in them, data.fit=pad keeps their shape"
+        )
+    if content["oddities"]:
+        odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
+        lines.append(f"  odd pictures: {odd}")
+    return lines
