@@ -6,6 +6,7 @@ import copy
 import logging
 import logging.handlers
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -22,6 +23,7 @@ from braintumor.runtime import rank
 log = logging.getLogger("braintumor")
 
 _LONGEST_LINE = 100  # columns of a sentence, on a terminal
+_SETTING = re.compile(r"'[\w.]+=[^']*'")  # quoted for a shell
 
 
 class _Printable(logging.Formatter):
@@ -86,19 +88,24 @@ class _File(logging.FileHandler):
 
 
 def _wrapped(line: str, columns: int) -> str:
-    """A long sentence on several lines; tables, and commands to paste, stay as they are.
+    """A long sentence on several lines; tables, and what is to be pasted, stay as they are.
 
     >>> print(_wrapped("  a sentence that is too long", 16))
       a sentence
         that is too
         long
+    >>> print(_wrapped("say 'a.b=c d', or not", 10))
+    say
+      'a.b=c d',
+      or not
     """
     if len(line) <= columns or "  " in line.strip() or "bt-" in line:
         return line
     indent = " " * (len(line) - len(line.lstrip()) + 2)
+    joined = _SETTING.sub(lambda found: found[0].replace(" ", "\0"), line)
     return textwrap.fill(
-        line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+        joined, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ).replace("\0", " ")
 
 
 def silence_stdout() -> None:
