@@ -21,6 +21,7 @@ from killing import Ask, Order, as_line
 from made_up import browser, floors, history, images, make_predictions  # noqa: F401 (fixtures)
 from support import TINY, Command, tumor_pictures
 
+os.environ.pop("COLUMNS", None)  # of pytest-xdist; sentences would be wrapped as on a terminal
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's client is imported: tests download nothing
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind a shell's `&`, and so in children

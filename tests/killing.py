@@ -93,11 +93,19 @@ def serve() -> None:
         child = os.fork()
         if not child:
             _run(order)
-        if order.after_s is not None:
-            time.sleep(order.after_s)
+        if order.after_s is not None and _is_alive(child, time.monotonic() + order.after_s):
             os.kill(child, order.signal)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _is_alive(child: int, until: float) -> bool:
+    """Whether the child still runs at that time; known as soon as it does not."""
+    while time.monotonic() < until:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _run(order: Order) -> None:

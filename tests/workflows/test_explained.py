@@ -37,8 +37,8 @@ def test_attention_maps_are_said_to_explain_no_class(bt: Command, tmp_path: Path
     assert {"ssim_all_random", "outside_head", "deletion", "insertion"} <= set(explained)
     page = (tmp_path / "run/eval/test/report.html").read_text()
     assert "heat map of what attention looked at" in page
-    assert "what its attention layer looked at" in page
-    assert "they explain no class" in page
+    assert "what the attention layer looked at" in page
+    assert "They explain no class" in page
     assert "what spoke for" not in page and "where the evidence for the answer lay" not in page
     assert "heat maps: attention" in page
 
