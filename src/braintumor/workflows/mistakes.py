@@ -28,7 +28,7 @@ from braintumor.workflows.guesses import (
 )
 from braintumor.workflows.indexed import refuse_indexed
 from braintumor.workflows.synonyms import SETTINGS, explain_foreign
-from braintumor.workflows.words import Typed, is_there, model_names
+from braintumor.workflows.words import PATHS, Typed, is_there, model_names
 
 _LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command
@@ -77,7 +77,17 @@ def answer_mistake(error: Exception, typed: Typed) -> str | None:
         return _explain_part(typed, part) if is_part else None
     if isinstance(error, yaml.YAMLError):
         return f"a settings file is not YAML: {_on_one_line(error)}"
-    return _on_one_line(error) if isinstance(error, OmegaConfBaseException) else None
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    return _explain_reference(typed) if "nterpolation" in str(error) else _on_one_line(error)
+
+
+def _explain_reference(typed: Typed) -> str:
+    """On data.root=${x}, which stands for the value of another setting."""
+    word = next((word for word in typed.words if "${" in word), "${…}")
+    key, _, value = word.partition("=")
+    use = typed.use(f"{key}={hydra_value(value)}")
+    return f"{word}: ${{…}} stands for another setting, and there is none; as part of a name {use}"
 
 
 def launcher_failure(error: Exception) -> str | None:
@@ -129,7 +139,7 @@ def _explain_syntax(override: str, typed: Typed) -> str:
     key, _, value = override.partition("=")
     if not value:
         return _explain_bare(key_of(key), typed)
-    unquoted = value.strip("'\"")
+    unquoted = value.strip("'\"") if value[:1] == value[-1:] else value
     if options := options_of(key) or (options_of("model/backbone") if key == "model" else []):
         return explain_choice(key, unquoted, options, typed)
     if not re.fullmatch(r"[\w.@/+~-]+", key, re.ASCII):
@@ -184,6 +194,12 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     text = _on_one_line(error)
     if found := re.search(r"Ambiguous value for argument '(.*?)' 1\. ", text):
         return _explain_several(found[1], typed)
+    if found := re.search(r"Sweep parameters '(.*)' requires", text):
+        sweep = typed.use(f"bt-{typed.command}", "-m", *typed.words)
+        key, _, value = found[1].partition("=")
+        name = f"; as the name of a file or folder {typed.use(f'{key}={hydra_value(value)}')}"
+        is_path = key_of(key) in PATHS
+        return f"{found[1]} makes a sweep: {sweep}{name if is_path else ''}"
     if found := re.search(r"Multiple values for ([\w/]+)\.", text):
         return f"{found[1]}= is given twice; leave one of them out"
     found = re.search(
