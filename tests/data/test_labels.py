@@ -136,3 +136,25 @@ def test_labels_that_names_do_not_fit_are_refused(labels: list[str], reason: str
 def test_a_name_that_says_normal_among_other_words_is_no_tumor_when_binary() -> None:
     labels = ["normal_t1", "no_tumor", "glioma_t1c+", "glioma_normal_dose", "abnormal"]
     assert collapse_to_binary(labels) == ["no_tumor", "no_tumor", "tumor", "tumor", "tumor"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["0_no_tumor", "1_glioma", "2_Meningioma_Tumor"], ["no_tumor", "glioma", "meningioma"]),
+        (["1. Glioma", "02) pituitary"], ["glioma", "pituitary"]),
+        (["1_glioma", "2_glioma"], ["1_glioma", "2_glioma"]),  # grades, or hospitals
+        (["1_glioma", "glioma"], ["1_glioma", "glioma"]),
+        (["1_glioma", "2_metastasis"], ["1_glioma", "2_metastasis"]),
+        (["1", "2"], ["1", "2"]),
+    ],
+)
+def test_classes_that_are_numbered_go_by_their_names(labels: list[str], classes: list[str]) -> None:
+    assert [harmonise_all(labels)[label] for label in labels] == classes
+
+
+def test_negative_and_positive_are_of_a_tumor_only_where_the_user_says_so() -> None:
+    assert harmonise_all(["negative", "positive"])["positive"] == "positive"
+    assert collapse_to_binary(["negative", "positive"]) == ["no_tumor", "tumor"]
+    with pytest.raises(DataError, match="a class no_tumor is needed"):
+        collapse_to_binary(["negative", "positive", "unclear"])

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from braintumor.errors import ConfigError
+from braintumor.workflows.compose import compose
 from braintumor.workflows.words import quote_paths
 
 
@@ -94,3 +98,12 @@ def test_the_name_of_an_option_is_no_path_though_a_folder_is_called_so(
     (tmp_path / "folder").mkdir()
     (tmp_path / "3").mkdir()
     assert quote_paths(["data=folder", "seed=3"]) == ["data=folder", "seed=3"]
+
+
+@pytest.mark.parametrize("name", ["${x}", "choice(a)", "'a", "{x}"])
+def test_a_name_that_hydra_reads_otherwise_is_answered_with_quotes_around_it(name: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compose("train", ["data=folder", f"data.root={name}"], {})
+    assert not re.search("full_key|multirun", str(refused.value))
+    word = ast.literal_eval(str(refused.value).rpartition(" use ")[2])
+    assert compose("train", ["data=folder", word], {}).settings["data"]["root"] == name

@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf
 
+from braintumor.config import options_of
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
@@ -28,35 +29,57 @@ from braintumor.runs.commands import repeat_command, resume_command
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
-from braintumor.workflows.guesses import setting_called
+from braintumor.workflows.guesses import (
+    of_another_option,
+    own_data,
+    setting_called,
+)
 from braintumor.workflows.outputs import of_now
+from braintumor.workflows.synonyms import explain_foreign
 from braintumor.workflows.words import Typed
 
 _FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 _KEY = "hydra.sweep.dir"
 
 
+def _refuse(message: str) -> None:
+    """In the place of a page of usage and an exit."""
+    raise argparse.ArgumentError(None, message)
+
+
 def check_flags(typed: Typed) -> None:
     """Raises ConfigError on an option that begins with a dash and that Hydra does not know."""
     parser = get_args_parser()
     parser.exit_on_error = False
+    parser.error = _refuse  # type: ignore[method-assign, assignment]
     try:
-        unknown = [word for word in parser.parse_known_args(typed.words)[1] if word[0] == "-"]
+        # which would be short for several of Hydra's
+        unknown = [word for word in typed.words if word.partition("=")[0] == "--config"]
+        unknown = unknown or [
+            word for word in parser.parse_known_args(typed.words)[1] if word[0] == "-"
+        ]
     except (argparse.ArgumentError, SystemExit) as error:
         raise ConfigError(f"{error}; bt-{typed.command} --help shows what there is") from error
     if not unknown:
         return
     word, known = unknown[0], list(parser._option_string_actions)
     flag, _, value = word.partition("=")
-    if near := difflib.get_close_matches(flag, known, n=1, cutoff=0.75):
+    if flag != "--config" and (near := difflib.get_close_matches(flag, known, n=1, cutoff=0.75)):
         raise ConfigError(f"{word} is not an option; did you mean {near[0]}?")
     said = f"{word} is not an option; settings have no dashes and are given as key=value"
-    setting = setting_called(flag.lstrip("-").replace("-", "_"), typed.command)
-    if setting is None:
-        raise ConfigError(f"{said}; bt-{typed.command} --help shows what there is")
+    name = flag.lstrip("-").replace("-", "_")
     after = [*typed.words, ""][typed.words.index(word) + 1]
-    value = value or (after if after and "=" not in after and after[0] != "-" else "VALUE")
-    raise ConfigError(f"{said}; {typed.use(f'{setting}={value}')}")
+    value = value or (after if after and "=" not in after and after[0] != "-" else "")
+    if answer := explain_foreign(name, value or "true", typed):
+        raise ConfigError(answer)
+    setting = setting_called(name, typed.command)
+    if setting is None:
+        owned = of_another_option(name, value or "VALUE")
+        use = typed.use(*owned[2]) if owned else f"bt-{typed.command} --help shows what there is"
+        raise ConfigError(f"{said}; {use}")
+    is_place = setting == "data" and value not in options_of("data")
+    words = own_data(value) if is_place and value else [f"{setting}={value or 'VALUE'}"]
+    raise ConfigError(f"{said}; {typed.use(*words)}")
 
 
 def refuse_foreign_config(typed: Typed, own: Path) -> None:

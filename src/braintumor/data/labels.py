@@ -45,6 +45,7 @@ _SEPARATORS = re.compile(r"""[\s_.,;:!?/\\$'"`()\[\]{}=@|]+""")
 _HYPHENS = re.compile(r"[-\N{HYPHEN}-\N{EM DASH}\N{MINUS SIGN}]+")
 _JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
 _NUMBER = re.compile(r"(?:class[ _-]?)?(\d+)(?:\.0*)?", re.IGNORECASE)  # 0, 0.0, class_0
+_NUMBERED = re.compile(r"(\d{1,2})[\s_.)-]+(.*[^\W\d].*)")  # 1_glioma, 02. Glioma
 _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
 
 _REMEMBERED = 4_096  # names of folders: each holds many images
@@ -74,6 +75,7 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
     case, spaces, underscores and hyphens.
     """
     canonical = {label: harmonise(label) for label in labels}
+    canonical |= _without_numbers(canonical)
     spellings: dict[str, dict[str, str]] = defaultdict(dict)
     for label, name in sorted(canonical.items()):
         if name not in CANONICAL:
@@ -87,6 +89,21 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
                 "them one name when they are one class"
             )
     return canonical
+
+
+def _without_numbers(labels: Iterable[str]) -> dict[str, str]:
+    """The known classes of 0_no_tumor, 1_glioma, …, where all are numbered and none is twice.
+
+    >>> _without_numbers(["1_glioma", "2. Meningioma"]), _without_numbers(["1_glioma", "2_glioma"])
+    ({'1_glioma': 'glioma', '2. Meningioma': 'meningioma'}, {})
+    """
+    found = {label: _NUMBERED.fullmatch(label.strip()) for label in labels}
+    numbered = {label: (m[1], label_of(m[2])) for label, m in found.items() if m}
+    columns = list(zip(*numbered.values(), strict=True))
+    is_list = len(numbered) == len(found) and all(len(set(c)) == len(found) for c in columns)
+    if not is_list or not set(columns[1] if columns else ()) <= set(CANONICAL):
+        return {}  # numbers of grades, of folds, of nothing known
+    return {label: name for label, (_, name) in numbered.items()}
 
 
 def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -148,13 +165,16 @@ def _compact(words: str) -> str:
 def collapse_to_binary(labels: Sequence[str]) -> list[str]:
     """Harmonised labels as "no_tumor" and "tumor"; every class but no_tumor counts as tumor.
 
-    A label that names no_tumor and no tumor among its words, such as normal_t1, is no_tumor too.
+    A label that names no_tumor and no tumor among its words, such as normal_t1, is no_tumor too,
+    and of negative and positive alone the first.
 
     Images of tumours alone are fine, to evaluate on.
     Raises DataError when there is no "no_tumor" and a label that is no known tumour either:
     it might be the healthy ones under another name.
     """
     healthy = {label for label in set(labels) if classes_in(label) == {"no_tumor"}}
+    if set(labels) == {"negative", "positive"}:  # of what, nobody but who says binary knows
+        healthy = {"negative"}
     unknown = sorted(set(labels) - set(CANONICAL))
     if not healthy and unknown:
         raise DataError(

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
 from braintumor.cache_folder import KINDS, cache_dir, list_files, remove_files, size_bytes
+from braintumor.config import Within, typed
 from braintumor.data.audit import audit_images, describe_pairs, write_audit
 from braintumor.data.audit_summary import five_lines
 from braintumor.data.dataset import Dataset, check_options, read_dataset
@@ -21,6 +22,7 @@ from braintumor.data.moved import Found, as_before, find_images
 from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import write_atomic
+from braintumor.limits import IMAGE_SIDE
 from braintumor.progress import waiting
 from braintumor.quoting import pasteable
 from braintumor.runs.commands import repeat_command
@@ -30,6 +32,11 @@ from braintumor.workflows.arguments import DataArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.describe import describe_data, warn_of_formulas
 from braintumor.workflows.outputs import check_output, held_output
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    image_size: Annotated[int, Within(1, IMAGE_SIDE)]
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
@@ -61,8 +68,11 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
 
 def size_of(settings: Mapping[str, Any]) -> int:
     """The side of the pictures that a model sees, px: data.image_size, else the backbone's."""
-    named = settings["data"].get("image_size")
-    return int(settings["model"]["backbone"]["image_size"] if named is None else named)
+    section = settings["data"]
+    where = "data"
+    if section.get("image_size") is None:
+        section, where = settings["model"]["backbone"], "model.backbone"
+    return typed(_Side, {"image_size": section["image_size"]}, where).image_size
 
 
 def read_again(

@@ -12,35 +12,12 @@ from typing import Any
 import hydra
 from omegaconf import OmegaConf
 
-from braintumor.config import config_dir, did_you_mean, options_of
-from braintumor.workflows.arguments import TRAININGS
+from braintumor.config import config_dir, options_of
+from braintumor.workflows.arguments import TRAININGS, check_settings
+from braintumor.workflows.synonyms import SETTINGS, option_called
 from braintumor.workflows.words import Typed, is_there, model_names, own_hydra
 
 _SIZES = ("tiny", "small", "base")  # of a network, the smallest first
-
-# what other toolkits call it
-SYNONYMS = {
-    "learning_rate": "optimizer.lr",
-    "lr": "optimizer.lr",
-    "epochs": "train.epochs",
-    "num_epochs": "train.epochs",
-    "n_epochs": "train.epochs",
-    "bs": "train.batch_size",
-    "image": "input",
-    "images": "input",
-    "img_size": "data.image_size",
-    "imgsz": "data.image_size",
-    "path": "data.root",
-    "data_dir": "data.root",
-    "root": "data.root",
-    "dropout": "model.backbone.dropout",
-    "checkpoint": "ckpt",
-    "weights": "model.backbone.weights",
-    "patience": "train.early_stopping.patience",
-    "pretrained": "model.backbone.weights",
-    "output": "run_dir",
-    "output_dir": "run_dir",
-}
 
 
 def preset_of(path: Path) -> str | None:
@@ -78,9 +55,9 @@ def explain_choice(group: str, name: str, options: Sequence[str], typed: Typed) 
         if "/" in name or name.startswith("~") or preset_of(Path(name)):
             return f"data={name} is no data set, and there is no file or folder of that name"
     known = sorted(option for option in options if not option.startswith("_"))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    use = f"; {typed.use(f'{group}={near[0]}')}" if near else ""
-    return f"{group}={name} is not known; {did_you_mean(name, known)}{use}"
+    near = option_called(name, known)
+    use = f"did you mean `{near}`? Then {typed.use(f'{group}={near}')}" if near else "choose one"
+    return f"{group}={name} is not known; there are {', '.join(known)}; {use}"
 
 
 def _explain_model(group: str, name: str, typed: Typed) -> str:
@@ -137,12 +114,36 @@ def setting_called(name: str, command: str) -> str | None:
     return name if name in known else same_name(name, known)
 
 
+def explain_signs(word: str, typed: Typed) -> str | None:
+    """On `model: cnn`, 'model=cnn' in quotes, model==cnn, train..epochs=3: one sign is another."""
+    found = re.fullmatch(r"""['"]?\s*([\w./]+?)\s*(?:[:=]+|\s)\s*(.+?)\s*['"]?""", word)
+    if not found or is_there(word):
+        return None
+    key = re.sub(r"\.{2,}", ".", found[1]).strip(".")
+    meant = f"{key}={found[2]}"
+    if meant == word or not composes([meant], typed.command):
+        return None
+    return f"{word!r} is no setting; settings look like key=value; {typed.use(meant)}"
+
+
+def composes(words: Sequence[str], command: str) -> bool:
+    """Whether the command takes these words, as far as its settings are looked at."""
+    with own_hydra():
+        try:
+            cfg = hydra.compose(command, [*words])
+            check_settings(command, OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        except Exception:  # Hydra, OmegaConf and their parsers have many
+            return False
+    return True
+
+
 def same_name(key: str, known: list[str]) -> str | None:
     """The setting that other toolkits call so, or that has this name in another section."""
     leaf = key.rpartition(".")[2]
-    if SYNONYMS.get(leaf) in known:
-        return SYNONYMS[leaf]
-    return next((name for name in known if name != key and name.rpartition(".")[2] == leaf), None)
+    if SETTINGS.get(leaf) in known:
+        return SETTINGS[leaf]
+    same = [name for name in known if name != key and name.rpartition(".")[2] == leaf != "name"]
+    return min(same, key=lambda name: name.count("."), default=None)  # seed before data.seed
 
 
 def nearest(key: str, known: list[str], start: str) -> str | None:
@@ -158,7 +159,7 @@ def nearest(key: str, known: list[str], start: str) -> str | None:
 
 def of_another_option(key: str, given: str) -> tuple[str, list[str], list[str]] | None:
     """Section, the options of it that have this setting, and the words that set it there."""
-    key = SYNONYMS.get(key.rpartition(".")[2], key)
+    key = SETTINGS.get(key.rpartition(".")[2], key)
     section, _, leaf = key.rpartition(".")
     group = section.replace(".", "/")
     owners = _owners(group, leaf)

@@ -11,13 +11,14 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from braintumor.config import config_dir, did_you_mean, options_of
+from braintumor.config import config_dir, options_of
 from braintumor.errors import ConfigError
 from braintumor.quoting import hydra_value, key_of
 from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
 from braintumor.workflows.guesses import (
-    SYNONYMS,
+    composes,
     explain_choice,
+    explain_signs,
     known_keys,
     nearest,
     of_another_option,
@@ -26,11 +27,13 @@ from braintumor.workflows.guesses import (
     setting_called,
 )
 from braintumor.workflows.indexed import refuse_indexed
-from braintumor.workflows.words import Typed, is_there, model_names
+from braintumor.workflows.synonyms import SETTINGS, explain_foreign
+from braintumor.workflows.words import PATHS, Typed, is_there, model_names
 
 _LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command
 _MAIN_KEY = {"eval": "ckpt={}", "predict": "input={}", "compare": "runs=[{}]"}
+_NEVER_EMPTY = ("model", "data.root", "data.table")
 _LISTS = (
     "runs",
     "on",
@@ -50,7 +53,7 @@ def refuse_words(typed: Typed) -> None:
         group, sign, value = word.lstrip("+").partition("=")
         if sign and not group.partition("@")[0]:
             raise ConfigError(f"{word!r} has no key; settings are given as key=value")
-        if sign and not value and (options_of(group) or group in ("data.root", "data.table")):
+        if sign and not value and (options_of(group) or group in _NEVER_EMPTY):
             raise ConfigError(f"{word} has no value; give one, or leave it out")
         if value.startswith("_") and options_of(group):  # what options of ours build on
             raise ConfigError(explain_choice(group, value, options_of(group), typed))
@@ -69,10 +72,22 @@ def answer_mistake(error: Exception, typed: Typed) -> str | None:
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
         return _explain_group(typed)
     if isinstance(error, ValueError) and "invalid literal for int()" in str(error):
-        return _explain_part(typed, str(error).rpartition(": ")[2].strip("'"))
+        part = str(error).rpartition(": ")[2].strip("'")
+        is_part = any(part in key_of(word).split(".") for word in typed.words)
+        return _explain_part(typed, part) if is_part else None
     if isinstance(error, yaml.YAMLError):
         return f"a settings file is not YAML: {_on_one_line(error)}"
-    return _on_one_line(error) if isinstance(error, OmegaConfBaseException) else None
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    return _explain_reference(typed) if "nterpolation" in str(error) else _on_one_line(error)
+
+
+def _explain_reference(typed: Typed) -> str:
+    """On data.root=${x}, which stands for the value of another setting."""
+    word = next((word for word in typed.words if "${" in word), "${…}")
+    key, _, value = word.partition("=")
+    use = typed.use(f"{key}={hydra_value(value)}")
+    return f"{word}: ${{…}} stands for another setting, and there is none; as part of a name {use}"
 
 
 def launcher_failure(error: Exception) -> str | None:
@@ -114,18 +129,17 @@ def _explain_group(typed: Typed) -> str | None:
         group, _, value = word.partition("=")
         options = sorted(model_names()) if group == "model" else options_of(group)
         if group and value and options and value not in options:
-            if group == "model":
-                options = options_of("model/backbone")
-            known = did_you_mean(value, options)
-            return f"{word} names no option of {group}; leave it out, or choose one. {known}"
+            return explain_choice(group, value, options, typed)
     return None
 
 
 def _explain_syntax(override: str, typed: Typed) -> str:
+    if answer := explain_signs(override, typed):
+        return answer
     key, _, value = override.partition("=")
     if not value:
         return _explain_bare(key_of(key), typed)
-    unquoted = value.strip("'\"")
+    unquoted = value.strip("'\"") if value[:1] == value[-1:] else value
     if options := options_of(key) or (options_of("model/backbone") if key == "model" else []):
         return explain_choice(key, unquoted, options, typed)
     if not re.fullmatch(r"[\w.@/+~-]+", key, re.ASCII):
@@ -169,6 +183,8 @@ def _explain_bare(word: str, typed: Typed) -> str:
         if setting := setting_called(word, typed.command):
             return f"{word!r} has no value; settings are given as key=value: {setting}=VALUE"
     key = _MAIN_KEY.get(typed.command)
+    if not key and "/" not in word and not is_there(word):
+        return f"{word!r} is no setting, and no file or folder; settings look like key=value"
     meant = [key.format(word)] if key else own_data(word)
     said = typed.use(*meant).removeprefix("use ")
     return f"{word!r} is no setting; settings look like key=value; did you mean {said}?"
@@ -178,6 +194,12 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     text = _on_one_line(error)
     if found := re.search(r"Ambiguous value for argument '(.*?)' 1\. ", text):
         return _explain_several(found[1], typed)
+    if found := re.search(r"Sweep parameters '(.*)' requires", text):
+        sweep = typed.use(f"bt-{typed.command}", "-m", *typed.words)
+        key, _, value = found[1].partition("=")
+        name = f"; as the name of a file or folder {typed.use(f'{key}={hydra_value(value)}')}"
+        is_path = key_of(key) in PATHS
+        return f"{found[1]} makes a sweep: {sweep}{name if is_path else ''}"
     if found := re.search(r"Multiple values for ([\w/]+)\.", text):
         return f"{found[1]}= is given twice; leave one of them out"
     found = re.search(
@@ -189,19 +211,22 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     key = key_of(found[1])
     known = known_keys(error, typed.command)
     given = next((word.partition("=")[2] for word in typed.of(key)), "…")
+    if answer := explain_foreign(key, given, typed):
+        return answer
     if near := same_name(key, known):
         return _did_you_mean(key, near, given, typed)
     if foreign := _of_another_command(key, typed):
         return foreign
     if owned := of_another_option(key, given):
         section, owners, words = owned
-        if (meant := SYNONYMS.get(key.rpartition(".")[2])) and meant != key:
+        if (meant := SETTINGS.get(key.rpartition(".")[2])) and meant != key:
             near = f"did you mean `{meant}`? Then {typed.use(*words)}"
             return f"`{key}` is not a setting; {near}"
         return f"`{key}` belongs to {section}={'|'.join(owners)}; {typed.use(*words)}"
     section, dot, _ = key.rpartition(".")
     there = [name for name in known if section and name.rpartition(".")[0] == section]
-    if near := nearest(key, known, f"{section}{dot}" if there else ""):
+    near = nearest(key, known, f"{section}{dot}" if there else "")
+    if near and composes([f"{near}={given}"], typed.command):
         return _did_you_mean(key, near, given, typed, known)
     listed = ", ".join(there or sorted({re.split(r"[./]", name)[0] for name in known}))
     of = f"of {section} there are" if there else "there are"
@@ -240,7 +265,7 @@ def _explain_several(word: str, typed: Typed) -> str:
 
 def _of_another_command(key: str, typed: Typed) -> str | None:
     """A sentence on a setting that other commands have and this one has not."""
-    meant = SYNONYMS.get(key.rpartition(".")[2], key)
+    meant = SETTINGS.get(key.rpartition(".")[2], key)
     top = re.split(r"[./]", meant)[0]
     theirs = [
         command

@@ -26,7 +26,7 @@ from braintumor.quoting import hydra_value, key_of, shell_line
 from braintumor.workflows.arguments import TRAININGS, resumable
 
 # settings that are paths, whether they are there or not
-_PATHS = frozenset((
+PATHS = frozenset((
     "data.root", "data.table", "ckpt", "input", "resume", "init", "runs", "on",
     "model.backbone.weights",
 ))  # fmt: skip
@@ -126,9 +126,9 @@ def _quoted(word: str) -> str:
         return word
     name = key.lstrip("+")
     is_list = value.startswith("[") and value.endswith("]")
-    is_path = name in _PATHS or (name in _NAMES and is_list) or name in _WHOLE
+    is_path = name in PATHS or (name in _NAMES and is_list) or name in _WHOLE
     # elsewhere a name alone may be an option, such as data=folder beside a folder of that name
-    if (name in _PATHS or "/" in value) and is_there(value):
+    if (name in PATHS or "/" in value) and is_there(value):
         return f"{key}{sign}{hydra_value(value)}"
     if not is_path or _MEANT_FOR_HYDRA.match(value):
         return word
