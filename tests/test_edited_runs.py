@@ -20,7 +20,8 @@ from braintumor.data.manifest import read_manifest, write_manifest
 from braintumor.errors import BraintumorError, CheckpointError
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_rows
-from support import Command, cut, train
+from braintumor.workflows import fit
+from support import QUICK, Command, cut, train
 
 
 @pytest.fixture
@@ -132,3 +133,38 @@ def test_parts_are_not_taken_for_one_run(run: RunFolder) -> None:
 def test_a_number_of_any_length_is_compared() -> None:
     assert 10**400 not in Within(0, 5)
     assert 10**400 in Within()
+
+
+WORDS = [
+    *QUICK,
+    "train.phases=[{epochs: 2, trainable: all}]",
+    "train.epochs=2",
+    "train.max_epochs=2",
+    "run_dir=run",
+]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_run_that_is_moved_while_it_trains_says_so_and_is_whole_there(
+    moved: bool, bt: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_drawings: None
+) -> None:
+    """Nothing is written into a second folder of its name, and metrics.csv is not called damaged.
+
+    A metrics.csv that is removed comes back.
+    """
+    tell = fit.describe_epoch
+
+    def then(*given: Any) -> None:
+        tell(*given)
+        if given[0].epoch == 1 and moved:
+            (tmp_path / "run").rename(tmp_path / "there")
+        elif given[0].epoch == 1:
+            (tmp_path / "run" / "metrics.csv").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "describe_epoch", then)
+        said = bt("train", *WORDS, cwd=tmp_path, code=3 if moved else 0).stderr
+    if moved:
+        assert "run has been moved or removed" in said and not (tmp_path / "run").exists()
+        bt("train", "resume=there", cwd=tmp_path, code=0)
+    assert len(read_rows(tmp_path / ("there" if moved else "run") / "metrics.csv")) == 2

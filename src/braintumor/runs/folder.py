@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from braintumor.config import Within, typed
-from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
 from braintumor.privacy import PLACES, found_again, start_of
 
@@ -231,8 +231,21 @@ class RunFolder:
             ) from error
         return known
 
+    def require(self) -> None:
+        """Raises MachineError where the folder is no longer there, or is another: it was moved."""
+        if not self.config.is_file():
+            raise MachineError(
+                f"{self.path} has been moved or removed while this command was writing there; put "
+                "it back, or name where it is now, and go on with: bt-train resume=FOLDER"
+            )
+
     def set_status(self, state: State, why: str | None = None, **facts: Any) -> None:
-        """Record the state; facts join those recorded before."""
+        """Record the state; facts join those recorded before.
+
+        Raises MachineError where there is no such folder (any more).
+        """
+        if not self.path.is_dir():
+            self.require()
         known = self.read_status() | facts
         known |= {"status": state, "why": why, "updated": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_json(self.status, known)

@@ -24,11 +24,6 @@ _SHARES = (
 log = logging.getLogger(__name__)
 
 
-def append_record(path: Path, record: EpochRecord) -> None:
-    """Add a row: whole or not at all."""
-    write_rows(path, [*read_rows(path), dataclasses.asdict(record)])
-
-
 def set_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Make the file these rows, fields of EpochRecord: later ones are written again.
 

@@ -72,6 +72,7 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
         write_tables(experiment.data, run.path)
         with led(experiment, run):  # of several processes the others do the same fits
             fit_and_save(experiment, run, trackers, resume=resumes)
+        run.require()
         best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
         evaluation = _evaluate_best(experiment, run, *best)

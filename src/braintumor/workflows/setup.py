@@ -137,10 +137,8 @@ def setup(
     else:
         elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
         data = read_again(settings, known.size, before, elsewhere)
-    recipe, device = (
-        dataclasses.replace(known.recipe, images=_told_apart(data, settings["data"]["fit"])),
-        known.device,
-    )
+    images = _told_apart(data, settings["data"]["fit"])
+    recipe, device = dataclasses.replace(known.recipe, images=images), known.device
     experiment = Experiment(
         settings=settings,
         evaluating=known.evaluating,
