@@ -42,7 +42,7 @@ class Within:
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.ends[0] == "(" else value >= self.low
         below = value < self.high if self.ends[1] == ")" else value <= self.high
-        return math.isfinite(value) and above and below
+        return (isinstance(value, int) or math.isfinite(value)) and above and below
 
     def __str__(self) -> str:
         first = f"above {self.low:g}" if self.ends[0] == "(" else f"{self.low:g} or more"
@@ -197,7 +197,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if origin is dict and isinstance(value, dict) and args[1] is not Any:
         return {k: _checked(v, args[1], f"{where}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"`{where}` is a number of more digits than can be used") from None
     if hint is Path and isinstance(value, str | Path):
         return Path(value).expanduser()
     plain = origin or hint

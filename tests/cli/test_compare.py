@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
+from braintumor.files import write_rows
 from braintumor.records import EpochRecord
-from braintumor.runs.history import append_record
 from support import Command
 
 
@@ -20,7 +21,8 @@ def _run(folder: Path, paths: list[str]) -> None:
     status = {"status": "completed", "model_name": folder.name, "best_epoch": 1}
     (folder / "status.json").write_text(json.dumps(status))
     (folder / "config.yaml").write_text(yaml.safe_dump({"seed": 0, "of": folder.name}))
-    append_record(folder / "metrics.csv", EpochRecord(1, 1, 1e-3, *[0.5] * 7, 9.0, 1.0, True))
+    row = dataclasses.asdict(EpochRecord(1, 1, 1e-3, *[0.5] * 7, 9.0, 1.0, True))
+    write_rows(folder / "metrics.csv", [row])
     figures = {"accuracy": 1.0, "macro_f1": 1.0, "n": len(paths)}
     (out / "metrics.json").write_text(json.dumps({"split": "test", "all": figures}))
     true = ["no", "yes"] * (len(paths) // 2)

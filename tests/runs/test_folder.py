@@ -9,9 +9,10 @@ from unittest.mock import ANY
 import pytest
 
 from braintumor.errors import CheckpointError
+from braintumor.files import write_rows
 from braintumor.records import EpochRecord
 from braintumor.runs.folder import RunFolder, open_run
-from braintumor.runs.history import append_record, read_history, read_record, set_rows
+from braintumor.runs.history import read_history, read_record, set_rows
 
 
 def record(epoch: int) -> EpochRecord:
@@ -40,25 +41,25 @@ def test_history_comes_back_exactly_and_can_be_cut(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = RunFolder(tmp_path)
-    for epoch in (1, 2, 3):
-        append_record(run.history, record(epoch))
+    all_rows = [dataclasses.asdict(record(epoch)) for epoch in (1, 2, 3)]
+    write_rows(run.history, all_rows)
     history = read_history(run.history)
     assert history["epoch"].tolist() == [1, 2, 3]
     assert history["train_loss"].tolist() == [1.0, 0.5, 1 / 3]
     assert history["is_best"].tolist() == [False, True, False]
     assert read_record(run.history, 3) == dataclasses.replace(record(3), val_auroc=ANY)
     text = run.history.read_text()
-    rows = [dataclasses.asdict(record(epoch)) for epoch in (1, 2)]
+    rows = all_rows[:2]
     set_rows(run.history, rows)
     assert not caplog.messages
-    append_record(run.history, record(3))
+    write_rows(run.history, all_rows)
     assert run.history.read_text() == text
     for damaged in ("", text[:150], text.replace("0.5", "0.6", 1), text.replace("0.5", "half")):
         run.history.write_text(damaged)
         caplog.clear()
         set_rows(run.history, rows)
         assert "last.ckpt" in caplog.text
-        append_record(run.history, record(3))
+        write_rows(run.history, all_rows)
         assert run.history.read_text() == text
     set_rows(run.history, [])
     assert not run.history.exists()

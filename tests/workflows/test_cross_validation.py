@@ -30,19 +30,21 @@ from braintumor.runs.ownership import hold
 from braintumor.workflows import summary
 from braintumor.workflows import train as repeats
 from braintumor.workflows.arguments import Request
+from braintumor.workflows.compose import compose
 from braintumor.workflows.train import has_trials, list_trials
 from support import TINY, train
 
+_WHOLE = compose("train", ("data=table", "data.table=some.csv"), {}).settings
 SETTINGS: dict[str, Any] = {
     "seed": 0, "split": "grouped", "folds": None, "seeds": None, "fold": None, "device": "auto",
     "run_dir": "parent", "overwrite": False, "resume": None,
-    "data": {"name": "table"}, "augment": {}, "optimizer": {"name": "adamw"},
+    "data": _WHOLE["data"], "augment": {}, "optimizer": {"name": "adamw"},
     "scheduler": {"name": "constant"}, "loss": {"name": "focal"},
     "model": {
         "backbone": {"name": "cnn", "image_size": 32, "lr_scale": 1.0},
         "attention": {"name": "se"}, "head": {},
     },
-    "train": {"refit": False}, "features": {}, "eval": {}, "decision": {},
+    "train": _WHOLE["train"], "features": {}, "eval": {}, "decision": {},
 }  # fmt: skip
 OVERRIDES = ("split=grouped", "folds=3")
 ABOUT = SimpleNamespace(model_name="m", data_name="d", epoch=1, parameters=1, settings=SETTINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import re
 import shlex
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows import one_run
@@ -78,3 +80,37 @@ def test_what_a_library_raises_when_it_is_cut_off_is_no_bug_of_ours(
     monkeypatch.setattr(one_run, "deferred", contextlib.nullcontext)
     done = bt("train", *WORDS, cwd=tmp_path, code=130)
     assert "interrupted" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "place"),
+    [
+        ("eval", ["ckpt=run", "run_dir=out"], "braintumor.report.write._write_tables"),
+        ("eval", ["ckpt=run", "run_dir=out"], "braintumor.report.write.render"),
+        ("predict", ["ckpt=run", "input=one.png", "run_dir=out"],
+         "braintumor.workflows.predict.write_table"),
+        ("compare", ["runs=[run]", "run_dir=out"], "braintumor.comparison.write._render"),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_ended_while_it_writes_can_be_given_again(
+    command: str, words: list[str], place: str, bt: Command, trained: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As it says it, and nothing half written is in its way."""
+    (tmp_path / "run").symlink_to(trained)
+    Image.new("L", (32, 32), 90).save(tmp_path / "one.png")
+    module, _, name = place.rpartition(".")
+    write = getattr(importlib.import_module(module), name)
+
+    def signalled(*given: Any, **named: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return write(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, signalled)
+        done = bt(command, *words, cwd=tmp_path, code=130)
+    assert "Traceback" not in done.stderr
+    (again,) = re.findall(rf"start again with: bt-{command} (.*)", done.stderr)
+    bt(command, *shlex.split(again), cwd=tmp_path, code=0)
+    left = [path for path in (tmp_path / "out").rglob(".*") if path.name != ".braintumor"]
+    assert not left and not list(tmp_path.glob(".out*"))

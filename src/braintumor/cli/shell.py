@@ -226,10 +226,11 @@ def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
     """Ends the message where a command was cut off before it could say how to go on."""
     if isinstance(error, ToldInterrupt) or is_sweep(typed.words):
         return ""
+    words = [*typed.words, *(n for n in getattr(error, "__notes__", ()) if n not in typed.words)]
     done = "nothing was trained yet; " if typed.command == "train" else ""
     if any(word.startswith("resume=") for word in typed.words):
         done = "nothing was changed; "
-    return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *typed.words])}"
+    return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *words])}"
 
 
 def _report(message: str, code: int) -> int:

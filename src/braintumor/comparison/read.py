@@ -160,9 +160,8 @@ def damaged(
 def _read_run(path: Path, split: str) -> Run:
     folder = RunFolder(path)
     metrics = folder.evaluation(split) / EvaluationFile.METRICS
-    files = (folder.config, metrics, folder.environment)
-    config, measured, environment = map(_read_mapping, files)
-    status = folder.read_status()
+    config, measured = map(_read_mapping, (folder.config, metrics))
+    status, environment = folder.read_status(), folder.read_environment()
     run = Run(folder, split, status, config, measured, environment)
     if not run.metrics and run.status.get("status") in (None, "completed"):
         raise CheckpointError(

@@ -65,7 +65,7 @@ def _words_of(run: RunFolder) -> list[str] | None:
     keys = {key_of(word) for word in words}
     if settings.get("seeds") is None and "seeds" in keys:
         words = [w for w in words if key_of(w) not in ("seed", "seeds")] + [
-            f"seed={settings['seed']}"
+            f"seed={settings.get('seed')}"
         ]
     if settings.get("fold") is not None and "fold" not in keys:
         words.append(f"fold={settings['fold']}")

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from braintumor.config import typed
-from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.config import Within, typed
+from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
 from braintumor.privacy import PLACES, found_again, start_of
 
@@ -125,6 +125,9 @@ TUNING = Kind(
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
 
+_Whole = Annotated[int, Within(-(2**62), 2**62)]  # what tables hold
+
+
 @dataclass(frozen=True)
 class _Status:
     """What readers of status.json use."""
@@ -135,10 +138,25 @@ class _Status:
     overrides: list[str] = field(default_factory=list)
     model_name: str = ""
     data_name: str = ""
-    best_epoch: int = 0
+    best_epoch: _Whole = 0
+    seed: _Whole = 0
+    parameters: _Whole = 0
+    seconds: float = 0.0
 
 
-_STATUS = {known.name for known in dataclasses.fields(_Status)}
+@dataclass(frozen=True)
+class _Environment:
+    """What readers of environment.json use."""
+
+    command: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    working_directory: str | None = None
+
+
+def _check(kind: type[Any], told: Mapping[str, Any]) -> None:
+    """Raises ConfigError where what readers use is of another type."""
+    used = {known.name for known in dataclasses.fields(kind)}
+    typed(kind, {k: v for k, v in told.items() if k in used}, "")
 
 
 @dataclass
@@ -175,8 +193,7 @@ class RunFolder:
             return {}
         try:
             known = read_json(self.status)
-            told = {k: v for k, v in known.items() if k in _STATUS and v is not None}
-            typed(_Status, told, "")
+            _check(_Status, {k: v for k, v in known.items() if v is not None})
             if any(not re.fullmatch(r"\w[\w.-]*", part) for part in known.get("parts") or []):
                 raise DataError("its parts are no names of folders in it")
         except (DataError, ConfigError) as error:
@@ -206,14 +223,29 @@ class RunFolder:
         Raises CheckpointError when it is damaged.
         """
         try:
-            return read_json(self.environment) if self.environment.is_file() else {}
-        except DataError as error:
+            known = read_json(self.environment) if self.environment.is_file() else {}
+            _check(_Environment, known)
+        except (DataError, ConfigError) as error:
             raise CheckpointError(
                 f"{self.environment} is damaged ({error}); remove it, and repeat the command"
             ) from error
+        return known
+
+    def require(self) -> None:
+        """Raises MachineError where the folder is no longer there, or is another: it was moved."""
+        if not self.config.is_file():
+            raise MachineError(
+                f"{self.path} has been moved or removed while this command was writing there; put "
+                "it back, or name where it is now, and go on with: bt-train resume=FOLDER"
+            )
 
     def set_status(self, state: State, why: str | None = None, **facts: Any) -> None:
-        """Record the state; facts join those recorded before."""
+        """Record the state; facts join those recorded before.
+
+        Raises MachineError where there is no such folder (any more).
+        """
+        if not self.path.is_dir():
+            self.require()
         known = self.read_status() | facts
         known |= {"status": state, "why": why, "updated": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_json(self.status, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,11 @@ from braintumor.records import EpochRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHARES = (
+    "train_accuracy", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_auroc",
+)  # fmt: skip
+
 log = logging.getLogger(__name__)
-
-
-def append_record(path: Path, record: EpochRecord) -> None:
-    """Add a row: whole or not at all."""
-    write_rows(path, [*read_rows(path), dataclasses.asdict(record)])
 
 
 def set_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -84,4 +84,8 @@ def _record(row: Mapping[str, str]) -> EpochRecord:
     fields = dataclasses.fields(EpochRecord)
     if len(row) != len(fields):
         raise ValueError(f"{len(row)} columns, not {len(fields)}")
-    return EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+    record = EpochRecord(**{f.name: read[str(f.type)](row[f.name]) for f in fields})
+    for name in _SHARES:
+        if not 0 <= (share := getattr(record, name)) <= 1 and not math.isnan(share):
+            raise ValueError(f"{name} is {share:g} in epoch {record.epoch}")
+    return record

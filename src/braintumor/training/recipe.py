@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, first_of
@@ -108,7 +108,11 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that `fit` does not learn: settings, named components' options, and the seed."""
+    """All that `fit` does not learn: settings, named components' options, and the seed.
+
+    model: its options.  images: of each split, what tells its images from others. Both are here so
+    that a state goes on under no others; empty where nobody asked.
+    """
 
     train: TrainSettings
     optimizer: Mapping[str, Any]
@@ -117,6 +121,8 @@ class Recipe:
     backbone_lr_scale: float
     seed: int
     features: FeatureSettings
+    model: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total_epochs(self) -> int:
@@ -174,7 +180,8 @@ def refuse_other(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     if found:
         raise CheckpointError(
             f"last.ckpt was saved under other settings ({first_of(found, 3, '; ')}), and cannot "
-            "go on under these; put them back in config.yaml, or start a new run; "
+            "go on under these; put them back in config.yaml, or images in manifest.csv, or start "
+            "a new run; "
             "more epochs go in with resume=RUN train.epochs=N"
         )
 

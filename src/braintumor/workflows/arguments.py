@@ -240,5 +240,6 @@ def _check_model(model: Mapping[str, Any]) -> None:
                 f"model/{part}={name}"
             )
     typed(ModelSections, model, "model")
-    common = {f.name for f in dataclasses.fields(BackboneCommon)} & set(model["backbone"])
-    typed(BackboneCommon, {k: model["backbone"][k] for k in common}, "model.backbone")
+    common = {f.name for f in dataclasses.fields(BackboneCommon)}
+    given = {k: v for k, v in model["backbone"].items() if k in common}
+    typed(BackboneCommon, given, "model.backbone")

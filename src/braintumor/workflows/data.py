@@ -84,10 +84,10 @@ def read_again(
     Raises DataError when images are not those that the run began with, naming some.
     """
     options = settings["data"]
-    places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
     try:
         data = read_dataset(options, image_size)
     except DataError as error:
+        places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
         if all(place.exists() for place in places):
             raise
         words = f"{error}; if the images lie elsewhere now, say where: {elsewhere}"
@@ -102,8 +102,9 @@ def read_again(
     found = find_images(before, data.manifest)
     if found.differences:
         raise DataError(
-            f"the images changed since {run.path} began: {found.differences}; restore them, or "
-            "name the data set as it is now: a new `bt-train`, or `bt-eval` with data=…"
+            f"the images changed since {run.path} began, or its manifest.csv or config.yaml did: "
+            f"{found.differences}; restore them, or name the data set as it is now: a new "
+            "`bt-train`, or `bt-eval` with data=…"
         )
     what = f"{len(before)} images at {image_size} px"
     return restore(data, before, found, what, options["fit"])

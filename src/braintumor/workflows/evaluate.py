@@ -17,7 +17,7 @@ from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
 from braintumor.data.manifest import SPLITS, choose_rows, class_table, read_manifest
 from braintumor.data.moved import find_images
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.evaluation.common_classes import (
     BINARY,
     answers_joined,
@@ -86,6 +86,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     data, data_name, is_own = _data_for(card, request, run)
     if is_own:
         _refuse_val_of_refit(path, card, asked, run)
+        _refuse_other_splits(path, card, data, run)
     split, rows = choose_rows(data.manifest, asked.split)
     fitted = model.postprocessing
     labels, classes, joined = _labels_for(data, card, fitted.decisions if fitted else None)
@@ -133,6 +134,24 @@ def _refuse_val_of_refit(path: Path, card: Card, asked: EvalArguments, run: RunF
         raise ConfigError(
             f"{path} was trained on val too (train.refit=true), so val says nothing of it; "
             f"evaluate the model that val chose: ckpt={run.selected}"
+        )
+
+
+def _refuse_other_splits(path: Path, card: Card, data: Dataset, run: RunFolder) -> None:
+    """Raises CheckpointError where manifest.csv has other training images than the checkpoint.
+
+    Else images that it was trained on could pass for test images.
+    """
+    images = data.manifest
+    is_trained = images["split"].isin(("train", "val"))
+    here, known = set(images["sha256"][is_trained]), set(card.training_hashes)
+    # a start (init) has seen images, too, which may be among those of test
+    more = set() if card.settings.get("init") else known & set(images["sha256"]) - here
+    if run.manifest.is_file() and (wrong := (here - known) | more):
+        first = images["path"][images["sha256"].isin(wrong)].iloc[0]
+        raise CheckpointError(
+            f"{run.manifest} has other training images than {path} was trained on (first: {first}"
+            "); copy both from the run again, or name data and split: data=… split=all"
         )
 
 

@@ -17,14 +17,14 @@ from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
 from braintumor.errors import MachineError
-from braintumor.files import write_atomic
+from braintumor.files import write_atomic, write_rows
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
 from braintumor.privacy import without_names
 from braintumor.records import EpochRecord
 from braintumor.runs.checkpoint import Card, save_best
 from braintumor.runs.folder import RunFolder
-from braintumor.runs.history import append_record, read_history, read_record, read_rows, set_rows
+from braintumor.runs.history import read_history, read_record, read_rows, set_rows
 from braintumor.runs.state import NoStateError, load_state, save_state, start_again
 from braintumor.runs.tracking import Trackers
 from braintumor.runs.writer import Writer
@@ -48,6 +48,7 @@ def fit_and_save(
     """
 
     def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
+        run.require()
         trackers.epoch(record)
         if record.is_best:
             save_best(run.best, weights, _card(experiment, record))
@@ -100,6 +101,7 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     folder.path.mkdir(exist_ok=True)
 
     def keep(record: EpochRecord, weights: Mapping[str, Tensor]) -> None:
+        run.require()
         trackers.epoch(record, part="refit")
 
     best = _fit(experiment, folder, images, None, keep, saved)
@@ -134,8 +136,8 @@ def _fit(
     with deferred() if is_alone else nullcontext(), Writer() as writer:
 
         def write(record: EpochRecord, weights: Mapping[str, Tensor], now: dict[str, Any]) -> None:
-            append_record(folder.history, record)
             keep(record, weights)
+            write_rows(folder.history, now["history"])  # whole, whoever has edited it
             save_state(folder, now)
             describe_epoch(record, recipe.total_epochs)
 

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from braintumor.data.manifest import group_numbers, write_manifest
+from braintumor.errors import CheckpointError
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
     FitImages,
@@ -48,7 +49,7 @@ from braintumor.workflows.describe import describe_decisions, describe_evaluatio
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded, told
 from braintumor.workflows.results import Run
-from braintumor.workflows.resume import is_longer, prepare, take_over
+from braintumor.workflows.resume import is_longer, naming, prepare, take_over
 from braintumor.workflows.setup import Experiment, keeps_summaries, setup
 from braintumor.workflows.together import led
 
@@ -72,6 +73,7 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
         write_tables(experiment.data, run.path)
         with led(experiment, run):  # of several processes the others do the same fits
             fit_and_save(experiment, run, trackers, resume=resumes)
+        run.require()
         best = _fit_postprocessing(experiment, run)
         draw_data(experiment.data, run.path)
         evaluation = _evaluate_best(experiment, run, *best)
@@ -162,7 +164,13 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     with written_from(begun_in(run)), hold(run.path, RUN, "continue"):
         _check_inside(run)
         settings, data_name = take_over(run, request)
-        experiment = setup(settings, data_name, run)
+        if run.parts:
+            raise CheckpointError(
+                f"{run.config} asks for one run, and the folder was begun as "
+                f"{len(run.parts)} parts; put folds and seeds back in it, or start a new run"
+            )
+        with naming(run.config, request.overrides):
+            experiment = setup(settings, data_name, run)
         if is_longer(run, experiment.settings):
             prepare(run, experiment)
         keep_changes(run, experiment.settings)

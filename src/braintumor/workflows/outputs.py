@@ -15,7 +15,7 @@ from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineEr
 from braintumor.files import write_atomic
 from braintumor.interrupts import ToldInterrupt, before_leaving, deferred, listening
 from braintumor.runs.commands import how_to_go_on
-from braintumor.runs.folder import RUN, Kind, RunFolder
+from braintumor.runs.folder import RUN, TUNING, Kind, RunFolder
 from braintumor.runs.ownership import Existing, check, hold, hold_new
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_file
@@ -40,7 +40,12 @@ def held_output(request: Request, kind: Kind, default: Path) -> Iterator[Path]:
             yield folder
     else:
         with hold(folder, kind, _existing(request)):
-            yield folder
+            try:
+                yield folder
+            except KeyboardInterrupt as error:
+                if kind not in (RUN, TUNING) and len(list(folder.iterdir())) > 1:  # the mark
+                    error.add_note("overwrite=true")  # what the command needs to be given again
+                raise
 
 
 def named_folder(request: Request) -> Path | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ _ELSEWHERE = (
     "run_dir", "overwrite", "resume", "device", "slots", "data.download", "tracker.name",
     "tracker.project", "privacy.paths",
 )  # fmt: skip
+_COMMON = {field.name for field in dataclasses.fields(DataSettings)}
 _WEIGHTS = "model.backbone.weights"
 # beside the settings of the run: this machine, where the images lie on it, who is told, more epochs
 _ALLOWED = (
@@ -132,15 +135,34 @@ def _stored(run: RunFolder) -> Settings:
     stored = with_places(read_config(run), begun_in(run)) | {"resume": str(run.path)}
     try:
         check_settings("train", stored)
+        is_auto = stored["train"].get("batch_size") == "auto"
+        typed(TrainSettings, stored["train"] | ({"batch_size": 1} if is_auto else {}), "train")
+        typed(DataSettings, {k: v for k, v in stored["data"].items() if k in _COMMON}, "data")
     except ConfigError as error:
-        raise CheckpointError(f"{run.config} is not that of a run: {error}") from error
+        said = str(error).partition("; give it as")[0]
+        raise CheckpointError(
+            f"{run.config} is not that of a run: {said}; put it back as it was, or copy the file "
+            "from the run again"
+        ) from error
     return stored
+
+
+@contextmanager
+def naming(config: Path, typed_here: Sequence[str]) -> Iterator[None]:
+    """Within, an error on a setting says in which file it stands, unless it was typed here."""
+    try:
+        yield
+    except ConfigError as error:
+        said = str(error).partition("; give it as")[0]
+        if any(key_of(word) in said for word in typed_here):
+            raise
+        raise ConfigError(f"{said}; so says {config}, with the settings of the run") from error
 
 
 def _moved(stored: Settings, here: Settings, named: set[str]) -> Settings:
     """The data section of the run, with the place where the command says the images are now."""
     typed = {key.removeprefix("data.") for key in named if key.startswith("data.")} - {"download"}
-    common = {field.name for field in dataclasses.fields(DataSettings)} - {"name"}
+    common = _COMMON - {"name"}
     for key in sorted(typed & common):
         if here.get(key) != stored[key]:
             raise ConfigError(

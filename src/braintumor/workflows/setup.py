@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import torch
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
 from braintumor.data.host_images import ImageSplit, load_split
+from braintumor.data.images import Fit
 from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
@@ -135,7 +137,8 @@ def setup(
     else:
         elsewhere = f"{resume_command(before.path)} data.root=FOLDER"
         data = read_again(settings, known.size, before, elsewhere)
-    recipe, device = known.recipe, known.device
+    images = _told_apart(data, settings["data"]["fit"])
+    recipe, device = dataclasses.replace(known.recipe, images=images), known.device
     experiment = Experiment(
         settings=settings,
         evaluating=known.evaluating,
@@ -159,6 +162,17 @@ def setup(
         "%s: %.2f M parameters, on %s in %s", name, millions, device, str(experiment.dtype)[6:]
     )
     return experiment
+
+
+def _told_apart(data: Dataset, fit: Fit) -> dict[str, str]:
+    """Of training and validation: their number, and a digest of what they are, in order."""
+    size, told = data.pixels.shape[1], {}
+    for split, rows in data.manifest.groupby("split"):
+        if split in ("train", "val"):
+            names = "\n".join([str(size), fit, *rows["sha256"], *rows["label"]])
+            digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+            told[str(split)] = f"{len(rows)} images of {size} px ({digest[:12]})"
+    return told
 
 
 def check_input(settings: Settings, data_name: str) -> None:
@@ -206,6 +220,11 @@ def _recipe(settings: Settings) -> Recipe:
         backbone_lr_scale=settings["model"]["backbone"]["lr_scale"],
         seed=settings["seed"],
         features=typed(FeatureSettings, settings["features"], "features"),
+        # a file of weights may lie elsewhere now, and is of no use any more
+        model={
+            part: {k: v for k, v in options.items() if k not in ("weights", "label")}
+            for part, options in settings["model"].items()
+        },
     )
 
 

@@ -201,7 +201,20 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
                 )
             parent.set_status("interrupted", why="a part has been removed since")
         settings, _ = take_over(parent, request)
+        _refuse_other_parts(parent, [trial.name for trial in list_trials(settings)])
         yield parent, settings, []
+
+
+def _refuse_other_parts(parent: RunFolder, wanted: list[str]) -> None:
+    """Raises CheckpointError where the folder was begun as one run, or as other parts."""
+    status = parent.read_status()
+    is_one = any((parent.path / state).is_file() for state in STATES)
+    if is_one or (status and status.get("parts") != wanted):
+        there = ", ".join(status.get("parts") or ()) or "one run"
+        raise CheckpointError(
+            f"{parent.config} asks for {', '.join(wanted)} (folds, seeds), and the folder was "
+            f"begun as {there}; put them back in config.yaml, or start a new run"
+        )
 
 
 def _request_of(parent: RunFolder, trial: Trial, request: Request) -> Request | None:
