@@ -55,7 +55,7 @@ VARIANTS: dict[str, list[str]] = {
     "two phases, refit, EMA, kept features": [],
     "mixup": ["augment.mixup=0.2"],
     "no refit, SGD, plateau": ["train.refit=false", "optimizer=sgd", "scheduler=plateau"],
-    "two folds": ["train.refit=false", "split=grouped", "folds=2"],
+    "two folds": ["train.refit=false", "split=stratified", "folds=2"],
     "dropout, oversampling": ["model.head.dropout=0.3", "train.imbalance=oversample"],
 }
 SOAK_KILLS = 60  # of each variant
