@@ -99,7 +99,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("predict ckpt=nowhere run_dir=full", "carries no mark of braintumor"),
         ("data data=folder data.root=nowhere", "data.root=nowhere does not exist"),
         ("compare runs=[nowhere]", "there is no run folder nowhere"),
-        ("compare run_dir=${nowhere}", "'nowhere' not found"),
+        ("compare run_dir=${nowhere}", "stands for another setting, and there is none"),
     ],
 )
 def test_what_cannot_be_is_said_without_torch(command: str, answer: str, tmp_path: Path) -> None:

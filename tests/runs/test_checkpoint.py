@@ -229,6 +229,8 @@ def test_a_folder_of_several_trials_is_taken_when_all_have_ended(
     saved: tuple[Path, torch.nn.Module], tmp_path: Path
 ) -> None:
     parent = tmp_path / "parent"
+    for name in ("seed_0", "seed_1"):
+        (parent / name).mkdir(parents=True)
     RunFolder(parent).set_status("completed", parts=["seed_0", "seed_1"])
     with pytest.raises(CheckpointError, match=r"\(seed_0, seed_1\); go on with `bt-train resume="):
         find_checkpoint(parent)

@@ -46,7 +46,10 @@ def save_state(run: RunFolder, state: Mapping[str, Any]) -> None:
     newest, last, previous = _states(run)
     with atomic_file(newest) as file:
         sealed = _Sealed(file)
-        torch.save(dict(state), cast(Any, sealed))
+        try:
+            torch.save(dict(state), cast(Any, sealed))
+        except RuntimeError as error:  # of torch's writer, which ends what it could not write
+            raise sealed.failure or error from None
         sealed.finish()
     if last.exists():
         last.replace(previous)
@@ -61,6 +64,7 @@ class _Sealed:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._digest, self._held = file, hashlib.sha256(), b""
+        self.failure: OSError | None = None
 
     def write(self, piece: memoryview) -> int:
         """Take the next bytes."""
@@ -82,7 +86,11 @@ class _Sealed:
 
     def _pass_on(self, piece: bytes | memoryview) -> None:
         self._digest.update(piece)
-        self._file.write(piece)
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def load_state(run: RunFolder, device: torch.device) -> dict[str, Any]:

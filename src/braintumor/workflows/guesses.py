@@ -56,7 +56,11 @@ def explain_choice(group: str, name: str, options: Sequence[str], typed: Typed) 
             return f"data={name} is no data set, and there is no file or folder of that name"
     known = sorted(option for option in options if not option.startswith("_"))
     near = option_called(name, known)
-    use = f"did you mean `{near}`? Then {typed.use(f'{group}={near}')}" if near else "choose one"
+    use = (
+        f"did you mean `{near}`? Then {typed.use(f'{group}={near}')}"
+        if near
+        else "choose one, or leave it out"
+    )
     return f"{group}={name} is not known; there are {', '.join(known)}; {use}"
 
 
