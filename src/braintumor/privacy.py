@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -156,3 +156,21 @@ def _word_again(word: str, folder: Path | None) -> str:
         there = found_again(plain, folder)
         found.append(part if there == plain else hydra_value(there))
     return f"{key}={','.join(found)}"
+
+
+def with_places(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Settings of a command that was typed in `folder`, with their places as seen from here."""
+    changed = dict(settings)
+    for place in PLACES:
+        changed = _changed(changed, place.split("."), folder)
+    return changed
+
+
+def _changed(section: Mapping[str, Any], keys: Sequence[str], folder: Path | None) -> Any:
+    key, *inner = keys
+    value = section.get(key)
+    if inner and isinstance(value, Mapping):
+        return {**section, key: _changed(value, inner, folder)}
+    if inner or not isinstance(value, str):
+        return dict(section)
+    return {**section, key: found_again(value, folder)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from braintumor.config import Within, typed
 from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
-from braintumor.privacy import PLACES, found_again, start_of
+from braintumor.privacy import start_of
 
 State = Literal["running", "completed", "interrupted", "failed"]
 
@@ -123,7 +123,6 @@ TUNING = Kind(
     ),
 )  # fmt: skip
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
-
 
 _Whole = Annotated[int, Within(-(2**62), 2**62)]  # what tables hold
 
@@ -284,24 +283,6 @@ def read_config(run: RunFolder) -> dict[str, Any]:
 def begun_in(run: RunFolder) -> Path | None:
     """The folder where the command of the run was typed; None where that is not known."""
     return start_of(run.read_environment().get("working_directory"), run.path)
-
-
-def with_places(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Settings of a command that was typed in `folder`, with their places as seen from here."""
-    changed = dict(settings)
-    for place in PLACES:
-        changed = _changed(changed, place.split("."), folder)
-    return changed
-
-
-def _changed(section: Mapping[str, Any], keys: Sequence[str], folder: Path | None) -> Any:
-    key, *inner = keys
-    value = section.get(key)
-    if inner and isinstance(value, Mapping):
-        return {**section, key: _changed(value, inner, folder)}
-    if inner or not isinstance(value, str):
-        return dict(section)
-    return {**section, key: found_again(value, folder)}
 
 
 def run_name(data: str, model: str) -> str:

@@ -25,11 +25,12 @@ from braintumor.evaluation.common_classes import (
     labels_joined,
 )
 from braintumor.evaluation.provenance import data_title, read_provenance
+from braintumor.privacy import with_places
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_in, with_places
+from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_in
 from braintumor.runs.ownership import hold
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request

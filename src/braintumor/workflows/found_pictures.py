@@ -21,7 +21,7 @@ from braintumor.data.images import (
     stretch_to_uint8,
     to_uint8,
 )
-from braintumor.data.sources._folders import image_paths
+from braintumor.data.sources._pictures import image_paths
 from braintumor.data.sources.archive import is_archive_name, open_archive
 from braintumor.data.sources.folder import walk
 from braintumor.errors import DataError

@@ -16,10 +16,10 @@ from braintumor.config import flat, typed
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
-from braintumor.privacy import without_names
+from braintumor.privacy import with_places, without_names
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config, with_places
+from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config
 from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
 from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
 from braintumor.data.names import is_never_class, is_patient, names_nothing, split_of
-from braintumor.data.sources._folders import Folders, Parts, listed, wrapping_folder
+from braintumor.data.sources._folders import Folders, listed, wrapping_folder
+from braintumor.data.sources._pictures import Parts
 
 
 @dataclass(frozen=True)

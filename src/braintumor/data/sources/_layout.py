@@ -11,8 +11,9 @@ from dataclasses import replace
 from braintumor.data.names import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts
-from braintumor.data.sources._folders import Parts, Tree, folders_at
+from braintumor.data.sources._folders import Tree, folders_at
 from braintumor.data.sources._look import LAYOUTS, Choice, look, or_a_table
+from braintumor.data.sources._pictures import Parts
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
 from braintumor.files import natural_key

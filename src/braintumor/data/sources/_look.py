@@ -10,15 +10,14 @@ from pathlib import Path
 from braintumor.data.labels import label_of
 from braintumor.data.names import is_never_class, split_of
 from braintumor.data.sources._folders import (
-    Parts,
     Tree,
     chosen_folders,
     depth_of,
     folders_at,
     grow_tree,
     listed,
-    noise_in,
 )
+from braintumor.data.sources._pictures import Parts, noise_in
 from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from braintumor.data.labels import is_known_class, label_of
 from braintumor.data.names import is_never_class, modality_of, split_of, words_of
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
-from braintumor.data.sources._folders import Folders, Parts, Tree, folders_at, listed
+from braintumor.data.sources._folders import Folders, Tree, folders_at, listed
 from braintumor.data.sources._look import Choice, look, or_a_table
+from braintumor.data.sources._pictures import Parts
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
 

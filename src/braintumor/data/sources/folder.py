@@ -9,9 +9,10 @@ from pathlib import Path
 from braintumor import limits
 from braintumor.data.images import is_image_name
 from braintumor.data.sources import FileSource, Source, archive
-from braintumor.data.sources._folders import listed, noise_in
+from braintumor.data.sources._folders import listed
 from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
+from braintumor.data.sources._pictures import noise_in
 from braintumor.errors import DataError
 from braintumor.files import read_bounded
 from braintumor.quoting import pasteable
