@@ -61,15 +61,18 @@ def test_every_image_is_predicted_once_in_order_whatever_the_batch_size() -> Non
         torch.testing.assert_close(run(1, batch_size), expected, atol=1e-6, rtol=0)
 
 
-def test_every_second_view_is_mirrored() -> None:
+def test_every_second_view_is_mirrored_and_all_but_the_first_are_moved() -> None:
     """Mirrored, the bright half is the other one, so their average hardly knows a side."""
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8)
     images[..., :4] = 255
     bright = dataclasses.replace(split(4), images=images)
     how = Inference(3, torch.float32)
-    one, two = (predict(left_or_right(), bright, CLASSES, how, views).probs for views in (1, 2))
+    one, two, three = (
+        predict(left_or_right(), bright, CLASSES, how, views).probs for views in (1, 2, 3)
+    )
     assert one[:, 0].min() > 0.7
-    assert abs(two - 0.5).max() < 0.05
+    assert 1e-4 < abs(two - 0.5).max() < 0.05
+    assert abs(3 * three - 2 * two - one).max() > 1e-4  # the third is not the first
 
 
 def test_more_views_are_the_same_at_every_call_and_differ_from_one() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def test_card_and_weights_come_back(saved: tuple[Path, torch.nn.Module]) -> None
     x = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
     assert torch.equal(loaded(x), model.eval()(x))
     assert not loaded.training
+
+
+def test_a_file_that_is_longer_than_its_weights_is_refused_unread(
+    saved: tuple[Path, torch.nn.Module],
+) -> None:
+    path, _ = saved
+    os.truncate(path, 12 << 30)  # of which the disk holds nothing
+    began = time.process_time()
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_card(path)
+    assert time.process_time() - began < 1
 
 
 def test_channels_last_weights_come_back(tmp_path: Path) -> None:
