@@ -149,6 +149,12 @@ def test_absent_root_is_named(tmp_path: Path) -> None:
         build(tmp_path / "nowhere")
 
 
+def test_a_root_that_is_mistyped_is_answered_with_what_is_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "my mri").mkdir()
+    with pytest.raises(DataError, match=r"did you mean data.root=.*my mri'\"\?$"):
+        build(tmp_path / "my_mri")
+
+
 def test_file_as_root_names_the_source_that_takes_it(tmp_path: Path) -> None:
     (tmp_path / "train_data.npz").write_bytes(b"x")
     with pytest.raises(DataError, match="use data=npz"):

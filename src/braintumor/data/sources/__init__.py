@@ -6,6 +6,7 @@ from several threads at once.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 
 from braintumor.config import call, find_builder
 from braintumor.data.signatures import HEAD_BYTES, named_by_content, why_not_fetched
+from braintumor.errors import DataError
+from braintumor.quoting import pasteable
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,17 @@ class Source(Protocol):
 
         Raises OSError or DataError when this one image cannot be had.
         """
+
+
+def require_root(root: Path) -> None:
+    """Raises DataError where data.root is not there, with what beside it may be meant."""
+    if root.exists():
+        return
+    beside = [path.name for path in root.parent.iterdir()] if root.parent.is_dir() else []
+    near = difflib.get_close_matches(root.name, beside, n=1, cutoff=0.5)
+    meant = pasteable("data.root", str(root.with_name(near[0]))) if near else None
+    ask = f"; did you mean {meant}?" if meant else ""
+    raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()}){ask}")
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
-from braintumor.data.sources import FileSource, Source, archive
+from braintumor.data.sources import FileSource, Source, archive, require_root
 from braintumor.data.sources._folders import listed
 from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
@@ -34,8 +34,7 @@ def build(
     """
     if root is None:
         raise DataError(f"data=folder needs data.root=FOLDER with {LAYOUTS}")
-    if not root.exists():
-        raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
+    require_root(root)
     if root.is_dir():
         files, folders, twice = walk(root)
         for first, again in twice.items():

@@ -21,7 +21,7 @@ from braintumor.data.names import (
     split_of,
     words_of_key,
 )
-from braintumor.data.sources import Item, Source
+from braintumor.data.sources import Item, Source, require_root
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
 from braintumor.errors import DataError
 from braintumor.files import natural_key
@@ -110,8 +110,7 @@ def build(root: Path | None) -> Source:
 def _parts_in(root: Path | None, ignored: Counter[str]) -> Iterator[_Part]:
     if root is None:
         raise DataError("data=npz needs data.root=FILE.npz, or a folder with .npz or .npy files")
-    if not root.exists():
-        raise DataError(f"data.root={root} does not exist (looked from {Path.cwd()})")
+    require_root(root)
     if root.suffix.lower() == ".npy":
         raise DataError(f"{root} holds images or labels, not both; give the folder: data.root=DIR")
     if not root.is_dir() and not root.is_file():
