@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from PIL import Image
 
+from braintumor.interrupts import listening
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows import one_run
+from braintumor.workflows.compose import compose
 from support import QUICK, Command
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
@@ -114,3 +117,20 @@ def test_a_command_that_is_ended_while_it_writes_can_be_given_again(
     bt(command, *shlex.split(again), cwd=tmp_path, code=0)
     left = [path for path in (tmp_path / "out").rglob(".*") if path.name != ".braintumor"]
     assert not left and not list(tmp_path.glob(".out*"))
+
+
+def test_settings_are_composed_whole_before_a_signal_ends_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_together = hydra.compose
+
+    def signalled(*given: Any, **more: Any) -> Any:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyError("of what was left half done") from None
+        return put_together(*given, **more)
+
+    monkeypatch.setattr(hydra, "compose", signalled)
+    with listening(), pytest.raises(KeyboardInterrupt):
+        compose("train", ["seed=3"], {})

@@ -14,7 +14,6 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from braintumor.cli.flags import (
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import ConfigError, MachineError, device_failure
-from braintumor.interrupts import INTERRUPTED, ToldInterrupt, deferred, is_asked, listening
+from braintumor.interrupts import INTERRUPTED, ToldInterrupt, is_asked, listening
 from braintumor.privacy import set_privacy
 from braintumor.progress import waiting
 from braintumor.runs.folder import RunFolder
@@ -106,9 +105,7 @@ def command(
         return None
 
     def compose_and_run() -> None:
-        # OmegaConf, cut off, may raise something else; a sweep has its jobs in there, too
-        with nullcontext() if is_sweep(typed.words) else deferred():
-            app()
+        app()
         if failure:
             raise failure[0]
         for request in composed:
