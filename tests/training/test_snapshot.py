@@ -28,6 +28,8 @@ def test_values_and_strides_come_back_and_nothing_is_shared() -> None:
     assert torch.equal(copied["a"][0], before) and copied["again"] is copied["a"][0]
     for name in ("part", "step", "count", "none"):
         assert torch.equal(copied[name], tree[name])
+    tree["count"].add_(1)  # the only one of its type, which a copy of one block could leave out
+    assert copied["count"] == 2
     assert copied["a"][1]["b"].tolist() == [[0.0] * 3] * 2
     assert (copied["text"], copied["lr"]) == ("x", 0.1)
 
