@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,28 @@ def test_choosing_a_device_changes_nothing_and_cudnn_is_not_left_to_try(
         assert torch.backends.cudnn.allow_tf32
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+_LIBRARIES = sorted(Path(torch.__file__).parent.glob("lib/libgomp*"))
+
+
+@pytest.mark.skipif(not _LIBRARIES, reason="this torch does not bring GCC's OpenMP")
+@pytest.mark.parametrize(
+    ("own", "turns"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "0")],
+)
+def test_threads_that_wait_leave_the_core_to_others(own: dict[str, str], turns: str) -> None:
+    """A command tells the library of torch before that is loaded."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    script = (
+        "import ctypes, sys, braintumor.cli.shell as shell; shell.configure_process(); "
+        f"assert 'torch' not in sys.modules; ctypes.CDLL({str(_LIBRARIES[0])!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=known | {"OMP_DISPLAY_ENV": "verbose"} | own,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr) == [turns]
 
 
 def test_seeds_hold_within_their_block_alone() -> None:
