@@ -11,9 +11,16 @@ tune; `load` gives a trained model. Importing this imports nothing else.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from braintumor._version import __version__
+
+if os.name == "nt":  # locks, signals and files are those of POSIX
+    raise ImportError(
+        "braintumor runs on Linux and macOS; on Windows run it in WSL 2, where CUDA works as well: "
+        "`wsl --install`, then install it there"
+    )
 
 # Their types stand in __init__.pyi. Found when they are asked for: torch and Hydra take seconds.
 __all__ = ["__version__", "compare", "evaluate", "load", "predict", "read_data", "train", "tune"]

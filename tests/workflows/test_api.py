@@ -57,6 +57,15 @@ def test_importing_it_takes_no_time_and_no_torch() -> None:
     assert any(done.stdout.split() == ["True", "False", "False"] for done in tries)
 
 
+def test_on_windows_it_says_where_it_runs() -> None:
+    code = "import importlib, os; os.name = 'nt'; import braintumor"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: braintumor runs on Linux and macOS; on Windows run it in WSL 2, where CUDA "
+        "works as well: `wsl --install`, then install it there"
+    )
+
+
 def test_what_it_offers_is_named_and_nothing_else() -> None:
     assert set(bt.__all__) <= set(dir(bt))
     with pytest.raises(AttributeError, match="no attribute 'fit'"):
