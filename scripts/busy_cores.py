@@ -1,4 +1,4 @@
-"""How fast training is beside other programs, with and without what `wait_briefly` sets.
+"""How fast training is beside other programs, with and without what `share_cores` sets.
 
     python scripts/busy_cores.py        # six minutes; needs a CPU with nothing else to do
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from braintumor._version import __version__
 from braintumor.errors import ConfigError
+from braintumor.machine import cores, cores_to_run_on
 from braintumor.privacy import working_directory
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ log = logging.getLogger("braintumor")
 def configure_process() -> None:
     """Change what holds for the whole process; a command calls it first, before torch allocates."""
     keep_big_blocks()
-    wait_briefly()
+    share_cores()
     # data/images.py has a lower cap of its own, and says so; no thread may change filters later
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     # libraries of ours look for widgets in a notebook; bars of text do
@@ -62,30 +63,20 @@ def keep_big_blocks() -> None:
     mallopt(m_top_pad, 64 << 20)
 
 
-def wait_briefly() -> None:
-    """Let threads that wait for each other sleep after 0.5 ms, unless the user has said how.
+def share_cores() -> None:
+    """As many threads as cores may be used; those that wait sleep after 0.5 ms. The user's word
+    counts before ours.
 
-    Must run before torch is imported. OpenMP of GCC would turn for some 15 ms on a core that
-    another program, or the very thread that is waited for, then lacks. On two cores training is as
-    fast as before with nothing beside it, and 7.7 times as fast beside one busy program.
+    Must run before torch is imported, which looks at the cores of the whole machine. OpenMP of GCC
+    would turn for some 15 ms on a core that another program, or the very thread that is waited for,
+    then lacks. On two cores training is as fast as before with nothing beside it, and 7.7 times as
+    fast beside one busy program.
     Source: https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-
-
-def memory_bytes() -> int:
-    """Memory of the machine, free or not; sys.maxsize where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return sys.maxsize
-
-
-def cores() -> int:
-    """Number of cores that this process may use; of the machine where the system does not tell."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    if cores() < cores_to_run_on():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
 
 
 def in_threads(work: Callable[[T], R], parts: Iterable[T], ahead: int | None = None) -> Iterator[R]:

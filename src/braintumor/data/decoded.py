@@ -20,7 +20,7 @@ from PIL import features
 from braintumor import cache
 from braintumor.cache_folder import cache_dir, mark_cache
 from braintumor.errors import MachineError
-from braintumor.runtime import memory_bytes
+from braintumor.machine import memory_bytes
 
 # N images, S side of the square picture in px
 

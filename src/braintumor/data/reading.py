@@ -21,8 +21,9 @@ from braintumor.data.images import Fit, decode, resize
 from braintumor.data.sources import Generates, Item, Source
 from braintumor.errors import DataError, reason_of
 from braintumor.files import sha256_of
+from braintumor.machine import cores
 from braintumor.progress import bar
-from braintumor.runtime import cores, in_threads
+from braintumor.runtime import in_threads
 
 # N images, h, w height and width of a picture in its file, S side of the square that a model
 # sees, T side of a thumbnail, in px

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 
 from braintumor.errors import ConfigError
-from braintumor.runtime import cores
+from braintumor.machine import cores
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from braintumor import limits
 from braintumor.data.sources import why_unreadable
 from braintumor.errors import DataError
-from braintumor.runtime import memory_bytes
+from braintumor.machine import memory_bytes
 
 Read = Callable[[], np.ndarray]
 
