@@ -99,6 +99,20 @@ def test_a_line_break_in_a_name_forges_no_line(capsys: pytest.CaptureFixture[str
     assert listed.splitlines() == ["  a.png\\nreport: forged: no\\nerror: forged", "  b.png: empty"]
 
 
+@pytest.mark.parametrize("columns", [None, "14"])
+def test_a_figure_and_its_sign_stay_together_and_can_be_searched(
+    columns: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    console.log.handlers.clear()
+    console.log_to_console()
+    console.log.info("accuracy is 95\N{NO-BREAK SPACE}% of all")
+    console.log.handlers.clear()
+    between = "\n  " if columns else " "
+    assert capsys.readouterr().out == f"accuracy is{between}95 % of all\n"
+
+
 def test_a_log_file_on_a_full_disk_prints_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     handler = console.log_to_file(Path("/dev/full"))
     try:

@@ -61,12 +61,13 @@ class _Stdout(logging.StreamHandler):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = printable(super().format(record), getattr(self.stream, "encoding", None) or "utf-8")
+        text = super().format(record)
         # elsewhere a sentence stays one line, which is easier to search
-        if "COLUMNS" not in os.environ and not self.stream.isatty():
-            return text
-        columns = min(shutil.get_terminal_size().columns, _LONGEST_LINE)
-        return "\n".join(_wrapped(line, columns) for line in text.split("\n"))
+        if "COLUMNS" in os.environ or self.stream.isatty():
+            columns = min(shutil.get_terminal_size().columns, _LONGEST_LINE)
+            text = "\n".join(_wrapped(line, columns) for line in text.split("\n"))
+        text = text.replace("\N{NO-BREAK SPACE}", " ")  # it has held a figure and its sign together
+        return printable(text, getattr(self.stream, "encoding", None) or "utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A reader that has left, as in `bt-data … | head`, or a full disk: the work goes on."""
