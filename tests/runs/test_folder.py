@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
 
+from braintumor.comparison.read import read_runs
 from braintumor.errors import CheckpointError
 from braintumor.files import write_rows
 from braintumor.records import EpochRecord
@@ -34,7 +36,24 @@ def test_status_keeps_facts_and_replaces_the_state(tmp_path: Path) -> None:
         "cnn_se",
     )
     run.set_status("completed")
-    assert run.read_status()["why"] is None
+    assert "why" not in run.read_status()
+
+
+@pytest.mark.parametrize("part", ["../other", "a/b", "", "x" * 101, "f\0", "\x1b[2J"])
+def test_a_part_that_is_no_folder_of_the_run_is_damage(part: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.status.write_text(json.dumps({"status": "completed", "parts": ["fold_0", part]}))
+    with pytest.raises(CheckpointError, match=r"status\.json is damaged"):
+        _ = run.parts
+
+
+def test_null_is_as_good_as_absent_for_whoever_reads_a_status(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.status.write_text('{"status": "completed", "parts": null, "overrides": null}')
+    assert (run.parts, run.read_status()) == ([], {"status": "completed"})
+    run.evaluation("test").mkdir(parents=True)
+    (run.evaluation("test") / "metrics.json").write_text('{"all": {}}')
+    assert [each.folder.path for each in read_runs([tmp_path], "test")] == [tmp_path]
 
 
 def test_history_comes_back_exactly_and_can_be_cut(

@@ -93,8 +93,7 @@ class Run:
 
         A run of folds has none of its own; that of its first part lists the same images.
         """
-        parts = [self.folder.path / str(name) for name in self.status.get("parts", [])]
-        paths = [RunFolder(folder).manifest for folder in (self.folder.path, *parts)]
+        paths = [run.manifest for run in (self.folder, *self.folder.parts)]
         path = next((path for path in paths if path.exists()), None)
         if path is None:
             return None
@@ -181,8 +180,7 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):
         run = RunFolder(folder)
-        named = run.read_status().get("parts", [])
-        parts = [part for part in (folder / str(name) for name in named) if _is_run(part)]
+        parts = [part.path for part in run.parts if _is_run(part.path)]
         return [folder] if run.evaluation(split).is_dir() else parts or [folder]
     jobs = [entry for entry in folder.iterdir() if entry.is_dir() and _is_run(entry)]
     if not jobs:

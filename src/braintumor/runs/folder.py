@@ -125,6 +125,7 @@ TUNING = Kind(
 SWEEP = Kind("a sweep", ("multirun.yaml", JOBS), key="hydra.sweep.dir")
 
 _Whole = Annotated[int, Within(-(2**62), 2**62)]  # what tables hold
+_PART = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # name of a folder within that of its run
 
 
 @dataclass(frozen=True)
@@ -184,16 +185,16 @@ class RunFolder:
         return self.path / "eval" / name
 
     def read_status(self) -> dict[str, Any]:
-        """The content of status.json; empty when there is none.
+        """The content of status.json, less what is null; empty when there is none.
 
         Raises CheckpointError when it is damaged, or names parts that lie elsewhere.
         """
         if not self.status.is_file():
             return {}
         try:
-            known = read_json(self.status)
-            _check(_Status, {k: v for k, v in known.items() if v is not None})
-            if any(not re.fullmatch(r"\w[\w.-]*", part) for part in known.get("parts") or []):
+            known = {k: v for k, v in read_json(self.status).items() if v is not None}
+            _check(_Status, known)
+            if not all(map(_PART.fullmatch, known.get("parts", ()))):
                 raise DataError("its parts are no names of folders in it")
         except (DataError, ConfigError) as error:
             raise CheckpointError(
@@ -214,7 +215,7 @@ class RunFolder:
     @property
     def parts(self) -> list[RunFolder]:
         """The runs of its folds and seeds, in order; [] when it is one run."""
-        return [RunFolder(self.path / name) for name in self.read_status().get("parts") or ()]
+        return [RunFolder(self.path / name) for name in self.read_status().get("parts", ())]
 
     def read_environment(self) -> dict[str, Any]:
         """The content of environment.json; empty when there is none.
