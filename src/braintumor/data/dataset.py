@@ -19,7 +19,13 @@ from braintumor.config import Count, Within, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
-from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers
+from braintumor.data.labels import (
+    collapse_to_binary,
+    harmonise,
+    harmonise_all,
+    name_numbers,
+    refuse_mapping,
+)
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
@@ -51,7 +57,8 @@ class Dataset:
         split being the data set's own (NaN where it has none).
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
         Read-only: mostly a memory map that all processes of the machine share.
-    classes: sorted. joined: class -> the names that became it, where several did.
+    classes: sorted. joined: class -> the names that became it, where several did, and of all that
+        data.class_names names, also without an image.
     ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
     fingerprints: of each image, in the order of the rows.  reading: how they came, in words.
     lesion_mask: manifest path -> where the lesion is on the pixels, bool (S, S), all False without
@@ -160,6 +167,7 @@ def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]
     for key in data:
         if key not in known:
             raise ConfigError(f"`data.{key}` is not an option; {did_you_mean(str(key), known)}")
+    refuse_mapping(data.get("class_names"))
     settings = typed(DataSettings, {k: v for k, v in data.items() if k in common}, "data")
     return settings, {k: v for k, v in data.items() if k not in common}
 
@@ -187,8 +195,13 @@ def _labelled(
         taken[label, item.split] += 1
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
-    several = {label: sorted(names.values()) for label, names in joined.items() if len(names) > 1}
-    return kept, several
+    for name in settings.class_names or () if not settings.binary else ():
+        joined.setdefault(harmonise(name), {})
+    return kept, {
+        label: sorted(names.values())
+        for label, names in joined.items()
+        if len(names) > 1 or settings.class_names
+    }
 
 
 def _lesion_mask(

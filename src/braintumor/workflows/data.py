@@ -153,7 +153,10 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
     if unknown:
         ways = "rename the class folders to those, or leave the others out"
         if all(name.removeprefix("class_").isdecimal() for name in unknown):
-            ways = f"say what the numbers mean, as {pasteable('data.class_names', classes)}"
+            ways = (
+                "say what 0, 1, … are in this data, in its own order, such as "
+                f"{pasteable('data.class_names', classes)}"
+            )
         raise DataError(
             f"the data has classes that the model does not know: {', '.join(unknown)}; it knows "
             f"{', '.join(classes)}; {ways}"
