@@ -129,6 +129,11 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
                 "  paths seem to tell patients; if they do, say so: "
                 f"'data.patient_regex=\"{pattern}\"'"
             )
+    elif patients.patients == patients.images:
+        lines.append(
+            "  each image has a patient of its own; if these are numbers of images, patients are "
+            "not known: leave them out"
+        )
     if count := content["label_conflicts"]["pairs"]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +128,11 @@ def read_dataset(
         raise DataError(
             f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
         )
+    if items and all("blank" in flags for flags in read.fingerprints.quality_flags):
+        raise DataError(
+            f"all {len(items)} images are blank: of one grey level, or nearly; were values of 0-1 "
+            "made whole numbers, or are they outlines? Save pictures of 0-255, or floats of 0-1"
+        )
     bad = {path for path, _ in read.unreadable}
     good = [item for item in items if item.path not in bad]
     rows = [
@@ -186,9 +190,9 @@ def _labelled(
     labels = [canonical[label] for label in labels]
     if settings.binary:
         labels = collapse_to_binary(labels)
-    joined: dict[str, dict[str, str]] = defaultdict(dict)
+    joined: dict[str, list[str]] = defaultdict(list)
     for found, label in sorted(set(zip((item.label for item in items), labels, strict=True))):
-        joined[label][re.sub(r"[\W_]+", "", found).casefold()] = found
+        joined[label].append(found)
     kept = []
     taken: Counter[tuple[str, str | None]] = Counter()
     for item, label in zip(items, labels, strict=True):
@@ -196,11 +200,9 @@ def _labelled(
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
     for name in settings.class_names or () if not settings.binary else ():
-        joined.setdefault(harmonise(name), {})
+        joined.setdefault(harmonise(name), [])
     return kept, {
-        label: sorted(names.values())
-        for label, names in joined.items()
-        if len(names) > 1 or settings.class_names
+        label: names for label, names in joined.items() if len(names) > 1 or settings.class_names
     }
 
 
