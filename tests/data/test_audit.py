@@ -108,6 +108,14 @@ def test_a_patient_for_each_image_is_doubted(heads: list[np.ndarray]) -> None:
     assert "each image has a patient of its own; if these are numbers of images" in said
 
 
+def test_patients_of_several_classes_are_counted(heads: list[np.ndarray]) -> None:
+    """As by an expression that finds the number of the slice."""
+    patients, labels = ["1", "2", "1", "2", "3", "3"], ["a", "a", "b", "a", "b", "b"]
+    manifest, prints = table_of(heads[:6], patient=patients, label=labels)
+    said = five_lines(summarise(*audited(manifest, prints)), "stretch")
+    assert any(line.startswith("  1 of 3 patients have images of several classes") for line in said)
+
+
 def test_outlines_among_pictures_are_odd(heads: list[np.ndarray]) -> None:
     outline = ((heads[1] > 60) * 255).astype(np.uint8)
     manifest, prints = table_of([heads[0], outline, outline // 255])

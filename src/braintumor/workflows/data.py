@@ -127,12 +127,21 @@ def _audited(data: Dataset) -> Dataset:
 def _describe(data: Dataset, fit: Fit) -> None:
     table = class_table(data.manifest)
     describe_data(table, data.joined, data.ignored, len(data.unreadable))
+    for split, lack in _LACKS.items():
+        if split in table and (absent := [*table.index[table[split] == 0]]):
+            log.warning("  no %s", lack.format(", ".join(absent)))
     columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
     if data.audit:
         for line in five_lines(data.audit_summary, fit):
             log.info("%s", line)
+
+
+_LACKS = {
+    "val": "validation image of {}: the best epoch and thresholds are chosen without any",
+    "test": "test image of {}: the figures say nothing of it",
+}
 
 
 def check_sections(
