@@ -18,8 +18,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = [
     {"errors", "_version"},
     {
-        "records", "files", "config", "quoting", "privacy", "limits", "machine", "runtime",
-        "interrupts", "cache", "cache_folder", "progress", "eager",
+        "records", "files", "config", "quoting", "places", "privacy", "limits", "machine",
+        "runtime", "interrupts", "cache", "cache_folder", "progress", "eager",
     },
     {"data", "models", "statistics"},
     {"runs"},

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from braintumor.errors import ConfigError
+from braintumor.places import as_path
 
 T = TypeVar("T")
 
@@ -202,7 +203,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
         except OverflowError:
             raise ConfigError(f"`{where}` is a number of more digits than can be used") from None
     if hint is Path and isinstance(value, str | Path):
-        return Path(value).expanduser()
+        return as_path(value, where)
     plain = origin or hint
     is_bool_for_number = isinstance(value, bool) and plain in (int, float)
     if isinstance(plain, type) and isinstance(value, plain) and not is_bool_for_number:

@@ -92,6 +92,37 @@ def test_copies_and_patients_join_into_one_group(heads: list[np.ndarray]) -> Non
     assert group[4:].isna().all()
 
 
+def test_a_patient_is_one_however_he_is_written(heads: list[np.ndarray]) -> None:
+    names = ["P007", "p7 ", "P7", "P 007", "P-07", "P70"]
+    manifest, prints = table_of(heads[:6], patient=names)
+    manifest, result = audited(manifest, prints)
+    assert result.group.tolist() == ["P007"] * 3 + ["P 007"] * 2 + ["P70"]
+    assert summarise(manifest, result)["patients"]["patients"] == 3
+
+
+def test_a_patient_for_each_image_is_doubted(heads: list[np.ndarray]) -> None:
+    """A column that numbers the rows keeps no patient together."""
+    manifest, prints = table_of(heads[:4], patient=["1", "2", "3", "4"])
+    manifest, result = audited(manifest, prints)
+    said = "\n".join(five_lines(summarise(manifest, result), "stretch"))
+    assert "each image has a patient of its own; if these are numbers of images" in said
+
+
+def test_patients_of_several_classes_are_counted(heads: list[np.ndarray]) -> None:
+    """As by an expression that finds the number of the slice."""
+    patients, labels = ["1", "2", "1", "2", "3", "3"], ["a", "a", "b", "a", "b", "b"]
+    manifest, prints = table_of(heads[:6], patient=patients, label=labels)
+    said = five_lines(summarise(*audited(manifest, prints)), "stretch")
+    assert any(line.startswith("  1 of 3 patients have images of several classes") for line in said)
+
+
+def test_outlines_among_pictures_are_odd(heads: list[np.ndarray]) -> None:
+    outline = ((heads[1] > 60) * 255).astype(np.uint8)
+    manifest, prints = table_of([heads[0], outline, outline // 255])
+    said = five_lines(summarise(*audited(manifest, prints)), "stretch")
+    assert said[-1] == "  odd pictures: 1 blank, 1 of two grey levels, as outlines are"
+
+
 def test_groups_without_a_patient_bear_the_first_path(heads: list[np.ndarray]) -> None:
     manifest, prints = table_of([heads[0], heads[1], heads[1]])
     group = audit_images(manifest, prints).group

@@ -48,7 +48,7 @@ def test_names_that_became_one_class_are_known(make_tree: MakeTree, read: Any) -
     root = make_tree(*(f"{name}/1.png" for name in names))
     assert read(root).joined == {
         "glioma": ["Glioma", "glioma_tumor"],
-        "no_tumor": ["healthy", "no tumor"],
+        "no_tumor": ["No_Tumor", "healthy", "no tumor"],
     }
     assert read(root, binary=True).joined["tumor"] == ["Glioma", "glioma_tumor", "pituitary"]
 

@@ -170,6 +170,16 @@ def test_too_few_images_are_refused_with_numbers() -> None:
         assign_splits(manifest_of({"a": 9, "b": 2}), "auto", 0, 0.2, 0.2)
 
 
+def test_why_a_class_is_too_small_is_said() -> None:
+    """A name that is misspelt, or a column that holds one patient alone."""
+    with pytest.raises(DataError, match=r"gliomma has only 1 image, .*or is it glioma, misspelt\?"):
+        assign_splits(manifest_of({"glioma": 9, "no": 9, "gliomma": 1}), "auto", 0, 0.2, 0.2)
+    one = manifest_of({"a": 9, "b": 9}).assign(group="anon")
+    reason = "9 images of one patient, or copies of one picture, .*leave out what tells patients"
+    with pytest.raises(DataError, match=reason):
+        assign_splits(one, "auto", 0, 0.2, 0.2)
+
+
 def test_three_images_are_just_enough() -> None:
     out, _ = assign_splits(manifest_of({"a": 3, "b": 3}), "auto", 0, 0.2, 0.2)
     assert (pd.crosstab(out["label"], out["split"]) == 1).all(axis=None)
@@ -208,7 +218,7 @@ def test_names_that_are_no_utf8_can_be_split() -> None:
 def test_class_that_only_the_test_split_has_is_refused() -> None:
     manifest = manifest_of({"a": 9, "b": 9, "c": 9}, split={"test": 0.3, "train": 1.0})
     manifest.loc[manifest["label"] == "c", "split"] = "test"
-    with pytest.raises(DataError, match="class c has no training image"):
+    with pytest.raises(DataError, match="class c has no training image, which are of a, b; add"):
         assign_splits(manifest, "official", 0, 0.2, 0.2)
 
 

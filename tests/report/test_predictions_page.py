@@ -15,6 +15,7 @@ from PIL import Image
 from braintumor.report.predictions import (
     Illustration,
     PredictionsPage,
+    doubt_of,
     doubtful,
     notes_of,
     render_predictions,
@@ -53,18 +54,16 @@ def page() -> PredictionsPage:
     return PredictionsPage(table, shown, "cnn", "mine", "gradcam", DECISIONS, unreadable)
 
 
-def test_the_least_sure_picture_comes_first(page: PredictionsPage) -> None:
+def test_the_most_doubtful_picture_comes_first(page: PredictionsPage) -> None:
+    """Of the foreign one the answer looks the surest, and says nothing."""
     text = render_predictions(page)
     figures = re.findall(r'class="answer">([^<]*)<', text)
-    expected = ["meningioma, 50.0", "no_tumor, 70.0", "glioma, 90.0", "glioma, 95.0"]
+    expected = ["glioma, 95.0", "meningioma, 50.0", "no_tumor, 70.0", "glioma, 90.0"]
     assert [said.split("\N{NO-BREAK SPACE}")[0] for said in figures] == expected
-
-
-def test_where_not_all_fit_what_is_noted_is_shown_before_what_is_unsure(
-    page: PredictionsPage,
-) -> None:
-    assert doubtful(page.table, DECISIONS, 9) == [1, 3, 2, 0]
-    assert doubtful(page.table, DECISIONS, 2) == [1, 3]
+    said = re.findall(r">doubt ([\d.]+)", text)
+    assert said == ["100.0", "50.0", "30.0", "10.0"]
+    assert doubt_of(page.table).tolist() == [0.1, 0.5, 0.3, 1.0]
+    assert doubtful(page.table, 2) == [3, 1]
 
 
 def test_a_meningioma_below_the_threshold_of_a_tumor_is_explained(page: PredictionsPage) -> None:

@@ -246,7 +246,7 @@ def test_a_picture_that_pillow_has_opened_is_read_as_its_file(
         (np.full((4, 4), -0.5), "neither"),
         (np.full((4, 4), 1.5), "may be of 0-1 or of 0-255"),
         (np.full((4, 4), 300.0), "neither"),
-        (np.full((4, 4), np.nan), "neither"),
+        (np.full((4, 4), np.nan), "not finite"),
         (np.zeros((2, 3, 4, 5), np.uint8), "no picture"),
     ],
 )
@@ -270,6 +270,33 @@ def test_arrays_of_16_bits_and_channels_first_are_those_of_their_files(tmp_path:
     np.testing.assert_array_equal(from_array(deep), from_file)
     colour = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     np.testing.assert_array_equal(from_array(np.moveaxis(colour, 2, 0)), colour)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.zeros((0, 5), np.uint8), "no pixel"),
+        (np.eye(4, dtype=np.uint8), "lost their digits"),
+        (np.eye(4, dtype=np.int64), "lost their digits"),
+        (np.eye(4, dtype=bool), "no intensities"),
+        (np.full((4, 4), np.nan), "not finite"),
+        (np.array([[0.0, np.inf]]), "not finite"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused(values: np.ndarray, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        from_array(values)
+
+
+def test_a_tensor_is_one_picture(classifier: LoadedModel, slice_of_head: np.ndarray) -> None:
+    """And not one for each of its channels."""
+    grey = torch.tensor(slice_of_head)
+    given = [slice_of_head, grey, grey[None], torch.stack([grey] * 3), [grey]]
+    answers = [classifier.predict(one).drop(columns="path") for one in given]
+    for answer in answers[1:]:
+        pd.testing.assert_frame_equal(answer, answers[0])
+    with pytest.raises(DataError, match="cannot be read as an array"):
+        classifier.predict(torch.ones((4, 4), requires_grad=True))
 
 
 def test_a_heat_map_lies_on_the_picture_as_it_is(

@@ -114,7 +114,7 @@ def test_classes_that_cannot_be_joined_are_still_refused(
     (tmp_path / "mixed/tumor").rename(tmp_path / "mixed/1")
     (tmp_path / "mixed/glioma").rename(tmp_path / "mixed/0")
     done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path, code=2)
-    assert "say what the numbers mean, as 'data.class_names=[glioma,menin" in done.stderr
+    assert "in its own order, such as 'data.class_names=[glioma,menin" in done.stderr
 
 
 def test_a_heat_map_is_of_the_class_that_speaks_for_the_joined_answer() -> None:

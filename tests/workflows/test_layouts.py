@@ -111,3 +111,12 @@ def test_what_becomes_of_own_splits_and_spellings_is_said(bt: Command, tmp_path:
     assert "  divided anew: its own split (train, val) is not used" in done.stdout
     assert "  joined into glioma: glioma, glioma_tumor" in done.stdout
     assert "  joined into no_tumor: healthy, no" in done.stdout
+
+
+def test_a_class_that_validation_or_test_has_not_is_said(bt: Command, tmp_path: Path) -> None:
+    folders = ["train/no", "train/glioma", "train/pituitary", "val/no", "val/glioma", "test/no"]
+    noise_pictures(tmp_path / "d", folders, count=2)
+    words = ["data=folder", "data.root=d", "data.image_size=32", "run_dir=out"]
+    done = bt("data", *words, cwd=tmp_path, code=0)
+    assert "  no validation image of pituitary: the best epoch and thresholds" in done.stdout
+    assert "  no test image of glioma, pituitary: the figures say nothing of it" in done.stdout

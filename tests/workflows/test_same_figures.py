@@ -8,7 +8,10 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from support import Command, noise_pictures
 
@@ -79,3 +82,23 @@ def test_of_a_training_and_in_the_leaderboard(bt: Command, trained: Path, tmp_pa
         assert f"({low:.4f}--{high:.4f})" in latex
         for page in pages:
             assert f"{figures[key]:.4f} ({low:.4f}–{high:.4f})" in page
+
+
+def test_answers_are_ordered_by_doubt_on_the_page_as_in_the_table(
+    bt: Command, trained: Path, tmp_path: Path
+) -> None:
+    """A black picture is foreign: the first, however sure its answer looks."""
+    noise_pictures(tmp_path, ("new",), count=9, px=64)
+    Image.new("L", (64, 64)).save(tmp_path / "new/black.png")
+    bt("predict", f"ckpt={trained}", "input=new", "run_dir=out", cwd=tmp_path, code=0)
+    table = pd.read_csv(tmp_path / "out/predictions.csv")
+    probability = table.filter(regex="^prob_").max(axis=1)
+    is_void = table["foreign"] | table["upside_down"]
+    assert table["doubt"].to_numpy() == pytest.approx(np.where(is_void, 1.0, 1 - probability))
+    ordered = table.sort_values("doubt", ascending=False, kind="stable")
+    page = (tmp_path / "out/predictions.html").read_text("utf-8")
+    rows = re.findall(r'<tr><th scope="row" title="([^"]+)">.*?</tr>', page)
+    shown = re.findall(r'class="file" title="([^"]+)"', page)
+    assert rows == shown == ordered["path"].tolist()
+    said = re.findall(r">doubt ([\d.]+)", page)
+    assert said == [f"{100 * doubt + 1e-9:.1f}" for doubt in ordered["doubt"]]

@@ -35,9 +35,6 @@ def failure_of(error: Exception) -> BraintumorError | None:
             f"Apple's GPU lacks {missing[1] if missing else 'an operation'}; let the CPU do it "
             "with PYTORCH_ENABLE_MPS_FALLBACK=1 before the command, or use device=cpu"
         )
-    if "determine home directory" in str(error):
-        return ConfigError("a path begins with ~, and its home folder is not known here: write "
-                           "paths in full")  # fmt: skip
     return _of_the_system(error)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from braintumor.config import options_of
 from braintumor.errors import ConfigError
 from braintumor.files import MARKER, read_yaml, write_atomic
 from braintumor.jobs.slots import find_gpus
+from braintumor.places import as_path
 from braintumor.privacy import working_directory
 from braintumor.quoting import hydra_value, key_of
 from braintumor.runs.commands import repeat_command, resume_command
@@ -36,9 +37,8 @@ from braintumor.workflows.guesses import (
 )
 from braintumor.workflows.outputs import of_now
 from braintumor.workflows.synonyms import explain_foreign
-from braintumor.workflows.words import Typed
+from braintumor.workflows.words import Typed, is_sweep
 
-_FLAGS = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 _KEY = "hydra.sweep.dir"
 
 
@@ -98,7 +98,7 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
     name = (flags.config_name or config_name).removesuffix(".yaml")
     if name == config_name:
         return
-    folders = [own, *([Path(flags.config_dir).expanduser()] if flags.config_dir else [])]
+    folders = [own, *([as_path(flags.config_dir, "--config-dir")] if flags.config_dir else [])]
     file = next((path for f in folders if (path := f / f"{name}.yaml").is_file()), None)
     if file is None:
         looked = " and ".join(map(str, folders))
@@ -119,11 +119,6 @@ def refuse_foreign_config(typed: Typed, own: Path) -> None:
         )
     if key := next(hydra_keys(content), None):
         raise ConfigError(f"`{key}` in {file} is a key by which Hydra would run code; remove it")
-
-
-def is_sweep(words: Iterable[str]) -> bool:
-    """Whether those of a command ask for several jobs."""
-    return not _FLAGS.isdisjoint(words)
 
 
 def choose_launcher(arguments: list[str], config_name: str) -> None:
@@ -175,7 +170,7 @@ def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Pat
         if places:
             setup_globals()  # ${now:…}
             named = OverridesParser.create().parse_override(arguments[places[-1]]).value()
-            folder = Path(str(OmegaConf.create({"dir": named})["dir"]))
+            folder = as_path(str(OmegaConf.create({"dir": named})["dir"]), _KEY)
             arguments[places[-1]] = f"{_KEY}={hydra_value(str(folder))}"
             is_used = config_name == "train" and (folder / "multirun.yaml").is_file()
             if is_used:

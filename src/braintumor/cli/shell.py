@@ -28,7 +28,6 @@ from braintumor.cli.flags import (
     check_flags,
     choose_launcher,
     held_sweep,
-    is_sweep,
     refuse_foreign_config,
 )
 from braintumor.cli.help import help_text
@@ -39,7 +38,7 @@ from braintumor.privacy import set_privacy
 from braintumor.progress import waiting
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
-from braintumor.workflows.arguments import Request, check_settings
+from braintumor.workflows.arguments import Request, check_settings, with_found_places
 from braintumor.workflows.console import (
     complain,
     log,
@@ -49,7 +48,7 @@ from braintumor.workflows.console import (
 )
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
-from braintumor.workflows.words import Typed, for_hydra, register_models
+from braintumor.workflows.words import Typed, for_hydra, is_sweep, register_models
 
 Run = Callable[[Request], None]
 
@@ -172,6 +171,7 @@ def _request(cfg: Any, typed: Typed, sweep_folder: Path | None = None) -> Reques
 
 
 def _run_checked(config_name: str, run: Run, request: Request) -> None:
+    request = dataclasses.replace(request, settings=with_found_places(request.settings))
     check_settings(config_name, request.settings)
     set_privacy(request.settings)
     configure_process()  # before torch allocates, so before what imports it

@@ -18,6 +18,7 @@ import pandas as pd
 
 from braintumor import cache
 from braintumor.data.manifest import component_numbers
+from braintumor.data.names import patient_key
 from braintumor.data.reading import Fingerprints
 from braintumor.files import write_atomic, write_json
 from braintumor.progress import waiting
@@ -124,7 +125,9 @@ def _all_pairs(sha256: np.ndarray, fingerprints: Fingerprints, near: pd.DataFram
 def _groups(manifest: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """Connected by copies or by patient: named by its first patient, else by its first path."""
     count = len(manifest)
-    code, names = pd.factorize(manifest["patient"])  # -1 where no patient is known
+    code, names = pd.factorize(
+        manifest["patient"].map(patient_key, na_action="ignore")
+    )  # -1 where no patient is known
     known = np.flatnonzero(code >= 0)
     # a patient is a point of the graph too, tied to all images of his
     a = np.concatenate([pairs["a"].to_numpy(), known])

@@ -13,7 +13,7 @@ import pandas as pd
 from braintumor.data.audit import KINDS, Audit
 from braintumor.data.images import Fit
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
-from braintumor.data.names import modality_of, patient_pattern
+from braintumor.data.names import modality_of, patient_key, patient_pattern
 from braintumor.data.split import seen_in_training
 
 _SQUARE = 1.1  # longest side over shortest up to which a square distorts nothing that one sees
@@ -43,6 +43,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         "pictures": len(sizes),
         "largest_copy_group": int(sizes.max()),
         "patients": dataclasses.asdict(count_patients(manifest)),
+        "patients_of_several_classes": _of_several_classes(manifest),
         "pairs": {kind: int((audit.pairs["kind"] == kind).sum()) for kind in KINDS},
         "test": _in_test(manifest) if (manifest["split"] == "test").any() else None,
         "label_conflicts": {
@@ -62,6 +63,13 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         "seconds": round(audit.seconds, 2),
         "from_cache": audit.is_cached,
     }
+
+
+def _of_several_classes(manifest: pd.DataFrame) -> int:
+    """How many patients have images of more than one class."""
+    named = manifest.dropna(subset="patient")
+    pairs = set(zip(named["patient"].map(patient_key), named["label"], strict=True))
+    return sum(count > 1 for count in Counter(patient for patient, _ in pairs).values())
 
 
 def _not_square(manifest: pd.DataFrame) -> dict[str, Any]:
@@ -129,6 +137,16 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
                 "  paths seem to tell patients; if they do, say so: "
                 f"'data.patient_regex=\"{pattern}\"'"
             )
+    elif patients.patients == patients.images:
+        lines.append(
+            "  each image has a patient of its own; if these are numbers of images, patients are "
+            "not known: leave them out"
+        )
+    if mixed := content["patients_of_several_classes"]:
+        lines.append(
+            f"  {mixed:,} of {patients.patients:,} patients have images of several classes: right "
+            "where each slice has a label of its own, else what tells patients is wrong"
+        )
     if count := content["label_conflicts"]["pairs"]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,13 @@ from braintumor.config import Count, Within, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
-from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers
+from braintumor.data.labels import (
+    collapse_to_binary,
+    harmonise,
+    harmonise_all,
+    name_numbers,
+    refuse_mapping,
+)
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
@@ -51,7 +56,8 @@ class Dataset:
         split being the data set's own (NaN where it has none).
     pixels: uint8 (N, S, S) when all images are grey, else (N, S, S, 3); row i is manifest row i.
         Read-only: mostly a memory map that all processes of the machine share.
-    classes: sorted. joined: class -> the names that became it, where several did.
+    classes: sorted. joined: class -> the names that became it, where several did, and of all that
+        data.class_names names, also without an image.
     ignored: noise, name -> count. unreadable: (path, reason), skipped on demand.
     fingerprints: of each image, in the order of the rows.  reading: how they came, in words.
     lesion_mask: manifest path -> where the lesion is on the pixels, bool (S, S), all False without
@@ -122,6 +128,11 @@ def read_dataset(
         raise DataError(
             f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
         )
+    if items and all("blank" in flags for flags in read.fingerprints.quality_flags):
+        raise DataError(
+            f"all {len(items)} images are blank: of one grey level, or nearly; were values of 0-1 "
+            "made whole numbers, or are they outlines? Save pictures of 0-255, or floats of 0-1"
+        )
     bad = {path for path, _ in read.unreadable}
     good = [item for item in items if item.path not in bad]
     rows = [
@@ -160,6 +171,7 @@ def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]
     for key in data:
         if key not in known:
             raise ConfigError(f"`data.{key}` is not an option; {did_you_mean(str(key), known)}")
+    refuse_mapping(data.get("class_names"))
     settings = typed(DataSettings, {k: v for k, v in data.items() if k in common}, "data")
     return settings, {k: v for k, v in data.items() if k not in common}
 
@@ -178,17 +190,20 @@ def _labelled(
     labels = [canonical[label] for label in labels]
     if settings.binary:
         labels = collapse_to_binary(labels)
-    joined: dict[str, dict[str, str]] = defaultdict(dict)
+    joined: dict[str, list[str]] = defaultdict(list)
     for found, label in sorted(set(zip((item.label for item in items), labels, strict=True))):
-        joined[label][re.sub(r"[\W_]+", "", found).casefold()] = found
+        joined[label].append(found)
     kept = []
     taken: Counter[tuple[str, str | None]] = Counter()
     for item, label in zip(items, labels, strict=True):
         taken[label, item.split] += 1
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
-    several = {label: sorted(names.values()) for label, names in joined.items() if len(names) > 1}
-    return kept, several
+    for name in settings.class_names or () if not settings.binary else ():
+        joined.setdefault(harmonise(name), [])
+    return kept, {
+        label: names for label, names in joined.items() if len(names) > 1 or settings.class_names
+    }
 
 
 def _lesion_mask(

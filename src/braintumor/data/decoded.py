@@ -24,7 +24,7 @@ from braintumor.machine import memory_bytes
 
 # N images, S side of the square picture in px
 
-_VERSION = 2  # raise it when decoding, resizing or fingerprinting gives anything else
+_VERSION = 3  # raise it when decoding, resizing or fingerprinting gives anything else
 _MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
 
 

@@ -129,9 +129,13 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind not in "iuf" or not values.size:
-        raise DataError(f"{values.dtype} {values.shape} holds no intensities")
+        raise DataError(
+            f"{values.dtype} {values.shape} holds no intensities, which are numbers of 0-255 or 0-1"
+        )
     low, high = float(values.min()), float(values.max())
-    if not 0 <= low <= high <= 255:  # NaN fails too
+    if not np.isfinite((low, high)).all():
+        raise DataError("it holds values that are not finite (NaN or infinity)")
+    if not 0 <= low <= high <= 255:
         raise DataError(
             f"values from {low:.4g} to {high:.4g} are neither whole numbers in 0-255 nor floats "
             "in 0-1 or 0-255; scale them to one of these"

@@ -6,10 +6,11 @@ import functools
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from braintumor.data.names import plain_letters, words_of
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable
 
 # Spellings met in public data sets, without separators and marks, with "tumour" made "tumor".
@@ -114,26 +115,35 @@ def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
 
     Raises DataError on other labels, and where there are more than names.
     """
-    named: dict[str, str] = {}
-    for label in dict.fromkeys(labels):
-        found = _NUMBER.fullmatch(label.strip())
-        if not found:
-            raise DataError(
-                f"data.class_names names the labels 0, 1, …, but there is a label {label!r}; leave "
-                "data.class_names out"
-            )
-        if int(found[1]) >= len(names):
-            numbers = {int(m[1]) for other in labels if (m := _NUMBER.fullmatch(other.strip()))}
-            advice = "name them all"
-            if min(numbers) == 1 and max(numbers) == len(names):
-                with_0 = pasteable("data.class_names", ["unused", *names])
-                advice = f"they begin at 1, so give 0 a name too: {with_0}"
-            raise DataError(
-                f"there is a label {int(found[1])}, but data.class_names names only {len(names)} "
-                f"classes, from label 0 on; {advice}"
-            )
-        named[label] = names[int(found[1])]
-    return [named[label] for label in labels]
+    found = {label: _NUMBER.fullmatch(label.strip()) for label in dict.fromkeys(labels)}
+    numbers = {label: int(match[1]) for label, match in found.items() if match}
+    if words := [label for label in found if label not in numbers]:
+        raise DataError(
+            f"data.class_names names the labels 0, 1, …, but there is a label {words[0]!r}; leave "
+            "data.class_names out"
+        )
+    if (highest := max(numbers.values(), default=0)) >= len(names):
+        advice = "name them all"
+        if min(numbers.values()) == 1 and highest == len(names):
+            with_0 = pasteable("data.class_names", ["unused", *names])
+            advice = f"they begin at 1, so give 0 a name too: {with_0}"
+        raise DataError(
+            f"there is a label {highest}, but data.class_names names only {len(names)} "
+            f"classes, from label 0 on; {advice}"
+        )
+    return [names[numbers[label]] for label in labels]
+
+
+def refuse_mapping(class_names: Any) -> None:
+    """Raises ConfigError on {0: glioma, …} and {glioma: 0, …}, with the list that is meant."""
+    if not isinstance(class_names, Mapping):
+        return
+    pairs = [(k, v) if str(k).isdecimal() else (v, k) for k, v in class_names.items()]
+    names = {int(number): str(name) for number, name in pairs if str(number).isdecimal()}
+    use = ""
+    if sorted(names) == [*range(len(pairs))]:
+        use = f"; use {pasteable('data.class_names', [names[n] for n in sorted(names)])}"
+    raise ConfigError(f"data.class_names should be the list of the names of 0, 1, …{use}")
 
 
 def classes_in(name: str) -> set[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from braintumor.data.names import patient_key
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import read_table, write_atomic
 
@@ -146,5 +147,5 @@ class Patients:
 def count_patients(manifest: pd.DataFrame) -> Patients:
     """What the rows of a manifest say of patients; a missing or empty one is not known."""
     named = manifest["patient"].dropna()
-    named = named[named != ""]
+    named = named[named != ""].map(patient_key)
     return Patients(images=len(manifest), known=len(named), patients=named.nunique())

@@ -30,8 +30,11 @@ _LONGEST_NUMBER = 2  # digits beside the word of a split: 01_train, Test (20 %),
 _NEVER_CLASSES = frozenset((
     "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
     "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
-    "unlabeled", "unlabelled", "unknown", "roi", "rois", "bbox", "bboxes", "contour", "contours",
-    "heatmap", "heatmaps",
+    "unlabeled", "unlabelled", "unknown", "unsure", "uncertain", "unclear", "roi", "rois", "bbox",
+    "bboxes", "contour", "contours", "heatmap", "heatmaps", "cam", "gradcam", "thumbnails",
+    "thumbs", "previews", "results", "result", "plots", "figures", "output", "outputs", "runs",
+    "logs", "models", "checkpoints", "weights", "backup", "tmp", "temp", "old", "trash", "excluded",
+    "removed", "rejected", "duplicates", "corrupt", "corrupted",
 ))  # fmt: skip
 # a column or an array of classes, without signs between words; names before numbers
 LABEL_NAMES = (
@@ -58,9 +61,11 @@ _MODALITIES = {
 }
 _IN_PATHS = (  # how file names of the field tell a patient
     *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("patient", "subject", "subj", "sub", "pat")),
-    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("pt", "case", "p")),
+    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("pt", "case", "vol", "volume", "p")),
+    "(?i)(?<![a-z])(?:tcga|brats|upenn|ucsf)[^/]*(?=/)",  # a folder of his
     "(?i)tcga[-_][a-z0-9]{2}[-_][a-z0-9]{4}",
     "(?i)(?:brats|upenn|ucsf)[a-z0-9]*[-_](?:[a-z]+[-_])*[0-9]+",
+    r"(?i)(?<=/)[0-9]+(?=[-_][0-9]+\.[a-z]+$)",  # 100360_12.png
 )
 _MOST = 0.9  # of the images
 _LOOKED_AT = 100  # images at first
@@ -186,6 +191,15 @@ def without_decimals(text: str) -> str:
 def patient_named(text: str) -> str | None:
     """The patient as a table has it; None where the cell says that it is not known."""
     return None if text.strip().casefold() in _NO_PATIENT else without_decimals(text)
+
+
+def patient_key(name: str) -> str:
+    """The same of one patient as two people write him.
+
+    >>> patient_key("P007 "), patient_key("p7"), patient_key("P 7_1")
+    ('p7', 'p7', 'p-7-1')
+    """
+    return re.sub(r"[\s_-]+", "-", re.sub(r"(?<!\d)0+(?=\d)", "", name.strip().casefold()))
 
 
 def modality_of(path: str) -> str | None:

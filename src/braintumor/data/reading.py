@@ -36,6 +36,7 @@ _SEPARATOR = "|"  # of quality flags
 _BLANK_STD = 2.0  # grey levels of 255
 _COLOUR_SPREAD = 48  # between channels; JPEG makes up to about 20 of a grey picture
 _COLOUR_SHARE = 0.001  # of all pixels; a coloured arrow or a ruler is more
+_NEAR, _TWO_LEVELS = 8, 0.99  # grey levels that JPEG moves an end by; the share at the ends
 _LIT, _BRIGHT = 0.15, 0.5  # of the brightest pixel: not air; as bright as burnt-in letters
 _LETTERS = (3, 60)
 
@@ -46,7 +47,7 @@ class Fingerprints:
 
     pixel_sha256: str (N,), of the decoded pixels, so a file stored anew without loss has the same.
     thumbnails: uint8 (N, T, T), grey, stretched to a square.
-    quality_flags: N tuples, among "blank", "colour", "text in the margin".
+    quality_flags: N tuples, among "blank", "colour", "text in the margin" and that of outlines.
     """
 
     pixel_sha256: np.ndarray
@@ -209,6 +210,8 @@ def fingerprint(pixels: np.ndarray) -> Fingerprint:
 def _quality_flags(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
     if thumbnail.std() < _BLANK_STD:
         return ("blank",)
+    if _is_outline(pixels):
+        return ("of two grey levels, as outlines are",)
     found: tuple[str, ...] = ()
     brightest = pixels
     if pixels.ndim == 3:
@@ -216,6 +219,13 @@ def _quality_flags(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]
         spread = brightest - pixels.min(axis=2)
         found = ("colour",) if (spread > _COLOUR_SPREAD).mean() > _COLOUR_SHARE else ()
     return (*found, "text in the margin") if _has_text_in_margin(brightest) else found
+
+
+def _is_outline(pixels: np.ndarray) -> bool:
+    """Whether nearly all is as dark or as bright as can be."""
+    top = int(pixels.max())
+    is_end = (pixels <= _NEAR) | (pixels >= top - _NEAR)
+    return top > 4 * _NEAR and bool(is_end.mean() > _TWO_LEVELS)
 
 
 def _has_text_in_margin(grey: np.ndarray) -> bool:

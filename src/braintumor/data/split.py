@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from typing import Literal, get_args
 
@@ -185,9 +186,11 @@ def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
     if untrained:
         copies = int((split[labels.isin(untrained)] == "excluded").sum())
         why = f" ({copies} are excluded as copies of images in other splits)" if copies else ""
+        trained = ", ".join(sorted(set(labels[split == "train"]))) or "no class"
         raise DataError(
-            f"class {', '.join(untrained)} has no training image{why}; add some, remove the class "
-            "from the other splits, or pool them with split=stratified"
+            f"class {', '.join(untrained)} has no training image{why}, which are of {trained}; add "
+            "some, give a class one name in all splits, remove it from the others, or pool them "
+            "with split=stratified"
         )
 
 
@@ -237,9 +240,15 @@ def _refuse_too_few(counts: pd.DataFrame, labels: pd.Series, needed: int) -> Non
     images, units = labels.value_counts(), (counts > 0).sum()
     names = "training, validation and test" if needed == 3 else "training and validation"
     for label in counts.columns[units < needed]:
-        count = units[label]
-        patients = "" if count == images[label] else f" of {count} patients or sets of copies"
+        of, kinds = images[label], units[label]
+        held, ways = f"{of} image{'s' if of > 1 else ''}", "add some, or leave the class out"
+        if kinds < of:
+            one = "one patient, or copies of one picture"
+            held += f" of {one if kinds == 1 else f'{kinds} patients or sets of copies'}"
+            ways += ", or leave out what tells patients, where it does not"
+        others = [str(other) for other in images.index if other != label]
+        if near := difflib.get_close_matches(str(label), others, n=1, cutoff=0.85):
+            ways += f"; or is it {near[0]}, misspelt?"
         raise DataError(
-            f"class {label} has only {images[label]} images{patients}, and {names} need at "
-            f"least {needed}; add some or leave the class out"
+            f"class {label} has only {held}, and {names} need at least {needed}; {ways}"
         )

@@ -83,21 +83,27 @@ def notes_of(row: Mapping[Hashable, Any], decisions: Decisions | None) -> list[s
     return notes
 
 
-def doubtful(table: pd.DataFrame, decisions: Decisions | None, count: int) -> list[int]:
-    """The `count` rows that a person should look at first: those with a note, the least sure first.
+def doubt_of(table: pd.DataFrame) -> np.ndarray:
+    """How little each answer is worth, float (N,) in [0, 1]: 1 minus its probability.
 
-    Of the others the least sure follow.
+    1 where the picture is unlike those of the training: how sure the answer looks says nothing.
     """
-    is_noted = [bool(notes_of(row, decisions)) for row in table.to_dict("records")]
-    order = np.lexsort((top_probability(table), np.logical_not(is_noted)))
-    return [int(i) for i in order[:count]]
+    names = [name for name in ("foreign", "upside_down") if name in table]
+    is_void = table[names].eq(True).any(axis=1)
+    return np.where(is_void, 1.0, (1 - top_probability(table)).round(9))
+
+
+def doubtful(table: pd.DataFrame, count: int) -> list[int]:
+    """The `count` most doubtful rows, which a person should look at first; of equals in order."""
+    return [int(i) for i in np.argsort(-doubt_of(table), kind="stable")[:count]]
 
 
 def render_predictions(page: PredictionsPage) -> str:
-    """The page as text: the pictures and then all rows, the least sure first."""
-    order = np.argsort(top_probability(page.table), kind="stable")
-    records = page.table.to_dict("records")
-    rows = [_row(int(i), records[i], page) for i in order]
+    """The page as text: the pictures and then all rows, the most doubtful first."""
+    records, doubts = page.table.to_dict("records"), doubt_of(page.table)
+    rows = [
+        _row(i, records[i] | {"doubt": doubts[i]}, page) for i in doubtful(page.table, len(records))
+    ]
     flags = {said: sum(said in row["notes"] for row in rows) for _, _, said in _FLAGS}
     ramp = np.tile(np.linspace(0, 1, 192), (14, 1))
     has_calls = "is_tumor" in page.table
@@ -128,6 +134,7 @@ def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict
         "path": row["path"],
         "answer": row["pred"],
         "probability": percent(probs[row["pred"]]),
+        "doubt": percent(row["doubt"]),
         "others": sorted(probs.items(), key=lambda item: -item[1]),
         "tumor": percent(row["tumor_prob"]) if "tumor_prob" in row else None,
         "called": row.get("is_tumor"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from braintumor.errors import CheckpointError
 from braintumor.files import atomic_file, parse_json, sha256_of
+from braintumor.places import as_path
 from braintumor.runs.card import Card as Card  # which most of its readers want from here
 from braintumor.runs.card import card_of
 from braintumor.runs.commands import resume_command
@@ -80,7 +81,7 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     """
     if not ckpt:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
-    path = Path(ckpt).expanduser()
+    path = as_path(ckpt, "ckpt")
     if path.name == "last.ckpt":
         log.info("taking the best epoch of the run, not its last: best.safetensors")
         path = path.parent

@@ -5,6 +5,7 @@ Hydra composes whatever it is given: another file, sections taken away, keys add
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -16,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from braintumor.config import typed
 from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
+from braintumor.places import as_on_disk, as_path
 from braintumor.privacy import PrivacySettings
 from braintumor.runtime import Precision
 
@@ -177,12 +179,42 @@ ARGUMENTS: dict[str, type] = {
     "compare": CompareArguments,
     "tune": TuneArguments,
 }
+# settings that are paths, whether they are there or not
+PATHS = frozenset((
+    "data.root", "data.table", "ckpt", "input", "resume", "init", "runs", "on",
+    "model.backbone.weights", "run_dir",
+))  # fmt: skip
 TRAININGS = ("train", "tune")  # the commands with the settings of a training
 
 
 @dataclass(frozen=True)
 class _Named:
     name: str
+
+
+def with_found_places(settings: Settings) -> Settings:
+    """The settings with their paths as what is there is spelled.
+
+    Raises ConfigError on a path that nothing can have.
+    """
+    found = copy.deepcopy(settings)
+    for key in sorted(PATHS):
+        *above, name = key.split(".")
+        section: Any = found
+        for part in above:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict) and section.get(name):
+            section[name] = _found(section[name], key)
+    return found
+
+
+def _found(named: Any, key: str) -> Any:
+    if isinstance(named, list):
+        return [_found(one, key) for one in named]
+    if not isinstance(named, str):
+        return named
+    as_path(named, key)
+    return as_on_disk(named)
 
 
 def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from braintumor.config import options_of
 from braintumor.errors import ConfigError
 from braintumor.interrupts import deferred
 from braintumor.quoting import hydra_value
-from braintumor.workflows.arguments import Request, check_settings
+from braintumor.workflows.arguments import Request, check_settings, with_found_places
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.words import Typed, for_hydra, own_hydra
 
@@ -50,6 +50,7 @@ def compose(command: str, words: Sequence[str], settings: Mapping[str, Any]) -> 
             if answer is None:
                 raise
             raise ConfigError(answer) from error
+    composed = with_found_places(composed)
     check_settings(command, composed)
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
     own = typed.with_own_pictures if typed.names_nothing else ""

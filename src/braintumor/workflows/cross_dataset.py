@@ -23,6 +23,7 @@ from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows
 from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
+from braintumor.places import as_path
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import read_model_card, run_of
@@ -181,7 +182,7 @@ def data_sets(items: Sequence[str]) -> list[Named]:
 
 def _named(item: str) -> Named:
     preset, colon, given = item.partition(":")
-    root = Path(given).expanduser() if colon else None
+    root = as_path(given, f"on={preset}") if colon else None
     if preset in options_of("data"):
         name = preset if root is None else f"{preset}:{Path(given).name}"
     else:

@@ -127,12 +127,21 @@ def _audited(data: Dataset) -> Dataset:
 def _describe(data: Dataset, fit: Fit) -> None:
     table = class_table(data.manifest)
     describe_data(table, data.joined, data.ignored, len(data.unreadable))
+    for split, lack in _LACKS.items():
+        if split in table and (absent := [*table.index[table[split] == 0]]):
+            log.warning("  no %s", lack.format(", ".join(absent)))
     columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
     if data.audit:
         for line in five_lines(data.audit_summary, fit):
             log.info("%s", line)
+
+
+_LACKS = {
+    "val": "validation image of {}: the best epoch and thresholds are chosen without any",
+    "test": "test image of {}: the figures say nothing of it",
+}
 
 
 def check_sections(
@@ -153,7 +162,10 @@ def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
     if unknown:
         ways = "rename the class folders to those, or leave the others out"
         if all(name.removeprefix("class_").isdecimal() for name in unknown):
-            ways = f"say what the numbers mean, as {pasteable('data.class_names', classes)}"
+            ways = (
+                "say what 0, 1, … are in this data, in its own order, such as "
+                f"{pasteable('data.class_names', classes)}"
+            )
         raise DataError(
             f"the data has classes that the model does not know: {', '.join(unknown)}; it knows "
             f"{', '.join(classes)}; {ways}"

@@ -38,7 +38,11 @@ def describe_data(
     for line in table.to_string().splitlines():
         log.info("  %s", line)
     for label, names in joined.items():
-        log.info("  joined into %s: %s", label, ", ".join(names))
+        if not names:
+            log.info("  no image is of %s, which data.class_names names", label)
+        else:
+            how = "joined into %s: %s" if len(names) > 1 else "named %s: %s"
+            log.info(f"  {how}", label, ", ".join(names))
     if ignored:
         names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
         log.info("  ignored: %s", names)

@@ -139,6 +139,12 @@ def _of_memory(picture: Any) -> np.ndarray:
         return decode(from_array(picture)).pixels
     if isinstance(picture, Image.Image):
         return from_pillow(picture)
+    if hasattr(picture, "__array__"):
+        try:
+            values = np.asarray(picture)
+        except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one with a gradient
+            raise DataError(f"it cannot be read as an array ({error})") from error
+        return decode(from_array(values)).pixels
     raise DataError(
         f"{type(picture).__name__} is no picture; give a path, an array or a Pillow image"
     )
@@ -165,6 +171,13 @@ def from_array(values: np.ndarray) -> np.ndarray:
         raise DataError(
             f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
             "3); several are a list: list(array)"
+        )
+    if not values.size:
+        raise DataError(f"an array of shape {values.shape} holds no pixel")
+    if values.dtype.kind in "iu" and values.max() == 1:
+        raise DataError(
+            "whole numbers of 0 and 1 are an outline, or floats of 0-1 that lost their digits; "
+            "give 0-255, or floats"
         )
     if is_deep(values):
         return stretch_to_uint8(values)

@@ -13,9 +13,10 @@ import hydra
 from omegaconf import OmegaConf
 
 from braintumor.config import config_dir, options_of
+from braintumor.places import is_there
 from braintumor.workflows.arguments import TRAININGS, check_settings
 from braintumor.workflows.synonyms import SETTINGS, option_called
-from braintumor.workflows.words import Typed, is_there, model_names, own_hydra
+from braintumor.workflows.words import Typed, model_names, own_hydra
 
 _SIZES = ("tiny", "small", "base")  # of a network, the smallest first
 

@@ -13,8 +13,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from braintumor.config import config_dir, options_of
 from braintumor.errors import ConfigError
+from braintumor.places import is_there
 from braintumor.quoting import hydra_value, key_of
-from braintumor.workflows.arguments import ARGUMENTS, TRAININGS
+from braintumor.workflows.arguments import ARGUMENTS, PATHS, TRAININGS
 from braintumor.workflows.guesses import (
     composes,
     explain_choice,
@@ -28,7 +29,7 @@ from braintumor.workflows.guesses import (
 )
 from braintumor.workflows.indexed import refuse_indexed
 from braintumor.workflows.synonyms import SETTINGS, explain_foreign
-from braintumor.workflows.words import PATHS, Typed, is_there, model_names
+from braintumor.workflows.words import Typed, is_sweep, model_names
 
 _LONGEST = 300  # of what another program says
 # what a word without a key is meant for, by command
@@ -50,6 +51,9 @@ _LISTS = (
 def refuse_words(typed: Typed) -> None:
     """Raises ConfigError on words that Hydra would take otherwise than they are meant."""
     for word in typed.words:
+        if _is_in_vain(word, typed):
+            place = typed.use(f"run_dir={hydra_value(word.partition('=')[2])}")
+            raise ConfigError(f"{word} would be in vain: for the folder of the results {place}")
         group, sign, value = word.lstrip("+").partition("=")
         if sign and not group.partition("@")[0]:
             raise ConfigError(f"{word!r} has no key; settings are given as key=value")
@@ -58,6 +62,12 @@ def refuse_words(typed: Typed) -> None:
         if value.startswith("_") and options_of(group):  # what options of ours build on
             raise ConfigError(explain_choice(group, value, options_of(group), typed))
     refuse_indexed(typed)
+
+
+def _is_in_vain(word: str, typed: Typed) -> bool:
+    """Hydra's folder of a job is not where results go; that of a sweep is, of a sweep."""
+    key = key_of(word)
+    return key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not is_sweep(typed.words))
 
 
 def answer_mistake(error: Exception, typed: Typed) -> str | None:

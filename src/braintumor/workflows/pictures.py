@@ -54,6 +54,7 @@ class PictureBatches:
         that names all that cannot be.
         """
         one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
+        one |= getattr(pictures, "ndim", 1) > 1  # a tensor
         several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
         if not several:
             raise DataError("there are no pictures to read; give paths, arrays or Pillow images")

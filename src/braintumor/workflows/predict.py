@@ -25,6 +25,7 @@ from braintumor.report.predictions import (
     UNDECIDED,
     Illustration,
     PredictionsPage,
+    doubt_of,
     doubtful,
     notes_of,
     render_predictions,
@@ -77,7 +78,8 @@ def predict(request: Request) -> pd.DataFrame:
     table = unlabelled_table(answers.predictions, answers.columns)
     fitted = classifier.postprocessing
     decisions = fitted.decisions if fitted else None
-    mapped = doubtful(table, decisions, max(asked.overlays, 0))
+    mapped = doubtful(table, max(asked.overlays, 0))
+    table["doubt"] = doubt_of(table)
     table["overlay"] = ""
     table.loc[mapped, "overlay"] = [overlay_file(i) for i in mapped]
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
@@ -85,7 +87,7 @@ def predict(request: Request) -> pd.DataFrame:
         # names that were given whole, as a list of files is
         written = table.assign(path=without_names([*table["path"]]))
         write_table(folder, written)
-        shown = doubtful(table, decisions, MOST_PICTURES)
+        shown = doubtful(table, MOST_PICTURES)
         page = PredictionsPage(
             table=written,
             illustrations={

@@ -14,7 +14,6 @@ import re
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -22,19 +21,15 @@ from hydra.core.global_hydra import GlobalHydra
 
 from braintumor.config import config_dir, options_of
 from braintumor.errors import ConfigError
+from braintumor.places import as_path, is_there
 from braintumor.quoting import hydra_value, key_of, shell_line
-from braintumor.workflows.arguments import TRAININGS, resumable
+from braintumor.workflows.arguments import PATHS, TRAININGS, resumable
 
-# settings that are paths, whether they are there or not
-PATHS = frozenset((
-    "data.root", "data.table", "ckpt", "input", "resume", "init", "runs", "on",
-    "model.backbone.weights",
-))  # fmt: skip
 _NAMES = frozenset(("data.classes", "data.ignore", "data.class_names"))  # lists of folders, classes
 # one text each, whose commas and brackets are its own
-_WHOLE = frozenset(("data.patient_regex", "run_dir", "hydra.run.dir", "hydra.sweep.dir"))
+_WHOLE = frozenset(("data.patient_regex", "run_dir", "hydra.sweep.dir"))
 # what Hydra reads as more than a text: quotes, its own values, another setting's, its functions
-_MEANT_FOR_HYDRA = re.compile(r"""['"{]|null$|.*\$\{|(choice|range|interval|glob|sort|shuffle)\(""")
+_MEANT_FOR_HYDRA = re.compile(r"""['"]|null$|.*\$\{|(choice|range|interval|glob|sort|shuffle)\(""")
 _QUOTED_OR_NOT = re.compile(r"""\s*('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^,]*?)\s*(?:,|$)""")
 _ONE_AT_A_TIME = threading.RLock()
 _BESIDE = ("run_dir", "overwrite", "device", "tune")  # they do not say what is trained
@@ -98,6 +93,11 @@ def for_hydra(typed: Typed) -> list[str]:
     return resumable(words) if typed.command == "train" else words
 
 
+def is_sweep(words: Iterable[str]) -> bool:
+    """Whether those of a command ask for several jobs."""
+    return not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(words)
+
+
 def quote_paths(words: Iterable[str]) -> list[str]:
     """The words with every path as one text, so that it arrives as the shell passed it on.
 
@@ -110,18 +110,10 @@ def quote_paths(words: Iterable[str]) -> list[str]:
     return [_quoted(word) for word in words]
 
 
-def is_there(path: str) -> bool:
-    """Whether a file or folder has this name."""
-    try:
-        return Path(path).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):  # too long, no home, a zero byte
-        return False
-
-
 def _quoted(word: str) -> str:
     key, sign, value = word.partition("=")
     if key == "--config-dir" and sign:
-        return f"{key}{sign}{_at_home(value)}"
+        return f"{key}{sign}{as_path(value, key)}"
     if not value or key.startswith("-"):
         return word
     name = key.lstrip("+")
@@ -147,14 +139,6 @@ def _parts(text: str) -> Iterator[str]:
         part = ",".join(parts[:length])
         yield part if part[:1] in ("'", '"') and part[-1:] == part[:1] else hydra_value(part)
         parts = parts[length:]
-
-
-def _at_home(path: str) -> str:
-    """`~` as the home folder, where there is one."""
-    try:
-        return str(Path(path).expanduser())
-    except RuntimeError:
-        return path
 
 
 def _none(word: str) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from braintumor.data.names import patient_pattern
 from braintumor.data.sources import Source, archive, build_source, kaggle
+from braintumor.data.sources._look import Choice
 from braintumor.data.sources.folder import build
 from braintumor.errors import DataError
 
@@ -346,6 +348,54 @@ def test_outlines_beside_their_pictures_are_left_out_and_said(make_tree: MakeTre
     source = build(make_tree(*pictures, *outlines))
     assert {item.path for item in source.items} == set(pictures)
     assert source.ignored == {"outline files beside their pictures (such as *_mask)": 3}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "outlines"),
+    [
+        (["hgg/12.jpg", "lgg/mask_1.png"], ["hgg/mask_12.png", "hgg/12_gt.png", "hgg/12 ROI.png"]),
+        (["hgg/B20_001_flair_70.png", "hgg/B20_001_t1ce_70.png"], ["hgg/B20_001_seg_70.png"]),
+        (["hgg/b1/flair.png", "hgg/b1/t2.png"], ["hgg/b1/seg.png"]),
+        (["yes/4.png", "yes/segment_4.png", "yes/label_5.png"], ["yes/4-label.png"]),
+        (["yes/p3/1.png", "yes/p4/1_mask.png"], ["yes/p3/GroundTruth.1.png"]),
+    ],
+)
+def test_an_outline_is_known_by_its_picture_wherever_its_word_stands(
+    make_tree: MakeTree, pictures: list[str], outlines: list[str]
+) -> None:
+    source = build(make_tree(*pictures, *outlines, *images_in("other")))
+    assert {i.path for i in source.items if i.label != "other"} == set(pictures)
+    assert [*source.ignored.values()] == [len(outlines)]
+
+
+def test_what_the_program_drew_among_the_images_is_none_of_them(make_tree: MakeTree) -> None:
+    """Where it was started in the folder of the images: data.root=. run_dir=out."""
+    root = make_tree(*images_in("glioma", "no"), "out/.braintumor", "out/plots/roc.png")
+    source = build(root)
+    assert classes_of(source) == {"glioma", "no"}
+    assert source.ignored == {"files in folders of braintumor's own work": 2}
+
+
+@pytest.mark.parametrize("name", ["results", "plots", "Outputs", "gradcam", "Unsure", "excluded"])
+def test_what_people_keep_beside_known_classes_is_asked_for(make_tree: MakeTree, name: str) -> None:
+    with pytest.raises(DataError, match=f"{name} is seldom a class"):
+        build(make_tree(*images_in("glioma", "meningioma", name)))
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        ("{}/Brats17_TCIA_{:03}_1/flair_{}.png", "Brats17_TCIA_002_1"),
+        ("{}/vol_{}_slice_{}.png", "vol_2"),
+        ("{}/10036{}_{}.png", "100362"),
+        ("{}/P{:03}_slice{}.png", "P002"),
+    ],
+)
+def test_paths_that_tell_patients_are_noticed(paths: str, found: str) -> None:
+    several = [paths.format(c, p, s) for c in ("a", "b") for p in range(4) for s in range(3)]
+    pattern = patient_pattern(several)
+    assert pattern
+    assert found in Choice.given(None, None, pattern).patients(several)
 
 
 def test_two_modalities_are_not_offered_as_one_set(make_tree: MakeTree) -> None:

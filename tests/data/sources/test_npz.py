@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def test_whole_numbers_in_0_255_are_taken(tmp_path: Path, dtype: Any) -> None:
     ],
 )
 def test_other_ranges_are_refused(tmp_path: Path, values: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"scale|no intensities"):
+    with pytest.raises(DataError, match=r"scale|no intensities|not finite"):
         build(save(tmp_path / "a.npz", X=values, Y=LABELS))
 
 
@@ -181,6 +182,20 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path: Path, key: str) -> 
     with pytest.raises(DataError, match="Python objects"):
         build(save(tmp_path / "a.npz", **arrays))
     assert not (tmp_path / "run").exists()
+
+
+def test_the_way_out_that_is_offered_for_objects_works(tmp_path: Path) -> None:
+    """Also of floats in 0-1, which whole numbers would make black."""
+    images, labels = [*(IMAGES / 255)], np.array(NAMED, dtype=object)
+    with pytest.raises(DataError, match="Python objects") as caught:
+        build(save(tmp_path / "a.npz", X=IMAGES, Y=labels))
+    advice = re.search(r"np\.savez\(.*\)", str(caught.value))
+    assert advice
+    names = {"np": np, "images": images, "labels": labels, "file": tmp_path / "b.npz"}
+    exec(advice[0], names)
+    source = build(tmp_path / "b.npz")
+    assert [item.label for item in source.items] == NAMED
+    np.testing.assert_array_equal([source.read(item) for item in source.items], IMAGES)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])

@@ -30,6 +30,7 @@ from braintumor.report.plots.pictures import (
     draw_samples,
     overlay,
 )
+from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.metrics import confusion_matrix
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語\u202egnp.exe", "W" * 200)
@@ -180,6 +181,16 @@ def test_calibration_shows_what_was_before_the_temperature(make_predictions):
     figure = draw_calibration(replace(p, temperature=2.5))
     assert "before temperature 2.50" in _texts(figure)
     style.to_png(figure)
+
+
+def test_the_calibration_chart_draws_the_bins_of_the_table(make_predictions):
+    p = replace(make_predictions(), temperature=1.7)
+    upper, lower = draw_calibration(p).axes
+    counts = np.array([bar.get_height() for bar in lower.patches])
+    assert counts.sum() == len(p)
+    mean, accuracy = upper.lines[-1].get_xydata().T
+    ece = (counts[counts > 0] * np.abs(accuracy - mean)).sum() / len(p)
+    assert ece == pytest.approx(calibration_summary(p)["after"]["ece"])
 
 
 def test_curves_mark_phase_and_kept_epoch(history):

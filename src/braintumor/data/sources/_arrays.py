@@ -19,7 +19,7 @@ Read = Callable[[], np.ndarray]
 
 _PICKLED = (
     "Python objects, which would run code when read; save it again as numbers: "
-    "np.savez(file, X=np.stack(images).astype('uint8'), Y=labels)"
+    "np.savez(file, X=np.stack(images), Y=np.array(labels, dtype=str))"
 )
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 

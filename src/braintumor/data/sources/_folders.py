@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from braintumor.config import did_you_mean
 from braintumor.data.labels import CANONICAL, is_known_class, label_of
 from braintumor.data.names import is_never_class, names_nothing, split_of
-from braintumor.data.sources._pictures import Parts, image_paths, noise_in
+from braintumor.data.sources._pictures import Parts, image_paths, is_inside, noise_in, work_folders
 from braintumor.errors import DataError
 
 Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from the class folder on
@@ -53,9 +53,10 @@ def grow_tree(
     Raises DataError when a folder to leave out is not there.
     """
     ignored: Counter[str] = Counter()
-    images = image_paths(files, ignored)
+    files = list(files)
+    images, own = image_paths(files, ignored), work_folders(files)
     paths = [tuple(name.rstrip("/").split("/")) for name in folders]
-    paths = [path for path in paths if not noise_in(path)]
+    paths = [path for path in paths if not noise_in(path) and not is_inside(path, own)]
     outer, filled = wrapping_folder(images), _holding(images)
     known = {path[len(outer) :] for path in (*filled, *paths) if path[: len(outer)] == outer}
     for name in ignore:

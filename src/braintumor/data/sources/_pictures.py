@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from braintumor.data.images import is_image_name
+from braintumor.files import MARKER
 
 Parts = tuple[str, ...]  # of a relative path
 
@@ -17,8 +18,14 @@ _KINDS = {  # what the field keeps pictures in that is no image file
     "h5": "HDF5", "hdf5": "HDF5", "tfrecord": "TensorFlow", "tfrecords": "TensorFlow",
     "npz": "NumPy", "npy": "NumPy", "gz": "packed", "zip": "archive", "tar": "archive",
 }  # fmt: skip
-# an outline beside its picture, as scan_12.png and scan_12_mask.png
-_OUTLINE = re.compile(r"(.+?)[ _.-]*(?:masks?|seg|segmentation|ground_?truth|annotations?)[ _]?\d*")
+# an outline beside its picture: 12_mask.png, mask_12.png, 1_seg_70.png beside 1_flair_70.png
+_OUTLINE = re.compile(
+    r"(?<![^\W\d_])(masks?|seg(mentation)?s?|segmented|ground[ _-]?truth|gt|rois?|labels?|"
+    r"contours?|outlines?|annotat(ed|ions?))(?![^\W\d_])"
+)
+_SEQUENCE = re.compile(
+    r"(?<![^\W_])(flair|t1(c|ce|gd|w|wce|n|km)?|t2(w|f|wi)?|dwi|adc|pd|mri?)(?![^\W_])"
+)
 
 
 def noise_in(path: Parts) -> str | None:
@@ -34,22 +41,65 @@ def noise_in(path: Parts) -> str | None:
 def image_paths(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
     """The images among the files, by their names; others are counted in `ignored` by kind.
 
-    The outline of a picture beside it, such as a_mask.png beside a.png, is no image of its own.
+    The outline of a picture beside it, such as a_mask.png beside a.png, is no image of its own,
+    and neither is what this toolkit drew, where a folder of its work lies among the images.
     """
+    files = list(files)
+    own = work_folders(files)
     images = []
     for name in files:
         path = tuple(name.split("/"))
-        if noise := noise_in(path):
+        if is_inside(path, own):
+            ignored["files in folders of braintumor's own work"] += 1
+        elif noise := noise_in(path):
             ignored[noise] += 1
         elif not is_image_name(path[-1]):
             ignored[_kind_of(path[-1].lower())] += 1
         else:
             images.append(path)
-    pictures = {(*path[:-1], _stem(path)) for path in images}
-    outlines = {path for path in images if _outlined(path) in pictures}
+    outlines = _outlines(images)
     if outlines:
         ignored["outline files beside their pictures (such as *_mask)"] += len(outlines)
     return [path for path in images if path not in outlines]
+
+
+def work_folders(files: Iterable[str]) -> set[Parts]:
+    """Folders that this toolkit wrote, by the mark in them; not the one that was given."""
+    return {tuple(name.split("/")[:-1]) for name in files if name.endswith(f"/{MARKER}")}
+
+
+def is_inside(path: Parts, folders: Collection[Parts]) -> bool:
+    """Whether the path is one of the folders, or lies in one."""
+    return bool(folders) and any(path[:end] in folders for end in range(1, len(path) + 1))
+
+
+def _outlines(images: Iterable[Parts]) -> set[Parts]:
+    """Those whose name is that of a picture beside them but for a word that says outline.
+
+    Where pictures are named by their sequence, that word stands in the place of the sequence's.
+    """
+    stems = {path: path[-1].rpartition(".")[0].casefold() for path in images}
+    named = {path for path, stem in stems.items() if _OUTLINE.search(stem)}
+    if not named:
+        return named
+    pictures = {
+        (*path[:-1], _plain(name))
+        for path, stem in stems.items()
+        if path not in named
+        for name in (stem, _SEQUENCE.sub("", stem))
+    }
+
+    def is_beside(path: Parts) -> bool:
+        bare = _OUTLINE.sub("", stems[path])
+        names = bare, re.sub(r"[\W_]\d+$", "", bare)  # a_mask_1.png is of a.png
+        return any((*path[:-1], _plain(name)) in pictures for name in names)
+
+    return set(filter(is_beside, named))
+
+
+def _plain(stem: str) -> str:
+    """The words of a name, however they are joined."""
+    return " ".join(re.findall(r"[^\W_]+", stem))
 
 
 def _kind_of(name: str) -> str:
@@ -58,13 +108,3 @@ def _kind_of(name: str) -> str:
     suffix = "nii.gz" if name.endswith(".nii.gz") else suffix
     kind = f"{_KINDS[suffix]} files (*.{suffix})" if suffix in _KINDS else f"*.{suffix}"
     return kind if dot else "files without a suffix"
-
-
-def _stem(path: Parts) -> str:
-    return path[-1].rpartition(".")[0].casefold()
-
-
-def _outlined(path: Parts) -> Parts | None:
-    """The picture that this one would be an outline of, without its suffix."""
-    found = _OUTLINE.fullmatch(_stem(path))
-    return (*path[:-1], found[1]) if found else None

@@ -233,7 +233,7 @@ def _pixels(values: np.ndarray, where: str) -> np.ndarray:
     try:
         pixels = to_uint8(values)
     except DataError as error:
-        raise DataError(f"{where} cannot be read as pictures: {error}; save it as uint8") from error
+        raise DataError(f"{where} cannot be read as pictures: {error}") from error
     return on_black(pixels) if shape[3:] == (4,) else pixels
 
 

@@ -12,22 +12,21 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import PALETTE
-from braintumor.statistics.confidence import aurc, reliability, risk_coverage
+from braintumor.statistics.confidence import BINS, aurc, reliability, risk_coverage
 from braintumor.statistics.decision_summary import KEPT
 from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
 
 _EDGE = 1e-4  # thresholds are drawn from here to 1 - here
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _APART = 0.12, 0.08  # shares of width and height that a label takes
-BINS = 10  # of 15, many are empty in a picture of a few hundred images
 
 
 def draw_calibration(predictions: Predictions) -> Figure:
-    """Accuracy over confidence in ten bins, above the number of images in each.
+    """Accuracy over confidence in the bins of the ECE, above the number of images in each.
 
     With a temperature, the thin grey line is what the model said before it.
     """
-    count, mean, accuracy = reliability(predictions.probs, predictions.labels, BINS)
+    count, mean, accuracy = reliability(predictions.probs, predictions.labels)
     is_filled = count > 0
     centre = (np.arange(BINS) + 0.5) / BINS
     with style.using():
@@ -37,7 +36,7 @@ def draw_calibration(predictions: Predictions) -> Figure:
         upper.bar(centre, accuracy, 0.9 / BINS, color=PALETTE.right, alpha=0.28)
         if predictions.temperature != 1:
             raw = replace(predictions, temperature=1.0)
-            n, x, y = reliability(raw.probs, raw.labels, BINS)
+            n, x, y = reliability(raw.probs, raw.labels)
             text = f"before temperature {predictions.temperature:.2f}"
             thin = {"color": PALETTE.muted, "linewidth": 1, "markersize": 3}
             upper.plot(x[n > 0], y[n > 0], "o-", label=text, **thin)
