@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from braintumor.comparison.aggregate import read_metrics
+from braintumor.comparison.leaderboard import runs_table
+from braintumor.comparison.read import read_runs
 from braintumor.config import Within
 from braintumor.data.manifest import read_manifest, write_manifest
 from braintumor.errors import BraintumorError, CheckpointError
@@ -121,6 +124,67 @@ def test_shares_that_are_none_are_no_history(
     change(pd.read_csv(run.history)).to_csv(run.history, index=False)
     with pytest.raises(CheckpointError, match=r"metrics\.csv is damaged.*val_accuracy"):
         read_rows(run.history)
+
+
+def _cell(table: pd.DataFrame, column: str, value: Any) -> pd.DataFrame:
+    table.loc[0, column] = value
+    return table
+
+
+_OTHER = {"no_tumor": "glioma"}
+EDITS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "an answer": lambda t: _cell(t, "pred", _OTHER.get(t["pred"][0], "no_tumor")),
+    "a class": lambda t: _cell(t, "true", _OTHER.get(t["true"][0], "no_tumor")),
+    "a probability": lambda t: _cell(t, f"prob_{t['true'][0]}", 0.5001),
+    "a row less": lambda t: t.iloc[1:],
+    "known from training": lambda t: _cell(t, "in_training", "true"),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_predictions_that_were_edited_are_compared_with_nobodys(run: RunFolder, what: str) -> None:
+    path = run.evaluation("test") / "predictions.csv"
+    EDITS[what](pd.read_csv(path, dtype={"in_training": str})).to_csv(path, index=False)
+    with pytest.raises(CheckpointError, match=r"predictions\.csv does not belong to metrics\.json"):
+        _ = read_runs([run.path], "test")[0].evaluated
+    with pytest.raises(CheckpointError, match=r"bt-eval ckpt=.* split=test overwrite=true"):
+        read_metrics(run.evaluation("test"))
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [("all", "accuracy"), ("all", "n"), ("all", "loss"), ("all", "mcc"), ("clean", "macro_f1")],
+)
+def test_figures_that_were_edited_are_no_row_of_a_leaderboard(
+    run: RunFolder, block: str, name: str
+) -> None:
+    path = run.evaluation("test") / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics[block][name] += 0.001
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(
+        CheckpointError, match=rf"{block}\.{name} is .* there, and .* of these rows"
+    ):
+        _ = read_runs([run.path], "test")[0].evaluated
+
+
+def test_a_history_that_is_not_that_of_the_weights_ranks_no_run(run: RunFolder) -> None:
+    runs_table(read_runs([run.path], "test"))
+    table = pd.read_csv(run.history)
+    table.assign(val_macro_f1=table["val_macro_f1"] / 2 + 0.01).to_csv(run.history, index=False)
+    with pytest.raises(CheckpointError, match=r"metrics\.csv .*val_macro_f1 of the best epoch"):
+        runs_table(read_runs([run.path], "test"))
+
+
+def test_an_evaluation_asks_no_former_one(
+    bt: Command, run: RunFolder, tmp_path: Path, no_drawings: None
+) -> None:
+    """Whatever was made of its files, the checkpoint answers for itself."""
+    written = (run.evaluation("test") / "predictions.csv").read_bytes()
+    for name in ("predictions.csv", "metrics.json", "floor_answers.csv"):
+        (run.evaluation("test") / name).write_text("edited")
+    bt("eval", f"ckpt={run.path}", "run_dir=out", "eval.heatmaps=0", cwd=tmp_path, code=0)
+    assert (tmp_path / "out/predictions.csv").read_bytes() == written
 
 
 def test_parts_are_not_taken_for_one_run(run: RunFolder) -> None:

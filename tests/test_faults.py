@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from braintumor.runs.folder import RunFolder
 from killing import Ask, Order
 from support import Command, cut
 
@@ -107,6 +110,37 @@ def test_a_search_on_a_full_disk_goes_on_where_there_is_room(
     said(0, words, command="tune")
 
 
+@needs_root
+def test_of_folds_on_a_disk_that_fills_up_the_first_stays(
+    said: Any, work: Path, small_disk: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=3m", str(small_disk)], check=True)
+    is_over, fold = threading.Event(), small_disk / "run/fold_0"
+
+    def fill() -> None:
+        """All that is left and all that is freed, once the first fold is complete."""
+        while not is_over.wait(0.002):
+            if RunFolder(fold).is_complete:
+                with suppress(OSError), (small_disk / "full").open("ab", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        error = said(3, [*SETTINGS, "split=stratified", "folds=2", "run_dir=disk/run"])
+    finally:
+        is_over.set()
+        thread.join()
+    assert "the disk is full" in error and "1 of 2 parts is complete" in error
+    assert "go on with: bt-train resume=disk/run" in error
+    before = {path: path.read_bytes() for path in fold.rglob("*") if path.is_file()}
+    (small_disk / "full").unlink()
+    said(0, ["resume=disk/run"])
+    assert before == {path: path.read_bytes() for path in fold.rglob("*") if path.is_file()}
+    assert (small_disk / "run/eval/pooled/metrics.json").is_file()
+
+
 def test_a_limit_on_the_size_of_files(said: Any, work: Path) -> None:
     error = said(3, [*SETTINGS, "run_dir=new"], file_bytes=20_000)
     assert "`ulimit -f`" in error and "start again with: bt-train data=folder" in error
@@ -145,6 +179,21 @@ def test_a_cache_that_may_only_be_read(said: Any, work: Path) -> None:
     assert "from the cache" in said(0, [*kept, "run_dir=two"], user=NOBODY)
     one, other = (work / run / "eval/test/predictions.csv" for run in ("one", "two"))
     assert one.read_bytes() == other.read_bytes()
+
+
+@needs_root
+def test_a_run_that_may_only_be_read_is_used_elsewhere(said: Any, work: Path) -> None:
+    for path in (work / "run", *(work / "run").rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    error = said(2, ["ckpt=run"], command="eval", user=NOBODY)
+    assert "nothing may be written in run/eval" in error and "run_dir=" in error
+    said(0, ["ckpt=run", "run_dir=ev"], command="eval", user=NOBODY)
+    one, other = (work / name / "predictions.csv" for name in ("ev", "run/eval/test"))
+    assert one.read_bytes() == other.read_bytes()
+    said(0, ["ckpt=run", "input=mri/Testing", "run_dir=pr"], command="predict", user=NOBODY)
+    work.chmod(0o755)
+    error = said(2, ["ckpt=run", "input=mri/Testing"], command="predict", user=NOBODY)
+    assert "nothing may be written in" in error and "run_dir=" in error
 
 
 @needs_root

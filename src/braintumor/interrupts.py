@@ -126,9 +126,9 @@ def _note(number: int, frame: FrameType | None) -> None:
         _request.since, _request.number, _request.is_due = now, number, True
         if not _request.deferred:
             check()
-        os.write(2, b"\nsaving what is done; once more ends it now\n")  # print is not reentrant
+        tell("\nsaving what is done; once more ends it now")
     elif number in _URGENT and now - _request.since > _SAME_S:
-        _leave()
+        leave()
 
 
 def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
@@ -142,12 +142,20 @@ def _raise_again(dropped: sys.UnraisableHookArgs) -> None:
         _request.again.start()
 
 
-def _leave() -> None:
-    """End the process as it stands: files are whole or not there, whoever is writing them."""
+def leave() -> None:
+    """End the process as it stands: files are whole or not there, whoever is writing them.
+
+    What `before_leaving` asked for is done, from any thread.
+    """
     for work in _request.before_leaving:
         with suppress(Exception):
             work()
     os._exit(INTERRUPTED)
+
+
+def tell(text: str) -> None:
+    """Print a line within a signal's handler, where print, which is not reentrant, may not."""
+    os.write(2, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def _close_terminal() -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from sklearn.metrics import f1_score
 
 from braintumor.comparison.compare import Comparison, compare
 from braintumor.comparison.leaderboard import _common, ranked, runs_table
@@ -31,11 +32,12 @@ def compare_runs(folders, split="test"):
 
 
 def _run(
-    folder, val_f1=0.9, accuracy=0.8, paths=("a", "b"), status="completed", shas=None, seed=7,
-    wrong=(), settings=None, model=None, **more,
+    folder, val_f1=0.9, accuracy="predicted", paths=("a", "b"), status="completed", shas=None,
+    seed=7, wrong=(), settings=None, model=None, **more,
 ):  # fmt: skip
     """A run folder as bt-train leaves it; accuracy None: never evaluated.
 
+    accuracy: where it is a number that is all there is, without predictions.csv.
     wrong: paths that it gets wrong.  settings: beside the seed.  more: keys of metrics.json.
     model: its name, which is that of the folder where none is given, so that it names the run.
     """
@@ -57,12 +59,19 @@ def _run(
         table = {"path": paths, "sha256": shas, "group": "", "patient": "", "split": "test"}
         pd.DataFrame(table).to_csv(folder / "manifest.csv", index=False)
     if accuracy is not None:
-        figures = {"accuracy": accuracy, "macro_f1": accuracy, "auroc": None, "n": len(paths)}
         out = folder / "eval" / "test"
         out.mkdir(parents=True)
+        figures = {"accuracy": accuracy, "macro_f1": accuracy, "auroc": None, "n": len(paths)}
+        if accuracy == "predicted":
+            table = _predictions(paths, wrong)
+            table.to_csv(out / "predictions.csv", index=False)
+            figures["accuracy"] = float((table["pred"] == table["true"]).mean())
+            labels = sorted({*table["pred"], *table["true"]})
+            figures["macro_f1"] = f1_score(
+                table["true"], table["pred"], labels=labels, average="macro"
+            )
         content = {"split": "test", "all": figures | more.pop("figures", {}), **more}
         (out / "metrics.json").write_text(json.dumps(content))
-        _predictions(paths, wrong).to_csv(out / "predictions.csv", index=False)
     return folder
 
 
@@ -113,7 +122,7 @@ def test_row_holds_what_the_folder_says(tmp_path):
         7,
         "test",
     )
-    assert (row["n"], row["accuracy"], row["parameters"], row["seconds"]) == (2, 0.8, 1234, 61.5)
+    assert (row["n"], row["accuracy"], row["parameters"], row["seconds"]) == (2, 1.0, 1234, 61.5)
     assert (row["best_epoch"], row["val_macro_f1"]) == (2, 0.9)  # epoch 2, neither first nor last
     assert np.isnan(row["auroc"])
 
@@ -134,7 +143,7 @@ def test_missing_pieces_are_blank(tmp_path):
     for name in ("status.json", "metrics.csv", "config.yaml"):
         (run / name).unlink()
     row = compare_runs([run]).iloc[0]
-    assert row["accuracy"] == 0.8
+    assert row["accuracy"] == 1.0
     assert row[["model", "seed", "val_macro_f1", "parameters"]].isna().all()
 
 

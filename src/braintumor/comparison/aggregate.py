@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.read import damaged
 from braintumor.errors import CheckpointError
 from braintumor.evaluation.baseline_figures import Baselines
@@ -83,10 +84,16 @@ def pool_baselines(folders: Sequence[Path]) -> Baselines | None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """metrics.json of an evaluation. Raises CheckpointError when it is missing or damaged."""
-    path = folder / EvaluationFile.METRICS
+    """metrics.json of an evaluation.
+
+    Raises CheckpointError when it is missing, damaged, or not that of predictions.csv beside it.
+    """
+    path, predictions = folder / EvaluationFile.METRICS, folder / EvaluationFile.PREDICTIONS
     with _reading(path):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        metrics = dict(json.loads(path.read_text(encoding="utf-8")))
+    with _reading(predictions):
+        refuse_edited(folder, read_predictions(folder), metrics)
+    return metrics
 
 
 def summarise(

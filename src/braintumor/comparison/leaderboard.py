@@ -11,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from braintumor.comparison.agreement import differ
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
 from braintumor.quoting import shell_line
+from braintumor.runs.checkpoint import Card, read_card
 from braintumor.runs.history import read_history
 
 By = Literal["validation", "test"]
@@ -148,7 +150,8 @@ def _training_figures(run: Run) -> dict[str, Any]:
     """best_epoch, val_<name> of _OF_VALIDATION at that epoch, and images_per_s in training.
 
     images_per_s: images of all epochs over their time, which is the harmonic mean.
-    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged.
+    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged, or
+    tells of another training than best.safetensors of a run that has ended.
     """
     best_epoch = run.status.get("best_epoch")
     if not run.folder.history.exists():
@@ -159,12 +162,22 @@ def _training_figures(run: Run) -> dict[str, Any]:
             kept = history[history["is_best"].astype(bool)]
             best_epoch = int(kept["epoch"].iloc[-1]) if len(kept) else None
         row = history[history["epoch"] == best_epoch]
+        if run.status.get("status") == "completed" and run.folder.best.is_file():
+            _refuse_other(row, read_card(run.folder.best))
         values = {f"val_{name}": row[f"val_{name}"].iloc[-1] for name in _OF_VALIDATION if len(row)}
         if len(history):
             values["images_per_s"] = 1 / (1 / history["images_per_s"].astype(float)).mean()
     except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
         raise damaged(run.folder.history, error) from error
     return {"best_epoch": best_epoch, **values}
+
+
+def _refuse_other(row: pd.DataFrame, card: Card) -> None:
+    """Raises ValueError unless the row is that of the epoch whose weights were kept."""
+    for name, value in card.validation.items():
+        is_told = name.startswith("val_") and value is not None
+        if is_told and (row.empty or differ(row[name].iloc[-1], value)):
+            raise ValueError(f"it tells another {name} of the best epoch than best.safetensors")
 
 
 def _common(overrides: Sequence[str | None]) -> str:

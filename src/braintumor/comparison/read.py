@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.names import About, name_runs
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, DataError
@@ -63,7 +64,7 @@ class Run:
     def evaluated(self) -> Evaluated | None:
         """What the run answered; None when it has no predictions.csv.
 
-        Raises CheckpointError when a file is damaged.
+        Raises CheckpointError when a file is damaged, or is not that of the others.
         """
         folder, manifest = self.folder.evaluation(self.split), self._manifest
         try:
@@ -72,6 +73,7 @@ class Run:
             return None
         except (ValueError, KeyError) as error:
             raise damaged(folder / EvaluationFile.PREDICTIONS, error) from error
+        refuse_edited(folder, table, self.metrics)
         if manifest is None or not pd.Index(table.paths).isin(manifest.index).all():
             return Evaluated(table, None, None, Patients(len(table.paths), 0, 0))
         found = manifest.loc[table.paths]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from braintumor.data.dataset import Dataset
+from braintumor.data.manifest import read_manifest
 from braintumor.data.reading import Fingerprints
+from braintumor.errors import DataError
 
 # N images of the former manifest, M images that are there now
 
@@ -52,6 +55,15 @@ def find_images(before: pd.DataFrame, now: pd.DataFrame) -> Found:
     rows = places.reindex(pd.MultiIndex.from_frame(before[key])).fillna(-1).to_numpy(np.int64)
     is_new = ~np.isin(np.arange(len(now)), rows)
     return Found(rows, tuple(before["path"][rows < 0]), tuple(now["path"][is_new]))
+
+
+def refuse_others(known: Path, manifest: pd.DataFrame) -> None:
+    """Raises DataError unless the images are those of manifest.csv of another part of a run."""
+    if changed := find_images(read_manifest(known), manifest).differences:
+        raise DataError(
+            f"the images changed since {known.parent} began: {changed}; all parts of a run are of "
+            "the same images: restore them, or start a new run"
+        )
 
 
 def as_before(data: Dataset, before: pd.DataFrame, rows: np.ndarray) -> Dataset:

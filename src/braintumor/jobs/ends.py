@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from typing import IO, Any
 
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import BraintumorError, CheckpointError
 from braintumor.interrupts import INTERRUPTED
 from braintumor.privacy import without_names
 from braintumor.runs.folder import RUN, RunFolder, State
@@ -48,7 +48,7 @@ def record_end(
             if is_written:
                 why += _last_line(run)
                 run.set_status(state, why=why)
-    except (ConfigError, CheckpointError) as reason:
+    except (BraintumorError, OSError) as reason:  # the disk may be full
         log.warning("%s", reason)
     return state, why
 

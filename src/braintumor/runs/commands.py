@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from braintumor.errors import CheckpointError
+from braintumor.interrupts import before_leaving, tell
 from braintumor.privacy import words_again
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config
@@ -40,15 +43,25 @@ def how_to_go_on(run: RunFolder) -> str:
         return ""
     if parts:
         done = sum(part.is_complete for part in parts)
-        return (
-            f" with {done} of {len(parts)} parts complete; go on with: {resume_command(run.path)}"
-        )
+        are = "is" if done == 1 else "are"
+        said = f"; {done} of {len(parts)} parts {are} complete"
+        return f"{said}; go on with: {resume_command(run.path)}"
     if any((run.path / name).is_file() for name in STATES):
         return f"; go on with: {resume_command(run.path)}"
-    return (
-        " before the first epoch had ended, so there is nothing to go on with; start again with: "
-        f"{repeat_command(run, in_place=True)}"
-    )
+    again = repeat_command(run, in_place=True)
+    return f"; no epoch had ended, so there is nothing to go on with; start again with: {again}"
+
+
+@contextmanager
+def sweep_told(folder: Path) -> Iterator[None]:
+    """Within, a process that has to leave at once says how to go on with the sweep."""
+
+    def leaving() -> None:
+        if (folder / "multirun.yaml").is_file():
+            tell(f"interrupted; go on with: {resume_command(folder)}")
+
+    with before_leaving(leaving):
+        yield
 
 
 def _words_of(run: RunFolder) -> list[str] | None:

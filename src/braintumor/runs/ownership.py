@@ -37,7 +37,12 @@ _PART = re.compile(r"seed_-?\d+(_fold_\d+)?|fold_\d+")  # as Trial of workflows 
 
 def check(folder: Path, kind: Kind, existing: Existing = "refuse") -> None:
     """Raise the ConfigError that `hold` would, before the work begins; touches nothing."""
-    _refuse_place(folder, kind)
+    if kind is EVALUATION and folder.is_mount():
+        raise ConfigError(
+            f"{folder} is where a disk is mounted, and an evaluation replaces its folder as a "
+            f"whole; name one inside it, such as {kind.key}={folder / 'evaluation'}"
+        )
+    refuse_place(folder, kind)
     _refuse_others(folder, kind, existing)
     if (folder / MARKER).is_file():
         with _locked(folder):
@@ -74,6 +79,7 @@ def hold_new(folder: Path, kind: Kind) -> Iterator[Path]:
 
     Gives its path. Two commands that ask at once get two folders.
     """
+    refuse_place(folder.parent, kind)
     for number in itertools.count(1):
         path = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         made = [parent for parent in path.parents if not parent.exists()]
@@ -131,13 +137,8 @@ def _leave(folder: Path, made: Sequence[Path]) -> None:
             remove_if_empty(path)
 
 
-def _refuse_place(folder: Path, kind: Kind) -> None:
-    """Refuse what cannot be made or written there, which the end of the work would find."""
-    if kind is EVALUATION and folder.is_mount():
-        raise ConfigError(
-            f"{folder} is where a disk is mounted, and an evaluation replaces its folder as a "
-            f"whole; name one inside it, such as {kind.key}={folder / 'evaluation'}"
-        )
+def refuse_place(folder: Path, kind: Kind) -> None:
+    """Raise ConfigError where nothing can be made or written, which the end would find."""
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if nearest != folder and not nearest.is_dir():
         raise ConfigError(f"{nearest} is not a folder; name another place with {kind.key}=…")

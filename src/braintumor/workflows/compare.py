@@ -39,7 +39,7 @@ def compare(request: Request) -> ComparisonResult:
             f"resamples={asked.resamples} is too few for the ends of an interval; give 100 or "
             "more, such as resamples=2000"
         )
-    check_output(request, COMPARISON)
+    check_output(request, COMPARISON, "comparison")
     runs = asked.runs if isinstance(asked.runs, list) else [asked.runs]
     with held_output(request, COMPARISON, of_now("comparison")) as folder:
         _compare(_expand(runs), folder, asked)

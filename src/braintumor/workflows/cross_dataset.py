@@ -60,7 +60,7 @@ def evaluate_across(request: Request) -> CrossDatasetResult:
             "several checkpoints need the data sets to evaluate them on: "
             "bt-eval 'ckpt=[runs/A,runs/B]' 'on=[FOLDER,FILE.npz,phantom]'"
         )
-    check_output(request, MATRIX)
+    check_output(request, MATRIX, "matrix")
     sets = data_sets(_listed(settings["on"]))
     checkpoints = _checkpoints(_listed(settings["ckpt"]))
     cells = [

@@ -249,7 +249,7 @@ def explore(request: Request) -> Dataset | None:
     if asked.cache is not None:
         _cache(asked.cache)
         return None
-    check_output(request, DATA)
+    check_output(request, DATA, "runs")
     if request.own_pictures:
         log.info("these are generated slices; your own pictures: %s", request.own_pictures)
     data = _read(request)

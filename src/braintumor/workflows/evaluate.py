@@ -52,7 +52,6 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
     several = asked.ckpt if isinstance(asked.ckpt, list) else [asked.ckpt]
     if asked.on or len(several) > 1:
         return evaluate_across(request)
-    check_output(request, EVALUATION)
     if (share := asked.prevalence) is not None and not 0 < share < 1:
         raise ConfigError(f"prevalence={share:g} should be between 0 and 1, such as 0.01")
     ckpt = several[0] if several else None
@@ -62,6 +61,7 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
 def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> EvaluationResult:
     """Evaluate one checkpoint on one split, and write the report."""
     card, run = read_model_card(path), run_of(path)
+    check_output(request, EVALUATION, run.path / "eval")
     is_refit = card.settings["train"]["refit"]
     members = len(members_of(path)) if path.is_dir() else 1
     if not asked.data and path.is_dir():

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from braintumor.data.manifest import group_numbers, write_manifest
+from braintumor.data.moved import refuse_others
 from braintumor.errors import CheckpointError
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
@@ -86,7 +87,7 @@ def train_one(request: Request, prepared: Experiment | None = None) -> Run:
 @contextmanager
 def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Experiment, RunFolder]]:
     """A new run, in a folder that is held within the block."""
-    check_output(request, RUN)
+    check_output(request, RUN, "runs")
     if (named := named_folder(request)) is not None:
         _check_inside(RunFolder(named))
     if prepared is None:
@@ -101,10 +102,21 @@ def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Expe
         "overrides": list(request.overrides),
     }
     manifest = experiment.data.manifest
+    for known in _manifests_beside(named):
+        refuse_others(known, manifest)
     with new_run(request, settings, data_name, facts, manifest=manifest) as run:
         if experiment.start:
             write_atomic(run.init, experiment.start.path.read_bytes())
         yield experiment, run
+
+
+def _manifests_beside(folder: Path | None) -> list[Path]:
+    """Of the other parts of a run, where the folder is one of them."""
+    if folder is None or not RunFolder(folder.parent).config.is_file():
+        return []
+    names = {part.path.name: part.manifest for part in RunFolder(folder.parent).parts}
+    own = names.pop(folder.name, None)
+    return [path for path in names.values() if path.is_file()] if own else []
 
 
 @contextmanager

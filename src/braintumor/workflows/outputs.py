@@ -7,24 +7,28 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineError
 from braintumor.files import write_atomic
-from braintumor.interrupts import ToldInterrupt, before_leaving, deferred, listening
+from braintumor.interrupts import ToldInterrupt, before_leaving, deferred, listening, tell
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RUN, TUNING, Kind, RunFolder
-from braintumor.runs.ownership import Existing, check, hold, hold_new
+from braintumor.runs.ownership import Existing, check, hold, hold_new, refuse_place
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_file
 
 
-def check_output(request: Request, kind: Kind) -> None:
-    """Raises the ConfigError that `held_output` would, before the work begins."""
+def check_output(request: Request, kind: Kind, default: str | Path) -> None:
+    """Raises the ConfigError that `held_output` would, before the work begins.
+
+    default: where folders are made that the user does not name.
+    """
     if (folder := named_folder(request)) is not None:
         check(folder, kind, _existing(request))
+    else:
+        refuse_place(Path(default), kind)
 
 
 @contextmanager
@@ -70,9 +74,14 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
     """status.json tells how it ended, whatever happens inside."""
     handler = log_to_file(run.log)
     log.info("run folder: %s", run.path)
-    tell = partial(run.set_status, "interrupted")
+
+    def leaving() -> None:
+        run.set_status("interrupted")
+        if how := how_to_go_on(run):
+            tell(f"interrupted{how}")
+
     try:
-        with listening(), before_leaving(tell):
+        with listening(), before_leaving(leaving):
             run.set_status("running")
             yield
     # the second is how submitit ends it to begin it again
@@ -120,7 +129,8 @@ def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:
     One that failed later has told it by itself.
     """
     try:
-        with hold(run.path, RUN):
+        # the disk may be what failed
+        with suppress(MachineError, OSError), hold(run.path, RUN):
             tell_failure(run, error, **facts)
     except ConfigError as reason:
         log.debug("not recorded: %s", reason)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +35,8 @@ class PictureBatches:
     As an iterator: batches of squares, uint8 (S, S) or (S, S, 3) each, in order, once. Threads
     decode the next batch while one is in use, and none is kept.
     Of what has been handed out so far: names, a path or "picture 3"; sizes, of each its own
-    (height, width); originals, each of which reads it again.
+    (height, width); originals, each of which reads it again, and raises DataError where that is
+    another picture by now.
     unreadable: (name, reason) of those left out so far.
     """
 
@@ -107,20 +111,32 @@ class PictureBatches:
                 if len(batch) == self._size:
                     yield batch
                     batch = []
-                square, size = result
+                square, size, checksum = result
                 batch.append(square)
                 self.names.append(name)
                 self.sizes.append(size)
-                self.originals.append(read)
+                self.originals.append(partial(_unchanged, name, read, checksum))
         _report(self.unreadable, len(self), is_refused=not (self._skips and self.names))
         yield batch
 
-    def _try(self, read: Read) -> tuple[np.ndarray, tuple[int, int]] | str:
+    def _try(self, read: Read) -> tuple[np.ndarray, tuple[int, int], int] | str:
         try:
             picture, square = self.square(read)
         except (DataError, OSError) as error:
             return reason_of(error)
-        return square, picture.shape[:2]
+        return square, picture.shape[:2], _checksum(picture)
+
+
+def _unchanged(name: str, read: Read, checksum: int) -> np.ndarray:
+    """The picture read again; raises DataError where it is not what was answered."""
+    with suppress(DataError, OSError):
+        if _checksum(picture := read()) == checksum:
+            return picture
+    raise DataError(f"{name} was changed or removed while it was answered; run the command again")
+
+
+def _checksum(picture: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(picture))
 
 
 def stacked(squares: Sequence[np.ndarray], *, in_colour: bool) -> np.ndarray:

@@ -61,7 +61,7 @@ def predict(request: Request) -> pd.DataFrame:
     Raises ConfigError, DataError, CheckpointError.
     """
     asked = request.arguments(PredictArguments)
-    check_output(request, PREDICTIONS)
+    check_output(request, PREDICTIONS, "predictions")
     path = find_checkpoint(asked.ckpt)
     if not asked.input:
         raise DataError("no pictures given; name a file, a folder or an archive with input=PATH")
@@ -86,14 +86,19 @@ def predict(request: Request) -> pd.DataFrame:
         remove_own(folder, PREDICTIONS)
         # names that were given whole, as a list of files is
         written = table.assign(path=without_names([*table["path"]]))
-        write_table(folder, written)
         shown = doubtful(table, MOST_PICTURES)
-        page = PredictionsPage(
-            table=written,
-            illustrations={
+        try:
+            illustrations = {
                 **_plain(pictures, [i for i in shown if i not in set(mapped)]),
                 **_write_overlays(folder, classifier, pictures, mapped, answers),
-            },
+            }
+        except DataError:  # one was changed meanwhile: nothing is to be taken for its answer
+            remove_own(folder, PREDICTIONS)
+            raise
+        write_table(folder, written)
+        page = PredictionsPage(
+            table=written,
+            illustrations=illustrations,
             model=classifier.card.model_name,
             data=data_title(
                 classifier.card.data_name, classifier.card.settings["data"].get("root")

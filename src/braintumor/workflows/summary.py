@@ -17,6 +17,7 @@ from braintumor.comparison.aggregate import (
     write_summary,
 )
 from braintumor.data.manifest import count_patients, group_numbers, read_manifest
+from braintumor.data.moved import refuse_others
 from braintumor.errors import TrainingError
 from braintumor.evaluation.provenance import KnownPatients, about_training, read_provenance
 from braintumor.evaluation.record import Leakage, measure
@@ -73,6 +74,8 @@ def _pool(
     predictions, contaminated = pool_folds(tested)
     # every trial divides the same images, so the groups of one are those of all
     manifest = read_manifest(runs[0].manifest)
+    for run in runs[1:]:
+        refuse_others(run.manifest, manifest)
     own_groups = manifest.set_index("path")["group"].loc[list(predictions.paths)]
     leakage = Leakage(
         contaminated,

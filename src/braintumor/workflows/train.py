@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from braintumor import limits
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import CheckpointError, ConfigError, DiskError
 from braintumor.runs.folder import RUN, STATES, RunFolder, open_run, read_config
 from braintumor.runs.ownership import hold
 from braintumor.runtime import world_size
@@ -128,7 +128,7 @@ def _is_whole(value: Any) -> bool:
 def cross_validate(request: Request) -> Run:
     """Run every trial that is not complete, then pool and summarise.
 
-    A trial that fails is recorded and does not end the others.
+    A trial that fails is recorded and does not end the others, unless the disk is full.
     Raises TrainingError at the end when some failed.
     """
     started = time.perf_counter()
@@ -167,7 +167,7 @@ def _begun(
     With the settings, and in a list, which the caller empties, what was read for the first trial;
     nothing where trials run in processes of their own.
     """
-    check_output(request, RUN)
+    check_output(request, RUN, "runs")
     settings, data_name = request.settings, request.choices["data"]
     trials, seeds, folds = list_trials(settings), settings["seeds"], settings["folds"]
     if seeds is not None and any(o.startswith("seed=") for o in request.overrides):
@@ -245,6 +245,8 @@ def _run_trial(
     try:
         # popped, so that only the trial itself holds data and model
         train_one(asked, prepared.pop() if prepared else None)
+    except DiskError:  # there is no room for the others either
+        raise
     except Exception as error:
         record_failure(trial.run_in(parent), error)
         log.error("%s failed: %s", trial.name, error)
