@@ -264,7 +264,9 @@ def test_the_model_is_left_bit_for_bit() -> None:
 def test_a_map_is_compared_with_the_middle_of_the_head_image_by_image() -> None:
     """Gains of 0.1, 0.2 and 0.3: mean 0.2, t of 2 degrees 4.3027, deviation 0.1 over root 3."""
     scores = np.array([0.3, 0.5, np.nan, 0.4])
-    found = checks._beside_middle(scores, np.array([0.2, 0.2, np.nan, 0.2]))
+    of_spots = np.array([0.2, 0.2, np.nan, 0.2])
+    found = checks._check_beside_middle("more than {:.1f}", scores, of_spots)
+    assert found["meaning"] == "more than 0.2"
     assert found["middle"] == pytest.approx(0.2)
     assert found["gain_ci"] == pytest.approx([0.2 - 0.24841, 0.2 + 0.24841], abs=1e-4)
 
