@@ -23,8 +23,6 @@ from braintumor.report.page import (
     as_markdown,
     draw_chart,
     environment,
-    inlined_chart,
-    inlined_text,
     number,
     percent,
     percents,
@@ -79,7 +77,6 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
     formats = {"figure": _figure, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
     jinja.filters |= {"breakable": _breakable, "whole": _whole, "verdict": _verdict, **formats}
     return jinja.get_template("comparison.html.j2").render(
-        **inlined_text("css", ["report.css", "comparison.css"]),
         by=comparison.by,
         split=comparison.split,
         configurations=len(board),
@@ -99,7 +96,7 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         tested=TESTED,
         run_columns=_RUN_COLUMNS,
         run_rows=[[_run_cell(k, row[k]) for k in _RUN_COLUMNS] for _, row in runs.iterrows()],
-        charts={name: inlined_chart(chart) for name, chart in charts.items()},
+        charts=charts,
     )
 
 

@@ -18,7 +18,6 @@ from braintumor.report.page import (
     environment,
     inlined_drawing,
     inlined_image,
-    inlined_text,
     percent,
 )
 from braintumor.report.plots.pictures import heat_layer, overlay
@@ -101,20 +100,22 @@ def render_predictions(page: PredictionsPage) -> str:
     flags = {said: sum(said in row["notes"] for row in rows) for _, _, said in _FLAGS}
     ramp = np.tile(np.linspace(0, 1, 192), (14, 1))
     has_calls = "is_tumor" in page.table
-    jinja = environment()
-    return jinja.get_template("predictions.html.j2").render(
-        inlined_text("css", ["report.css", "predictions.css"]),
-        rows=rows,
-        shown=[row for row in rows if row["picture"]],
-        answers=Counter(page.table["pred"]).most_common(),
-        called=int(page.table["is_tumor"].sum()) if has_calls else None,
-        undecided=sum(row["is_undecided"] for row in rows),
-        flags={said: count for said, count in flags.items() if count},
-        has_heat=any(row["heat"] for row in rows),
-        is_attention=page.cam == "attention",
-        scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
-        about=page,
-        fitted=page.decisions,
+    return (
+        environment()
+        .get_template("predictions.html.j2")
+        .render(
+            rows=rows,
+            shown=[row for row in rows if row["picture"]],
+            answers=Counter(page.table["pred"]).most_common(),
+            called=int(page.table["is_tumor"].sum()) if has_calls else None,
+            undecided=sum(row["is_undecided"] for row in rows),
+            flags={said: count for said, count in flags.items() if count},
+            has_heat=any(row["heat"] for row in rows),
+            is_attention=page.cam == "attention",
+            scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
+            about=page,
+            fitted=page.decisions,
+        )
     )
 
 

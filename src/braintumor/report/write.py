@@ -33,7 +33,7 @@ from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
-from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
+from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
     draw_baselines,
@@ -150,19 +150,17 @@ def _merge(old: Path, folder: Path) -> None:
 def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
     """The page as text. charts: what draw_charts gives, which is done here where they are None."""
     metrics, trust, about = evaluation.metrics, evaluation.assessment, evaluation.provenance
-    charts = draw_charts(evaluation) if charts is None else charts
-    drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
+    drawn = draw_charts(evaluation) if charts is None else charts
+    charts = {name: drawn.get(name, ()) for name in _CHARTS}
     wrong, right = examples_section(evaluation)
     shown = [*wrong, *right]
     indices = [example["index"] for example in shown]
-    browser = browser_data(evaluation, indices, _room(drawn, shown))
+    browser = browser_data(evaluation, indices, _room(charts, shown))
     facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
     jinja = environment()
     # no spaces: 20,000 rows
     jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return jinja.get_template("report.html.j2").render(
-        **inlined_text("css", ["report.css", "pictures.css"]),
-        **inlined_text("script", ["report.js"]),
         model=about.model_name or "The model",
         data=about.data_name or "the data",
         split=evaluation.split,
@@ -184,7 +182,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         columns=figures.CLASS_COLUMNS,
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
-        charts=drawn,
+        charts=charts,
         numbers=about_numbers(evaluation.predictions.classes),
         wrong=wrong,
         right=right,
@@ -238,9 +236,9 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     return charts
 
 
-def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
+def _room(charts: Mapping[str, Sequence[Chart]], shown: Sequence[Any]) -> int:
     """Characters that are left for the pictures of the browser."""
-    drawn = sum(len(c["source"]) for group in charts.values() for c in group)
+    drawn = sum(len(chart.source) for group in charts.values() for chart in group)
     pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
     return max(_ROOM - drawn - pictured, _LEAST_ROOM)
 

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from braintumor.files import write_atomic, write_json
 from braintumor.quoting import shell_line
-from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
+from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.tuning import draw_importance, draw_search
 from braintumor.runs.folder import TuningFile
 from braintumor.tuning.study import space_of
@@ -59,14 +59,13 @@ def write_search(
         "importance": _importance(study),
     }
     page = environment().get_template("tuning.html.j2").render(
-        **inlined_text("css", ["report.css", "comparison.css"]),
         metric=metric,
         best=best,
         counts=_counts(trials),
         trials=_rows(trials, is_lower_better),
         space=space_of(study),
         needed=_FEW,
-        charts={name: chart and inlined_chart(chart) for name, chart in charts.items()},
+        charts=charts,
     )  # fmt: skip
     write_atomic(folder / TuningFile.PAGE, page)
     return best

@@ -119,7 +119,7 @@ def to_png(figure: Figure) -> bytes:
 def png_of(pixels: np.ndarray, **options: Any) -> bytes:
     """The picture as PNG bytes. options: Pillow's, of the format."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_EFFORT, **options)
+    Image.fromarray(pixels).save(buffer, "PNG", **{"compress_level": PNG_EFFORT, **options})
     return buffer.getvalue()
 
 
