@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.evaluation.provenance import KnownPatients, about_fit
 from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
-from braintumor.statistics.confidence import BINS, CERTAINTY
+from braintumor.statistics.confidence import BINS
 from braintumor.statistics.metrics import confusion_matrix, means_over
 
 TILES = (
@@ -45,19 +44,6 @@ _CHECKS = {
     "pointing_hits": "Hottest place in the lesion",
     "lesion_iou": "Overlap with the lesion (IoU)",
 }
-_CERTAINTY = percent(CERTAINTY).replace(".0", "")
-_FLAGS = {
-    "foreign": (
-        "Foreign images",
-        "Images unlike those of training are flagged; do not use the model's answer for them. "
-        "How many foreign images are found is not measured.",
-    ),
-    "turned": (
-        "Upside-down slices",
-        "Slices that look upside down, as some viewers export them. About half of such slices "
-        "are found. A share far above the target means that many images may be turned.",
-    ),
-}  # block of the summary -> title and what it means
 
 
 def _entry(name: str, value: str, hint: str, interval: str = "") -> dict[str, str]:
@@ -140,31 +126,6 @@ def _in_sentence(check: str) -> str:
     return title[0].lower() + title[1:]
 
 
-def decisions_section(evaluation: Evaluation) -> dict[str, Any] | None:
-    """The sentences on what they were fitted on, and parts {title, said, rows}, those there are.
-
-    Any block of the decision summary may be missing or None.
-    """
-    summary, patients = evaluation.decision_summary, evaluation.assessment.patients
-    if not summary:
-        return None
-    parts = []
-    if block := summary.get("tumor_call"):
-        parts.append(_tumor_call(block))
-    if block := summary.get("sets"):
-        parts.append(_sets(block, patients))
-    if block := summary.get("abstention"):
-        parts.append(_abstention(block))
-    for key, (title, said) in _FLAGS.items():
-        if block := summary.get(key):
-            hint = f"share of the images, n = {_n(block, 'n')}; target about "
-            hint += f"{percent(block.get('target'))} at most, for images like those of validation"
-            rows = [_row(block, "share", "Flagged", hint)]
-            parts.append({"title": title, "said": said, "rows": rows})
-    fitted = [*_fitted(summary, evaluation), about_fit(patients)]
-    return {"fitted": [*filter(None, fitted)], "parts": parts}
-
-
 def only_clean(evaluation: Evaluation) -> str:
     """Which images a section is of, where some are known from training; else empty."""
     trust = evaluation.assessment
@@ -176,98 +137,56 @@ def only_clean(evaluation: Evaluation) -> str:
     )
 
 
-def _fitted(summary: Mapping[str, Any], evaluation: Evaluation) -> list[str]:
-    on, known = summary["fitted_on"], evaluation.assessment.count
-    counted = f"({on['n']:,} images, {on['groups']:,} groups)"
-    said = [
-        f"Fitted on validation images alone {counted}, on which the kept epoch was chosen too. "
-        "A group is the images of one patient, or of one picture. Each threshold reaches its "
-        "target there and may miss it on new images: compare the figures below with the targets."
-    ]
-    if evaluation.provenance.is_refit:
-        said.append(
-            "The model was trained again after that, on validation images too (train.refit); the "
-            "thresholds are those of the model before, so that no guarantee holds for this one."
-        )
-    if evaluation.split in ("train", "val") or (known and evaluation.assessment.clean is None):
-        said.append(
-            "The images evaluated here, or copies of them, had a part in the training or the fit: "
-            "the figures of this section are better than those of new images."
-        )
-    elif known is None:
-        said.append("Whether training or validation held the images was not examined.")
-    else:
-        said.append(only_clean(evaluation))
-    return said
+def decision_rows(summary: Mapping[str, Any] | None, unit: str) -> dict[str, list[dict[str, str]]]:
+    """Rows of each block of the decision summary that is there.
+
+    unit: what is counted once by the coverage of sets.
+    """
+    kinds = {"abstention": _abstention, "foreign": _flagged, "turned": _flagged}
+    kinds |= {"tumor_call": _tumor_call, "sets": lambda block: _sets(block, unit)}
+    blocks = {name: (summary or {}).get(name) for name in kinds}
+    return {name: kinds[name](block) for name, block in blocks.items() if block}
 
 
-def _tumor_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    target = percent(block.get("target"))
-    said = "An image is called tumor when the summed probability of all tumor classes is at least "
-    said += f"{number(block.get('threshold'), '.3g')}, chosen for a sensitivity of {target} on "
-    said += "validation. The confusion matrix takes the most probable class instead; the two can "
-    said += "differ for an image."
-    whose = "stated" if block.get("prevalence_is_stated") else (
-        "as in these images; in a clinic it is usually far lower, and PPV with it: "
-        "bt-eval … prevalence=0.01 computes both for 1 %"
-    )  # fmt: skip
-    said += f" PPV and NPV hold at a prevalence of {percent(block.get('prevalence'))} ({whose})."
-    rows = [
-        _row(block, "sensitivity", "Sensitivity",
-             f"tumor images called tumor, n = {_n(block, 'n_tumor')}; target {target}"
-             + _missed(block, "sensitivity")),
-        _row(block, "specificity", "Specificity",
-             f"images without a tumor called no tumor, n = {_n(block, 'n_no_tumor')}"),
+def _tumor_call(block: Mapping[str, Any]) -> list[dict[str, str]]:
+    called = f"tumor images called tumor, n = {_n(block, 'n_tumor')}"
+    healthy = f"images without a tumor called no tumor, n = {_n(block, 'n_no_tumor')}"
+    return [
+        _row(block, "sensitivity", "Sensitivity", f"{called}; {_target(block, 'sensitivity')}"),
+        _row(block, "specificity", "Specificity", healthy),
         _row(block, "ppv", "PPV", "images called tumor that show one"),
         _row(block, "npv", "NPV", "images called no tumor that show none"),
-    ]  # fmt: skip
-    return {"title": "Tumor or not", "said": said, "rows": rows}
+    ]
 
 
-def _sets(block: Mapping[str, Any], patients: KnownPatients) -> dict[str, Any]:
-    target = percent(block.get("target"))
-    new, several = "a new image", "images"
-    if patients.trained.are_known:
-        new, several = "an image of a new patient", "patients"
-    said = "Instead of one answer, a list of the classes that it may be. "
-    said += f"For {new} (or set of copies) the set holds the true class with a probability of "
-    said += f"{target}, if new {several} are like those of validation. One class: a "
-    said += "definite answer. Several: the model cannot decide between them. None: no class is "
-    said += "probable enough; a person should look."
-    hint = f"sets with the true class, every {patients.unit} counted once, n = "
-    hint += f"{_n(block, 'groups')}; target {target}{_missed(block, 'coverage_groups')}"
-    rows = [
-        _row(block, "coverage_groups", "Coverage", hint),
-        _row(block, "coverage", "Coverage of images",
-             f"sets with the true class, n = {_n(block, 'n')}"),
+def _sets(block: Mapping[str, Any], unit: str) -> list[dict[str, str]]:
+    of_groups = f"sets with the true class, every {unit} counted once, n = {_n(block, 'groups')}"
+    of_images = f"sets with the true class, n = {_n(block, 'n')}"
+    target = _target(block, "coverage_groups")
+    return [
+        _row(block, "coverage_groups", "Coverage", f"{of_groups}; {target}"),
+        _row(block, "coverage", "Coverage of images", of_images),
         _row(block, "singletons", "One class", "share of images"),
         _row(block, "empty", "No class", "share of images"),
         _entry("Mean size", number(block.get("mean_size"), ".2f"), "classes in a set"),
+        *(
+            _row(row, "coverage", f"Coverage of {elide(name)}",
+                 f"sets of its images with the true class, n = {_n(row, 'n')}")
+            for name, row in (block.get("per_class") or {}).items()
+        ),
     ]  # fmt: skip
-    for name, row in (block.get("per_class") or {}).items():
-        hint = f"sets of its images with the true class, n = {_n(row, 'n')}"
-        rows.append(_row(row, "coverage", f"Coverage of {elide(name)}", hint))
-    return {"title": "Conformal prediction sets", "said": said, "rows": rows}
 
 
-def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
+def _abstention(block: Mapping[str, Any]) -> list[dict[str, str]]:
     fitted, rows = block["fitted"], []
-    target = percent(fitted.get("target"))
     if fitted.get("confidence") is not None:
-        said = "Take an answer only where the model gives it a probability of at least "
-        said += f"{number(fitted['confidence'], '.3g')}, and let a person read the other images. "
-        said += f"On validation images, with {_CERTAINTY} certainty, at most {target} of the "
-        said += "answers given are then wrong. The last rows show other shares of answers."
-        among = f"wrong ones of the {_n(fitted, 'n')} answers given; target {target} at most"
-        among += _missed(fitted, "risk", at_most=True)
+        among = f"wrong ones of the {_n(fitted, 'n')} answers given"
         rows = [
             _row(fitted, "share", "Answered", "share of images"),
-            _row(fitted, "risk", "Wrong answers", among),
+            _row(
+                fitted, "risk", "Wrong answers", f"{among}; {_target(fitted, 'risk', at_most=True)}"
+            ),
         ]
-    else:
-        said = f"On validation no confidence was high enough to show that at most {target} of the "
-        said += "answers above it are wrong, so a person has to check every answer. The rows show "
-        said += "how often the model is right on the images of which it is most confident."
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
              f"accuracy of the {_n(row, 'n')} most confident images")
@@ -275,16 +194,21 @@ def _abstention(block: Mapping[str, Any]) -> dict[str, Any]:
     ]  # fmt: skip
     best = "share of wrong answers, averaged over leaving out none to nearly all images, the least "
     best += "sure first; 0 is best"
-    rows.append(_entry("AURC", number(block.get("aurc")), best))
-    return {"title": "When to leave it to a person (abstention)", "said": said, "rows": rows}
+    return [*rows, _entry("AURC", number(block.get("aurc")), best)]
 
 
-def _missed(block: Mapping[str, Any], key: str, *, at_most: bool = False) -> str:
-    """What to add where the interval lies on the wrong side of the target."""
+def _flagged(block: Mapping[str, Any]) -> list[dict[str, str]]:
+    hint = f"share of the images, n = {_n(block, 'n')}; target about {percent(block.get('target'))}"
+    return [_row(block, "share", "Flagged", f"{hint} at most, for images like those of validation")]
+
+
+def _target(block: Mapping[str, Any], key: str, *, at_most: bool = False) -> str:
+    """The target, and whether the interval lies on its wrong side."""
     pair, target = defined_pair(block, key), block.get("target")
+    said = f"target {percent(target)}{' at most' * at_most}"
     if target is None or pair is None:
-        return ""
-    return ": missed" if (pair[0] > target if at_most else pair[1] < target) else ""
+        return said
+    return f"{said}: missed" if (pair[0] > target if at_most else pair[1] < target) else said
 
 
 def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, str]:

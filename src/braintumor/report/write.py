@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from braintumor.evaluation.provenance import about_intervals
+from braintumor.evaluation.provenance import about_fit, about_intervals
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import (
     MARKER,
@@ -33,7 +33,7 @@ from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import CARD, checklists, known_facts, limits
-from braintumor.report.page import Chart, draw_chart, environment
+from braintumor.report.page import Chart, draw_chart, environment, percent
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
     draw_baselines,
@@ -47,6 +47,7 @@ from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
+from braintumor.statistics.confidence import CERTAINTY
 from braintumor.statistics.decisions import columns_of
 from braintumor.statistics.metrics import classification_report, confusion_matrix
 
@@ -199,7 +200,12 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         calibration=figures.calibration_table(evaluation.calibration),
         calibrated_on=figures.only_clean(evaluation),
         unseen=f"{int(evaluation.unseen.sum()):,}",
-        decisions=figures.decisions_section(evaluation),
+        decisions=evaluation.decision_summary,
+        decision_rows=figures.decision_rows(evaluation.decision_summary, trust.patients.unit),
+        knows_patients=trust.patients.trained.are_known,
+        about_fit=about_fit(trust.patients),
+        certainty=percent(CERTAINTY).replace(".0", ""),
+        is_refit=about.is_refit,
         heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
         checks=figures.check_rows(evaluation.explanations.checks),
         card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
