@@ -77,7 +77,7 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     assert "0.8123–0.9000" in html
     assert page.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
     assert page.interval({"auroc_ci": None}, "auroc") == ""
-    assert "interval" not in page.with_interval({"accuracy": 0.5}, "accuracy")
+    assert "CI" not in page.accuracy_with_ci({"accuracy": 0.5})
 
 
 def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):

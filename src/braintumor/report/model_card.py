@@ -16,7 +16,7 @@ from braintumor.evaluation.provenance import (
 )
 from braintumor.evaluation.quote import Quote
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import FOLDER, which_split, with_interval
+from braintumor.report.page import FOLDER, accuracy_with_ci, which_split
 from braintumor.report.plots.style import elide
 
 _INTENDED = (
@@ -202,7 +202,7 @@ def _quoted(quote: Quote) -> str:
         return quote.why
     which = " without a copy in training" if quote.images == "clean" else ""
     return (
-        f"Accuracy {with_interval(quote.figures, 'accuracy')} over {quote.figures['n']:,} images"
+        f"Accuracy {accuracy_with_ci(quote.figures)} over {quote.figures['n']:,} images"
         f"{which}; all figures under Figures."
     )
 

@@ -43,6 +43,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     formats = {"number": number, "interval": interval, "percent": percent, "width": width}
+    formats |= {"accuracy_ci": accuracy_ci, "accuracy_with_ci": accuracy_with_ci}
     jinja.filters |= {"elide": elide, "which_split": which_split, **formats}
     jinja.globals["inlined"] = inlined
     return jinja
@@ -192,11 +193,18 @@ def percents(pair: Any, between: str = "–") -> str:
     return f"{percent(pair[0]).removesuffix(_SIGN)}{between}{percent(pair[1])}"
 
 
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone where it has no interval."""
-    pair = defined_pair(metrics, name)
-    of_pair = f" (95{_SIGN} CI {percents(pair, ' to ')})" if pair is not None else ""
-    return f"{percent(metrics[name])}{of_pair}"
+def accuracy_ci(metrics: Mapping[str, Any]) -> str:
+    """ "95 % CI 94.0 to 96.3 %" of the accuracy; empty where it has no interval."""
+    pair = defined_pair(metrics, "accuracy")
+    return "" if pair is None else f"95{_SIGN} CI {percents(pair, ' to ')}"
+
+
+def accuracy_with_ci(metrics: Mapping[str, Any]) -> str:
+    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone."""
+    interval = accuracy_ci(metrics)
+    return (
+        f"{percent(metrics['accuracy'])} ({interval})" if interval else percent(metrics["accuracy"])
+    )
 
 
 def width(value: float | None) -> str:

@@ -10,16 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.evaluation.provenance import about_patients, about_training
-from braintumor.evaluation.quote import (
-    FEW,
-    LEAVES_MORE,
-    Quote,
-    about_means,
-    fall_from_validation,
-)
-from braintumor.evaluation.record import Assessment, Evaluation
-from braintumor.report.page import is_defined, percent, which_split, with_interval
+from braintumor.evaluation.provenance import about_patients
+from braintumor.evaluation.quote import about_means, fall_from_validation
+from braintumor.evaluation.record import Evaluation
+from braintumor.report.page import accuracy_with_ci, percent, which_split
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
@@ -41,10 +35,6 @@ _VERDICTS = {
     0: "is not shown to be better than a simple rule",
     1: "is better than every simple rule",
 }
-_COMPARED = {
-    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
-    "mcc": "MCC", "auroc": "AUROC",
-}  # fmt: skip
 _FLOOR_COLUMNS = (
     ("accuracy", "Accuracy"), ("balanced_accuracy", "Balanced accuracy"),
     ("clean_accuracy", "Accuracy without copies"),
@@ -84,7 +74,7 @@ def headline(evaluation: Evaluation) -> str:
         where += " that have no copy in training"
     said = (
         f"{right:,} of {n:,} {images} {where} are classified correctly: accuracy "
-        f"{with_interval(figures, 'accuracy')}."
+        f"{accuracy_with_ci(figures)}."
     )
     return said if quote.figures else f"{said} Do not quote this figure."
 
@@ -199,100 +189,18 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
     return said, min(places) > 0
 
 
-def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
-    """What leakage.html.j2 needs: tiles, sentences and tables."""
+def floor_tables(evaluation: Evaluation) -> dict[str, Any]:
+    """The rows of the floors below the model, their columns, and the rows of occlusion tests."""
     metrics, trust = evaluation.metrics, evaluation.assessment
-    floors, shortcuts = trust.baselines, trust.occlusion_tests
-    clean = trust.clean["accuracy"] if trust.clean else None
     answered = {}
-    if floors is not None:
-        ranked = floors.sort_values("accuracy", ascending=False, kind="stable")
+    if trust.baselines is not None:
+        ranked = trust.baselines.sort_values("accuracy", ascending=False, kind="stable")
         of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
         answered = {"the model": {**metrics, **of_clean}, **ranked.to_dict("index")}
+    clean = trust.clean["accuracy"] if trust.clean else None
     whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
     return {
-        "tiles": _tiles(metrics, trust),
-        # where copies leave no figure to quote, the result has said why
-        "warnings": [] if trust.count and evaluation.quote.why else _warnings(trust),
-        "leak": _leak(metrics["n"], trust, evaluation.quote),
-        "means": about_means(trust.clean) if trust.clean and trust.count else "",
-        "compared": _COMPARED,
-        "clean": trust.clean if trust.count else None,
         "floors": answered,
         "floor_columns": _FLOOR_COLUMNS if trust.count and trust.clean else _FLOOR_COLUMNS[:2],
-        "shortcuts": {**whole, **shortcuts} if shortcuts else {},
-        "has_clean": bool(trust.count),  # else both would say the same
+        "shortcuts": {**whole, **trust.occlusion_tests} if trust.occlusion_tests else {},
     }
-
-
-def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]]:
-    clean, best = trust.clean, trust.best_baseline
-    of_clean, of_best = "not known for this evaluation", "not measured for this evaluation"
-    if clean is not None:
-        counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
-        of_clean = f"{_interval(clean)}n = {clean['n']:,} ({counts})"
-    elif trust.count is not None:
-        of_clean = "n = 0: every image has a copy in training"
-    if best is not None:
-        of_best, without = f"{best['name']}, all images", best["clean_accuracy"]
-        if trust.count and is_defined(without):
-            of_best += f"; without copies {percent(without)}"
-    of_all = f"{_interval(metrics)}n = {metrics['n']:,}"
-    tiles = (
-        ("Accuracy, all images", metrics, of_all),
-        ("Without copies in training", clean, of_clean),
-        ("Best floor (no anatomy)", best, of_best),
-    )
-    return [
-        {"name": name, "value": percent(figures["accuracy"] if figures else None), "hint": hint}
-        for name, figures, hint in tiles
-    ]
-
-
-def _interval(figures: Mapping[str, Any]) -> str:
-    """ "95 % CI 94.0 to 96.3 %, " of the accuracy; empty where there is none."""
-    _, is_known, text = with_interval(figures, "accuracy").partition("(")
-    return f"{text[:-1]}, " if is_known else ""
-
-
-def _warnings(trust: Assessment) -> list[str]:
-    if not trust.few:
-        return []
-    few = ", ".join(f"{elide(name)} ({n})" for name, n in trust.few.items())
-    if not trust.count:
-        return [f"The split has fewer than {FEW} images of {few}: it says little about them."]
-    return [
-        f"Fewer than {FEW} images without a copy are left of {few}: the figure without copies says "
-        f"little of such a class. {LEAVES_MORE} leaves more."
-    ]
-
-
-def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
-    """How many of the n images the model knows from training, and what follows; for anyone."""
-    if trust.count is None:
-        return []
-    if not trust.count:
-        found_none = (
-            f"None of the {n:,} images has a copy among the training images: neither the same "
-            "file, nor the picture re-encoded, resized or mirrored."
-        )
-        if about_training(trust.patients):  # what is not known of patients, the result has said
-            return [found_none]
-        return [found_none, "None is of a patient with other images in training."]
-    were = "image is" if trust.count == 1 else "images are"
-    together = trust.patients.together
-    ways = "as the same file, or as a re-encoded, resized or mirrored copy of the picture"
-    if together and together.known:
-        ways = f"{ways}, or as another slice of the same patient"
-    said = [
-        f"{trust.count:,} of {n:,} {were} known to the model from its training "
-        f"({percent(trust.count / n)}): {ways}. The model can answer them from memory, which it "
-        "cannot do for the scan of a new patient."
-    ]
-    if quote.figures is not None:  # else the result says why not
-        images = "image" if quote.figures["n"] == 1 else "images"
-        said.append(
-            f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "
-            f"a copy: {with_interval(quote.figures, 'accuracy')}."
-        )
-    return said

@@ -18,7 +18,8 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from braintumor.evaluation.provenance import about_fit, about_intervals
+from braintumor.evaluation.provenance import about_fit, about_intervals, about_training
+from braintumor.evaluation.quote import FEW, LEAVES_MORE, about_means
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import (
     MARKER,
@@ -173,7 +174,13 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),
-        leakage=verdict.leakage_section(evaluation),
+        trust=trust,
+        quote=evaluation.quote,
+        about_training=about_training(trust.patients),
+        clean_means=about_means(trust.clean) if trust.clean and trust.count else "",
+        few_images=FEW,
+        leaves_more=LEAVES_MORE,
+        **verdict.floor_tables(evaluation),
         metrics=metrics,
         groups=metrics.get("groups"),
         units=trust.patients.units,
