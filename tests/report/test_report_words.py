@@ -101,19 +101,20 @@ def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out(make_pre
     assert re.findall("<h3>(.*?)</h3>", section) == ["When to leave it to a person (abstention)"]
 
 
-def test_calibration_shows_both_sides_and_the_temperature():
+def test_calibration_shows_both_sides_and_the_temperature(make_predictions):
     summary = {
         "temperature": 1.5,
         "before": {"ece": 0.04, "ece_mass": 0.05, "brier": 0.1, "loss": 0.3},
         "after": {"ece": 0.01, "ece_mass": 0.02, "brier": 0.09, "loss": float("nan")},
     }
-    words = figures.calibration_table(summary)
-    assert "1.500" in words["said"]
-    assert "overconfident" in words["said"]
-    assert [(r["before"], r["after"]) for r in words["rows"]] == [
+    html = _page(make_predictions(), calibration=summary)
+    section = re.search(r'<section id="calibration".*?</section>', html, re.DOTALL).group()
+    assert "Temperature 1.500" in section
+    assert "overconfident" in section
+    assert re.findall(r"<td>(.*?)</td><td>(.*?)</td>", section) == [
         ("0.0400", "0.0100"), ("0.0500", "0.0200"), ("0.1000", "0.0900"), ("0.3000", "–"),
     ]  # fmt: skip
-    assert figures.calibration_table(None) is None
+    assert 'id="calibration"' not in _page(make_predictions(), calibration=None)
 
 
 def test_what_weakens_the_targets_is_said(make_predictions):

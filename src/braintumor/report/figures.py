@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
@@ -29,12 +28,6 @@ CLASS_COLUMNS = {
     "precision": "Precision", "recall": "Recall", "specificity": "Specificity", "npv": "NPV",
     "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
-_CALIBRATION = (
-    ("ece", "ECE", f"mean difference of confidence and accuracy, {BINS} bins of equal width"),
-    ("ece_mass", "ECE, equal mass", f"the same, {BINS} bins of as many images each"),
-    ("brier", "Brier score", "squared error of the probabilities, 0 to 2"),
-    ("loss", "Loss", "cross-entropy in nats"),
-)
 _CHECKS = {
     "ssim_head_random": "SSIM, last layers randomised",
     "ssim_all_random": "SSIM, all layers randomised",
@@ -69,21 +62,6 @@ def tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (key, name, f"{hint}; over {few[key]} of {count} classes" if key in few else hint)
         for key, name, hint in TILES
     ]
-
-
-def calibration_table(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Rows before and after, and a sentence on the temperature. summary: calibration_summary."""
-    if not summary:
-        return None
-    before, after, temperature = (summary[key] for key in ("before", "after", "temperature"))
-    kinds = ("well calibrated", "overconfident", "underconfident")
-    was = kinds[int(np.sign(temperature - 1))]
-    said = f"Temperature {temperature:.3f}, fitted on validation only, where the model was {was}."
-    rows = [
-        {"name": name, "before": number(before[key]), "after": number(after[key]), "hint": hint}
-        for key, name, hint in _CALIBRATION
-    ]
-    return {"said": f"{said} It changes no answer; 0 is best in every row.", "rows": rows}
 
 
 def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:
@@ -124,17 +102,6 @@ def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
 def _in_sentence(check: str) -> str:
     title = _CHECKS[check]
     return title[0].lower() + title[1:]
-
-
-def only_clean(evaluation: Evaluation) -> str:
-    """Which images a section is of, where some are known from training; else empty."""
-    trust = evaluation.assessment
-    if not trust.count or trust.clean is None:
-        return ""
-    return (
-        f"{trust.count:,} of the images evaluated here, or copies of them, were in training or "
-        f"validation; the figures of this section are of the other {trust.clean['n']:,}."
-    )
 
 
 def decision_rows(summary: Mapping[str, Any] | None, unit: str) -> dict[str, list[dict[str, str]]]:

@@ -13,7 +13,7 @@ import numpy as np
 from braintumor.evaluation.provenance import about_patients
 from braintumor.evaluation.quote import about_means, fall_from_validation
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import accuracy_with_ci, percent, which_split
+from braintumor.report.page import accuracy_with_ci, percent
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
@@ -40,23 +40,6 @@ _FLOOR_COLUMNS = (
     ("clean_accuracy", "Accuracy without copies"),
     ("clean_balanced_accuracy", "Balanced without copies"),
 )  # fmt: skip
-
-
-def about(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What model, on what data, and for what it is not: name and text of each."""
-    known, trust = evaluation.provenance, evaluation.assessment
-    images = known.images or {}
-    learnt = elide(known.training_data) or "data that are not named here"
-    if images.get("train"):
-        learnt += f", {images['train']:,} images"
-    counts = evaluation.metrics["per_class"].items()
-    listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
-    asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
-    return [
-        ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        ("Evaluated on", asked),
-        ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
-    ]
 
 
 def headline(evaluation: Evaluation) -> str:

@@ -48,7 +48,7 @@ from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
-from braintumor.statistics.confidence import CERTAINTY
+from braintumor.statistics.confidence import BINS, CERTAINTY
 from braintumor.statistics.decisions import columns_of
 from braintumor.statistics.metrics import classification_report, confusion_matrix
 
@@ -166,10 +166,9 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         model=about.model_name or "The model",
         data=about.data_name or "the data",
         split=evaluation.split,
-        created=about.created,
         n=len(evaluation.predictions),
         errors=errors,
-        about=verdict.about(evaluation),
+        provenance=about,
         chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
@@ -182,8 +181,6 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         leaves_more=LEAVES_MORE,
         **verdict.floor_tables(evaluation),
         metrics=metrics,
-        groups=metrics.get("groups"),
-        units=trust.patients.units,
         known=trust.count,
         narrow=about_intervals(trust.patients),
         tiles=figures.tiles(metrics),
@@ -203,9 +200,9 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         },
         is_attention=evaluation.explanations.are_of_attention,
         browser=browser,
-        thumbnails_note=_about_thumbnails(browser["thumbs"]),
-        calibration=figures.calibration_table(evaluation.calibration),
-        calibrated_on=figures.only_clean(evaluation),
+        most_thumbnails=MOST,
+        calibration=evaluation.calibration,
+        bins=BINS,
         unseen=f"{int(evaluation.unseen.sum()):,}",
         decisions=evaluation.decision_summary,
         decision_rows=figures.decision_rows(evaluation.decision_summary, trust.patients.unit),
@@ -254,18 +251,6 @@ def _room(charts: Mapping[str, Sequence[Chart]], shown: Sequence[Any]) -> int:
     drawn = sum(len(chart.source) for group in charts.values() for chart in group)
     pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
     return max(_ROOM - drawn - pictured, _LEAST_ROOM)
-
-
-def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
-    """A sentence where not every image has a picture on the page."""
-    if thumbnails is None or all(thumbnails):
-        return ""
-    count = sum(map(bool, thumbnails))
-    return (
-        f"{count:,} of {len(thumbnails):,} images have a picture on this page, which holds at "
-        f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
-        "All rows are listed."
-    )
 
 
 def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:
