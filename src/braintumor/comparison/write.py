@@ -24,11 +24,8 @@ from braintumor.report.page import (
     draw_chart,
     environment,
     number,
-    percent,
-    percents,
 )
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
-from braintumor.report.plots.style import elide
 
 _NAMES = {
     "val_macro_f1": "val macro F1", "accuracy": "accuracy",
@@ -81,7 +78,6 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         split=comparison.split,
         configurations=len(board),
         runs=len(runs),
-        headline=_headline(comparison),
         findings=_findings(board),
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
@@ -148,24 +144,6 @@ def _breakable(name: str) -> Markup:
     for sign in ("_", "/", "="):
         safe = safe.replace(sign, f"{sign}<wbr>")
     return Markup(safe)  # noqa: S704 (escaped above; none of the signs stands in an entity)
-
-
-def _headline(comparison: Comparison) -> str:
-    """Who is first, by what, and how good it is on the evaluated images."""
-    first, is_by_test = comparison.board.iloc[0], comparison.by == "test"
-    key, where = ("macro_f1", comparison.split) if is_by_test else ("val_macro_f1", "validation")
-    if pd.isna(first[key]) or pd.isna(first["accuracy"]):
-        return "No run has the figures that a ranking needs."
-    accuracy = percent(first["accuracy"])
-    if pd.notna(first["accuracy_std"]):
-        accuracy += f" ± {100 * first['accuracy_std']:.1f} over {first['completed']} runs"
-    if pd.notna(first["accuracy_low"]):
-        ends = percents((first["accuracy_low"], first["accuracy_high"]), " to ")
-        accuracy += f" (95\N{NO-BREAK SPACE}% CI {ends})"
-    return (
-        f"First by macro F1 on {where} ({number(first[key])}): {elide(str(first['run']), 80)}. "
-        f"On {comparison.split} its accuracy is {accuracy}, n = {first['n']:,}."
-    )
 
 
 def _findings(board: pd.DataFrame) -> list[str]:
