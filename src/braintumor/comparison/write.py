@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
 from braintumor.comparison.leaderboard import as_rows
-from braintumor.comparison.pairs import LEVEL, TESTS
+from braintumor.comparison.pairs import LEVEL, TESTS, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
 from braintumor.report.page import (
@@ -174,9 +174,8 @@ def _findings(board: pd.DataFrame) -> list[str]:
 def _verdict(row: Mapping[str, Any]) -> str:
     """Which of a pair is better in what, or "tie"; their names stand beside it."""
     better: dict[str, list[str]] = {}
-    for test, figure in TESTS:
-        if row[f"{test}_holm"] < LEVEL:
-            better.setdefault("first" if row[figure] > 0 else "second", []).append(_NAMES[figure])
+    for figure, which in differences(row):
+        better.setdefault(which, []).append(_NAMES[figure])
     said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
     return "; ".join(said) or "tie"
 
