@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
 
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
-from braintumor.comparison.leaderboard import as_rows
+from braintumor.comparison.leaderboard import as_rows, figure_of
 from braintumor.comparison.pairs import LEVEL, TESTS, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
@@ -71,7 +71,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
     board, runs, pairs = comparison.board, comparison.runs, comparison.pairs
     jinja = environment()
-    formats = {"figure": _figure, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
+    formats = {"figure": figure_of, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
     jinja.filters |= {"breakable": _breakable, "whole": _whole, "verdict": _verdict, **formats}
     return jinja.get_template("comparison.html.j2").render(
         by=comparison.by,
@@ -112,7 +112,7 @@ def board_lines(comparison: Comparison) -> pd.DataFrame:
         cells = {"": rank, **{name: row[name] for name in _ABOUT}}
         cells |= {"seeds": _seeds(row), "n": row["n"]}
         for name, words in _NAMES.items():
-            shown = " ".join(filter(None, _figure(row, name)))
+            shown = " ".join(filter(None, figure_of(row, name)))
             cells[words] = "" if row[name] is None else shown
         cells["against the first"] = row["against_first"]
         cells["against the first, without copies"] = row["against_first_clean"]
@@ -178,24 +178,6 @@ def _verdict(row: Mapping[str, Any]) -> str:
         better.setdefault(which, []).append(_NAMES[figure])
     said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
     return "; ".join(said) or "tie"
-
-
-class _Figure(NamedTuple):
-    """One figure of a configuration; spread and interval are "" where there is none."""
-
-    value: str
-    spread: str
-    interval: str
-
-
-def _figure(row: Mapping[str, Any], name: str) -> _Figure:
-    """Mean, spread over seeds and interval of one figure of a row of the board."""
-    spread, low = row.get(f"{name}_std"), row.get(f"{name}_low")
-    return _Figure(
-        number(row[name]),
-        "" if spread is None else f"± {number(spread)}",
-        "" if low is None else f"({number(low)}–{number(row[f'{name}_high'])})",
-    )
 
 
 def _difference(row: Any, name: str) -> str:
