@@ -33,7 +33,7 @@ from braintumor.quoting import shell_line
 from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
-from braintumor.report.model_card import CARD, checklists, known_facts, limits
+from braintumor.report.model_card import checklists, known_facts
 from braintumor.report.page import Chart, draw_chart, environment, percent
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
@@ -205,8 +205,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         certainty=percent(CERTAINTY).replace(".0", ""),
         heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
         checks=figures.check_rows(evaluation.explanations.checks),
-        card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
-        limits=limits(evaluation),
+        known_facts=facts,
         checklists=checklists(facts),
         report=classification_report(evaluation.predictions),
         command=about.command if isinstance(about.command, str) else shell_line(about.command),
