@@ -22,6 +22,7 @@ _STRONG = 0.65  # share of the colour from which the paper's own tone reads bett
 _CELL = (1.7, 0.85)  # inches
 
 
+@style.using()
 def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     """A line a configuration in the order of the board: figures on validation and on test.
 
@@ -34,27 +35,26 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
     texts[0 if by == "validation" else 1] += " (sorted by this)"
     colours = (PALETTE.muted, PALETTE.right, PALETTE.series[2])
-    with style.using():
-        names = [style.label(name, 60) for name in board["run"]]
-        figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
-        axes = figure.subplots()
-        for number, column in enumerate(_COLUMNS):
-            values = _numbers(board, column)
-            place = rows + (number - 1) * _APART
-            _draw_spread(axes, board, column, place, colours[number])
-            dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
-            axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
-        _write_values(axes, board)
-        axes.annotate(
-            "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
-            color=PALETTE.muted,
-        )  # fmt: skip
-        axes.set_yticks(rows, names, size=8)
-        axes.set_ylim(len(board) - 0.4, -0.6)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
-        axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
-        style.legend_below(figure)
+    names = [style.label(name, 60) for name in board["run"]]
+    figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
+    axes = figure.subplots()
+    for number, column in enumerate(_COLUMNS):
+        values = _numbers(board, column)
+        place = rows + (number - 1) * _APART
+        _draw_spread(axes, board, column, place, colours[number])
+        dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
+        axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
+    _write_values(axes, board)
+    axes.annotate(
+        "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
+        color=PALETTE.muted,
+    )  # fmt: skip
+    axes.set_yticks(rows, names, size=8)
+    axes.set_ylim(len(board) - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
+    axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
+    style.legend_below(figure)
     return figure
 
 
@@ -93,6 +93,7 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
     return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
+@style.using()
 def draw_pareto(board: pd.DataFrame) -> Figure:
     """Accuracy against training images/s and against parameters; a dot a configuration.
 
@@ -101,21 +102,20 @@ def draw_pareto(board: pd.DataFrame) -> Figure:
     """
     names = [f"{n}  {style.label(name, 60)}" for n, name in enumerate(board["run"], start=1)]
     names = [*names[:_LISTED], *([f"… and {len(names) - _LISTED} more"] * (len(names) > _LISTED))]
-    with style.using():
-        beside = 0.4 + style.width_of(names)
-        figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
-        left, right = figure.subplots(1, 2, sharey=True)
-        _draw_cost(left, board, "images_per_s", more_is_better=True)
-        left.set_xlabel("images/s in training (more is better)")
-        left.set_ylabel("accuracy")
-        left.set_title("Accuracy against speed")
-        _draw_cost(right, board, "parameters", more_is_better=False)
-        right.set_xlabel("parameters (fewer is better)")
-        right.set_title("Accuracy against size")
-        right.annotate(
-            "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
-            linespacing=1.5, color=PALETTE.ink,
-        )  # fmt: skip
+    beside = 0.4 + style.width_of(names)
+    figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_cost(left, board, "images_per_s", more_is_better=True)
+    left.set_xlabel("images/s in training (more is better)")
+    left.set_ylabel("accuracy")
+    left.set_title("Accuracy against speed")
+    _draw_cost(right, board, "parameters", more_is_better=False)
+    right.set_xlabel("parameters (fewer is better)")
+    right.set_title("Accuracy against size")
+    right.annotate(
+        "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
+        linespacing=1.5, color=PALETTE.ink,
+    )  # fmt: skip
     return figure
 
 
@@ -182,6 +182,7 @@ def _short(number: float) -> str:
     return f"{number:g}"
 
 
+@style.using()
 def draw_matrix(table: pd.DataFrame) -> Figure:
     """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
 
@@ -190,24 +191,23 @@ def draw_matrix(table: pd.DataFrame) -> Figure:
     """
     rows, columns = table["ckpt"].unique().tolist(), table["data"].unique().tolist()
     names = [style.label(name, 36) for name in rows]
-    with style.using():
-        width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
-        figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
-        axes = figure.subplots()
-        colours = np.tile(to_rgb(PALETTE.grid), (len(rows), len(columns), 1))
-        ramp = style.ramp(PALETTE.right)
-        for _, row in table.iterrows():
-            value = row["clean_balanced_accuracy"]
-            place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), PALETTE.ink
-            if value == value:
-                share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
-                colours[place] = ramp(share)[:3]
-                ink = PALETTE.paper if share > _STRONG else PALETTE.ink
-            _write_cell(axes, row, *place, ink)
-        style.draw_cells(axes, colours, aspect="auto")
-        axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])
-        axes.set_yticks(range(len(rows)), names)
-        axes.set_title("Balanced accuracy on images without a copy in training")
+    width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
+    figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
+    axes = figure.subplots()
+    colours = np.tile(to_rgb(PALETTE.grid), (len(rows), len(columns), 1))
+    ramp = style.ramp(PALETTE.right)
+    for _, row in table.iterrows():
+        value = row["clean_balanced_accuracy"]
+        place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), PALETTE.ink
+        if value == value:
+            share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
+            colours[place] = ramp(share)[:3]
+            ink = PALETTE.paper if share > _STRONG else PALETTE.ink
+        _write_cell(axes, row, *place, ink)
+    style.draw_cells(axes, colours, aspect="auto")
+    axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_title("Balanced accuracy on images without a copy in training")
     return figure
 
 

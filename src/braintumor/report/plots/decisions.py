@@ -22,6 +22,7 @@ _APART = 0.12, 0.08  # shares of width and height that a label takes
 BINS = 10  # of 15, many are empty in a picture of a few hundred images
 
 
+@style.using()
 def draw_calibration(predictions: Predictions) -> Figure:
     """Accuracy over confidence in ten bins, above the number of images in each.
 
@@ -30,34 +31,34 @@ def draw_calibration(predictions: Predictions) -> Figure:
     count, mean, accuracy = reliability(predictions.probs, predictions.labels, BINS)
     is_filled = count > 0
     centre = (np.arange(BINS) + 0.5) / BINS
-    with style.using():
-        figure = style.new_figure(5.6, 5.8)
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
-        upper.plot([0, 1], [0, 1], color=PALETTE.muted, linewidth=1, linestyle=(0, (2, 3)))
-        upper.bar(centre, accuracy, 0.9 / BINS, color=PALETTE.right, alpha=0.28)
-        if predictions.temperature != 1:
-            raw = replace(predictions, temperature=1.0)
-            n, x, y = reliability(raw.probs, raw.labels, BINS)
-            text = f"before temperature {predictions.temperature:.2f}"
-            thin = {"color": PALETTE.muted, "linewidth": 1, "markersize": 3}
-            upper.plot(x[n > 0], y[n > 0], "o-", label=text, **thin)
-        dots = {"color": PALETTE.right, "marker": "o", "markersize": 6, "zorder": 3}
-        upper.plot(mean[is_filled], accuracy[is_filled], **dots)
-        upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
-        upper.set_title(f"Calibration of the top probability (n = {len(predictions):,})")
-        lower.bar(centre, count, 0.9 / BINS, color=PALETTE.muted, alpha=0.75)
-        style.only_grid(lower, "y")
-        above = {"textcoords": "offset points", "ha": "center", "size": 8}
-        for x, amount in zip(centre[is_filled], count[is_filled], strict=True):
-            lower.annotate(f"{amount:,}", (x, amount), (0, 2), **above)
-        lower.set_ylim(0, count.max() * 1.25)
-        meaning = "above the dotted line: less sure than right; below: too sure"
-        lower.set(xlabel=f"probability of the predicted class\n({meaning})", ylabel="images")
-        if predictions.temperature != 1:
-            style.legend_below(figure)
+    figure = style.new_figure(5.6, 5.8)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+    upper.plot([0, 1], [0, 1], color=PALETTE.muted, linewidth=1, linestyle=(0, (2, 3)))
+    upper.bar(centre, accuracy, 0.9 / BINS, color=PALETTE.right, alpha=0.28)
+    if predictions.temperature != 1:
+        raw = replace(predictions, temperature=1.0)
+        n, x, y = reliability(raw.probs, raw.labels, BINS)
+        text = f"before temperature {predictions.temperature:.2f}"
+        thin = {"color": PALETTE.muted, "linewidth": 1, "markersize": 3}
+        upper.plot(x[n > 0], y[n > 0], "o-", label=text, **thin)
+    dots = {"color": PALETTE.right, "marker": "o", "markersize": 6, "zorder": 3}
+    upper.plot(mean[is_filled], accuracy[is_filled], **dots)
+    upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel="share that is right")
+    upper.set_title(f"Calibration of the top probability (n = {len(predictions):,})")
+    lower.bar(centre, count, 0.9 / BINS, color=PALETTE.muted, alpha=0.75)
+    style.only_grid(lower, "y")
+    above = {"textcoords": "offset points", "ha": "center", "size": 8}
+    for x, amount in zip(centre[is_filled], count[is_filled], strict=True):
+        lower.annotate(f"{amount:,}", (x, amount), (0, 2), **above)
+    lower.set_ylim(0, count.max() * 1.25)
+    meaning = "above the dotted line: less sure than right; below: too sure"
+    lower.set(xlabel=f"probability of the predicted class\n({meaning})", ylabel="images")
+    if predictions.temperature != 1:
+        style.legend_below(figure)
     return figure
 
 
+@style.using()
 def draw_decisions(predictions: Predictions, decisions: Decisions) -> Figure:
     """Errors over the share of images answered; sensitivity and specificity over the threshold.
 
@@ -66,15 +67,14 @@ def draw_decisions(predictions: Predictions, decisions: Decisions) -> Figure:
     """
     calibrated = replace(predictions, temperature=decisions.temperature)
     has_threshold = decisions.threshold is not None and NO_TUMOR in predictions.classes
-    with style.using():
-        # one above the other, so that a phone shows both whole
-        figure = style.new_figure(5.6, 8.4 if has_threshold else 4.2)
-        if has_threshold:
-            left, right = figure.subplots(2, 1)
-            _draw_thresholds(right, calibrated, float(decisions.threshold or 0))
-        else:
-            left = figure.subplots()
-        _draw_abstention(left, calibrated, decisions.confidence)
+    # one above the other, so that a phone shows both whole
+    figure = style.new_figure(5.6, 8.4 if has_threshold else 4.2)
+    if has_threshold:
+        left, right = figure.subplots(2, 1)
+        _draw_thresholds(right, calibrated, float(decisions.threshold or 0))
+    else:
+        left = figure.subplots()
+    _draw_abstention(left, calibrated, decisions.confidence)
     return figure
 
 
