@@ -16,7 +16,7 @@ from braintumor.evaluation.provenance import (
     about_training,
 )
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import FOLDER, environment
+from braintumor.report.page import FOLDER, sentences
 from braintumor.report.plots.style import elide
 
 
@@ -24,21 +24,22 @@ def known_facts(evaluation: Evaluation) -> dict[str, str]:
     """Name -> sentence, of limits a line each; what is not known is left out."""
     predictions, trust = evaluation.predictions, evaluation.assessment
     counts = np.bincount(predictions.labels, minlength=len(predictions.classes)).tolist()
-    facts = environment().get_template("facts.j2").make_module(
-        {
-            "evaluation": evaluation, "trust": trust, "about": evaluation.provenance,
-            "setting": partial(_setting, evaluation.provenance),
-            "said": partial(_said, evaluation.provenance),
-            "quote": evaluation.quote, "n": len(predictions), "classes": predictions.classes,
-            "counted": list(zip(predictions.classes, counts, strict=True)),
-            "errors": int((~evaluation.is_right).sum()),
-            "about_training": about_training(trust.patients),
-            "about_intervals": about_intervals(trust.patients),
-            "about_patients": about_patients(trust.patients),
-        }
-    )  # fmt: skip
-    # texts again: who prints them escapes them
-    known = {name: text.unescape().strip() for name, text in vars(facts).items() if name[0] != "_"}
+    known = sentences(
+        "facts.j2",
+        evaluation=evaluation,
+        trust=trust,
+        about=evaluation.provenance,
+        setting=partial(_setting, evaluation.provenance),
+        said=partial(_said, evaluation.provenance),
+        quote=evaluation.quote,
+        n=len(predictions),
+        classes=predictions.classes,
+        counted=list(zip(predictions.classes, counts, strict=True)),
+        errors=int((~evaluation.is_right).sum()),
+        about_training=about_training(trust.patients),
+        about_intervals=about_intervals(trust.patients),
+        about_patients=about_patients(trust.patients),
+    )
     return {name: text for name, text in known.items() if text}
 
 

@@ -49,6 +49,12 @@ def environment() -> jinja2.Environment:
     return jinja
 
 
+def sentences(template: str, **values: Any) -> dict[str, str]:
+    """The variables that a template sets, as texts again: who prints them escapes them."""
+    made = vars(environment().get_template(template).make_module(values))
+    return {name: text.unescape().strip() for name, text in made.items() if name[0] != "_"}
+
+
 def inlined(*files: str) -> tuple[str, str]:
     """Our own style sheets or script, as they are, and the hash that the policy of a page names."""
     text = "".join((FOLDER / file).read_text(encoding="utf-8") for file in files)
