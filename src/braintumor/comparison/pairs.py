@@ -27,6 +27,7 @@ from braintumor.statistics.paired import (
 # N images of an evaluation
 
 LEVEL = 0.05  # a difference counts from here, after Holm's correction
+TIE = "tie: not distinguishable"  # for the board
 TESTS = (("mcnemar", "accuracy"), ("delong", "auroc"))  # and the figure that each is about
 COLUMNS = (
     "first", "second", "images", "n", "groups",
@@ -102,7 +103,7 @@ def against_first(pairs: pd.DataFrame, first: str, images: str) -> dict[str, str
     }  # fmt: skip
     own = pairs[(pairs["first"] == first) & (pairs["images"] == images)].to_dict("records")
     said = {row["second"]: " and ".join(words[found] for found in differences(row)) for row in own}
-    return {name: text or "tie: not distinguishable" for name, text in said.items()}
+    return {name: text or TIE for name, text in said.items()}
 
 
 def differences(row: Mapping[Any, Any]) -> list[tuple[str, str]]:

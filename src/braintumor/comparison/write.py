@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
 from braintumor.comparison.leaderboard import as_rows, figure_of
-from braintumor.comparison.pairs import LEVEL, TESTS, differences
+from braintumor.comparison.pairs import LEVEL, TESTS, TIE, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
 from braintumor.report.page import (
@@ -78,7 +78,13 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         split=comparison.split,
         configurations=len(board),
         runs=len(runs),
-        findings=_findings(board),
+        against_first={
+            "all images": board["against_first"].iloc[1:].dropna().tolist(),
+            "images without a copy in training": board["against_first_clean"]
+            .iloc[1:]
+            .dropna()
+            .tolist(),
+        },
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
         columns={name: words for name, words in _NAMES.items() if board[name].notna().any()},
@@ -87,6 +93,7 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         has_spread=bool(board["accuracy_std"].notna().any()),
         pairs={kind: own.to_dict("records") for kind, own in pairs.groupby("images")},
         differences=_DIFFERENCES,
+        tie=TIE,
         tests=[f"{test}_holm" for test, _ in TESTS],
         level=LEVEL,
         tested=TESTED,
@@ -144,31 +151,6 @@ def _breakable(name: str) -> Markup:
     for sign in ("_", "/", "="):
         safe = safe.replace(sign, f"{sign}<wbr>")
     return Markup(safe)  # noqa: S704 (escaped above; none of the signs stands in an entity)
-
-
-def _findings(board: pd.DataFrame) -> list[str]:
-    """How many of the others the tests can tell from the first, over each kind of images."""
-    if len(board) < 2:
-        return ["There is nothing to compare it with."]
-    found = []
-    for column, words in (
-        ("against_first", "all images"),
-        ("against_first_clean", "images without a copy in training"),
-    ):
-        said = board[column].iloc[1:].dropna()
-        if not len(said):
-            continue
-        ties = said.str.startswith("tie")
-        if len(said) == 1:
-            found.append(f"The second against the first, over {words}: {said.iloc[0]}.")
-            continue
-        found.append(
-            f"Over {words} the tests find no difference between it and {int(ties.sum())} of the "
-            f"{len(said)} others: the order of these may be chance."
-            if ties.any()
-            else f"Over {words} the tests find a difference between it and all {len(said)} others."
-        )
-    return found or ["No pair could be tested, since no other was evaluated on the same images."]
 
 
 def _verdict(row: Mapping[str, Any]) -> str:

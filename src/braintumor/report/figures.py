@@ -10,24 +10,8 @@ import numpy as np
 from braintumor.records import Predictions
 from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
-from braintumor.statistics.confidence import BINS
-from braintumor.statistics.metrics import confusion_matrix, means_over
+from braintumor.statistics.metrics import confusion_matrix
 
-TILES = (
-    ("accuracy", "Accuracy", "share of images that are right"),
-    ("balanced_accuracy", "Balanced accuracy", "mean recall of the classes"),
-    ("macro_f1", "Macro F1", "precision and recall in one, mean of the classes"),
-    ("mcc", "MCC", "agreement corrected for chance; 1 is perfect"),
-    ("auroc", "AUROC", "how well classes are ranked; 0.5 is chance"),
-    ("auprc", "Average precision", "AUPRC: precision over all thresholds"),
-    ("loss", "Loss", "cross-entropy in nats; 0 is best"),
-    ("brier", "Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
-    ("ece", "ECE", f"calibration error ({BINS} bins); 0 is best"),
-)
-CLASS_COLUMNS = {
-    "precision": "Precision", "recall": "Recall", "specificity": "Specificity", "npv": "NPV",
-    "f1": "F1", "auroc": "AUROC",
-}  # fmt: skip
 _CHECKS = {
     "ssim_head_random": "SSIM, last layers randomised",
     "ssim_all_random": "SSIM, all layers randomised",
@@ -52,16 +36,6 @@ def confusion(predictions: Predictions) -> dict[str, Any]:
     shade = np.where(np.eye(len(counts), dtype=bool), share, np.sqrt(share))
     shades = np.ceil(np.nan_to_num(shade) * 10).astype(int)
     return {"counts": counts.tolist(), "shares": share.tolist(), "shades": shades.tolist()}
-
-
-def tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """TILES, where a mean is not over all classes with how many it is over."""
-    over, count = means_over(metrics["per_class"]), len(metrics["per_class"])
-    few = {key: len(names) for key, names in over.items() if 0 < len(names) < count}
-    return [
-        (key, name, f"{hint}; over {few[key]} of {count} classes" if key in few else hint)
-        for key, name, hint in TILES
-    ]
 
 
 def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:

@@ -50,7 +50,7 @@ from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.confidence import BINS, CERTAINTY
 from braintumor.statistics.decisions import columns_of
-from braintumor.statistics.metrics import classification_report, confusion_matrix
+from braintumor.statistics.metrics import classification_report, confusion_matrix, means_over
 
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
@@ -181,8 +181,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         **verdict.floor_tables(evaluation),
         known=trust.count,
         narrow=about_intervals(trust.patients),
-        tiles=figures.tiles(metrics),
-        columns=figures.CLASS_COLUMNS,
+        means_over=means_over(metrics["per_class"]),
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
         charts=charts,
