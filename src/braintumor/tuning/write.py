@@ -61,7 +61,6 @@ def write_search(
     page = environment().get_template("tuning.html.j2").render(
         metric=metric,
         best=best,
-        counts=_counts(trials),
         trials=_rows(trials, is_lower_better),
         space=space_of(study),
         needed=_FEW,
@@ -129,17 +128,6 @@ def _importance(study: Study) -> Chart | None:
         ", ".join(f"{name} {value:.2f}" for name, value in found.items()),
         draw_importance(found),
     )
-
-
-def _counts(trials: pd.DataFrame) -> dict[str, int]:
-    states = trials["state"].value_counts()
-    return {
-        "all": len(trials),
-        "complete": int(states.get("complete", 0)),
-        "short": int(states.get("cut short", 0)),
-        "failed": int(states.get("failed", 0) + states.get("diverged", 0)),
-        "epochs": int(trials["epochs"].sum()),
-    }
 
 
 def _rows(trials: pd.DataFrame, is_lower_better: bool) -> list[Mapping[str, Any]]:
