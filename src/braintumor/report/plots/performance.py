@@ -14,7 +14,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import PALETTE
+from braintumor.report.plots.style import Palette
 
 # K classes
 
@@ -31,7 +31,7 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     """
     count = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    right, wrong = style.ramp(PALETTE.right), style.ramp(PALETTE.wrong)
+    right, wrong = style.ramp(Palette.right), style.ramp(Palette.wrong)
     # The fixed part lets a single error among hundreds be seen.
     strength = np.where(matrix > 0, 0.12 + 0.78 * np.sqrt(share), 0)
     is_right = np.eye(count, dtype=bool)[..., None]
@@ -90,7 +90,7 @@ def draw_roc(predictions: Predictions) -> Figure:
         area = float(auc(false_rate, true_rate))
         curves.append((f"{name}: AUROC {area:.4f}", false_rate, true_rate, area))
     figure, axes = _square(len(curves))
-    axes.plot([0, 1], [0, 1], color=PALETTE.muted, linewidth=1, linestyle=(0, (2, 3)))
+    axes.plot([0, 1], [0, 1], color=Palette.muted, linewidth=1, linestyle=(0, (2, 3)))
     _plot(axes, curves)
     axes.set(xlabel="false positive rate (1 − specificity)", ylabel="sensitivity (recall)")
     axes.set_title("ROC, one class against the rest")
@@ -101,7 +101,7 @@ def draw_roc(predictions: Predictions) -> Figure:
         inset.set(xlim=(-0.003, 0.1), ylim=(0.9, 1.003))
         inset.set(xticks=[0, 0.05, 0.1], yticks=[0.9, 0.95, 1])
         inset.tick_params(labelsize=8)
-        look: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "color": PALETTE.muted}
+        look: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "color": Palette.muted}
         inset.set_title("top left corner", pad=4, **look)
     style.legend_below(figure)
     return figure
@@ -159,9 +159,9 @@ def draw_baselines(
     """
     ranked = baselines.sort_values("accuracy", ascending=False, kind="stable")
     columns = {"all": ranked["accuracy"].tolist(), "clean": ranked["clean_accuracy"].tolist()}
-    names, colours = [str(name) for name in ranked.index], [PALETTE.muted] * len(ranked)
+    names, colours = [str(name) for name in ranked.index], [Palette.muted] * len(ranked)
     if model_accuracy is not None:
-        names, colours = ["the model", *names], [PALETTE.right, *colours]
+        names, colours = ["the model", *names], [Palette.right, *colours]
         columns["all"].insert(0, model_accuracy)
         columns["clean"].insert(0, np.nan if model_clean is None else model_clean)
     texts = {"all": f"all images ({int(baselines['n'].iloc[0]):,})"}
@@ -182,7 +182,7 @@ def draw_baselines(
         bars = axes.barh(place, np.nan_to_num(values), height * 0.9, color=shades)
         bars.set_label(text)
         shown = [f"{value:.1%}" if np.isfinite(value) else "not known" for value in values]
-        axes.bar_label(bars, shown, padding=3, size=8.5, color=PALETTE.ink)
+        axes.bar_label(bars, shown, padding=3, size=8.5, color=Palette.ink)
     axes.set_yticks(np.arange(len(names)), names)
     if model_accuracy is not None:
         axes.get_yticklabels()[0].set_fontweight("bold")
@@ -197,7 +197,7 @@ def draw_baselines(
         style.legend_below(figure)
         for handle, which in zip(figure.legends[0].get_patches(), texts, strict=True):
             # not the model's colour
-            handle.set_facecolor(style.ramp(PALETTE.muted)(strength[which]))
+            handle.set_facecolor(style.ramp(Palette.muted)(strength[which]))
     return figure
 
 
@@ -208,11 +208,11 @@ def draw_curves(history: pd.DataFrame) -> Figure:
     history: a row an epoch, columns as in records.EpochRecord (metrics.csv).
     """
     series = (
-        ("train_loss", "training", PALETTE.muted, "--"),
-        ("val_loss", "validation", PALETTE.right, "-"),
-        ("train_accuracy", "training accuracy", PALETTE.muted, "--"),
-        ("val_accuracy", "validation accuracy", PALETTE.right, "-"),
-        ("val_macro_f1", "validation macro F1", PALETTE.series[2], ":"),
+        ("train_loss", "training", Palette.muted, "--"),
+        ("val_loss", "validation", Palette.right, "-"),
+        ("train_accuracy", "training accuracy", Palette.muted, "--"),
+        ("val_accuracy", "validation accuracy", Palette.right, "-"),
+        ("val_macro_f1", "validation macro F1", Palette.series[2], ":"),
     )
     epochs, last = history["epoch"], max(int(history["epoch"].max()), 2)
     marker = "o" if len(history) < 15 else None  # one epoch alone draws no line
@@ -240,10 +240,10 @@ def draw_curves(history: pd.DataFrame) -> Figure:
 def _mark_phases(axes: Axes, history: pd.DataFrame) -> None:
     for phase, epoch in history.groupby("phase")["epoch"].min().items():
         if epoch > history["epoch"].min():
-            axes.axvline(epoch - 0.5, color=PALETTE.muted, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(epoch - 0.5, color=Palette.muted, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 f"phase {phase}", (epoch - 0.5, 1), (4, -4), xycoords=("data", "axes fraction"),
-                textcoords="offset points", color=PALETTE.muted, size=8, va="top",
+                textcoords="offset points", color=Palette.muted, size=8, va="top",
             )  # fmt: skip
 
 
@@ -254,6 +254,6 @@ def _mark_best(axes: Axes, history: pd.DataFrame, column: str) -> None:
         return
     epoch, value = int(best["epoch"].iloc[-1]), float(best[column].iloc[-1])
     axes.plot(
-        epoch, value, "o", color=PALETTE.wrong, markersize=11, markerfacecolor="none",
+        epoch, value, "o", color=Palette.wrong, markersize=11, markerfacecolor="none",
         label=f"kept: epoch {epoch}",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import PALETTE
+from braintumor.report.plots.style import Palette
 
 # N images, S image size px, K classes, P pairs
 
@@ -118,11 +118,11 @@ def draw_examples(
 def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> None:
     truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = style.class_labels(predictions.classes, longest)
-    mark, colour = ("✓", PALETTE.right) if truth == guess else ("✗", PALETTE.wrong)
+    mark, colour = ("✓", Palette.right) if truth == guess else ("✗", Palette.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
     said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
-    axes.text(0, 1.01, f"true: {names[truth]}", color=PALETTE.muted, **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=Palette.muted, **place)
 
 
 @style.using()
@@ -141,9 +141,9 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     for number, split in enumerate(splits):
         place = rows - 0.4 + (number + 0.5) * height
         text = f"{style.label(split)} ({counts[split].sum():,})"
-        colour = PALETTE.series[number % len(PALETTE.series)]
+        colour = Palette.series[number % len(Palette.series)]
         bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
-        axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=PALETTE.ink)
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=Palette.ink)
     axes.set_yticks(rows, names)
     axes.invert_yaxis()
     style.only_grid(axes, "x")
@@ -187,7 +187,7 @@ def _stack(axes: Axes, counts: pd.DataFrame) -> None:
     start = pd.Series(0, index=shown.index)
     classes = style.class_labels(shown.columns.tolist())
     for k, (label, text) in enumerate(zip(shown.columns, classes, strict=True)):
-        colour = PALETTE.series[k % len(PALETTE.series)]
+        colour = Palette.series[k % len(Palette.series)]
         axes.barh(names, shown[label], 0.72, left=start, color=colour, label=text)
         start = start + shown[label]
     for row, total in enumerate(start):
@@ -232,12 +232,12 @@ def draw_copies(images: np.ndarray, manifest: pd.DataFrame, table: pd.DataFrame)
         both = [as_rgb(images[row_of[pair[f"path_{side}"]]]) for side in "ab"]
         axes.imshow(np.hstack(both), interpolation="bilinear", aspect="auto")
         place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-        colour = PALETTE.ink if pair["same_label"] else PALETTE.wrong
+        colour = Palette.ink if pair["same_label"] else Palette.wrong
         said = f"{pair['kind']}, {pair['correlation']:.3f}"
         axes.text(0, 1.13, said, weight="bold", color=colour, **place)
         for side, x in (("a", 0), ("b", 0.5)):
             said = f"{name_of[str(pair[f'label_{side}'])]} ({pair[f'split_{side}']})"
-            axes.text(x, 1.01, said, color=PALETTE.muted, **place)
+            axes.text(x, 1.01, said, color=Palette.muted, **place)
     title = "Pairs of copies: contradicting labels, test against training, and the least alike"
     style.write_title(figure, title if len(table) else "No copies")
     return figure

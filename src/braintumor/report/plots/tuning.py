@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from braintumor.report.plots import style
-from braintumor.report.plots.style import PALETTE
+from braintumor.report.plots.style import Palette
 
 
 @style.using()
@@ -24,8 +24,8 @@ def draw_search(trials: pd.DataFrame, metric: str, *, is_lower_better: bool) -> 
     figure = style.new_figure(8.4, 3.6)
     axes = figure.subplots()
     for state, words, colour, marker in (
-        ("cut short", "cut short: its last value", PALETTE.muted, "x"),
-        ("complete", "trained to its end", PALETTE.right, "o"),
+        ("cut short", "cut short: its last value", Palette.muted, "x"),
+        ("complete", "trained to its end", Palette.right, "o"),
     ):
         rows = known[known["state"] == state]
         axes.scatter(rows["trial"], rows["value"], s=30, color=colour, marker=marker, label=words)
@@ -33,7 +33,7 @@ def draw_search(trials: pd.DataFrame, metric: str, *, is_lower_better: bool) -> 
     if len(ended):
         best = ended["value"].cummin() if is_lower_better else ended["value"].cummax()
         numbers, values = [*ended["trial"], trials["trial"].max() + 0.5], [*best, best.iloc[-1]]
-        axes.step(numbers, values, where="post", color=PALETTE.wrong, label="best until then")
+        axes.step(numbers, values, where="post", color=Palette.wrong, label="best until then")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel(f"{metric} ({'less' if is_lower_better else 'more'} is better)")
@@ -50,7 +50,7 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
     texts = [style.label(name, 60) for name in names]
     figure = style.new_figure(4.6 + style.width_of(texts), 1.3 + 0.36 * len(names))
     axes = figure.subplots()
-    bars = axes.barh(texts, values, color=PALETTE.right, height=0.6)
+    bars = axes.barh(texts, values, color=Palette.right, height=0.6)
     axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4, size=8.5)
     axes.set_xlim(0, 1)
     style.only_grid(axes, "x")
