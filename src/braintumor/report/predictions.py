@@ -119,19 +119,16 @@ def render_predictions(page: PredictionsPage) -> str:
     )
 
 
-def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict[str, Any]:
+def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict[Hashable, Any]:
     probs = {str(name)[5:]: row[name] for name in row if str(name).startswith("prob_")}
     shown = page.illustrations.get(index)
     heat = shown.heat if shown else None
     notes = notes_of(row, page.decisions)
     return {
+        **row,
         "number": index + 1,
-        "path": row["path"],
-        "answer": row["pred"],
         "probability": percent(probs[row["pred"]]),
         "others": sorted(probs.items(), key=lambda item: -item[1]),
-        "tumor": percent(row["tumor_prob"]) if "tumor_prob" in row else None,
-        "called": row.get("is_tumor"),
         "is_undecided": bool(notes) and notes[0].startswith(UNDECIDED),
         "notes": notes,
         "picture": inlined_image(shown.picture, PICTURE_PX, 75) if shown else None,
