@@ -189,14 +189,19 @@ def test_maps_no_better_than_the_middle_of_the_head_are_said_to_be_so(make_predi
 
     better = check(0.6, 0.4, [0.1, 0.3])
     level, worse = check(0.41, 0.40, [-0.02, 0.04]), check(0.3, 0.4, [-0.2, -0.05])
-    said = figures.about_heatmaps({"deletion": level, "insertion": worse, "lesion_iou": better})
+    p = make_predictions()
+
+    def warning(**checks):
+        found = re.search('<p class="caution">(Do not read.*?)</p>', _page(p, checks=checks))
+        return found[1] if found else ""
+
+    said = warning(deletion=level, insertion=worse, lesion_iou=better)
     assert "not shown to be better than pointing at the middle" in said
     assert "deletion 0.41 against 0.40; insertion 0.30 against 0.40" in said
     assert "They are better than that by: overlap with the lesion (IoU)." in said
-    assert figures.about_heatmaps({"deletion": better}) == ""
-    assert figures.about_heatmaps({"outside_head": {"value": 0.1, "meaning": "m", "n": 3}}) == ""
-    assert figures.about_heatmaps(None) == ""
-    p = make_predictions()
+    assert warning(deletion=better) == ""
+    assert warning(outside_head={"value": 0.1, "meaning": "m", "n": 3}) == ""
+    assert warning() == ""
     images = {"images": np.zeros((120, 8, 8), np.uint8), "heatmaps": {0: np.ones((2, 2))}}
     html = _page(p, checks={"deletion": level}, **images)
     assert html.count("not shown to be better than pointing at the middle") == 3  # each place

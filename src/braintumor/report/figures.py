@@ -38,44 +38,23 @@ def confusion(predictions: Predictions) -> dict[str, Any]:
     return {"counts": counts.tolist(), "shares": share.tolist(), "shades": shades.tolist()}
 
 
-def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, str]]:
-    """Name, value, interval and hint of the checks of the heat maps."""
-    return [
-        _entry(
-            _CHECKS[name],
-            number(check["value"]),
-            f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images.",
-        )
-        for name, check in (checks or {}).items()
-    ]
+def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """Rows of the checks of the heat maps; against: both figures, where there is a comparison.
 
-
-def about_heatmaps(checks: Mapping[str, Mapping[str, Any]] | None) -> str:
-    """A warning where maps are no better than a spot in the middle of the head, else empty.
-
-    No better: the interval of the gain holds 0, or lies below it.
+    is_better: than a spot in the middle of the head, None where that is not known. No better: the
+    interval of the gain holds 0, or lies below it.
     """
-    compared = {name: c for name, c in (checks or {}).items() if c.get("gain_ci")}
-    known = {n: c for n, c in compared.items() if is_defined(c["gain_ci"][0]) or c["n"] == 1}
-    weak = [
-        n for n, c in known.items() if not (is_defined(c["gain_ci"][0]) and c["gain_ci"][0] > 0)
-    ]
-    if not weak:
-        return ""
-    against = "; ".join(
-        f"{_in_sentence(n)} {known[n]['value']:.2f} against {known[n]['middle']:.2f}" for n in weak
-    )
-    said = (
-        "Do not read a finding from these maps: they are not shown to be better than pointing at "
-        f"the middle of every head ({against})."
-    )
-    better = [_in_sentence(name) for name in known if name not in weak]
-    return f"{said} They are better than that by: {', '.join(better)}." if better else said
-
-
-def _in_sentence(check: str) -> str:
-    title = _CHECKS[check]
-    return title[0].lower() + title[1:]
+    rows = []
+    for name, check in (checks or {}).items():
+        hint = f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images."
+        row: dict[str, Any] = _entry(_CHECKS[name], number(check["value"]), hint)
+        row["is_better"] = None
+        if gain := check.get("gain_ci"):
+            row["against"] = f"{check['value']:.2f} against {check['middle']:.2f}"
+            if is_defined(gain[0]) or check["n"] == 1:
+                row["is_better"] = is_defined(gain[0]) and bool(gain[0] > 0)
+        rows.append(row)
+    return rows
 
 
 def decision_rows(summary: Mapping[str, Any] | None, unit: str) -> dict[str, list[dict[str, str]]]:

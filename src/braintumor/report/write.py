@@ -196,7 +196,6 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         decision_rows=figures.decision_rows(evaluation.decision_summary, trust.patients.unit),
         about_fit=about_fit(trust.patients),
         certainty=percent(CERTAINTY).replace(".0", ""),
-        heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
         checks=figures.check_rows(evaluation.explanations.checks),
         known_facts=facts,
         checklists=checklists(facts),
