@@ -18,13 +18,7 @@ from braintumor.comparison.leaderboard import as_rows, figure_of
 from braintumor.comparison.pairs import LEVEL, TESTS, TIE, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
-from braintumor.report.page import (
-    Chart,
-    as_markdown,
-    draw_chart,
-    environment,
-    number,
-)
+from braintumor.report.page import Chart, as_markdown, draw_chart, environment, number
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
 
 _NAMES = {

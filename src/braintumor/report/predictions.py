@@ -14,12 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from braintumor.report.page import (
-    environment,
-    inlined_drawing,
-    inlined_image,
-    percent,
-)
+from braintumor.report.page import environment, inlined_drawing, inlined_image, percent
 from braintumor.report.plots.pictures import heat_layer, overlay
 from braintumor.statistics.decisions import NO_TUMOR, Decisions
 

@@ -21,13 +21,7 @@ from matplotlib.figure import Figure
 from braintumor.evaluation.provenance import about_fit, about_intervals, about_training
 from braintumor.evaluation.quote import FEW, LEAVES_MORE, about_means
 from braintumor.evaluation.record import Evaluation
-from braintumor.files import (
-    MARKER,
-    remove_if_empty,
-    temporary_folder,
-    write_atomic,
-    write_json,
-)
+from braintumor.files import MARKER, remove_if_empty, temporary_folder, write_atomic, write_json
 from braintumor.progress import waiting
 from braintumor.quoting import shell_line
 from braintumor.report import figures, verdict

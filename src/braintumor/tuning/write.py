@@ -22,16 +22,7 @@ from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.tuning import draw_importance, draw_search
 from braintumor.runs.folder import TuningFile
 from braintumor.tuning.study import space_of
-from braintumor.tuning.trials import (
-    EPOCHS,
-    SECONDS,
-    WHY,
-    WORDS,
-    best_trial,
-    done,
-    numbers,
-    why,
-)
+from braintumor.tuning.trials import EPOCHS, SECONDS, WHY, WORDS, best_trial, done, numbers, why
 
 _FEW = 8  # completed trials, with which nothing can be said of importance
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short"}
