@@ -17,20 +17,12 @@ from braintumor.report.page import percent, sentences
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
-# K classes
-
-_SPACE = "\N{NO-BREAK SPACE}"
 # of the lesser margin over the best floor: below, not told apart, above
 _VERDICTS = {
     -1: "is worse than a simple rule",
     0: "is not shown to be better than a simple rule",
     1: "is better than every simple rule",
 }
-_FLOOR_COLUMNS = (
-    ("accuracy", "Accuracy"), ("balanced_accuracy", "Balanced accuracy"),
-    ("clean_accuracy", "Accuracy without copies"),
-    ("clean_balanced_accuracy", "Balanced without copies"),
-)  # fmt: skip
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -121,7 +113,7 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
             f"{images}: {percent(round(accuracy + margin, 9))} against {percent(accuracy)}"
             + ("" if parts and name == best["name"] else f" of the best floor, {name}")
             + f"; difference {100 * margin:+.1f} points "
-            f"(95{_SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
+            f"(95\N{NO-BREAK SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
             + ("." if place else ", which may be chance.")
         )
         places.append(place)
@@ -129,18 +121,11 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
     return said, min(places) > 0
 
 
-def floor_tables(evaluation: Evaluation) -> dict[str, Any]:
-    """The rows of the floors below the model, their columns, and the rows of occlusion tests."""
-    metrics, trust = evaluation.metrics, evaluation.assessment
-    answered = {}
-    if trust.baselines is not None:
-        ranked = trust.baselines.sort_values("accuracy", ascending=False, kind="stable")
-        of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
-        answered = {"the model": {**metrics, **of_clean}, **ranked.to_dict("index")}
-    clean = trust.clean["accuracy"] if trust.clean else None
-    whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
-    return {
-        "floors": answered,
-        "floor_columns": _FLOOR_COLUMNS if trust.count and trust.clean else _FLOOR_COLUMNS[:2],
-        "shortcuts": {**whole, **trust.occlusion_tests} if trust.occlusion_tests else {},
-    }
+def floors(evaluation: Evaluation) -> dict[Any, dict[Any, Any]]:
+    """Name -> figures of the model and, the best first, of the baselines; empty without those."""
+    trust = evaluation.assessment
+    if trust.baselines is None:
+        return {}
+    ranked = trust.baselines.sort_values("accuracy", ascending=False, kind="stable")
+    of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
+    return {"the model": {**evaluation.metrics, **of_clean}, **ranked.to_dict("index")}

@@ -172,7 +172,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         clean_means=about_means(trust.clean) if trust.clean and trust.count else "",
         few_images=FEW,
         leaves_more=LEAVES_MORE,
-        **verdict.floor_tables(evaluation),
+        floors=verdict.floors(evaluation),
         known=trust.count,
         narrow=about_intervals(trust.patients),
         means_over=means_over(metrics["per_class"]),
