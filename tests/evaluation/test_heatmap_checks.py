@@ -87,9 +87,9 @@ def check(heatmaps: np.ndarray, images: np.ndarray, **options: Any) -> checks.Ch
 @pytest.mark.parametrize("part", ["head", "all"])
 def test_a_map_of_the_model_changes_with_its_weights(part: Any) -> None:
     model, images, targets = oracle(5), pictures(5), np.zeros(3, dtype=np.int64)
-    before = cam_heatmaps(model, images, targets, *PLAIN, 2)
+    before = cam_heatmaps(model, images, targets, *PLAIN)
     random = forgetful_copy(model, images, part, 0)
-    after = cam_heatmaps(random, images, targets, *PLAIN, 2)
+    after = cam_heatmaps(random, images, targets, *PLAIN)
     assert similarity(before, before).tolist() == [1, 1, 1]
     assert similarity(before, after).max() < 0.9
 
@@ -98,7 +98,7 @@ def test_an_edge_detector_stays_the_same_whatever_the_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = pictures(5)
-    of_model = check(cam_heatmaps(oracle(5), images, np.zeros(3, int), *PLAIN, 2), images)
+    of_model = check(cam_heatmaps(oracle(5), images, np.zeros(3, int), *PLAIN), images)
     monkeypatch.setattr(checks, "cam_heatmaps", edges)
     of_edges = check(edges(oracle(5), images), images)
     for name in ("ssim_head_random", "ssim_all_random"):
@@ -184,7 +184,7 @@ def test_places_of_the_lesion_are_counted_where_masks_are_known() -> None:
 
 def test_every_figure_has_a_sentence_and_a_count() -> None:
     images = pictures(5, 40)
-    heat = cam_heatmaps(oracle(5), images, np.zeros(40, int), *PLAIN, 8)
+    heat = cam_heatmaps(oracle(5), images, np.zeros(40, int), *PLAIN)
     found = check(heat, images, masks=np.repeat(in_cell(5)[None], 40, axis=0))
     assert list(found) == [
         "ssim_head_random", "ssim_all_random", "deletion", "insertion",
@@ -215,9 +215,9 @@ def looking(cell: int) -> Classifier:
 def test_attention_is_not_tried_with_another_head_on_which_it_cannot_depend() -> None:
     model, images, targets = looking(5), pictures(5), np.zeros(3, dtype=np.int64)
     how = ("attention", "after_attention")
-    heat = cam_heatmaps(model, images, targets, *how, 2)  # type: ignore[arg-type]
+    heat = cam_heatmaps(model, images, targets, *how)  # type: ignore[arg-type]
     other_head = forgetful_copy(model, images, "head", 0)
-    same = cam_heatmaps(other_head, images, targets, *how, 2)  # type: ignore[arg-type]
+    same = cam_heatmaps(other_head, images, targets, *how)  # type: ignore[arg-type]
     np.testing.assert_array_equal(heat, same)
     masks = np.repeat(in_cell(5)[None], 3, axis=0)
     found = check_explanations(model, images, targets, heat, *how, masks=masks)  # type: ignore[arg-type]
@@ -226,7 +226,7 @@ def test_attention_is_not_tried_with_another_head_on_which_it_cannot_depend() ->
     ]  # fmt: skip
     # compared with attention under random weights, and not with a map of another method
     random = forgetful_copy(model, images, "all", 0)
-    after = cam_heatmaps(random, images, targets, *how, 2)  # type: ignore[arg-type]
+    after = cam_heatmaps(random, images, targets, *how)  # type: ignore[arg-type]
     assert found["ssim_all_random"]["value"] == pytest.approx(similarity(heat, after).mean())
     assert found["ssim_all_random"]["value"] < 0.9
     assert found["pointing_hits"]["value"] == 1
@@ -264,7 +264,9 @@ def test_the_model_is_left_bit_for_bit() -> None:
 def test_a_map_is_compared_with_the_middle_of_the_head_image_by_image() -> None:
     """Gains of 0.1, 0.2 and 0.3: mean 0.2, t of 2 degrees 4.3027, deviation 0.1 over root 3."""
     scores = np.array([0.3, 0.5, np.nan, 0.4])
-    found = checks._beside_middle(scores, np.array([0.2, 0.2, np.nan, 0.2]))
+    of_spots = np.array([0.2, 0.2, np.nan, 0.2])
+    found = checks._check_beside_middle("more than {:.1f}", scores, of_spots)
+    assert found["meaning"] == "more than 0.2"
     assert found["middle"] == pytest.approx(0.2)
     assert found["gain_ci"] == pytest.approx([0.2 - 0.24841, 0.2 + 0.24841], abs=1e-4)
 

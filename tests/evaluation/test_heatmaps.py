@@ -12,6 +12,7 @@ from torch import nn
 
 from braintumor.config import component_names, config_dir
 from braintumor.errors import ConfigError
+from braintumor.evaluation import heatmaps
 from braintumor.evaluation.heatmaps import Layer, Method, cam_heatmaps, heat_cells
 from braintumor.models.classifier import Classifier, build_model
 
@@ -102,7 +103,7 @@ def share_in(heat: np.ndarray, quadrant: int) -> float:
 @pytest.mark.parametrize("layer", get_args(Layer))
 def test_heat_lies_where_the_logit_comes_from(method: Method, layer: Layer, quadrant: int) -> None:
     image = bright_in(quadrant)
-    heat = cam_heatmaps(known_gaze(), image, np.array([quadrant]), method, layer, 1)[0]
+    heat = cam_heatmaps(known_gaze(), image, np.array([quadrant]), method, layer)[0]
     top = np.unravel_index(heat.argmax(), heat.shape)
     assert (top[0] // 32, top[1] // 32) == divmod(quadrant, 2)
     assert share_in(heat, quadrant) > 0.9
@@ -112,8 +113,9 @@ def test_heat_lies_where_the_logit_comes_from(method: Method, layer: Layer, quad
 @pytest.mark.parametrize("layer", get_args(Layer))
 @pytest.mark.parametrize("attention", ["none", "mhsa", "cbam"])
 def test_maps_are_those_of_the_library_grad_cam(
-    method: Method, layer: Layer, attention: str
+    method: Method, layer: Layer, attention: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(heatmaps, "_BATCH", 3)
     import pytorch_grad_cam as library  # seconds to import, for this test alone
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -122,7 +124,7 @@ def test_maps_are_those_of_the_library_grad_cam(
         if parameter.ndim > 1:  # some layers begin as the identity
             torch.nn.init.normal_(parameter, std=0.1)
     images, targets = pictures(5, 64), np.array([0, 2, 1, 1, 0])
-    found = heat_cells(model, images, targets, method, layer, batch_size=3)
+    found = heat_cells(model, images, targets, method, layer)
     kinds = {"gradcam": library.GradCAM, "hirescam": library.HiResCAM, "layercam": library.LayerCAM}
     rest = nn.Sequential(nn.Identity(), model.attention, model.head)
     reference = kinds[method](rest, [rest[0 if layer == "backbone" else 1]])
@@ -136,9 +138,7 @@ def test_only_gradcam_spreads_to_what_the_logit_does_not_read() -> None:
     # the mean gradient of the channel counts for all its cells: Draelos 2020, arXiv:2011.08891
     image, model = bright_in(0, 3), known_gaze()
     share = {
-        method: share_in(
-            cam_heatmaps(model, image, np.array([3]), method, "after_attention", 1)[0], 3
-        )
+        method: share_in(cam_heatmaps(model, image, np.array([3]), method, "after_attention")[0], 3)
         for method in CAMS
     }
     assert share["gradcam"] == pytest.approx(0.5, abs=0.01)
@@ -152,26 +152,26 @@ def test_layer_says_on_which_side_of_attention_the_cells_lie(method: Method) -> 
     image = np.zeros((1, 64, 64), dtype=np.uint8)
     image[0, 16:24, 16:24] = 255  # row 2 of the cells before attention, row 3 after
     for layer, row in (("backbone", 2), ("after_attention", 3)):
-        heat = cam_heatmaps(model, image, np.array([0]), method, layer, 1)[0]
+        heat = cam_heatmaps(model, image, np.array([0]), method, layer)[0]
         assert np.unravel_index(heat.argmax(), heat.shape)[0] // 8 == row
 
 
 def test_both_layers_are_one_where_there_is_no_attention() -> None:
     model, images, targets = make("cnn", "none"), pictures(2, 64), np.array([0, 1])
-    maps = [cam_heatmaps(model, images, targets, "layercam", x, 2) for x in get_args(Layer)]
+    maps = [cam_heatmaps(model, images, targets, "layercam", x) for x in get_args(Layer)]
     np.testing.assert_array_equal(*maps)
 
 
 @pytest.mark.parametrize(("method", "layer"), [("gradcamm", "backbone"), ("gradcam", "backbon")])
 def test_an_unknown_name_is_answered_with_the_nearest(method: Any, layer: Any) -> None:
     with pytest.raises(ConfigError, match=r"did you mean `(gradcam|backbone)`"):
-        cam_heatmaps(make("cnn", "none"), pictures(1, 64), np.array([0]), method, layer, 1)
+        cam_heatmaps(make("cnn", "none"), pictures(1, 64), np.array([0]), method, layer)
 
 
 def test_an_error_in_the_model_is_not_swallowed_and_leaves_no_hook() -> None:
     model = known_gaze()
     with pytest.raises(RuntimeError, match="out of bounds"):
-        cam_heatmaps(model, bright_in(0), np.array([4]), *PLAIN, 1)
+        cam_heatmaps(model, bright_in(0), np.array([4]), *PLAIN)
     assert not any(module._forward_hooks for module in model.modules())
 
 
@@ -181,7 +181,7 @@ def test_every_name_has_a_heatmap(backbone: str) -> None:
     size = 96 if backbone == "inceptionv3" else 64
     for attention in ATTENTIONS:
         model = make(backbone, attention, size)
-        heat = cam_heatmaps(model, pictures(3, size), np.array([0, 1, 2]), *PLAIN, 2)
+        heat = cam_heatmaps(model, pictures(3, size), np.array([0, 1, 2]), *PLAIN)
         assert heat.shape == (3, size, size) and heat.dtype == np.float32
         assert heat.min() >= 0 and heat.max() <= 1 and np.isfinite(heat).all()
 
@@ -190,7 +190,7 @@ def test_every_name_has_a_heatmap(backbone: str) -> None:
 def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainable: str) -> None:
     model = make("cnn", "mhsa")
     images, targets = pictures(3, 64, 3), np.array([2, 1, 0])
-    expected = cam_heatmaps(model, images, targets, *PLAIN, 3)
+    expected = cam_heatmaps(model, images, targets, *PLAIN)
     assert expected.max() > 0
     model.set_trainable(trainable)
     model.train()
@@ -201,7 +201,7 @@ def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainab
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
 
     with torch.no_grad():  # as the evaluation calls it
-        again = cam_heatmaps(model, images, targets, *PLAIN, 2)
+        again = cam_heatmaps(model, images, targets, *PLAIN)
     # running statistics moved in the open blocks: their map is compared where all is frozen
     if trainable == "head":
         np.testing.assert_allclose(again, expected, atol=1e-4)
@@ -216,11 +216,11 @@ def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainab
 def test_heatmaps_are_float32_under_autocast() -> None:
     model = make("cnn", "se").eval()
     images, targets = pictures(2, 64), np.array([0, 1])
-    expected = cam_heatmaps(model, images, targets, *PLAIN, 2)
+    expected = cam_heatmaps(model, images, targets, *PLAIN)
     with torch.autocast("cpu", torch.bfloat16):
-        np.testing.assert_array_equal(cam_heatmaps(model, images, targets, *PLAIN, 2), expected)
+        np.testing.assert_array_equal(cam_heatmaps(model, images, targets, *PLAIN), expected)
 
 
 def test_no_images_give_no_heatmaps() -> None:
-    empty = cam_heatmaps(make("cnn", "none"), pictures(0, 64), np.array([], int), *PLAIN, 2)
+    empty = cam_heatmaps(make("cnn", "none"), pictures(0, 64), np.array([], int), *PLAIN)
     assert empty.shape == (0, 64, 64)

@@ -52,7 +52,7 @@ def classifier(attention: nn.Module, channels: int) -> Classifier:
 
 def attention_maps(model: Classifier, images: np.ndarray) -> np.ndarray:
     targets = np.zeros(len(images), int)
-    return cam_heatmaps(model, images, targets, "attention", "after_attention", 2)
+    return cam_heatmaps(model, images, targets, "attention", "after_attention")
 
 
 def test_weights_are_those_of_torch_multihead_attention() -> None:
@@ -127,5 +127,5 @@ def test_as_a_method_it_is_the_same_map_whatever_the_class_and_the_layer() -> No
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
     expected = attention_maps(model, images)
     for targets, layer in (([0, 1, 2], "after_attention"), ([2, 2, 0], "backbone")):
-        found = cam_heatmaps(model, images, np.array(targets), "attention", layer, 2)  # type: ignore[arg-type]
+        found = cam_heatmaps(model, images, np.array(targets), "attention", layer)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found, expected)

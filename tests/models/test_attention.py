@@ -168,11 +168,11 @@ def test_cbam_with_average_pooling_is_se_then_space() -> None:
     [
         ({"name": "mhas"}, "did you mean `mhsa`"),
         ({"name": "se", "reductoin": 8}, "did you mean `reduction`"),
-        (options("se", reduction=0), "give 1 or more"),
+        (options("se", reduction=0), "reduction=0` should be 1 or more"),
         (options("cbam", kernel_px=4), "must be odd"),
-        (options("mhsa", noise=-1.0), "give 0 or more"),
-        (options("mhsa", dropout=1.0), "0 <= rate < 1"),
-        (options("mhsa", heads=0), "give 1 or more"),
+        (options("mhsa", noise=-1.0), "noise=-1.0` should be 0 or more"),
+        (options("mhsa", dropout=1.0), "dropout=1.0` should be 0 or more and below 1"),
+        (options("mhsa", heads=0), "heads=0` should be 1 or more"),
     ],
 )
 def test_wrong_options_get_an_answer(changed: dict[str, Any], answer: str) -> None:

@@ -61,9 +61,9 @@ def test_noise_has_its_std_in_training_and_is_absent_in_evaluation() -> None:
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [
-        ({"hidden": 0}, "1 or more, or null"),
-        ({"dropout": 1.5}, "0 <= rate < 1"),
-        ({"noise": -0.1}, "0 or more"),
+        ({"hidden": 0}, "hidden=0` should be 1 or more"),
+        ({"dropout": 1.5}, "dropout=1.5` should be 0 or more and below 1"),
+        ({"noise": -0.1}, "noise=-0.1` should be 0 or more"),
         ({"pooling": "mean"}, "avgmax"),
     ],
 )

@@ -92,7 +92,7 @@ def test_files_that_do_not_fit_are_refused(weights: Path) -> None:
         ('{"arch": "resnet18"}', "weights of `resnet18`.*timm_name=resnet18"),
         ('{"mean": [0.5]}', "`mean` in .* three numbers"),
         ('{"std": [0, 1, 1]}', "`std` in .* three numbers"),
-        ('{"bn_eps": "small"}', "`bn_eps` in .* a float"),
+        ('{"bn_eps": "small"}', "`bn_eps` in .* a number"),
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
     ],

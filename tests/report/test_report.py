@@ -25,6 +25,7 @@ from made_up import evaluation_of
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", '"><script>alert(2)')
 ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
+COPIES = "It is not known whether the model has seen some of these images, or copies of them"
 _VOID = {"meta", "img", "source", "circle", "rect", "input"}
 
 
@@ -133,7 +134,7 @@ def test_page_says_the_figures_command_and_settings(make_predictions):
     assert "seed: 17" in text
     assert "folds: 4" in text
     assert f"{compute_metrics(p)['macro_f1']:.4f}" in text
-    assert verdict.COPIES in text
+    assert COPIES in text
 
 
 def test_page_of_a_class_without_images_shows_a_dash():
@@ -183,7 +184,8 @@ def test_verdict_cautions_by_split_and_by_what_is_known_of_copies(make_predictio
         p = make_predictions(8)
         return verdict.cautions(evaluation_of(p, contaminated, patients=ALL_KNOWN, split=split))
 
-    assert said("test", None) == [verdict.COPIES]
+    (unknown,) = said("test", None)
+    assert unknown.startswith(COPIES)
     assert said("test", 0) == []
     assert "knows 2 of these 8 images (25.0\u00a0%)" in " ".join(said("test", 2))
     assert "trained on" in said("train", None)[0]

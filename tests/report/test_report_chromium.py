@@ -32,12 +32,13 @@ FOUND = "document.getElementById('found').textContent"
 FLOORS = {"majority class": (0.3, 0.4), "outer rim only": (0.9, 0.8)}
 FIGURES = {"ece": 0.02, "ece_mass": 0.03, "brier": 0.1, "loss": 0.2}
 KEPT = {"share": 0.9, "n": 90, "accuracy": 0.98, "accuracy_ci": (0.9, 0.99)}
+UNFIT = {"confidence": None, "target": 0.02}
 # of what the real page has, something in every section
 SECTIONS = {
     "calibration": {"temperature": 1.2, "before": FIGURES, "after": FIGURES},
     "decision_summary": {
         "fitted_on": {"n": 200, "groups": 180, "temperature": 1.2},
-        "abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": {}},
+        "abstention": {"aurc": 0.01, "kept": [KEPT], "fitted": UNFIT},
         **dict.fromkeys(("tumor_call", "sets", "foreign", "turned")),
     },
     "checks": {"deletion": {"value": 0.4, "meaning": "Lower is better.", "n": 16}},

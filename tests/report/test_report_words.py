@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import yaml
 
 from braintumor.data.manifest import Patients
-from braintumor.evaluation.provenance import KnownPatients, Provenance, patients_unknown
-from braintumor.evaluation.record import Assessment, Evaluation
+from braintumor.evaluation.provenance import KnownPatients, patients_unknown
 from braintumor.report import figures, page
-from braintumor.report.figures import decisions_section
+from braintumor.report.figures import decision_rows
 from braintumor.report.model_card import checklists, known_facts
 from braintumor.report.page import FOLDER
 from braintumor.report.write import render
@@ -42,17 +43,24 @@ SUMMARY = {
 ALL_KNOWN = KnownPatients(*(Patients(120, 120, 30) for _ in range(3)))
 
 
-def _decisions(summary, split="test", known=0, clean=100, is_refit=False, patients=ALL_KNOWN):
-    """known, clean: images known from training, None: not examined; and others."""
-    summary = summary and {"fitted_on": SUMMARY["fitted_on"]} | summary
+NOTHING = {
+    "fitted_on": SUMMARY["fitted_on"], "tumor_call": None, "sets": None, "foreign": None,
+    "turned": None,
+    "abstention": {"aurc": 0.1, "kept": [], "fitted": {"confidence": None, "target": 0.02}},
+}  # fmt: skip
+
+
+def _decisions(p, summary, known=0, **how):
+    """The section of the page. known: images known from training; None: not examined."""
     contaminated = None if known is None else np.arange(120) < known
-    trust = Assessment(contaminated, clean and {"n": clean}, {}, None, None, None, {}, patients)
-    return decisions_section(
-        Evaluation(
-            split, None, {}, trust, decision_summary=summary,  # type: ignore[arg-type]
-            provenance=Provenance(settings={"train": {"refit": is_refit}}),
-        )
-    )  # fmt: skip
+    how = {"patients": ALL_KNOWN, "decision_summary": NOTHING | summary} | how
+    html = render(evaluation_of(p, contaminated, **how), {})
+    return re.search(r'<section id="decisions".*?</section>', html, re.DOTALL).group()
+
+
+def _hints(summary):
+    rows = decision_rows(summary, "patient")
+    return {row["name"]: row["hint"] for of_block in rows.values() for row in of_block}
 
 
 def _page(p, **more):
@@ -69,7 +77,7 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     assert "0.8123–0.9000" in html
     assert page.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
     assert page.interval({"auroc_ci": None}, "auroc") == ""
-    assert "interval" not in page.with_interval({"accuracy": 0.5}, "accuracy")
+    assert "CI" not in page.accuracy_with_ci({"accuracy": 0.5})
 
 
 def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):
@@ -83,55 +91,53 @@ def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(mak
         assert text in html, text
 
 
-def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out():
-    rows = _decisions({"tumor_call": CALL})["parts"][0]["rows"]
+def test_decisions_that_are_undefined_or_missing_are_dashes_or_left_out(make_predictions):
+    rows = decision_rows(NOTHING | {"tumor_call": CALL}, "patient")["tumor_call"]
     by_name = {row["name"]: row for row in rows}
     assert by_name["NPV"]["value"] == "–"
     assert by_name["Specificity"]["interval"] == ""
-    assert _decisions(None) is None
-    none = {"tumor_call": None, "sets": None, "foreign": None, "turned": None}
-    assert _decisions(SUMMARY | none)["parts"][0]["title"].endswith("(abstention)")
-    assert len(_decisions(SUMMARY | none)["parts"]) == 1
+    assert decision_rows(None, "patient") == {}
+    section = _decisions(make_predictions(), {})
+    assert re.findall("<h3>(.*?)</h3>", section) == ["When to leave it to a person (abstention)"]
 
 
-def test_calibration_shows_both_sides_and_the_temperature():
+def test_calibration_shows_both_sides_and_the_temperature(make_predictions):
     summary = {
         "temperature": 1.5,
         "before": {"ece": 0.04, "ece_mass": 0.05, "brier": 0.1, "loss": 0.3},
         "after": {"ece": 0.01, "ece_mass": 0.02, "brier": 0.09, "loss": float("nan")},
     }
-    words = figures.calibration_table(summary)
-    assert "1.500" in words["said"]
-    assert "overconfident" in words["said"]
-    assert [(r["before"], r["after"]) for r in words["rows"]] == [
+    html = _page(make_predictions(), calibration=summary)
+    section = re.search(r'<section id="calibration".*?</section>', html, re.DOTALL).group()
+    assert "Temperature 1.500" in section
+    assert "overconfident" in section
+    assert re.findall(r"<td>(.*?)</td><td>(.*?)</td>", section) == [
         ("0.0400", "0.0100"), ("0.0500", "0.0200"), ("0.1000", "0.0900"), ("0.3000", "–"),
     ]  # fmt: skip
-    assert figures.calibration_table(None) is None
+    assert 'id="calibration"' not in _page(make_predictions(), calibration=None)
 
 
-def test_what_weakens_the_targets_is_said():
-    summary = {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}
+def test_what_weakens_the_targets_is_said(make_predictions):
+    p, refit = make_predictions(), {"settings": {"train": {"refit": True}}}
 
     def said(**how):
-        return " ".join(_decisions(summary, **how)["fitted"])
+        return _decisions(p, {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}, **how)
 
     assert "10 images, 7 groups" in said() and "kept epoch was chosen too" in said()
     assert "a part in the training" in said(split="val")
-    assert "12 of the images" in said(known=12) and "of the other 100." in said(known=12)
-    assert "better than those of new images" in said(known=12, clean=None)
+    assert "12 of the images" in said(known=12) and "of the other 108." in said(known=12)
+    assert "better than those of new images" in said(known=120)
     assert "was not examined" in said(known=None)
-    assert "trained again after that" in said(is_refit=True)
+    assert "trained again after that" in said(about=refit)
     for words in ("a part in the training", "copies", "not examined", "trained again"):
         assert words not in said()
 
 
-def test_sets_speak_of_new_patients_only_where_validation_knew_patients():
-    summary = SUMMARY | {"sets": SUMMARY["sets"] | {"coverage_groups": 0.9, "groups": 40}}
+def test_sets_speak_of_new_patients_only_where_validation_knew_patients(make_predictions):
+    sets = SUMMARY["sets"] | {"coverage_groups": 0.9, "groups": 40}
 
     def said(patients):
-        page = _decisions(summary, patients=patients)
-        sets = next(part for part in page["parts"] if part["title"].startswith("Conformal"))
-        return " ".join([*page["fitted"], sets["said"], sets["rows"][0]["hint"]])
+        return _decisions(make_predictions(), {"sets": sets}, patients=patients)
 
     known, unknown = said(ALL_KNOWN), said(patients_unknown(120))
     assert "an image of a new patient (or set of copies)" in known
@@ -155,22 +161,17 @@ def test_a_target_that_the_interval_excludes_is_called_missed():
     risky = {"kept": [], "fitted": fitted | {"risk_ci": [0.03, 0.05]}}
     kept = {"kept": [], "fitted": fitted | {"risk_ci": [0.01, 0.05]}}
 
-    def hints(summary):
-        parts = _decisions(summary)["parts"]
-        return {row["name"]: row["hint"] for part in parts for row in part["rows"]}
-
-    assert "missed" in hints({"tumor_call": missed})["Sensitivity"]
-    assert "missed" not in hints({"tumor_call": CALL})["Sensitivity"]
-    assert "missed" in hints({"abstention": risky})["Wrong answers"]
-    assert "missed" not in hints({"abstention": kept})["Wrong answers"]
+    assert "missed" in _hints({"tumor_call": missed})["Sensitivity"]
+    assert "missed" not in _hints({"tumor_call": CALL})["Sensitivity"]
+    assert "missed" in _hints({"abstention": risky})["Wrong answers"]
+    assert "missed" not in _hints({"abstention": kept})["Wrong answers"]
 
 
-def test_without_a_confidence_nobody_is_told_that_answers_are_withheld():
+def test_without_a_confidence_nobody_is_told_that_answers_are_withheld(make_predictions):
     kept = [{"share": 0.9, "n": 90, "accuracy": 0.8}]
-    unfit = {"kept": kept, "fitted": {"confidence": None, "target": 0.02}}
-    part = _decisions({"abstention": unfit})["parts"][0]
-    assert "a person has to check every answer" in part["said"]
-    assert [row["name"] for row in part["rows"]] == ["90 % answered", "AURC"]
+    unfit = {"abstention": NOTHING["abstention"] | {"kept": kept}}
+    assert "a person has to check every answer" in _decisions(make_predictions(), unfit)
+    assert list(_hints(unfit)) == ["90 % answered", "AURC"]
 
 
 def test_checks_of_heat_maps_are_rows():
@@ -188,14 +189,19 @@ def test_maps_no_better_than_the_middle_of_the_head_are_said_to_be_so(make_predi
 
     better = check(0.6, 0.4, [0.1, 0.3])
     level, worse = check(0.41, 0.40, [-0.02, 0.04]), check(0.3, 0.4, [-0.2, -0.05])
-    said = figures.about_heatmaps({"deletion": level, "insertion": worse, "lesion_iou": better})
+    p = make_predictions()
+
+    def warning(**checks):
+        found = re.search('<p class="caution">(Do not read.*?)</p>', _page(p, checks=checks))
+        return found[1] if found else ""
+
+    said = warning(deletion=level, insertion=worse, lesion_iou=better)
     assert "not shown to be better than pointing at the middle" in said
     assert "deletion 0.41 against 0.40; insertion 0.30 against 0.40" in said
     assert "They are better than that by: overlap with the lesion (IoU)." in said
-    assert figures.about_heatmaps({"deletion": better}) == ""
-    assert figures.about_heatmaps({"outside_head": {"value": 0.1, "meaning": "m", "n": 3}}) == ""
-    assert figures.about_heatmaps(None) == ""
-    p = make_predictions()
+    assert warning(deletion=better) == ""
+    assert warning(outside_head={"value": 0.1, "meaning": "m", "n": 3}) == ""
+    assert warning() == ""
     images = {"images": np.zeros((120, 8, 8), np.uint8), "heatmaps": {0: np.ones((2, 2))}}
     html = _page(p, checks={"deletion": level}, **images)
     assert html.count("not shown to be better than pointing at the middle") == 3  # each place

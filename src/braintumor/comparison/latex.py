@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from braintumor.comparison.compare import Comparison
-from braintumor.comparison.leaderboard import as_rows
-from braintumor.report.page import is_defined, number
+from braintumor.comparison.leaderboard import as_rows, figure_of
 
 _MARKS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
@@ -38,7 +36,7 @@ def leaderboard_table(comparison: Comparison, names: Mapping[str, str]) -> str:
     names: column of the board -> its title; columns without a figure are left out.
     """
     rows = as_rows(comparison.board)
-    shown = [name for name in names if any(is_defined(row[name]) for row in rows)]
+    shown = [name for name in names if comparison.board[name].notna().any()]
     titles = ["", "Configuration", "Runs", "$n$", *(escape_latex(names[name]) for name in shown)]
     lines = [
         r"% needs \usepackage{booktabs,textcomp}",
@@ -52,10 +50,12 @@ def leaderboard_table(comparison: Comparison, names: Mapping[str, str]) -> str:
         r"\midrule",
     ]
     for rank, row in enumerate(rows, start=1):
-        n = f"{row['n']:,}" if is_defined(row["n"]) else "--"
+        n = "--" if row["n"] is None else f"{row['n']:,}"
+        figures = [figure_of(row, name) for name in shown]
+        values = [escape_latex(f"{one.value} {one.spread}") for one in figures]
+        intervals = [escape_latex(one.interval) for one in figures]
         known = [str(rank), escape_latex(str(row["run"])), str(row["completed"]), n]
-        lines.append(_line([*known, *(_figure(row, name) for name in shown)]))
-        intervals = [_interval(row, name) for name in shown]
+        lines.append(_line([*known, *values]))
         lines += [_line(["", "", "", "", *intervals])] if any(intervals) else []
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}", ""])
 
@@ -73,15 +73,3 @@ def _caption(comparison: Comparison) -> str:
 
 def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
-
-
-def _figure(row: Mapping[str, Any], name: str) -> str:
-    if not is_defined(row[name]):
-        return "--"
-    spread = row.get(f"{name}_std")
-    return number(row[name]) + (rf" $\pm$ {number(spread)}" if is_defined(spread) else "")
-
-
-def _interval(row: Mapping[str, Any], name: str) -> str:
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return f"({number(low)}--{number(high)})" if is_defined(low) and is_defined(high) else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from braintumor.comparison.agreement import differ
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
 from braintumor.quoting import shell_line
+from braintumor.report.page import number
 from braintumor.runs.checkpoint import Card, read_card
 from braintumor.runs.history import read_history
 
@@ -93,6 +94,24 @@ def as_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A mapping a row; None is what is missing."""
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     return list(rows)
+
+
+class Figure(NamedTuple):
+    """One figure of a configuration; spread and interval are "" where there is none."""
+
+    value: str
+    spread: str
+    interval: str
+
+
+def figure_of(row: Mapping[str, Any], name: str) -> Figure:
+    """Mean, spread over seeds and interval of one figure of a row of the board."""
+    spread, low = row.get(f"{name}_std"), row.get(f"{name}_low")
+    return Figure(
+        number(row[name]),
+        "" if spread is None else f"± {number(spread)}",
+        "" if low is None else f"({number(low)}–{number(row[f'{name}_high'])})",
+    )
 
 
 def find_configurations(runs: Sequence[Run]) -> list[Configuration]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from braintumor.statistics.paired import (
 # N images of an evaluation
 
 LEVEL = 0.05  # a difference counts from here, after Holm's correction
+TIE = "tie: not distinguishable"  # for the board
 TESTS = (("mcnemar", "accuracy"), ("delong", "auroc"))  # and the figure that each is about
 COLUMNS = (
     "first", "second", "images", "n", "groups",
@@ -86,21 +87,32 @@ def compare_pairs(competitors: Sequence[Competitor], resamples: int, seed: int) 
         for _, part in table.groupby("images"):
             table.loc[part.index, f"{test}_holm"] = holm(part[f"{test}_p"].tolist())
         table[f"{test}_holm"] = table[f"{test}_holm"].astype(float)
-    table["verdict"] = [_verdict(row) for _, row in table.iterrows()]
+    words = {"accuracy": "is more accurate", "auroc": "has the higher AUROC"}
+    table["verdict"] = [
+        "; ".join(f"{row[which]} {words[figure]}" for figure, which in differences(row)) or "tie"
+        for row in table.to_dict("records")
+    ]
     return table
 
 
 def against_first(pairs: pd.DataFrame, first: str, images: str) -> dict[str, str]:
     """What the tests say of each configuration that was tested beside the first of the ranking."""
-    found = {}
-    for _, row in pairs[(pairs["first"] == first) & (pairs["images"] == images)].iterrows():
-        said = []
-        if row["mcnemar_holm"] < LEVEL:
-            said.append("less accurate" if row["accuracy"] > 0 else "more accurate")
-        if row["delong_holm"] < LEVEL:
-            said.append("lower AUROC" if row["auroc"] > 0 else "higher AUROC")
-        found[row["second"]] = " and ".join(said) or "tie: not distinguishable"
-    return found
+    words = {
+        ("accuracy", "first"): "less accurate", ("accuracy", "second"): "more accurate",
+        ("auroc", "first"): "lower AUROC", ("auroc", "second"): "higher AUROC",
+    }  # fmt: skip
+    own = pairs[(pairs["first"] == first) & (pairs["images"] == images)].to_dict("records")
+    said = {row["second"]: " and ".join(words[found] for found in differences(row)) for row in own}
+    return {name: text or TIE for name, text in said.items()}
+
+
+def differences(row: Mapping[Any, Any]) -> list[tuple[str, str]]:
+    """(accuracy | auroc, first | second), the better of a pair, where its test tells them apart."""
+    return [
+        (figure, "first" if row[figure] > 0 else "second")
+        for test, figure in TESTS
+        if row[f"{test}_holm"] < LEVEL
+    ]
 
 
 def _is_same(one: Evaluated, other: Evaluated) -> bool:
@@ -188,13 +200,3 @@ def _test_pairs(
         row |= {"auroc": auroc.value, "auroc_low": auroc.low, "auroc_high": auroc.high}
         rows.append(row | {"mcnemar_p": mcnemar(models[i], models[j]), "delong_p": auroc.p})
     return rows
-
-
-def _verdict(row: pd.Series) -> str:
-    words = {"accuracy": "is more accurate", "auroc": "has the higher AUROC"}
-    said = [
-        f"{row['first' if row[figure] > 0 else 'second']} {words[figure]}"
-        for test, figure in TESTS
-        if row[f"{test}_holm"] < LEVEL
-    ]
-    return "; ".join(said) or "tie"

@@ -7,30 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup, escape
 
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
-from braintumor.comparison.leaderboard import as_rows
-from braintumor.comparison.pairs import LEVEL, TESTS
+from braintumor.comparison.leaderboard import as_rows, figure_of
+from braintumor.comparison.pairs import LEVEL, TESTS, TIE, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
-from braintumor.report.page import (
-    Chart,
-    as_markdown,
-    draw_chart,
-    environment,
-    inlined_chart,
-    inlined_text,
-    number,
-    percent,
-    percents,
-)
+from braintumor.report.page import Chart, as_markdown, draw_chart, environment, number
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
-from braintumor.report.plots.style import elide
 
 _NAMES = {
     "val_macro_f1": "val macro F1", "accuracy": "accuracy",
@@ -76,16 +65,20 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
     board, runs, pairs = comparison.board, comparison.runs, comparison.pairs
     jinja = environment()
-    formats = {"figure": _figure, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
+    formats = {"figure": figure_of, "difference": _difference, "p_value": _p_value, "seeds": _seeds}
     jinja.filters |= {"breakable": _breakable, "whole": _whole, "verdict": _verdict, **formats}
     return jinja.get_template("comparison.html.j2").render(
-        **inlined_text("css", ["report.css", "comparison.css"]),
         by=comparison.by,
         split=comparison.split,
         configurations=len(board),
         runs=len(runs),
-        headline=_headline(comparison),
-        findings=_findings(board),
+        against_first={
+            "all images": board["against_first"].iloc[1:].dropna().tolist(),
+            "images without a copy in training": board["against_first_clean"]
+            .iloc[1:]
+            .dropna()
+            .tolist(),
+        },
         ranking=comparison.notes[0],
         cautions=comparison.notes[1:],
         columns={name: words for name, words in _NAMES.items() if board[name].notna().any()},
@@ -94,12 +87,13 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         has_spread=bool(board["accuracy_std"].notna().any()),
         pairs={kind: own.to_dict("records") for kind, own in pairs.groupby("images")},
         differences=_DIFFERENCES,
+        tie=TIE,
         tests=[f"{test}_holm" for test, _ in TESTS],
         level=LEVEL,
         tested=TESTED,
         run_columns=_RUN_COLUMNS,
         run_rows=[[_run_cell(k, row[k]) for k in _RUN_COLUMNS] for _, row in runs.iterrows()],
-        charts={name: inlined_chart(chart) for name, chart in charts.items()},
+        charts=charts,
     )
 
 
@@ -119,7 +113,7 @@ def board_lines(comparison: Comparison) -> pd.DataFrame:
         cells = {"": rank, **{name: row[name] for name in _ABOUT}}
         cells |= {"seeds": _seeds(row), "n": row["n"]}
         for name, words in _NAMES.items():
-            shown = " ".join(filter(None, _figure(row, name)))
+            shown = " ".join(filter(None, figure_of(row, name)))
             cells[words] = "" if row[name] is None else shown
         cells["against the first"] = row["against_first"]
         cells["against the first, without copies"] = row["against_first_clean"]
@@ -153,75 +147,13 @@ def _breakable(name: str) -> Markup:
     return Markup(safe)  # noqa: S704 (escaped above; none of the signs stands in an entity)
 
 
-def _headline(comparison: Comparison) -> str:
-    """Who is first, by what, and how good it is on the evaluated images."""
-    first, is_by_test = comparison.board.iloc[0], comparison.by == "test"
-    key, where = ("macro_f1", comparison.split) if is_by_test else ("val_macro_f1", "validation")
-    if pd.isna(first[key]) or pd.isna(first["accuracy"]):
-        return "No run has the figures that a ranking needs."
-    accuracy = percent(first["accuracy"])
-    if pd.notna(first["accuracy_std"]):
-        accuracy += f" ± {100 * first['accuracy_std']:.1f} over {first['completed']} runs"
-    if pd.notna(first["accuracy_low"]):
-        ends = percents((first["accuracy_low"], first["accuracy_high"]), " to ")
-        accuracy += f" (95\N{NO-BREAK SPACE}% CI {ends})"
-    return (
-        f"First by macro F1 on {where} ({number(first[key])}): {elide(str(first['run']), 80)}. "
-        f"On {comparison.split} its accuracy is {accuracy}, n = {first['n']:,}."
-    )
-
-
-def _findings(board: pd.DataFrame) -> list[str]:
-    """How many of the others the tests can tell from the first, over each kind of images."""
-    if len(board) < 2:
-        return ["There is nothing to compare it with."]
-    found = []
-    for column, words in (
-        ("against_first", "all images"),
-        ("against_first_clean", "images without a copy in training"),
-    ):
-        said = board[column].iloc[1:].dropna()
-        if not len(said):
-            continue
-        ties = said.str.startswith("tie")
-        if len(said) == 1:
-            found.append(f"The second against the first, over {words}: {said.iloc[0]}.")
-            continue
-        found.append(
-            f"Over {words} the tests find no difference between it and {int(ties.sum())} of the "
-            f"{len(said)} others: the order of these may be chance."
-            if ties.any()
-            else f"Over {words} the tests find a difference between it and all {len(said)} others."
-        )
-    return found or ["No pair could be tested, since no other was evaluated on the same images."]
-
-
 def _verdict(row: Mapping[str, Any]) -> str:
     """Which of a pair is better in what, or "tie"; their names stand beside it."""
     better: dict[str, list[str]] = {}
-    for test, figure in TESTS:
-        if row[f"{test}_holm"] < LEVEL:
-            better.setdefault("first" if row[figure] > 0 else "second", []).append(_NAMES[figure])
+    for figure, which in differences(row):
+        better.setdefault(which, []).append(_NAMES[figure])
     said = [f"the {which} is better in {' and '.join(what)}" for which, what in better.items()]
     return "; ".join(said) or "tie"
-
-
-class _Figure(NamedTuple):
-    """One figure of a configuration; spread and interval are "" where there is none."""
-
-    value: str
-    spread: str
-    interval: str
-
-
-def _figure(row: Mapping[str, Any], name: str) -> _Figure:
-    """Mean, spread over seeds and interval of one figure of a row of the board."""
-    spread, low = row.get(f"{name}_std"), row.get(f"{name}_low")
-    return _Figure(
-        number(row[name]),
-        "" if spread is None else f"± {number(spread)}",
-        "" if low is None else f"({number(low)}–{number(row[f'{name}_high'])})",
-    )
 
 
 def _difference(row: Any, name: str) -> str:

@@ -14,20 +14,9 @@ from braintumor.evaluation.common_classes import heat_targets, in_classes, in_tw
 from braintumor.evaluation.heatmap_checks import check_explanations
 from braintumor.evaluation.heatmaps import check_method, device_of, enlarge, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing
-from braintumor.evaluation.predict import (
-    EvalSettings,
-    Inference,
-    predict,
-    predict_with_features,
-)
+from braintumor.evaluation.predict import EvalSettings, Inference, predict, predict_with_features
 from braintumor.evaluation.provenance import Provenance
-from braintumor.evaluation.record import (
-    Evaluation,
-    Explanations,
-    Leakage,
-    choose_examples,
-    measure,
-)
+from braintumor.evaluation.record import Evaluation, Explanations, Leakage, choose_examples, measure
 from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import calibration_figures

@@ -115,22 +115,21 @@ def _perturbing(
     """
     kinds = [heatmaps, spots_in_head(in_head)]
     curves = perturbation_curves(model, images, targets, kinds)
-    (deletion, insertion), of_spots = map(area_under, curves)
+    deletion, insertion = zip(*map(area_under, curves), strict=True)
     return {
-        "deletion": _check(
-            deletion,
+        "deletion": _check_beside_middle(
             "Mean probability of the class while the picture is blurred, the hottest places "
-            "first: the lower, the more the answer depends on these places; "
-            f"{_mean(of_spots[0]):.2f} when starting at the middle of the head.",
-        )
-        | _beside_middle(-deletion, -of_spots[0]),
-        "insertion": _check(
-            insertion,
+            "first: the lower, the more the answer depends on these places; {:.2f} when starting "
+            "at the middle of the head.",
+            *deletion,
+            is_cost=True,
+        ),
+        "insertion": _check_beside_middle(
             "Mean probability of the class while a blurred picture is made sharp, the hottest "
-            "places first: the higher, the more these places suffice; "
-            f"{_mean(of_spots[1]):.2f} when starting at the middle of the head.",
-        )
-        | _beside_middle(insertion, of_spots[1]),
+            "places first: the higher, the more these places suffice; {:.2f} when starting at the "
+            "middle of the head.",
+            *insertion,
+        ),
     }
 
 
@@ -149,24 +148,18 @@ def _locating(heatmaps: np.ndarray, in_head: np.ndarray, masks: np.ndarray | Non
     }
     if masks is None:
         return checks
-    spots = spots_in_head(in_head)
-    hits, of_middle = pointing_hits(heatmaps, masks), pointing_hits(spots, masks)
-    overlap, of_spots = top_area_iou(heatmaps, masks), top_area_iou(spots, masks)
+    kinds = heatmaps, spots_in_head(in_head)
     return checks | {
-        "pointing_hits": _check(
-            hits,
+        "pointing_hits": _check_beside_middle(
             "Share of lesions that the hottest point hits, whatever the answer was, give or take "
-            "3 % of the picture's side; pointing at the middle of the head every time hits "
-            f"{_mean(of_middle):.2f}.",
-        )
-        | _beside_middle(hits, of_middle),
-        "lesion_iou": _check(
-            overlap,
+            "3 % of the picture's side; pointing at the middle of the head every time hits {:.2f}.",
+            *(pointing_hits(maps, masks) for maps in kinds),
+        ),
+        "lesion_iou": _check_beside_middle(
             "Overlap (intersection over union) of each lesion with as many of the hottest "
-            "pixels, 1 at best; a round spot in the middle of the head has "
-            f"{_mean(of_spots):.2f}.",
-        )
-        | _beside_middle(overlap, of_spots),
+            "pixels, 1 at best; a round spot in the middle of the head has {:.2f}.",
+            *(top_area_iou(maps, masks) for maps in kinds),
+        ),
     }
 
 
@@ -174,17 +167,19 @@ def _check(scores: np.ndarray, meaning: str) -> dict[str, Any]:
     return {"value": _mean(scores), "meaning": meaning, "n": int((~np.isnan(scores)).sum())}
 
 
-def _beside_middle(scores: np.ndarray, of_spots: np.ndarray) -> dict[str, Any]:
-    """The mean of the spots, and Student's interval of the gain over them, image by image.
+def _check_beside_middle(
+    meaning: str, scores: np.ndarray, of_spots: np.ndarray, *, is_cost: bool = False
+) -> dict[str, Any]:
+    """With the mean of the spots, and Student's interval of the gain over them, image by image.
 
-    scores, of_spots: float (N,), more is better; costs come in negated.
+    meaning: with {} for that mean.  scores, of_spots: float (N,).  is_cost: less is better.
     """
-    gain = (scores - of_spots)[~np.isnan(scores)]
-    reach = float("nan")
+    middle, reach = _mean(of_spots), float("nan")
+    gain = (of_spots - scores if is_cost else scores - of_spots)[~np.isnan(scores)]
     if len(gain) > 1:
         reach = float(stdtrit(len(gain) - 1, _TAIL) * gain.std(ddof=1) / np.sqrt(len(gain)))
-    mean = _mean(gain)
-    return {"middle": abs(_mean(of_spots)), "gain_ci": [mean - reach, mean + reach]}
+    beside = {"middle": middle, "gain_ci": [_mean(gain) - reach, _mean(gain) + reach]}
+    return _check(scores, meaning.format(middle)) | beside
 
 
 def _mean(scores: np.ndarray) -> float:

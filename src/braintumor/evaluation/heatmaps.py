@@ -45,29 +45,19 @@ _BATCH = 16  # images that a look into the model takes at a time
 
 
 def cam_heatmaps(
-    model: Network,
-    images: np.ndarray,
-    targets: np.ndarray,
-    method: Method,
-    layer: Layer,
-    batch_size: int = _BATCH,
+    model: Network, images: np.ndarray, targets: np.ndarray, method: Method, layer: Layer
 ) -> np.ndarray:
     """The cells of `heat_cells` enlarged to the pictures, smoothly: float32 (N, S, S) in [0, 1].
 
     Smooth for the eye and for comparisons by structure; what the model has are the cells.
     Raises ConfigError as `heat_cells` does.
     """
-    return enlarge(heat_cells(model, images, targets, method, layer, batch_size), images.shape[1:3])
+    return enlarge(heat_cells(model, images, targets, method, layer), images.shape[1:3])
 
 
 @waiting("drawing heat maps")
 def heat_cells(
-    model: Network,
-    images: np.ndarray,
-    targets: np.ndarray,
-    method: Method,
-    layer: Layer,
-    batch_size: int = _BATCH,
+    model: Network, images: np.ndarray, targets: np.ndarray, method: Method, layer: Layer
 ) -> np.ndarray:
     """The map of logit targets[i] on images[i]: float32 (N, h, w) in [0, 1], each its own scale.
 
@@ -81,8 +71,7 @@ def heat_cells(
     Raises ConfigError for an unknown method or layer, and where `check_method` does.
     """
     if isinstance(model, Ensemble):
-        how = (targets, method, layer, batch_size)
-        maps = [heat_cells(member, images, *how) for member in model.members]
+        maps = [heat_cells(each, images, targets, method, layer) for each in model.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
     if method not in get_args(Method):
         known = did_you_mean(str(method), get_args(Method))
@@ -94,8 +83,8 @@ def heat_cells(
     cells = []
     # to the last bit the same map within an evaluation and for one picture alone
     with left_as_found(model), model.unfused():
-        for start in range(0, len(images), batch_size):
-            chunk = slice(start, start + batch_size)
+        for start in range(0, len(images), _BATCH):
+            chunk = slice(start, start + _BATCH)
             if method == "attention":
                 cells.append(_attended(model, images[chunk]))
             else:

@@ -211,24 +211,15 @@ def measure(
 
 
 def assess(
-    predictions: Predictions,
-    leakage: Leakage,
-    occluded: Mapping[str, Predictions] | None = None,
+    predictions: Predictions, leakage: Leakage, occluded: Mapping[str, Predictions] | None = None
 ) -> Assessment:
     """What the figures are worth: without copies of training images, and beside baselines."""
-    labels, contaminated, groups = predictions.labels, leakage.contaminated, leakage.groups
+    labels, contaminated, classes = predictions.labels, leakage.contaminated, predictions.classes
+    groups = np.arange(len(labels)) if leakage.groups is None else leakage.groups
     is_clean = np.zeros(len(labels), bool) if contaminated is None else ~contaminated
-    counts: dict[str, int] = {}
-    if contaminated is not None:
-        # a class that the split never had is not one that copies have emptied
-        counts = {
-            predictions.classes[k]: int(is_clean[labels == k].sum()) for k in np.unique(labels)
-        }
-    clean = None
+    clean, tests = None, {}
     if is_clean.any():
-        of_clean = None if groups is None else groups[is_clean]
-        clean = figures_with_intervals(predictions.subset(is_clean), of_clean)
-    tests = {}
+        clean = figures_with_intervals(predictions.subset(is_clean), groups[is_clean])
     for name, blanked in (occluded or {}).items():
         is_right = blanked.predicted == blanked.labels
         tests[name] = {
@@ -238,15 +229,15 @@ def assess(
     table = best = answers = None
     if leakage.baselines is not None:
         answers = leakage.baselines.answers.loc[list(predictions.paths)]
-        names = np.array(predictions.classes, dtype=object)
         floors = Baselines(answers, leakage.baselines.seconds)
-        table = baseline_figures(floors, names[labels], is_clean, predictions.classes)
-        alone = np.arange(len(labels)) if groups is None else groups
-        best = best_baseline(table, answers, predictions, alone, is_clean)
+        table = baseline_figures(floors, np.array(classes, object)[labels], is_clean, classes)
+        best = best_baseline(table, answers, predictions, groups, is_clean)
+    # a class that the split never had is not one that copies have emptied
+    counted = labels[:0] if contaminated is None else np.unique(labels)
     return Assessment(
         contaminated=contaminated,
         clean=clean,
-        clean_counts=counts,
+        clean_counts={classes[k]: int(is_clean[labels == k].sum()) for k in counted},
         baselines=table,
         baseline_answers=answers,
         best_baseline=best,

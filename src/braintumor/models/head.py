@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from braintumor.errors import ConfigError
+from braintumor.config import Count, NotNegative, ShareBelow1
 
 # B batch, C channels, h w height and width of the map, K classes
 
@@ -62,10 +62,10 @@ class Options:
     """The keys of configs/model/head/, which explains them."""
 
     pooling: Pooling
-    hidden: int | None
+    hidden: Count | None
     batch_norm: bool
-    noise: float
-    dropout: float
+    noise: NotNegative
+    dropout: ShareBelow1
 
 
 def build(
@@ -77,17 +77,12 @@ def build(
     The order is that of the recipes: batch norm after ReLU, and on the pooled vector when
     there is no hidden layer. A batch of one image in training is the classifier's care.
     """
-    hidden = options.hidden
-    if hidden is not None and hidden < 1:
-        raise ConfigError(f"`model.head.hidden={hidden}` is a width; give 1 or more, or null")
-    check_std(options.noise, "model.head.noise")
-    check_rate(options.dropout, "model.head.dropout")
     cells = map_size_px[0] * map_size_px[1]
     width = channels * {"avgmax": 2, "flatten": cells}.get(options.pooling, 1)
     layers: list[nn.Module] = [Pool(options.pooling)]
-    if hidden is not None:
-        layers += [nn.Linear(width, hidden), nn.ReLU()]
-        width = hidden
+    if options.hidden is not None:
+        layers += [nn.Linear(width, options.hidden), nn.ReLU()]
+        width = options.hidden
     if options.batch_norm:
         layers.append(nn.BatchNorm1d(width))
     if options.noise:
@@ -95,15 +90,3 @@ def build(
     if options.dropout:
         layers.append(nn.Dropout(options.dropout))
     return nn.Sequential(*layers, nn.Linear(width, num_classes))
-
-
-def check_rate(value: float, where: str) -> None:
-    """Raises ConfigError unless it is a dropout rate, in [0, 1)."""
-    if not 0 <= value < 1:
-        raise ConfigError(f"`{where}={value}` is a rate of dropped values; give 0 <= rate < 1")
-
-
-def check_std(value: float, where: str) -> None:
-    """Raises ConfigError unless it is a standard deviation, 0 or more."""
-    if not 0 <= value < float("inf"):
-        raise ConfigError(f"`{where}={value}` is a standard deviation; give 0 or more")

@@ -25,7 +25,8 @@ _LONGEST = 24  # characters of a class in the name of a file
 
 def write_errors(folder: Path, evaluation: Evaluation) -> None:
     """Write errors.csv, and of the surest errors as many pictures as were asked for."""
-    wrong = _surest_first(evaluation)
+    wrong = np.flatnonzero(~evaluation.is_right)
+    wrong = wrong[np.argsort(-evaluation.predictions.probs[wrong].max(axis=1), kind="stable")]
     table = _table(evaluation, wrong)
     files = [""] * len(wrong)
     if evaluation.images is not None:
@@ -37,12 +38,6 @@ def write_errors(folder: Path, evaluation: Evaluation) -> None:
     # texts are quoted, or a line break in a file name would end the row
     text = table.assign(picture=files).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
     write_atomic(folder / EvaluationFile.ERRORS, text)
-
-
-def _surest_first(evaluation: Evaluation) -> np.ndarray:
-    """Indices of the wrong images, by the probability of the answer: int (E,)."""
-    wrong = np.flatnonzero(~evaluation.is_right)
-    return wrong[np.argsort(-evaluation.predictions.probs[wrong].max(axis=1), kind="stable")]
 
 
 def _table(evaluation: Evaluation, wrong: np.ndarray) -> pd.DataFrame:

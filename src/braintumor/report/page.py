@@ -11,6 +11,7 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,7 +22,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braintumor.report.plots.style import elide, to_png
+from braintumor.report.plots.style import elide, png_of, to_png
 
 # S image size px
 
@@ -42,15 +43,23 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     formats = {"number": number, "interval": interval, "percent": percent, "width": width}
+    formats |= {"accuracy_ci": accuracy_ci, "accuracy_with_ci": accuracy_with_ci}
     jinja.filters |= {"elide": elide, "which_split": which_split, **formats}
+    jinja.globals["inlined"] = inlined
     return jinja
 
 
-def inlined_text(name: str, files: Sequence[str]) -> dict[str, str]:
+def sentences(template: str, **values: Any) -> dict[str, str]:
+    """The variables that a template sets, as texts again: who prints them escapes them."""
+    made = vars(environment().get_template(template).make_module(values))
+    return {name: text.unescape().strip() for name, text in made.items() if name[0] != "_"}
+
+
+def inlined(*files: str) -> tuple[str, str]:
     """Our own style sheets or script, as they are, and the hash that the policy of a page names."""
     text = "".join((FOLDER / file).read_text(encoding="utf-8") for file in files)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return {name: Markup(text), f"{name}_hash": digest}  # noqa: S704 (our own files)
+    return Markup(text), digest  # noqa: S704 (our own files)
 
 
 @dataclass(frozen=True)
@@ -68,20 +77,27 @@ class Chart:
     file: str | None = None
     is_drawing: bool = False
 
+    @cached_property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        with self._opened() as picture:
+            return picture.size
+
+    @cached_property
+    def source(self) -> str:
+        """A drawing stays PNG; a grid of photographs becomes WebP, a tenth of the size."""
+        if len(self.png) < 200_000:
+            return _PNG + base64.b64encode(self.png).decode()
+        with self._opened() as picture:
+            return WEBP + webp(picture.convert("RGB"), _WIDEST_PX, 85)
+
+    def _opened(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.png), formats=["PNG"])
+
 
 def draw_chart(title: str, alt: str, figure: Figure, file: str | None = None) -> Chart:
     """A drawing as a chart."""
     return Chart(title, alt, to_png(figure), file, is_drawing=True)
-
-
-def inlined_chart(chart: Chart) -> dict[str, Any]:
-    """What the template needs of a chart: title, alt, width and height in px, source, kind."""
-    with Image.open(io.BytesIO(chart.png), formats=["PNG"]) as picture:
-        width, height = picture.size
-    return {
-        "title": chart.title, "alt": chart.alt, "width": width, "height": height,
-        "source": _inlined(chart.png), "is_drawing": chart.is_drawing,
-    }  # fmt: skip
 
 
 def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:
@@ -91,9 +107,7 @@ def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:
 
 def inlined_drawing(image: np.ndarray) -> str:
     """A picture of few colours, uint8 (h, w, 3|4), as PNG: every pixel stays as it is."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return _PNG + base64.b64encode(buffer.getvalue()).decode()
+    return _PNG + base64.b64encode(png_of(image, compress_level=6)).decode()
 
 
 def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -> str:
@@ -104,14 +118,6 @@ def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=effort)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def _inlined(png: bytes) -> str:
-    """A drawing stays PNG; a grid of photographs becomes WebP, a tenth of the size."""
-    if len(png) < 200_000:
-        return _PNG + base64.b64encode(png).decode()
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return WEBP + webp(picture.convert("RGB"), _WIDEST_PX, 85)
 
 
 def as_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
@@ -193,11 +199,18 @@ def percents(pair: Any, between: str = "–") -> str:
     return f"{percent(pair[0]).removesuffix(_SIGN)}{between}{percent(pair[1])}"
 
 
-def with_interval(metrics: Mapping[str, Any], name: str) -> str:
-    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone where it has no interval."""
-    pair = defined_pair(metrics, name)
-    of_pair = f" (95{_SIGN} CI {percents(pair, ' to ')})" if pair is not None else ""
-    return f"{percent(metrics[name])}{of_pair}"
+def accuracy_ci(metrics: Mapping[str, Any]) -> str:
+    """ "95 % CI 94.0 to 96.3 %" of the accuracy; empty where it has no interval."""
+    pair = defined_pair(metrics, "accuracy")
+    return "" if pair is None else f"95{_SIGN} CI {percents(pair, ' to ')}"
+
+
+def accuracy_with_ci(metrics: Mapping[str, Any]) -> str:
+    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone."""
+    interval = accuracy_ci(metrics)
+    return (
+        f"{percent(metrics['accuracy'])} ({interval})" if interval else percent(metrics["accuracy"])
+    )
 
 
 def width(value: float | None) -> str:

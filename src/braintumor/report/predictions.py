@@ -14,13 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from braintumor.report.page import (
-    environment,
-    inlined_drawing,
-    inlined_image,
-    inlined_text,
-    percent,
-)
+from braintumor.report.page import environment, inlined_drawing, inlined_image, percent
 from braintumor.report.plots.pictures import heat_layer, overlay
 from braintumor.statistics.decisions import NO_TUMOR, Decisions
 
@@ -107,37 +101,36 @@ def render_predictions(page: PredictionsPage) -> str:
     flags = {said: sum(said in row["notes"] for row in rows) for _, _, said in _FLAGS}
     ramp = np.tile(np.linspace(0, 1, 192), (14, 1))
     has_calls = "is_tumor" in page.table
-    jinja = environment()
-    return jinja.get_template("predictions.html.j2").render(
-        inlined_text("css", ["report.css", "predictions.css"]),
-        rows=rows,
-        shown=[row for row in rows if row["picture"]],
-        answers=Counter(page.table["pred"]).most_common(),
-        called=int(page.table["is_tumor"].sum()) if has_calls else None,
-        undecided=sum(row["is_undecided"] for row in rows),
-        flags={said: count for said, count in flags.items() if count},
-        has_heat=any(row["heat"] for row in rows),
-        is_attention=page.cam == "attention",
-        scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
-        about=page,
-        fitted=page.decisions,
+    return (
+        environment()
+        .get_template("predictions.html.j2")
+        .render(
+            rows=rows,
+            shown=[row for row in rows if row["picture"]],
+            answers=Counter(page.table["pred"]).most_common(),
+            called=int(page.table["is_tumor"].sum()) if has_calls else None,
+            undecided=sum(row["is_undecided"] for row in rows),
+            flags={said: count for said, count in flags.items() if count},
+            has_heat=any(row["heat"] for row in rows),
+            is_attention=page.cam == "attention",
+            scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
+            about=page,
+            fitted=page.decisions,
+        )
     )
 
 
-def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict[str, Any]:
+def _row(index: int, row: Mapping[Hashable, Any], page: PredictionsPage) -> dict[Hashable, Any]:
     probs = {str(name)[5:]: row[name] for name in row if str(name).startswith("prob_")}
     shown = page.illustrations.get(index)
     heat = shown.heat if shown else None
     notes = notes_of(row, page.decisions)
     return {
+        **row,
         "number": index + 1,
-        "path": row["path"],
-        "answer": row["pred"],
         "probability": percent(probs[row["pred"]]),
         "doubt": percent(row["doubt"]),
         "others": sorted(probs.items(), key=lambda item: -item[1]),
-        "tumor": percent(row["tumor_prob"]) if "tumor_prob" in row else None,
-        "called": row.get("is_tumor"),
         "is_undecided": bool(notes) and notes[0].startswith(UNDECIDED),
         "notes": notes,
         "picture": inlined_image(shown.picture, PICTURE_PX, 75) if shown else None,

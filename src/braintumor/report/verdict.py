@@ -5,115 +5,83 @@ Three figures side by side, copies in training, baselines and occlusion tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from braintumor.evaluation.provenance import about_patients, about_training
-from braintumor.evaluation.quote import (
-    FEW,
-    LEAVES_MORE,
-    Quote,
-    about_means,
-    fall_from_validation,
-)
-from braintumor.evaluation.record import Assessment, Evaluation
-from braintumor.report.page import is_defined, percent, which_split, with_interval
+from braintumor.evaluation.provenance import about_patients
+from braintumor.evaluation.quote import about_means, fall_from_validation
+from braintumor.evaluation.record import Evaluation
+from braintumor.report.page import percent, sentences
 from braintumor.report.plots.style import elide
 from braintumor.statistics.metrics import confusion_matrix
 
-# K classes
-
-_SPACE = "\N{NO-BREAK SPACE}"
-COPIES = (
-    "It is not known whether the model has seen some of these images, or copies of them, in "
-    "training. Public data sets often share pictures between training and test; where this one "
-    "does, every figure on this page is too high."
-)
-LEAK = (
-    "The model knows {count:,} of these {n:,} images ({share}) from its training, as they are or "
-    "as copies: the figures over all images are too high."
-)
 # of the lesser margin over the best floor: below, not told apart, above
 _VERDICTS = {
     -1: "is worse than a simple rule",
     0: "is not shown to be better than a simple rule",
     1: "is better than every simple rule",
 }
-_COMPARED = {
-    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1",
-    "mcc": "MCC", "auroc": "AUROC",
-}  # fmt: skip
-_FLOOR_COLUMNS = (
-    ("accuracy", "Accuracy"), ("balanced_accuracy", "Balanced accuracy"),
-    ("clean_accuracy", "Accuracy without copies"),
-    ("clean_balanced_accuracy", "Balanced without copies"),
-)  # fmt: skip
-
-
-def about(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What model, on what data, and for what it is not: name and text of each."""
-    known, trust = evaluation.provenance, evaluation.assessment
-    images = known.images or {}
-    learnt = elide(known.training_data) or "data that are not named here"
-    if images.get("train"):
-        learnt += f", {images['train']:,} images"
-    counts = evaluation.metrics["per_class"].items()
-    listed = ", ".join(f"{elide(name, 24)} {row['n']:,}" for name, row in counts)
-    asked = f"{which_split(evaluation.split)}: {listed}; {trust.patients.evaluated.words}"
-    return [
-        ("Model", f"{elide(known.model_name, 60) or 'not named'}, trained on {learnt}"),
-        ("Evaluated on", asked),
-        ("Not for", "diagnosis, triage or treatment: research, and not a medical device"),
-    ]
 
 
 def headline(evaluation: Evaluation) -> str:
     """One sentence: how many are right, of which images; of those to quote where there are some."""
-    quote = evaluation.quote
-    figures = quote.figures or evaluation.metrics
-    n = figures["n"]
-    right = round(figures["accuracy"] * n)
-    images = "image" if n == 1 else "images"
-    data = elide(evaluation.provenance.data_name) or "the data"
-    where = f"of {data}, all splits together,"
-    if evaluation.split != "all":
-        where = f"in the {evaluation.split} split of {data}"
-    if quote.images == "clean":
-        where += " that have no copy in training"
-    said = (
-        f"{right:,} of {n:,} {images} {where} are classified correctly: accuracy "
-        f"{with_interval(figures, 'accuracy')}."
-    )
-    return said if quote.figures else f"{said} Do not quote this figure."
+    return _sentences(evaluation)["headline"]
 
 
 def findings(evaluation: Evaluation) -> list[str]:
     """How far above the baselines, where the model is weakest, which classes have no figure."""
-    matrix = confusion_matrix(evaluation.predictions)
-    names = [elide(name) for name in evaluation.predictions.classes]
-    text, is_above = _floors(evaluation)
-    above = [text] if text and is_above else []
-    return [*above, _weakest(matrix, names), *_missing(evaluation, matrix, names)]
+    said, (text, is_above) = _sentences(evaluation), _floors(evaluation)
+    above = text if is_above else ""
+    return [*filter(None, [above, said["weakest"], said["means"], said["silent"]])]
 
 
 def cautions(evaluation: Evaluation) -> list[str]:
     """What not to believe: joined classes, split, copies, floors, a fall, patients."""
-    split, n, trust = evaluation.split, len(evaluation.predictions), evaluation.assessment
-    quote, count = evaluation.quote, evaluation.assessment.count
-    said = [evaluation.joined, quote.why]
-    if split != "train" and count is None:
-        said.append(COPIES)
-    elif split != "train" and count:
-        said.append(LEAK.format(count=count, n=n, share=percent(count / n)))
-    return [*filter(None, [*said, *doubts(evaluation), about_patients(trust.patients)])]
+    said = [evaluation.joined, evaluation.quote.why, _sentences(evaluation)["copies"]]
+    patients = about_patients(evaluation.assessment.patients)
+    return [*filter(None, [*said, *doubts(evaluation), patients])]
 
 
 def doubts(evaluation: Evaluation) -> list[str]:
     """Sentences on a model that is not above its floors, and on a fall from validation."""
     text, is_above = _floors(evaluation)
-    return [*filter(None, ["" if is_above else text, _fall(evaluation)])]
+    return [*filter(None, ["" if is_above else text, _sentences(evaluation)["fall"]])]
+
+
+def _sentences(evaluation: Evaluation) -> dict[str, str]:
+    """What verdict.j2 says."""
+    quote, about, predictions = evaluation.quote, evaluation.provenance, evaluation.predictions
+    figures, fallen = quote.figures or evaluation.metrics, None
+    if evaluation.split not in ("train", "val"):
+        fallen = fall_from_validation(figures, about.history, about.images)
+    matrix = confusion_matrix(predictions)
+    counts, called = matrix.sum(axis=1), matrix.sum(axis=0)
+    return sentences(
+        "verdict.j2",
+        evaluation=evaluation,
+        quote=quote,
+        figures=figures,
+        right=round(figures["accuracy"] * figures["n"]),
+        data=elide(about.data_name) or "the data",
+        worst=_weakest(matrix, predictions.classes),
+        about_means=about_means(evaluation.metrics),
+        never=[predictions.classes[k] for k in np.flatnonzero((called == 0) & (counts > 0))],
+        fallen=fallen,
+    )
+
+
+def _weakest(matrix: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The class with the largest share of its images missed, and what they were taken for most."""
+    counts, errors = matrix.sum(axis=1), matrix * ~np.eye(len(matrix), dtype=bool)
+    missed = errors.sum(axis=1)
+    worst = max(np.flatnonzero(counts).tolist(), key=lambda k: (missed[k] / counts[k], missed[k]))
+    other = int(errors[worst].argmax())
+    return {
+        "name": names[worst], "missed": int(missed[worst]), "n": int(counts[worst]),
+        "taken_for": names[other], "confused": int(errors[worst, other]),
+    }  # fmt: skip
 
 
 def _floors(evaluation: Evaluation) -> tuple[str, bool]:
@@ -125,52 +93,6 @@ def _floors(evaluation: Evaluation) -> tuple[str, bool]:
     if trust.count and "clean_margin" in trust.best_baseline:  # else both would say the same
         kinds["clean_"] = "Images without copies"
     return above_baseline(trust.best_baseline, kinds)
-
-
-def _fall(evaluation: Evaluation) -> str:
-    """A sentence on a large fall of accuracy from validation; empty where there is none."""
-    if evaluation.split in ("train", "val"):
-        return ""
-    about, quote = evaluation.provenance, evaluation.quote
-    figures = quote.figures or evaluation.metrics
-    fall = fall_from_validation(figures, about.history, about.images)
-    if fall is None:
-        return ""
-    low, high = (f"{100 * limit:.1f}" for limit in fall.interval)
-    copies = " without a copy" if quote.images == "clean" else ""
-    return (
-        f"Accuracy falls from {percent(fall.validation)} on {fall.images:,} validation images to "
-        f"{percent(fall.here)} on these {figures['n']:,}{copies}: by "
-        f"{100 * (fall.validation - fall.here):.1f} percentage points (95 % CI {low} to {high}). "
-        "Do not expect the validation figure on new images."
-    )
-
-
-def _weakest(matrix: np.ndarray, names: list[str]) -> str:
-    counts = matrix.sum(axis=1)
-    missed = counts - matrix.diagonal()
-    if not missed.any():
-        return "No image is misclassified."
-    worst = max(np.flatnonzero(counts), key=lambda k: (missed[k] / counts[k], missed[k]))
-    others = matrix[worst].copy()
-    others[worst] = 0
-    taken_for = int(others.argmax())
-    recall = 1 - missed[worst] / counts[worst]
-    return (
-        f"Weakest class: {names[worst]}. {missed[worst]:,} of its {counts[worst]:,} images are "
-        f"missed (recall {percent(recall)}), most often taken for {names[taken_for]} "
-        f"({others[taken_for]:,})."
-    )
-
-
-def _missing(evaluation: Evaluation, matrix: np.ndarray, names: list[str]) -> list[str]:
-    said = []
-    counts, called = matrix.sum(axis=1), matrix.sum(axis=0)
-    if means := about_means(evaluation.metrics):
-        said.append(f"{means} What cannot be computed is shown as a dash.")
-    if silent := ", ".join(names[k] for k in np.flatnonzero((called == 0) & (counts > 0))):
-        said.append(f"The model never answers {silent}: look at the training before using it.")
-    return said
 
 
 def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, bool]:
@@ -191,7 +113,7 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
             f"{images}: {percent(round(accuracy + margin, 9))} against {percent(accuracy)}"
             + ("" if parts and name == best["name"] else f" of the best floor, {name}")
             + f"; difference {100 * margin:+.1f} points "
-            f"(95{_SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
+            f"(95\N{NO-BREAK SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
             + ("." if place else ", which may be chance.")
         )
         places.append(place)
@@ -199,100 +121,11 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
     return said, min(places) > 0
 
 
-def leakage_section(evaluation: Evaluation) -> dict[str, Any]:
-    """What leakage.html.j2 needs: tiles, sentences and tables."""
-    metrics, trust = evaluation.metrics, evaluation.assessment
-    floors, shortcuts = trust.baselines, trust.occlusion_tests
-    clean = trust.clean["accuracy"] if trust.clean else None
-    answered = {}
-    if floors is not None:
-        ranked = floors.sort_values("accuracy", ascending=False, kind="stable")
-        of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
-        answered = {"the model": {**metrics, **of_clean}, **ranked.to_dict("index")}
-    whole = {"whole picture": {"accuracy": metrics["accuracy"], "clean_accuracy": clean}}
-    return {
-        "tiles": _tiles(metrics, trust),
-        # where copies leave no figure to quote, the result has said why
-        "warnings": [] if trust.count and evaluation.quote.why else _warnings(trust),
-        "leak": _leak(metrics["n"], trust, evaluation.quote),
-        "means": about_means(trust.clean) if trust.clean and trust.count else "",
-        "compared": _COMPARED,
-        "clean": trust.clean if trust.count else None,
-        "floors": answered,
-        "floor_columns": _FLOOR_COLUMNS if trust.count and trust.clean else _FLOOR_COLUMNS[:2],
-        "shortcuts": {**whole, **shortcuts} if shortcuts else {},
-        "has_clean": bool(trust.count),  # else both would say the same
-    }
-
-
-def _tiles(metrics: Mapping[str, Any], trust: Assessment) -> list[dict[str, str]]:
-    clean, best = trust.clean, trust.best_baseline
-    of_clean, of_best = "not known for this evaluation", "not measured for this evaluation"
-    if clean is not None:
-        counts = ", ".join(f"{elide(name, 24)} {k:,}" for name, k in trust.clean_counts.items())
-        of_clean = f"{_interval(clean)}n = {clean['n']:,} ({counts})"
-    elif trust.count is not None:
-        of_clean = "n = 0: every image has a copy in training"
-    if best is not None:
-        of_best, without = f"{best['name']}, all images", best["clean_accuracy"]
-        if trust.count and is_defined(without):
-            of_best += f"; without copies {percent(without)}"
-    of_all = f"{_interval(metrics)}n = {metrics['n']:,}"
-    tiles = (
-        ("Accuracy, all images", metrics, of_all),
-        ("Without copies in training", clean, of_clean),
-        ("Best floor (no anatomy)", best, of_best),
-    )
-    return [
-        {"name": name, "value": percent(figures["accuracy"] if figures else None), "hint": hint}
-        for name, figures, hint in tiles
-    ]
-
-
-def _interval(figures: Mapping[str, Any]) -> str:
-    """ "95 % CI 94.0 to 96.3 %, " of the accuracy; empty where there is none."""
-    _, is_known, text = with_interval(figures, "accuracy").partition("(")
-    return f"{text[:-1]}, " if is_known else ""
-
-
-def _warnings(trust: Assessment) -> list[str]:
-    if not trust.few:
-        return []
-    few = ", ".join(f"{elide(name)} ({n})" for name, n in trust.few.items())
-    if not trust.count:
-        return [f"The split has fewer than {FEW} images of {few}: it says little about them."]
-    return [
-        f"Fewer than {FEW} images without a copy are left of {few}: the figure without copies says "
-        f"little of such a class. {LEAVES_MORE} leaves more."
-    ]
-
-
-def _leak(n: int, trust: Assessment, quote: Quote) -> list[str]:
-    """How many of the n images the model knows from training, and what follows; for anyone."""
-    if trust.count is None:
-        return []
-    if not trust.count:
-        found_none = (
-            f"None of the {n:,} images has a copy among the training images: neither the same "
-            "file, nor the picture re-encoded, resized or mirrored."
-        )
-        if about_training(trust.patients):  # what is not known of patients, the result has said
-            return [found_none]
-        return [found_none, "None is of a patient with other images in training."]
-    were = "image is" if trust.count == 1 else "images are"
-    together = trust.patients.together
-    ways = "as the same file, or as a re-encoded, resized or mirrored copy of the picture"
-    if together and together.known:
-        ways = f"{ways}, or as another slice of the same patient"
-    said = [
-        f"{trust.count:,} of {n:,} {were} known to the model from its training "
-        f"({percent(trust.count / n)}): {ways}. The model can answer them from memory, which it "
-        "cannot do for the scan of a new patient."
-    ]
-    if quote.figures is not None:  # else the result says why not
-        images = "image" if quote.figures["n"] == 1 else "images"
-        said.append(
-            f"The figure to quote is the accuracy over the {quote.figures['n']:,} {images} without "
-            f"a copy: {with_interval(quote.figures, 'accuracy')}."
-        )
-    return said
+def floors(evaluation: Evaluation) -> dict[Any, dict[Any, Any]]:
+    """Name -> figures of the model and, the best first, of the baselines; empty without those."""
+    trust = evaluation.assessment
+    if trust.baselines is None:
+        return {}
+    ranked = trust.baselines.sort_values("accuracy", ascending=False, kind="stable")
+    of_clean = {f"clean_{key}": value for key, value in (trust.clean or {}).items()}
+    return {"the model": {**evaluation.metrics, **of_clean}, **ranked.to_dict("index")}

@@ -18,22 +18,17 @@ import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
-from braintumor.evaluation.provenance import about_intervals
+from braintumor.evaluation.provenance import about_fit, about_intervals, about_training
+from braintumor.evaluation.quote import FEW, LEAVES_MORE, about_means
 from braintumor.evaluation.record import Evaluation
-from braintumor.files import (
-    MARKER,
-    remove_if_empty,
-    temporary_folder,
-    write_atomic,
-    write_json,
-)
+from braintumor.files import MARKER, remove_if_empty, temporary_folder, write_atomic, write_json
 from braintumor.progress import waiting
 from braintumor.quoting import shell_line
 from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
-from braintumor.report.model_card import CARD, checklists, known_facts, limits
-from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
+from braintumor.report.model_card import checklists, known_facts
+from braintumor.report.page import Chart, draw_chart, environment, percent
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
     draw_baselines,
@@ -47,8 +42,9 @@ from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
+from braintumor.statistics.confidence import BINS, CERTAINTY
 from braintumor.statistics.decisions import columns_of
-from braintumor.statistics.metrics import classification_report, confusion_matrix
+from braintumor.statistics.metrics import classification_report, confusion_matrix, means_over
 
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
@@ -150,62 +146,52 @@ def _merge(old: Path, folder: Path) -> None:
 def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None = None) -> str:
     """The page as text. charts: what draw_charts gives, which is done here where they are None."""
     metrics, trust, about = evaluation.metrics, evaluation.assessment, evaluation.provenance
-    charts = draw_charts(evaluation) if charts is None else charts
-    drawn = {name: [inlined_chart(chart) for chart in charts.get(name, ())] for name in _CHARTS}
+    drawn = draw_charts(evaluation) if charts is None else charts
+    charts = {name: drawn.get(name, ()) for name in _CHARTS}
     wrong, right = examples_section(evaluation)
     shown = [*wrong, *right]
     indices = [example["index"] for example in shown]
-    browser = browser_data(evaluation, indices, _room(drawn, shown))
+    browser = browser_data(evaluation, indices, _room(charts, shown))
     facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
     jinja = environment()
     # no spaces: 20,000 rows
     jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
     return jinja.get_template("report.html.j2").render(
-        **inlined_text("css", ["report.css", "pictures.css"]),
-        **inlined_text("script", ["report.js"]),
+        vars(evaluation),
         model=about.model_name or "The model",
         data=about.data_name or "the data",
-        split=evaluation.split,
-        created=about.created,
         n=len(evaluation.predictions),
         errors=errors,
-        about=verdict.about(evaluation),
         chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
         findings=verdict.findings(evaluation),
         cautions=verdict.cautions(evaluation),
-        leakage=verdict.leakage_section(evaluation),
-        metrics=metrics,
-        groups=metrics.get("groups"),
-        units=trust.patients.units,
+        trust=trust,
+        quote=evaluation.quote,
+        about_training=about_training(trust.patients),
+        clean_means=about_means(trust.clean) if trust.clean and trust.count else "",
+        few_images=FEW,
+        leaves_more=LEAVES_MORE,
+        floors=verdict.floors(evaluation),
         known=trust.count,
         narrow=about_intervals(trust.patients),
-        tiles=figures.tiles(metrics),
-        columns=figures.CLASS_COLUMNS,
+        means_over=means_over(metrics["per_class"]),
         confusion=figures.confusion(evaluation.predictions),
         classes=evaluation.predictions.classes,
-        charts=drawn,
+        charts=charts,
         numbers=about_numbers(evaluation.predictions.classes),
         wrong=wrong,
         right=right,
-        has={
-            "overlays": any(example["overlay"] for example in shown),
-            "known": browser["known"] is not None,
-            "foreign": browser["foreign"] is not None,
-            "answered": browser["answered"] is not None,
-            "intervals": metrics.get("accuracy_ci") is not None,
-        },
-        is_attention=evaluation.explanations.are_of_attention,
+        has_overlays=any(example["overlay"] for example in shown),
         browser=browser,
-        thumbnails_note=_about_thumbnails(browser["thumbs"]),
-        calibration=figures.calibration_table(evaluation.calibration),
-        calibrated_on=figures.only_clean(evaluation),
+        most_thumbnails=MOST,
+        bins=BINS,
         unseen=f"{int(evaluation.unseen.sum()):,}",
-        decisions=figures.decisions_section(evaluation),
-        heat_warning=figures.about_heatmaps(evaluation.explanations.checks),
+        decision_rows=figures.decision_rows(evaluation.decision_summary, trust.patients.unit),
+        about_fit=about_fit(trust.patients),
+        certainty=percent(CERTAINTY).replace(".0", ""),
         checks=figures.check_rows(evaluation.explanations.checks),
-        card=[(title, facts[name]) for name, title in CARD.items() if name in facts],
-        limits=limits(evaluation),
+        known_facts=facts,
         checklists=checklists(facts),
         report=classification_report(evaluation.predictions),
         command=about.command if isinstance(about.command, str) else shell_line(about.command),
@@ -238,23 +224,11 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     return charts
 
 
-def _room(charts: Mapping[str, Sequence[Mapping[str, Any]]], shown: Sequence[Any]) -> int:
+def _room(charts: Mapping[str, Sequence[Chart]], shown: Sequence[Any]) -> int:
     """Characters that are left for the pictures of the browser."""
-    drawn = sum(len(c["source"]) for group in charts.values() for c in group)
+    drawn = sum(len(chart.source) for group in charts.values() for chart in group)
     pictured = sum(len(e["image"]) + len(e["overlay"] or "") for e in shown)
     return max(_ROOM - drawn - pictured, _LEAST_ROOM)
-
-
-def _about_thumbnails(thumbnails: Sequence[str] | None) -> str:
-    """A sentence where not every image has a picture on the page."""
-    if thumbnails is None or all(thumbnails):
-        return ""
-    count = sum(map(bool, thumbnails))
-    return (
-        f"{count:,} of {len(thumbnails):,} images have a picture on this page, which holds at "
-        f"most {MOST:,}: the wrong ones, the foreign ones and those the model was least sure of. "
-        "All rows are listed."
-    )
 
 
 def _shown_facts(evaluation: Evaluation) -> dict[str, Any]:

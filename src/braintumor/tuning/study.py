@@ -123,7 +123,10 @@ def next_trials(study: Study, worker: Worker, count: int, deadline: float) -> It
         take_up(study, worker)
         trials = study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if is_done(trial)]
-        _refuse_failures(ended)
+        if len(ended) >= _MOST_FAILURES and all(t.state is TrialState.FAIL for t in ended):
+            raise TrainingError(
+                f"all of the first {len(ended)} trials failed; the first: {why(ended[0])}"
+            )
         if len(ended) >= count:
             return
         waiting = sum(trial.state is TrialState.WAITING for trial in trials)
@@ -132,13 +135,6 @@ def next_trials(study: Study, worker: Worker, count: int, deadline: float) -> It
             time.sleep(_POLL_S)
         else:
             yield
-
-
-def _refuse_failures(ended: list[FrozenTrial]) -> None:
-    if len(ended) >= _MOST_FAILURES and all(trial.state is TrialState.FAIL for trial in ended):
-        raise TrainingError(
-            f"all of the first {len(ended)} trials failed; the first: {why(ended[0])}"
-        )
 
 
 def begin(study: Study, worker: Worker, trial: Trial, count: int) -> None:

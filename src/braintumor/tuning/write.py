@@ -18,20 +18,11 @@ from optuna.trial import TrialState
 
 from braintumor.files import write_atomic, write_json
 from braintumor.quoting import shell_line
-from braintumor.report.page import Chart, draw_chart, environment, inlined_chart, inlined_text
+from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.tuning import draw_importance, draw_search
 from braintumor.runs.folder import TuningFile
 from braintumor.tuning.study import space_of
-from braintumor.tuning.trials import (
-    EPOCHS,
-    SECONDS,
-    WHY,
-    WORDS,
-    best_trial,
-    done,
-    numbers,
-    why,
-)
+from braintumor.tuning.trials import EPOCHS, SECONDS, WHY, WORDS, best_trial, done, numbers, why
 
 _FEW = 8  # completed trials, with which nothing can be said of importance
 _STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short"}
@@ -59,14 +50,12 @@ def write_search(
         "importance": _importance(study),
     }
     page = environment().get_template("tuning.html.j2").render(
-        **inlined_text("css", ["report.css", "comparison.css"]),
         metric=metric,
         best=best,
-        counts=_counts(trials),
         trials=_rows(trials, is_lower_better),
         space=space_of(study),
         needed=_FEW,
-        charts={name: chart and inlined_chart(chart) for name, chart in charts.items()},
+        charts=charts,
     )  # fmt: skip
     write_atomic(folder / TuningFile.PAGE, page)
     return best
@@ -130,17 +119,6 @@ def _importance(study: Study) -> Chart | None:
         ", ".join(f"{name} {value:.2f}" for name, value in found.items()),
         draw_importance(found),
     )
-
-
-def _counts(trials: pd.DataFrame) -> dict[str, int]:
-    states = trials["state"].value_counts()
-    return {
-        "all": len(trials),
-        "complete": int(states.get("complete", 0)),
-        "short": int(states.get("cut short", 0)),
-        "failed": int(states.get("failed", 0) + states.get("diverged", 0)),
-        "epochs": int(trials["epochs"].sum()),
-    }
 
 
 def _rows(trials: pd.DataFrame, is_lower_better: bool) -> list[Mapping[str, Any]]:

@@ -130,8 +130,8 @@ def _luminance(rgb: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("colour", "least"),
     [
-        *[(name, 3) for name in (*style.PALETTE.series, style.PALETTE.right, style.PALETTE.wrong)],
-        *[(style.PALETTE.ink, 7), (style.PALETTE.muted, 4.5)],
+        *[(name, 3) for name in (*style.Palette.series, style.Palette.right, style.Palette.wrong)],
+        *[(style.Palette.ink, 7), (style.Palette.muted, 4.5)],
     ],
 )
 def test_every_colour_is_seen_on_a_dark_screen_and_keeps_its_hue(colour, least):

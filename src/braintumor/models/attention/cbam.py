@@ -12,8 +12,8 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
+from braintumor.config import Count
 from braintumor.errors import ConfigError
-from braintumor.models.attention.se import hidden_width
 
 # B batch, C channels, h w height and width of the map
 
@@ -75,16 +75,16 @@ class CBAM(nn.Sequential):
 
 
 def build(
-    channels: int, *, reduction: int, kernel_px: int, channel_pool: Literal["avg", "avgmax"]
+    channels: int, *, reduction: Count, kernel_px: Count, channel_pool: Literal["avg", "avgmax"]
 ) -> nn.Module:
     """CBAM over `channels`: float (B, C, h, w) -> (B, C, h, w).
 
     reduction: r of the shared MLP.  kernel_px: odd side of the spatial kernel, in map cells.
     """
-    if kernel_px < 1 or kernel_px % 2 == 0:
+    if kernel_px % 2 == 0:
         raise ConfigError(
             f"`model.attention.kernel_px={kernel_px}` must be odd, to keep the map's size; "
             "give 7 or 3"
         )
-    hidden, use_max = hidden_width(channels, reduction), channel_pool == "avgmax"
+    hidden, use_max = max(channels // reduction, 1), channel_pool == "avgmax"
     return CBAM(ChannelAttention(channels, hidden, use_max), SpatialAttention(kernel_px))

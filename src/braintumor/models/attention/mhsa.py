@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from braintumor.config import Count, NotNegative, ShareBelow1
 from braintumor.errors import ConfigError
-from braintumor.models.head import GaussianNoise, check_rate, check_std, map_mean
+from braintumor.models.head import GaussianNoise, map_mean
 
 # B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
 
@@ -26,14 +27,14 @@ _MOST_CELLS = 400  # beyond, N x N weights are more than the arithmetic that the
 class Options:
     """The keys of configs/model/attention/mhsa.yaml, which explains them."""
 
-    heads: int
-    head_dim: int | Literal["channels"] | None
-    dim: int | None
+    heads: Count
+    head_dim: Count | Literal["channels"] | None
+    dim: Count | None
     residual: bool
     norm: bool
     position: Literal["none", "sine"]
-    noise: float
-    dropout: float
+    noise: NotNegative
+    dropout: ShareBelow1
 
 
 class SelfAttention(nn.Module):
@@ -157,9 +158,6 @@ def build(channels: int, options: Options) -> nn.Module:
     """
     where, heads, dim = "model.attention", options.heads, options.dim
     head_dim = channels if options.head_dim == "channels" else options.head_dim
-    for key, value in (("heads", heads), ("head_dim", head_dim), ("dim", dim)):
-        if value is not None and value < 1:
-            raise ConfigError(f"`{where}.{key}={value}` is a count; give 1 or more")
     if head_dim is not None and dim not in (None, heads * head_dim):
         raise ConfigError(
             f"`{where}.dim={dim}` is not heads x head_dim = {heads * head_dim}; "
@@ -173,6 +171,4 @@ def build(channels: int, options: Options) -> nn.Module:
             f"`{where}.heads={heads}` does not divide {key} = {width}; "
             f"give heads of {', '.join(map(str, divisors))}, or set {where}.head_dim"
         )
-    check_std(options.noise, f"{where}.noise")
-    check_rate(options.dropout, f"{where}.dropout")
     return SelfAttention(channels, head_dim or width // heads, options)

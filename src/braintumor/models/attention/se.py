@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from braintumor.errors import ConfigError
+from braintumor.config import Count
 from braintumor.models.head import map_mean
 
 # B batch, C channels, h w height and width of the map, R = C / reduction
@@ -35,15 +35,6 @@ class SqueezeExcitation(nn.Module):
         return mean_BC * self.gate(mean_BC)
 
 
-def hidden_width(channels: int, reduction: int) -> int:
-    """channels / reduction, at least 1. Raises ConfigError when reduction is not positive."""
-    if reduction < 1:
-        raise ConfigError(
-            f"`model.attention.reduction={reduction}` divides the channels; give 1 or more"
-        )
-    return max(channels // reduction, 1)
-
-
-def build(channels: int, *, reduction: int) -> nn.Module:
+def build(channels: int, *, reduction: Count) -> nn.Module:
     """Squeeze-and-excitation over `channels`; reduction is r of the paper."""
-    return SqueezeExcitation(channels, hidden_width(channels, reduction))
+    return SqueezeExcitation(channels, max(channels // reduction, 1))

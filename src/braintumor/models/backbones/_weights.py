@@ -124,20 +124,19 @@ def _about(path: Path) -> dict[str, Any]:
             raise WeightsError(f"{path} is not JSON ({error}); mend or remove it") from error
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is not a JSON object of mean, std, …; mend or remove it")
-    for key, kind in (("arch", str), ("pad_type", str), ("bn_eps", float)):
-        value = content.get(key)
-        if value is not None and not isinstance(value, kind):
+    about: dict[str, Any] = dict.fromkeys(("arch", "pad_type", "bn_eps", "mean", "std"))
+    for key in about:
+        if (value := content.get(key)) is None:
+            continue
+        if key in ("mean", "std"):
+            about[key], wanted = rgb_numbers(value, key), "three numbers for R, G, B"
+        else:
+            kind, wanted = (float, "a number") if key == "bn_eps" else (str, "a text")
+            about[key] = value if isinstance(value, kind) else None
+        if about[key] is None:
             raise WeightsError(
-                f"`{key}` in {path} should be a {kind.__name__}, not {value!r}; mend or remove it"
+                f"`{key}` in {path} should be {wanted}, not {value!r}; mend or remove it"
             )
-    about = {key: content.get(key) for key in ("arch", "pad_type", "bn_eps", "mean", "std")}
-    for key in ("mean", "std"):
-        if (value := about[key]) is not None:
-            about[key] = rgb_numbers(value, key)
-            if about[key] is None:
-                raise WeightsError(
-                    f"`{key}` in {path} should be three numbers for R, G, B, not {value!r}"
-                )
     return about
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from braintumor.config import Count, ShareBelow1
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.attention import build_attention
 from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from braintumor.models.backbones._weights import load_into, read_weights
-from braintumor.models.head import check_rate
 
 
 class Cnn(Backbone):
@@ -30,7 +30,12 @@ class Cnn(Backbone):
 
 
 def build(
-    *, image_size: int, weights: str, widths: list[int], dropout: float, block_attention: Mapping
+    *,
+    image_size: int,
+    weights: str,
+    widths: list[Count],
+    dropout: ShareBelow1,
+    block_attention: Mapping,
 ) -> Cnn:
     """The net with len(widths) blocks; every block is a stage.
 
@@ -41,7 +46,7 @@ def build(
     weights=imagenet, which do not exist.
     """
     where = "model.backbone"
-    if not widths or min(widths) < 1:
+    if not widths:
         raise ConfigError(f"`{where}.widths={widths}` lists channels a block; give [32, 64, 128]")
     map_px = image_size // 2 ** len(widths)
     if map_px < 1:
@@ -54,7 +59,6 @@ def build(
             f"there are no ImageNet weights of the cnn; use {where}.weights=none to train it from "
             f"scratch, or {where}.weights=FILE.safetensors"
         )
-    check_rate(dropout, f"{where}.dropout")
     blocks = [
         _block(before, after, dropout, block_attention)
         for before, after in zip([3, *widths[:-1]], widths, strict=True)

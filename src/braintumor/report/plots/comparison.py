@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from braintumor.report.plots import style
-from braintumor.report.plots.style import PALETTE
+from braintumor.report.plots.style import Palette
 
 _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
@@ -22,6 +22,7 @@ _STRONG = 0.65  # share of the colour from which the paper's own tone reads bett
 _CELL = (1.7, 0.85)  # inches
 
 
+@style.using()
 def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     """A line a configuration in the order of the board: figures on validation and on test.
 
@@ -33,28 +34,27 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     split = style.label(splits.iloc[0]) if len(splits) else "test"
     texts = ["macro F1 on validation", f"macro F1 on {split}", f"accuracy on {split}"]
     texts[0 if by == "validation" else 1] += " (sorted by this)"
-    colours = (PALETTE.muted, PALETTE.right, PALETTE.series[2])
-    with style.using():
-        names = [style.label(name, 60) for name in board["run"]]
-        figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
-        axes = figure.subplots()
-        for number, column in enumerate(_COLUMNS):
-            values = _numbers(board, column)
-            place = rows + (number - 1) * _APART
-            _draw_spread(axes, board, column, place, colours[number])
-            dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
-            axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
-        _write_values(axes, board)
-        axes.annotate(
-            "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
-            color=PALETTE.muted,
-        )  # fmt: skip
-        axes.set_yticks(rows, names, size=8)
-        axes.set_ylim(len(board) - 0.4, -0.6)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
-        axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
-        style.legend_below(figure)
+    colours = (Palette.muted, Palette.right, Palette.series[2])
+    names = [style.label(name, 60) for name in board["run"]]
+    figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
+    axes = figure.subplots()
+    for number, column in enumerate(_COLUMNS):
+        values = _numbers(board, column)
+        place = rows + (number - 1) * _APART
+        _draw_spread(axes, board, column, place, colours[number])
+        dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
+        axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
+    _write_values(axes, board)
+    axes.annotate(
+        "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
+        color=Palette.muted,
+    )  # fmt: skip
+    axes.set_yticks(rows, names, size=8)
+    axes.set_ylim(len(board) - 0.4, -0.6)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
+    axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
+    style.legend_below(figure)
     return figure
 
 
@@ -82,7 +82,7 @@ def _write_values(axes: Axes, board: pd.DataFrame) -> None:
         text = f"{value:.4f}" if known else style.label(status)
         axes.annotate(
             text, (1.01, row), xycoords=("axes fraction", "data"), va="center", size=8.5,
-            color=PALETTE.ink if known else PALETTE.wrong,
+            color=Palette.ink if known else Palette.wrong,
         )  # fmt: skip
 
 
@@ -93,6 +93,7 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
     return pd.to_numeric(board[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
+@style.using()
 def draw_pareto(board: pd.DataFrame) -> Figure:
     """Accuracy against training images/s and against parameters; a dot a configuration.
 
@@ -101,21 +102,20 @@ def draw_pareto(board: pd.DataFrame) -> Figure:
     """
     names = [f"{n}  {style.label(name, 60)}" for n, name in enumerate(board["run"], start=1)]
     names = [*names[:_LISTED], *([f"… and {len(names) - _LISTED} more"] * (len(names) > _LISTED))]
-    with style.using():
-        beside = 0.4 + style.width_of(names)
-        figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
-        left, right = figure.subplots(1, 2, sharey=True)
-        _draw_cost(left, board, "images_per_s", more_is_better=True)
-        left.set_xlabel("images/s in training (more is better)")
-        left.set_ylabel("accuracy")
-        left.set_title("Accuracy against speed")
-        _draw_cost(right, board, "parameters", more_is_better=False)
-        right.set_xlabel("parameters (fewer is better)")
-        right.set_title("Accuracy against size")
-        right.annotate(
-            "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
-            linespacing=1.5, color=PALETTE.ink,
-        )  # fmt: skip
+    beside = 0.4 + style.width_of(names)
+    figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_cost(left, board, "images_per_s", more_is_better=True)
+    left.set_xlabel("images/s in training (more is better)")
+    left.set_ylabel("accuracy")
+    left.set_title("Accuracy against speed")
+    _draw_cost(right, board, "parameters", more_is_better=False)
+    right.set_xlabel("parameters (fewer is better)")
+    right.set_title("Accuracy against size")
+    right.annotate(
+        "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
+        linespacing=1.5, color=Palette.ink,
+    )  # fmt: skip
     return figure
 
 
@@ -133,7 +133,7 @@ def _draw_cost(axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: 
     x, y = _numbers(board, column), _numbers(board, "accuracy")
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (x > 0))
     if not len(known):
-        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=PALETTE.muted)
+        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=Palette.muted)
         axes.set_xticks([])
         return
     axes.set_xscale("log")
@@ -142,20 +142,20 @@ def _draw_cost(axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: 
     front = known[is_best][np.argsort(x[known][is_best])]
     axes.step(
         x[front], y[front], where="pre" if more_is_better else "post",
-        color=PALETTE.right, linewidth=1.2, alpha=0.7,
+        color=Palette.right, linewidth=1.2, alpha=0.7,
     )  # fmt: skip
     ends = np.stack([_numbers(board, f"accuracy_{end}") for end in ("low", "high")])
     ranged = known[np.isfinite(ends[:, known]).all(axis=0)]
     axes.errorbar(
         x[ranged], y[ranged], yerr=np.abs(ends[:, ranged] - y[ranged]), fmt="none",
-        ecolor=PALETTE.muted, elinewidth=1, alpha=0.6,
+        ecolor=Palette.muted, elinewidth=1, alpha=0.6,
     )  # fmt: skip
     for i, best in zip(known, is_best, strict=True):
-        colour = PALETTE.right if best else PALETTE.muted
-        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=PALETTE.paper)
+        colour = Palette.right if best else Palette.muted
+        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=Palette.paper)
         axes.annotate(
             str(i + 1), (x[i], y[i]), ha="center", va="center_baseline", size=8, zorder=4,
-            color=PALETTE.paper, weight="bold",
+            color=Palette.paper, weight="bold",
         )  # fmt: skip
     axes.margins(y=0.16)
     _name_ticks(axes, x[known])
@@ -182,6 +182,7 @@ def _short(number: float) -> str:
     return f"{number:g}"
 
 
+@style.using()
 def draw_matrix(table: pd.DataFrame) -> Figure:
     """A row a checkpoint, a column a data set: balanced accuracy of the clean images and their n.
 
@@ -190,24 +191,23 @@ def draw_matrix(table: pd.DataFrame) -> Figure:
     """
     rows, columns = table["ckpt"].unique().tolist(), table["data"].unique().tolist()
     names = [style.label(name, 36) for name in rows]
-    with style.using():
-        width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
-        figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
-        axes = figure.subplots()
-        colours = np.tile(to_rgb(PALETTE.grid), (len(rows), len(columns), 1))
-        ramp = style.ramp(PALETTE.right)
-        for _, row in table.iterrows():
-            value = row["clean_balanced_accuracy"]
-            place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), PALETTE.ink
-            if value == value:
-                share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
-                colours[place] = ramp(share)[:3]
-                ink = PALETTE.paper if share > _STRONG else PALETTE.ink
-            _write_cell(axes, row, *place, ink)
-        style.draw_cells(axes, colours, aspect="auto")
-        axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])
-        axes.set_yticks(range(len(rows)), names)
-        axes.set_title("Balanced accuracy on images without a copy in training")
+    width, height = _CELL[0] * len(columns), _CELL[1] * len(rows)
+    figure = style.new_figure(width + 0.6 + style.width_of(names), height + 1.5)
+    axes = figure.subplots()
+    colours = np.tile(to_rgb(Palette.grid), (len(rows), len(columns), 1))
+    ramp = style.ramp(Palette.right)
+    for _, row in table.iterrows():
+        value = row["clean_balanced_accuracy"]
+        place, ink = (rows.index(row["ckpt"]), columns.index(row["data"])), Palette.ink
+        if value == value:
+            share = 0.06 + 0.9 * float(np.clip((value - _LEAST) / (1 - _LEAST), 0, 1))
+            colours[place] = ramp(share)[:3]
+            ink = Palette.paper if share > _STRONG else Palette.ink
+        _write_cell(axes, row, *place, ink)
+    style.draw_cells(axes, colours, aspect="auto")
+    axes.set_xticks(range(len(columns)), [style.label(name, 22) for name in columns])
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_title("Balanced accuracy on images without a copy in training")
     return figure
 
 

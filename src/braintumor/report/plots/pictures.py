@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from braintumor.records import Predictions
 from braintumor.report.plots import style
-from braintumor.report.plots.style import PALETTE
+from braintumor.report.plots.style import Palette
 
 # N images, S image size px, K classes, P pairs
 
@@ -65,25 +65,26 @@ def heat_layer(heatmap: np.ndarray, strongest: float = STRONGEST) -> np.ndarray:
     return (layer * 255).round().astype(np.uint8)
 
 
+@style.using()
 def draw_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """A row a class, with images taken evenly from first to last.
 
     images: uint8 (N, S, S) or (N, S, S, 3).  labels: int (N,) in [0, K).
     """
-    with style.using():
-        figure, frames = style.picture_grid(len(classes), _PER_CLASS, 1.3, 1.3, caption=0.34)
-        for k, name in enumerate(style.class_labels(classes)):
-            own = np.flatnonzero(labels == k)
-            taken = own[np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)]
-            row = frames[k * _PER_CLASS : (k + 1) * _PER_CLASS]
-            for axes, index in zip(row, taken, strict=False):
-                axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
-            title = f"{name} ({len(own):,} images)"
-            row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
-        style.write_title(figure, "Samples of each class")
+    figure, frames = style.picture_grid(len(classes), _PER_CLASS, 1.3, 1.3, caption=0.34)
+    for k, name in enumerate(style.class_labels(classes)):
+        own = np.flatnonzero(labels == k)
+        taken = own[np.linspace(0, len(own) - 1, min(_PER_CLASS, len(own))).round().astype(int)]
+        row = frames[k * _PER_CLASS : (k + 1) * _PER_CLASS]
+        for axes, index in zip(row, taken, strict=False):
+            axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
+        title = f"{name} ({len(own):,} images)"
+        row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
+    style.write_title(figure, "Samples of each class")
     return figure
 
 
+@style.using()
 def draw_examples(
     predictions: Predictions,
     images: np.ndarray,
@@ -99,32 +100,32 @@ def draw_examples(
     cells = sorted(indices, key=lambda i: bool(is_right[i]))
     wide = 2 if heatmaps else 1
     rows = max(1, -(-len(cells) // _COLUMNS))
-    with style.using():
-        figure, frames = style.picture_grid(rows, _COLUMNS, 1.55 * wide, 1.55, caption=0.42)
-        for axes, index in zip(frames, cells, strict=False):
-            picture = as_rgb(images[index])
-            if index in heatmaps:
-                picture = np.hstack([picture, overlay(images[index], heatmaps[index])])
-            is_alone = wide == 2 and index not in heatmaps
-            axes.imshow(picture, interpolation="bilinear", aspect="equal" if is_alone else "auto")
-            axes.set_anchor("W")  # a slice alone fills half of its frame
-            _caption(axes, predictions, index, 13 * wide)
-        wrong = sum(not is_right[i] for i in cells)
-        said = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
-        style.write_title(figure, said)
+    figure, frames = style.picture_grid(rows, _COLUMNS, 1.55 * wide, 1.55, caption=0.42)
+    for axes, index in zip(frames, cells, strict=False):
+        picture = as_rgb(images[index])
+        if index in heatmaps:
+            picture = np.hstack([picture, overlay(images[index], heatmaps[index])])
+        is_alone = wide == 2 and index not in heatmaps
+        axes.imshow(picture, interpolation="bilinear", aspect="equal" if is_alone else "auto")
+        axes.set_anchor("W")  # a slice alone fills half of its frame
+        _caption(axes, predictions, index, 13 * wide)
+    wrong = sum(not is_right[i] for i in cells)
+    said = f"{wrong} wrong, worst first, and {len(cells) - wrong} right predictions"
+    style.write_title(figure, said)
     return figure
 
 
 def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> None:
     truth, guess = int(predictions.labels[index]), int(predictions.predicted[index])
     names = style.class_labels(predictions.classes, longest)
-    mark, colour = ("✓", PALETTE.right) if truth == guess else ("✗", PALETTE.wrong)
+    mark, colour = ("✓", Palette.right) if truth == guess else ("✗", Palette.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
     said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
-    axes.text(0, 1.01, f"true: {names[truth]}", color=PALETTE.muted, **place)
+    axes.text(0, 1.01, f"true: {names[truth]}", color=Palette.muted, **place)
 
 
+@style.using()
 def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     """Bars of counts, a group a class and a bar a split.
 
@@ -133,28 +134,28 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     counts = pd.crosstab(manifest["label"].astype(str), manifest["split"].fillna("no split"))
     splits = sorted(counts.columns, key=lambda s: (_SPLITS.index(s) if s in _SPLITS else 9, s))
     height = 0.8 / len(splits)
-    with style.using():
-        names = style.class_labels(counts.index.tolist())
-        figure = style.new_figure(6.4 + style.width_of(names), 1.5 + max(0.85 * len(counts), 1.2))
-        axes = figure.subplots()
-        rows = np.arange(len(counts))
-        for number, split in enumerate(splits):
-            place = rows - 0.4 + (number + 0.5) * height
-            text = f"{style.label(split)} ({counts[split].sum():,})"
-            colour = PALETTE.series[number % len(PALETTE.series)]
-            bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
-            axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=PALETTE.ink)
-        axes.set_yticks(rows, names)
-        axes.invert_yaxis()
-        style.only_grid(axes, "x")
-        axes.spines["left"].set_visible(False)
-        axes.margins(x=0.09)
-        axes.set_xlabel("images")
-        axes.set_title(f"Classes and splits ({len(manifest):,} images)")
-        style.legend_below(figure)
+    names = style.class_labels(counts.index.tolist())
+    figure = style.new_figure(6.4 + style.width_of(names), 1.5 + max(0.85 * len(counts), 1.2))
+    axes = figure.subplots()
+    rows = np.arange(len(counts))
+    for number, split in enumerate(splits):
+        place = rows - 0.4 + (number + 0.5) * height
+        text = f"{style.label(split)} ({counts[split].sum():,})"
+        colour = Palette.series[number % len(Palette.series)]
+        bars = axes.barh(place, counts[split], height * 0.92, color=colour, label=text)
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3, size=8.5, color=Palette.ink)
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    style.only_grid(axes, "x")
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.09)
+    axes.set_xlabel("images")
+    axes.set_title(f"Classes and splits ({len(manifest):,} images)")
+    style.legend_below(figure)
     return figure
 
 
+@style.using()
 def draw_image_sizes(manifest: pd.DataFrame) -> Figure:
     """How many files of each class have which size and colour mode: either can be a shortcut.
 
@@ -165,14 +166,13 @@ def draw_image_sizes(manifest: pd.DataFrame) -> Figure:
     by_size = pd.crosstab(sizes, labels)
     by_mode = pd.crosstab(manifest["mode"].astype(str), labels)
     bars = max(min(len(by_size), _MOST + 1), len(by_mode), 3)
-    with style.using():
-        figure = style.new_figure(9.6, 1.7 + 0.36 * bars)
-        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        _stack(left, by_size)
-        left.set_title(f"Width × height in px ({len(by_size):,} different)")
-        _stack(right, by_mode)
-        right.set_title("Colour mode as stored")
-        style.legend_below(figure)
+    figure = style.new_figure(9.6, 1.7 + 0.36 * bars)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    _stack(left, by_size)
+    left.set_title(f"Width × height in px ({len(by_size):,} different)")
+    _stack(right, by_mode)
+    right.set_title("Colour mode as stored")
+    style.legend_below(figure)
     return figure
 
 
@@ -187,7 +187,7 @@ def _stack(axes: Axes, counts: pd.DataFrame) -> None:
     start = pd.Series(0, index=shown.index)
     classes = style.class_labels(shown.columns.tolist())
     for k, (label, text) in enumerate(zip(shown.columns, classes, strict=True)):
-        colour = PALETTE.series[k % len(PALETTE.series)]
+        colour = Palette.series[k % len(Palette.series)]
         axes.barh(names, shown[label], 0.72, left=start, color=colour, label=text)
         start = start + shown[label]
     for row, total in enumerate(start):
@@ -216,6 +216,7 @@ def choose_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return chosen[~chosen.index.duplicated()].head(_PAIRS)
 
 
+@style.using()
 def draw_copies(images: np.ndarray, manifest: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """A cell a pair: both images as they are, what kind of copy, how alike, labels and splits.
 
@@ -226,18 +227,17 @@ def draw_copies(images: np.ndarray, manifest: pd.DataFrame, table: pd.DataFrame)
     classes = sorted(manifest["label"].astype(str).unique())
     name_of = dict(zip(classes, style.class_labels(classes, 14), strict=True))
     rows = max(1, -(-len(table) // _COLUMNS))
-    with style.using():
-        figure, frames = style.picture_grid(rows, _COLUMNS, 2.7, 1.35, caption=0.5)
-        for axes, pair in zip(frames, table.to_dict("records"), strict=False):
-            both = [as_rgb(images[row_of[pair[f"path_{side}"]]]) for side in "ab"]
-            axes.imshow(np.hstack(both), interpolation="bilinear", aspect="auto")
-            place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-            colour = PALETTE.ink if pair["same_label"] else PALETTE.wrong
-            said = f"{pair['kind']}, {pair['correlation']:.3f}"
-            axes.text(0, 1.13, said, weight="bold", color=colour, **place)
-            for side, x in (("a", 0), ("b", 0.5)):
-                said = f"{name_of[str(pair[f'label_{side}'])]} ({pair[f'split_{side}']})"
-                axes.text(x, 1.01, said, color=PALETTE.muted, **place)
-        title = "Pairs of copies: contradicting labels, test against training, and the least alike"
-        style.write_title(figure, title if len(table) else "No copies")
+    figure, frames = style.picture_grid(rows, _COLUMNS, 2.7, 1.35, caption=0.5)
+    for axes, pair in zip(frames, table.to_dict("records"), strict=False):
+        both = [as_rgb(images[row_of[pair[f"path_{side}"]]]) for side in "ab"]
+        axes.imshow(np.hstack(both), interpolation="bilinear", aspect="auto")
+        place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
+        colour = Palette.ink if pair["same_label"] else Palette.wrong
+        said = f"{pair['kind']}, {pair['correlation']:.3f}"
+        axes.text(0, 1.13, said, weight="bold", color=colour, **place)
+        for side, x in (("a", 0), ("b", 0.5)):
+            said = f"{name_of[str(pair[f'label_{side}'])]} ({pair[f'split_{side}']})"
+            axes.text(x, 1.01, said, color=Palette.muted, **place)
+    title = "Pairs of copies: contradicting labels, test against training, and the least alike"
+    style.write_title(figure, title if len(table) else "No copies")
     return figure

@@ -12,7 +12,6 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib
@@ -29,24 +28,14 @@ DPI = 150
 PNG_EFFORT = 4  # of 9: drawings as small as with 6, photographs a tenth larger, in half the time
 
 
-@dataclass(frozen=True)
 class Palette:
     """Colours of all pictures. Series follow Okabe & Ito (2008): told apart by every eye."""
 
-    paper: str
-    ink: str
-    muted: str
-    grid: str
-    right: str  # what is correct: blue
-    wrong: str  # what is not: vermilion
-    series: tuple[str, ...]
+    paper, ink, muted, grid = "#ffffff", "#1b2430", "#5d6878", "#e4e8ee"
+    right, wrong = "#0072b2", "#d55e00"  # what is correct: blue; what is not: vermilion
+    series = (right, wrong, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-PALETTE = Palette(
-    paper="#ffffff", ink="#1b2430", muted="#5d6878", grid="#e4e8ee",
-    right="#0072b2", wrong="#d55e00",
-    series=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
-)  # fmt: skip
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _LINES = ("-", "--", ":", "-.")
 _log = logging.getLogger(__name__)
@@ -55,7 +44,7 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def using() -> Iterator[None]:
     """Draw inside this: our colours, sizes and fonts, and no mathematics in texts."""
-    look = PALETTE
+    look = Palette
     settings: dict[Any, Any] = {
         "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
         "font.family": fonts.families(), "font.size": 9.5, "text.color": look.ink,
@@ -119,19 +108,19 @@ def to_png(figure: Figure) -> bytes:
 def png_of(pixels: np.ndarray, **options: Any) -> bytes:
     """The picture as PNG bytes. options: Pillow's, of the format."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_EFFORT, **options)
+    Image.fromarray(pixels).save(buffer, "PNG", **{"compress_level": PNG_EFFORT, **options})
     return buffer.getvalue()
 
 
 def line_style(k: int) -> dict[str, Any]:
     """Colour and dash of series k; both change, so that no two of the first 24 look alike."""
-    count = len(PALETTE.series)
-    return {"color": PALETTE.series[k % count], "linestyle": _LINES[k // count % len(_LINES)]}
+    count = len(Palette.series)
+    return {"color": Palette.series[k % count], "linestyle": _LINES[k // count % len(_LINES)]}
 
 
 def ramp(colour: str) -> LinearSegmentedColormap:
     """Colour map from the paper (0) to the colour (1)."""
-    return LinearSegmentedColormap.from_list("ramp", [PALETTE.paper, colour])
+    return LinearSegmentedColormap.from_list("ramp", [Palette.paper, colour])
 
 
 def label(name: str, longest: int = 40) -> str:
@@ -227,5 +216,5 @@ def draw_cells(axes: Axes, colours: np.ndarray, **how: Any) -> None:
     # the lines are a grid of the minor ticks
     axes.set_xticks(np.arange(colours.shape[1] + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(colours.shape[0] + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color=PALETTE.paper, linewidth=3)
+    axes.grid(which="minor", color=Palette.paper, linewidth=3)
     axes.tick_params(which="minor", length=0)
