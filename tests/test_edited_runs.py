@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from braintumor.comparison.aggregate import read_metrics
+from braintumor.comparison.aggregate import read_own_metrics
 from braintumor.comparison.leaderboard import runs_table
 from braintumor.comparison.read import read_runs
 from braintumor.config import Within
@@ -148,7 +148,7 @@ def test_predictions_that_were_edited_are_compared_with_nobodys(run: RunFolder, 
     with pytest.raises(CheckpointError, match=r"predictions\.csv does not belong to metrics\.json"):
         _ = read_runs([run.path], "test")[0].evaluated
     with pytest.raises(CheckpointError, match=r"bt-eval ckpt=.* split=test overwrite=true"):
-        read_metrics(run.evaluation("test"))
+        read_own_metrics(run.evaluation("test"))
 
 
 @pytest.mark.parametrize(

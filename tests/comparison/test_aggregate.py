@@ -13,7 +13,7 @@ import pytest
 from braintumor.comparison.aggregate import (
     pool_baselines,
     pool_folds,
-    read_metrics,
+    read_own_metrics,
     summarise,
     summary_lines,
     write_summary,
@@ -128,9 +128,9 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
         pool_folds([tmp_path])
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"metrics\.json cannot be read"):
-        read_metrics(tmp_path)
+        read_own_metrics(tmp_path)
     with pytest.raises(CheckpointError, match=r"metrics\.json is not there"):
-        read_metrics(tmp_path / "none")
+        read_own_metrics(tmp_path / "none")
 
 
 def block(value: float, n: int) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from braintumor.files import read_table, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
 from braintumor.runs.folder import EvaluationFile
+from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import read_predictions
 
 # M images of all folds
@@ -83,15 +83,13 @@ def pool_baselines(folders: Sequence[Path]) -> Baselines | None:
     return Baselines(pd.concat(answers)[answers[0].columns], sum(seconds[1:], seconds[0]))
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
+def read_own_metrics(folder: Path) -> dict[str, Any]:
     """metrics.json of an evaluation.
 
     Raises CheckpointError when it is missing, damaged, or not that of predictions.csv beside it.
     """
-    path, predictions = folder / EvaluationFile.METRICS, folder / EvaluationFile.PREDICTIONS
-    with _reading(path):
-        metrics = dict(json.loads(path.read_text(encoding="utf-8")))
-    with _reading(predictions):
+    metrics = read_metrics(folder)
+    with _reading(folder / EvaluationFile.PREDICTIONS):
         refuse_edited(folder, read_predictions(folder), metrics)
     return metrics
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import pandas as pd
 
 from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.names import About, name_runs
+from braintumor.config import typed
 from braintumor.data.manifest import Patients, count_patients
-from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.files import read_json, read_yaml
-from braintumor.runs.folder import EvaluationFile, RunFolder
+from braintumor.errors import CheckpointError, ConfigError
+from braintumor.runs.folder import EvaluationFile, RunFolder, read_config
+from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 
 # N images of an evaluation
@@ -160,16 +161,36 @@ def damaged(
 
 def _read_run(path: Path, split: str) -> Run:
     folder = RunFolder(path)
-    metrics = folder.evaluation(split) / EvaluationFile.METRICS
-    config, measured = map(_read_mapping, (folder.config, metrics))
+    measured = folder.evaluation(split)
+    metrics = read_metrics(measured) if (measured / EvaluationFile.METRICS).exists() else {}
     status, environment = folder.read_status(), folder.read_environment()
-    run = Run(folder, split, status, config, measured, environment)
-    if not run.metrics and run.status.get("status") in (None, "completed"):
+    if not metrics and status.get("status") in (None, "completed"):
         raise CheckpointError(
-            f"{path} has no evaluation on {split} ({metrics} is not there); "
-            f"run `bt-eval 'ckpt=\"{path}\"' split={split}` first"
+            f"{path} has no evaluation on {split} ({measured / EvaluationFile.METRICS} is not "
+            f"there); run `bt-eval 'ckpt=\"{path}\"' split={split}` first"
         )
-    return run
+    return Run(folder, split, status, _read_config(folder), metrics, environment)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is used of config.yaml, beside its words."""
+
+    seed: int | None = None
+    fold: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def _read_config(folder: RunFolder) -> dict[str, Any]:
+    """The settings; empty when there are none."""
+    if not folder.config.exists():
+        return {}
+    config = read_config(folder)
+    try:
+        typed(_Asked, {k: config[k] for k in ("seed", "fold", "data") if k in config}, "")
+    except ConfigError as error:
+        raise damaged(folder.config, error) from error
+    return config
 
 
 def _runs_in(folder: Path, split: str) -> list[Path]:
@@ -196,16 +217,3 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
 def _is_run(folder: Path) -> bool:
     run = RunFolder(folder)
     return any(path.exists() for path in (run.status, run.config, run.evaluation("any").parent))
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    """The content of a JSON or YAML file; empty when there is none."""
-    if not path.exists():
-        return {}
-    try:
-        content = read_json(path) if path.suffix == ".json" else read_yaml(path)
-    except (ConfigError, DataError) as error:
-        raise damaged(path, error) from error
-    if not isinstance(content, dict):
-        raise damaged(path, "it is not a mapping")
-    return content

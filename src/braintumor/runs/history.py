@@ -69,8 +69,8 @@ def read_history(path: Path) -> pd.DataFrame:
     """A row an epoch; columns are the fields of EpochRecord. Raises as `read_rows`."""
     import pandas as pd  # --help lists no tables
 
-    read_rows(path)
-    return pd.read_csv(path)
+    names = [field.name for field in dataclasses.fields(EpochRecord)]
+    return pd.DataFrame([_record(row) for row in read_rows(path)], columns=names)
 
 
 def _lines(path: Path) -> list[str]:

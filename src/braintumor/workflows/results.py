@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from braintumor.errors import CheckpointError, DataError
 from braintumor.files import read_json
 from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
 from braintumor.runs.history import read_history
+from braintumor.runs.metrics_file import read_metrics
 
 if TYPE_CHECKING:
     from braintumor.models.ensemble import Network
@@ -30,14 +32,12 @@ class EvaluationResult:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """metrics.json: "all" (every image), "clean" (without copies in training), and more."""
-        return read_json(self.folder / EvaluationFile.METRICS)
+        return read_metrics(self.folder)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv: a row an image with path, true, pred, prob_<class> and decisions."""
-        texts = dict.fromkeys(("path", "true", "pred"), str)  # a class may be called 0, or NA
-        path = self.folder / EvaluationFile.PREDICTIONS
-        return pd.read_csv(path, dtype=texts, keep_default_na=False)
+        return _read(self.folder / EvaluationFile.PREDICTIONS, texts=("path", "true", "pred"))
 
     @property
     def report(self) -> Path:
@@ -46,7 +46,7 @@ class EvaluationResult:
 
     def __repr__(self) -> str:
         figures = self.metrics["all"]
-        parts = [f"{name} {figures[name]:.3f}" for name in _SHOWN if figures[name] is not None]
+        parts = [f"{name} {figures[name]:.3f}" for name in _SHOWN if figures.get(name) is not None]
         return f"{self.folder}: {self.metrics['split']}, n={self.metrics['n']}: {', '.join(parts)}"
 
     def _repr_html_(self) -> str:
@@ -234,6 +234,13 @@ class CrossDatasetResult:
         return _read(self.folder / "matrix.csv")
 
 
-def _read(table: Path) -> pd.DataFrame:
-    """Only what is empty is missing: a class or a run may be called NA."""
-    return pd.read_csv(table, keep_default_na=False, na_values=[""])
+def _read(table: Path, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Only what is empty is missing, and of texts nothing: a class may be called NA, or 0.
+
+    Raises CheckpointError where it is missing or damaged.
+    """
+    dtype, missing = dict.fromkeys(texts, str), None if texts else [""]
+    try:
+        return pd.read_csv(table, dtype=dtype, keep_default_na=False, na_values=missing)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{table} cannot be read ({error}); write it again") from error

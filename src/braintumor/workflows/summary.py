@@ -11,7 +11,7 @@ import pandas as pd
 from braintumor.comparison.aggregate import (
     pool_baselines,
     pool_folds,
-    read_metrics,
+    read_own_metrics,
     summarise,
     summary_lines,
     write_summary,
@@ -41,7 +41,7 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
     """
     runs = {trial: trial.run_in(parent) for trial in trials}
     metrics = {
-        trial.name: read_metrics(run.evaluation("test")) if run.is_complete else None
+        trial.name: read_own_metrics(run.evaluation("test")) if run.is_complete else None
         for trial, run in runs.items()
     }
     pooled = {}
