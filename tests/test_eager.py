@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from braintumor.eager import eager
+from braintumor.eager import eager, shapes_alone
 from braintumor.models.backbones import build_backbone
 from small_fit import section
 
@@ -58,6 +58,32 @@ def test_the_first_step_has_imported_nothing_that_serves_later_ones(
 
 def test_a_net_is_looked_into_without_the_compiler_which_stays_as_it_is() -> None:
     subprocess.run([sys.executable, "-c", _COMPILES], check=True)
+
+
+_LOADS = """
+import sys
+import braintumor as bt
+classifier = bt.load(sys.argv[1])
+assert classifier.network.backbone.mean
+assert not {"torch._dynamo", "sympy"} & set(sys.modules), "the compiler was imported"
+"""
+
+
+def test_a_checkpoint_is_loaded_without_the_compiler(trained: Path) -> None:
+    """Its net is built once for its shapes, which needs no values: two seconds of every command."""
+    subprocess.run([sys.executable, "-c", _LOADS, str(trained)], check=True)
+
+
+def test_a_net_of_shapes_alone_is_that_of_values_in_all_else() -> None:
+    for name in ("cnn", "mobilenetv2_035"):
+        options = section("backbone", name) | {"weights": "none"}
+        whole = build_backbone(options, 64).state_dict()
+        with shapes_alone():
+            shapes = build_backbone(options, 64).state_dict()
+        assert all(tensor.is_meta for tensor in shapes.values())
+        assert {k: (v.shape, v.dtype) for k, v in shapes.items()} == {
+            k: (v.shape, v.dtype) for k, v in whole.items()
+        }
 
 
 @pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD])

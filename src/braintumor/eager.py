@@ -17,8 +17,14 @@ from typing import Any, cast
 
 import torch
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
 _COMPILER = "torch._dynamo"
+_GIVES_VALUES = frozenset((  # methods of tensors and functions of nn.init that networks begin with
+    "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_",
+    "xavier_uniform_", "xavier_normal_", "constant_", "fill_", "zero_", "zeros_", "ones_",
+    "erfinv_", "mul_", "add_", "clamp_",
+))  # fmt: skip
 # of an optimizer, each of which imports the compiler only to be left alone by it
 _METHODS = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
@@ -60,6 +66,26 @@ def without_compiler() -> Iterator[None]:
         for name in modules:
             del sys.modules[name]
         vars(torch).pop("_dynamo", None)  # which an import leaves there
+
+
+class _NoValues(TorchFunctionMode):
+    """Tensors without values are not given any, which the meta device does in Python."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        tensor = args[0] if args else (kwargs or {}).get("tensor")
+        is_skipped = getattr(func, "__name__", "") in _GIVES_VALUES
+        if is_skipped and isinstance(tensor, torch.Tensor) and tensor.is_meta:
+            return tensor
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Networks that are built inside the block have shapes, and neither memory nor values."""
+    with without_compiler(), torch.device("meta"), _NoValues():
+        yield
 
 
 @functools.cache

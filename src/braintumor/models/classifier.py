@@ -48,8 +48,8 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.backbone, self.attention, self.head = backbone, attention, head
         self.settings = dict(model)
-        self.register_buffer("mean_255", 255 * torch.tensor(backbone.mean).view(1, 3, 1, 1))
-        self.register_buffer("std_255", 255 * torch.tensor(backbone.std).view(1, 3, 1, 1))
+        self.register_buffer("mean_255", torch.tensor(backbone.mean).mul_(255).view(1, 3, 1, 1))
+        self.register_buffer("std_255", torch.tensor(backbone.std).mul_(255).view(1, 3, 1, 1))
         self._num_trainable_stages = len(backbone.stages)
         is_average = isinstance(head[0], head_module.Pool) and head[0].pooling == "avg"
         self._attention_pools = is_average and hasattr(attention, "forward_pooled")

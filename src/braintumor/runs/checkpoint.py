@@ -124,12 +124,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     import torch  # as above
 
+    from braintumor.eager import shapes_alone
     from braintumor.models.classifier import build_model
 
     card, weights = read_card(path), load_weights(path)
 
     try:
-        with torch.device("meta"):  # shapes without memory: a card may ask for any net
+        with shapes_alone():  # a card may ask for any net
             model = build_model(card.model, len(card.classes), card.image_size)
     except Exception as error:  # of options that no training would have let through
         raise CheckpointError(

@@ -119,7 +119,12 @@ class SelfAttention(nn.Module):
         """The first `parts` of queries, keys, values: (B, N, parts * H * d)."""
         rows = parts * (len(self.qkv.weight) // 3)
         weight, bias = self.qkv.weight[:rows], self.qkv.bias[:rows]
-        return F.linear(tokens_BNC, weight * self._scale) + F.linear(shift_NC, weight, bias)
+        if not isinstance(self.norm, nn.LayerNorm):
+            # without norm and position nothing is scaled or shifted: of 8 heads of the full width
+            # a copy of the weights takes as long as the product
+            shift = F.linear(shift_NC, weight, bias) if self.sine else bias
+            return F.linear(tokens_BNC, weight) + shift
+        return F.linear(tokens_BNC, weight * self.norm.weight) + F.linear(shift_NC, weight, bias)
 
     @property
     def _scale(self) -> torch.Tensor | float:
