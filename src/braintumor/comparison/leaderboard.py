@@ -175,8 +175,9 @@ def _training_figures(run: Run) -> dict[str, Any]:
 def _refuse_other(row: pd.DataFrame, card: Card) -> None:
     """Raises ValueError unless the row is that of the epoch whose weights were kept."""
     for name, value in card.validation.items():
-        is_told = name.startswith("val_") and value is not None
-        if is_told and (row.empty or differ(row[name].iloc[-1], value)):
+        if not name.startswith("val_") or not isinstance(value, float):
+            continue
+        if row.empty or differ(row[name].iloc[-1], value):
             raise ValueError(f"it tells another {name} of the best epoch than best.safetensors")
 
 

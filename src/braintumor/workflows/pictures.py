@@ -135,7 +135,7 @@ def _unchanged(name: str, read: Read, checksum: int) -> np.ndarray:
 
 
 def _checksum(picture: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(picture))
+    return zlib.crc32(np.ascontiguousarray(picture).data)
 
 
 def stacked(squares: Sequence[np.ndarray], *, in_colour: bool) -> np.ndarray:
