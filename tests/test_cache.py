@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,26 @@ def test_a_damaged_row_is_known_and_the_others_are_of_use(kind: str) -> None:
     entry.discard()
     assert read_entry(path, ()) is None
     assert not array.exists()
+
+
+def test_an_array_that_was_cut_is_not_read() -> None:
+    """What is mapped beyond the end of a file ends the process that touches it."""
+    path = entry_path("features", 1)
+    write_entry(path, {}, [ROWS], 150)
+    array = path.with_suffix(".npy")
+    os.truncate(array, array.stat().st_size - 1)
+    assert read_entry(path, ()) is None
+    assert not array.exists()
+
+
+def test_what_is_mapped_stays_whole_when_the_entry_is_written_anew() -> None:
+    """Files of the cache are replaced, never changed."""
+    path = entry_path("features", 1)
+    write_entry(path, {}, [ROWS], 150)
+    entry = read_entry(path, ())
+    write_entry(path, {}, [ROWS[:1]], 1)
+    assert entry
+    np.testing.assert_array_equal(entry.rows, ROWS, strict=True)
 
 
 def test_another_byte_order_is_damage() -> None:

@@ -187,6 +187,21 @@ def test_an_evaluation_asks_no_former_one(
     assert (tmp_path / "out/predictions.csv").read_bytes() == written
 
 
+def test_a_completed_state_and_status_in_a_run_that_was_cut_off_end_it_well(
+    run: RunFolder, trained: Path
+) -> None:
+    """Whoever put them there: it is not complete until it has been evaluated."""
+    cut(run.path, epochs=True)
+    run.set_status("completed")
+    assert run.is_complete and not run.is_over
+    train(f"resume={run.path}")
+    assert run.is_over
+    one, other = (
+        folder.evaluation("test") / "predictions.csv" for folder in (run, RunFolder(trained))
+    )
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_parts_are_not_taken_for_one_run(run: RunFolder) -> None:
     cut(run.path, epochs=True)
     run.set_status("interrupted", parts=["fold_0", "fold_1"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 MIB, GIB = 1 << 20, 1 << 30
 
 # One picture. Film scanned at 300 dpi has 21 million pixels, a slice 0.3 million; at 25 million a
-# thread needs 0.2 GB and a second for the worst of kinds, 16 bits a pixel.
+# thread needs 0.2 GB, for WebP 0.4 GB, and a second for the worst of kinds, 16 bits a pixel.
 PIXELS = 25_000_000
 IMAGE_SIDE = 2048  # px that a model sees: 4 times the side of a slice
 

@@ -18,6 +18,7 @@ from braintumor.data.images import (
     rim_px,
 )
 from braintumor.errors import ConfigError, DataError
+from limited import MIB, run_limited
 
 RAMP = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5  # (h, w) = (6, 8), values 0 to 235
 
@@ -313,3 +314,11 @@ def test_the_width_of_the_frame_by_hand() -> None:
 def test_a_frame_that_leaves_no_centre_is_refused(side: int) -> None:
     with pytest.raises(ConfigError, match=rf"leaves no centre in a picture of {side} px; take"):
         occlude_rim(np.zeros((1, side, side), np.uint8))
+
+
+def test_the_largest_picture_is_not_copied_on_its_way() -> None:
+    """Pillow has it in 100 MB, its bytes take 75 MB twice; each copy would take 100 MB more."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (5000, 5000), (90, 10, 10)).save(buffer, "JPEG")
+    outcome = run_limited(lambda: decode(buffer.getvalue()), 330 * MIB)
+    assert outcome.answer == "accepted" and outcome.peak_bytes < 300 * MIB

@@ -32,8 +32,8 @@ def test_a_run_without_an_epoch_says_how_to_start_again(
     with pytest.raises(KeyboardInterrupt), recorded(RunFolder(Path("run")), 0.0):
         raise KeyboardInterrupt
     said = Path("run/train.log").read_text()
-    assert "interrupted before the first epoch had ended" in said
-    assert "resume=" not in said.rsplit("interrupted before", 1)[1]
+    assert "interrupted; no epoch had ended" in said
+    assert "resume=" not in said.rsplit("interrupted; no epoch", 1)[1]
     words = words_after(said)
     assert {"run_dir=run", "overwrite=true", "debug=tiny", "train.max_epochs=2"} <= set(words)
     bt("train", *words, cwd=tmp_path, code=0)

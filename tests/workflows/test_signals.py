@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +22,14 @@ import hydra
 import pytest
 from PIL import Image
 
-from braintumor.interrupts import listening
+from braintumor.cli.job import _end_with_the_queue
+from braintumor.interrupts import deferred, listening
+from braintumor.runs.commands import sweep_told
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows import one_run
 from braintumor.workflows.compose import compose
-from support import QUICK, Command
+from braintumor.workflows.outputs import recorded
+from support import QUICK, Command, cut
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
 WORDS = [*QUICK, "train.max_epochs=1", "run_dir=run"]
@@ -68,6 +77,73 @@ def test_ctrl_c_while_a_command_imports_prints_no_traceback(how: str) -> None:
     )  # fmt: skip
     assert done.returncode == -signal.SIGINT
     assert done.stderr == "\ninterrupted before it had begun\n"
+
+
+def _told_twice(work: Callable[[], AbstractContextManager[Any]]) -> tuple[int, str]:
+    """The exit code of a process that is told to end twice within a block, and what it printed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        with listening(), work(), deferred():
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.25)
+        os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        text = said.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+def test_told_twice_a_run_says_how_to_go_on(
+    bt: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves at once, in the midst of a step."""
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder(Path(shutil.copytree(trained, "run")))
+    cut(run.path, epochs=True)
+    code, said = _told_twice(lambda: recorded(run, 0.0))
+    assert code == 130 and run.state == "interrupted"
+    assert said.endswith("interrupted; go on with: bt-train resume=run\n")
+
+
+def test_told_twice_a_sweep_says_how_to_go_on_and_its_runs_do_not(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = RunFolder(Path(shutil.copytree(trained, "sw/0")))
+    Path("sw/multirun.yaml").touch()
+
+    @contextlib.contextmanager
+    def both() -> Iterator[None]:
+        with sweep_told(Path("sw")), recorded(job, 0.0):
+            yield
+
+    code, said = _told_twice(both)
+    assert code == 130 and job.state == "interrupted"
+    assert said.count("go on with") == 1 and said.endswith("bt-train resume=sw\n")
+
+
+def test_a_job_whose_queue_is_gone_says_that_it_was_interrupted(
+    trained: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(trained, tmp_path / "run")))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(writing)
+        os.dup2(reading, 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        with recorded(run, 0.0):
+            threading.Thread(target=_end_with_the_queue, daemon=True).start()
+            time.sleep(60)
+        os._exit(1)
+    os.close(reading)
+    os.close(writing)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert run.state == "interrupted"
 
 
 def test_what_a_library_raises_when_it_is_cut_off_is_no_bug_of_ours(

@@ -23,7 +23,10 @@ optuna = pytest.importorskip("optuna")
 import braintumor as bt  # noqa: E402
 from braintumor.config import options_of  # noqa: E402
 from braintumor.errors import ConfigError, TrainingError  # noqa: E402
+from braintumor.interrupts import ToldInterrupt  # noqa: E402
 from braintumor.jobs.slots import make_slots  # noqa: E402
+from braintumor.runs.folder import TUNING  # noqa: E402
+from braintumor.runs.ownership import hold  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402
 from braintumor.tuning.trials import done  # noqa: E402
@@ -152,7 +155,7 @@ def test_an_interrupted_trial_is_done_later(
         yield from fit(*args, **more)
 
     monkeypatch.setattr(trials, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(ToldInterrupt):  # the command says no more
         bt.tune(*HOW, run_dir=tmp_path / "x")
     said = capsys.readouterr().out
     assert "interrupted with 1 of 3 trials done; the same command goes on: bt-tune" in said
@@ -161,6 +164,11 @@ def test_an_interrupted_trial_is_done_later(
     assert list(again.trials["trial"]) == [1, 2, 3]  # 2 was broken off, and has been done since
     study = open_study(str(tmp_path / "x/study.journal"), "bt-tune", "minimize")
     assert study.trials[1].params == study.trials[2].params
+
+
+def test_two_searches_are_not_in_one_folder(tmp_path: Path) -> None:
+    with hold(tmp_path / "x", TUNING), pytest.raises(ConfigError, match="is in use: process"):
+        bt.tune(*HOW, run_dir=tmp_path / "x")
 
 
 def test_an_interruption_before_the_study_exists_leaves_nothing_in_the_way(

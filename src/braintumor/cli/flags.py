@@ -10,7 +10,7 @@ import argparse
 import difflib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from braintumor.jobs.slots import find_gpus
 from braintumor.places import as_path
 from braintumor.privacy import working_directory
 from braintumor.quoting import hydra_value, key_of
-from braintumor.runs.commands import repeat_command, resume_command
+from braintumor.runs.commands import repeat_command, resume_command, sweep_told
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
@@ -182,7 +182,8 @@ def held_sweep(arguments: list[str], config_name: str = "train") -> Iterator[Pat
         else:
             folder = stack.enter_context(hold_new(of_now("multirun"), SWEEP))
             os.environ["BT_SWEEP"] = folder.name  # configs/_hydra.yaml takes it from there
-        yield folder
+        with sweep_told(folder) if config_name == "train" else nullcontext():
+            yield folder
         # what Hydra writes before it looks at the settings of the first job
         if {path.name for path in folder.iterdir()} <= {MARKER, *SWEEP.files}:
             remove_own(folder, SWEEP)

@@ -1,7 +1,8 @@
 """One job of a queue, in a process of its own: a line of JSON on standard input says what to do.
 
 Standard input stays open for as long as the queue lives. Where it closes, the queue has been
-killed, and so the job ends at once: what it has saved is whole, and it can be resumed.
+killed, and so the job ends at once as an interrupted one: what it has saved is whole, and it can be
+resumed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import threading
 
 from braintumor.cli.shell import run_job
-from braintumor.interrupts import INTERRUPTED, listening
+from braintumor.interrupts import INTERRUPTED, leave, listening
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log_until_file, print_waiting
 
@@ -44,4 +45,4 @@ def _read_line() -> str:
 
 def _end_with_the_queue() -> None:
     os.read(0, 1)
-    os._exit(INTERRUPTED)
+    leave()

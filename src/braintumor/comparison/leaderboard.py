@@ -194,7 +194,7 @@ def _training_figures(run: Run) -> dict[str, Any]:
 def _refuse_other(row: pd.DataFrame, card: Card) -> None:
     """Raises ValueError unless the row is that of the epoch whose weights were kept."""
     for name, value in card.validation.items():
-        if not name.startswith("val_") or value is None:
+        if not name.startswith("val_") or not isinstance(value, float):
             continue
         if row.empty or differ(row[name].iloc[-1], value):
             raise ValueError(f"it tells another {name} of the best epoch than best.safetensors")

@@ -7,8 +7,8 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
+from PIL import ExifTags, ImageOps
 from PIL import Image as pil
-from PIL import ImageOps
 
 from braintumor.data.image_parts import refuse_parts
 from braintumor.data.signatures import (
@@ -98,7 +98,9 @@ def from_pillow(picture: pil.Image) -> np.ndarray:
         raise DataError(f"{width} x {height} is over the cap of {PIXELS:,} pixels")
     white_is_zero = _white_is_zero(picture)
     picture.load()
-    pixels = _eight_bit(ImageOps.exif_transpose(picture))
+    is_upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    # a copy of a large picture takes 0.1 GB
+    pixels = _eight_bit(picture if is_upright else ImageOps.exif_transpose(picture))
     return 255 - pixels if white_is_zero else pixels
 
 
@@ -236,9 +238,9 @@ def _eight_bit(picture: pil.Image) -> np.ndarray:
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")  # also what a palette or a tRNS chunk makes transparent
         picture = pil.alpha_composite(pil.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
-    if picture.mode in ("1", "L"):
-        return np.asarray(picture.convert("L"))
-    return _grey_if_grey(np.asarray(picture.convert("RGB")))
+    mode = "L" if picture.mode in ("1", "L") else "RGB"
+    pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    return pixels if mode == "L" else _grey_if_grey(pixels)
 
 
 def stretch_to_uint8(values: np.ndarray) -> np.ndarray:

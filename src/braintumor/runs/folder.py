@@ -213,6 +213,16 @@ class RunFolder:
         return self.state == "completed"
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do: what a status.json that was copied says is not enough.
+
+        Where there are test images, it has been evaluated on them.
+        """
+        figures = self.evaluation("test") / EvaluationFile.METRICS
+        has_test = self.manifest.is_file() and b'"test"' in self.manifest.read_bytes()
+        return self.is_complete and (figures.is_file() or not has_test)
+
+    @property
     def parts(self) -> list[RunFolder]:
         """The runs of its folds and seeds, in order; [] when it is one run."""
         return [RunFolder(self.path / name) for name in self.read_status().get("parts", ())]

@@ -50,7 +50,7 @@ def slots_for_parts(settings: Settings) -> list[Slot]:
 
 def _is_complete(request: Request) -> bool:
     is_job = request.sweep_folder is not None and "resume" in request.settings
-    return is_job and RunFolder(request.folder).is_complete
+    return is_job and RunFolder(request.folder).is_over
 
 
 def _job(request: Request, common: set[str]) -> Job:

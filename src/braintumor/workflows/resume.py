@@ -58,7 +58,7 @@ def left_of_job(request: Request) -> Request | None:
             f"{run.path} holds a run of other settings ({'; '.join(found)}); go on with that: "
             f"{resume_command(run.path)}, or name another hydra.sweep.dir=FOLDER"
         )
-    if run.is_complete:
+    if run.is_over:
         return None
     return dataclasses.replace(
         request,
@@ -103,7 +103,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
             f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
             f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
         )
-    if run.is_complete and longer == stored["train"]:
+    if run.is_over and longer == stored["train"]:
         no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
         raise CheckpointError(
             f"{run.path} is complete, there is nothing to resume; its report is "

@@ -13,7 +13,7 @@ from braintumor.errors import CheckpointError, ConfigError, device_failure
 from braintumor.files import read_yaml
 from braintumor.privacy import start_of, without_names, words_again
 from braintumor.quoting import key_of
-from braintumor.runs.commands import resume_command
+from braintumor.runs.commands import resume_command, sweep_told
 from braintumor.runs.folder import SWEEP, RunFolder
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Request
@@ -40,7 +40,8 @@ class Job:
         state = self.run.state
         if not self.run.config.is_file():
             return "failed" if state == "failed" else "not begun"
-        return "interrupted" if state in (None, "running") else str(state)
+        is_cut = state in (None, "running") or (state == "completed" and not self.run.is_over)
+        return "interrupted" if is_cut else str(state)
 
 
 def holds_sweep(folder: Path) -> bool:
@@ -137,7 +138,7 @@ def go_on(request: Request) -> Path:
             f"{folder} is a sweep, whose jobs have their settings; leave {' '.join(foreign)} out, "
             "or begin a new sweep with it"
         )
-    with hold(folder, SWEEP, "continue"):
+    with hold(folder, SWEEP, "continue"), sweep_told(folder):
         jobs = list_jobs(folder)
         _refuse_complete(folder, jobs)
         left = [job for job in jobs if job.state != "completed"]

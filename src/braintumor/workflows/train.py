@@ -194,7 +194,7 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
     parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
         if parent.is_complete:
-            if all(trial.run_in(parent).is_complete for trial in list_trials(read_config(parent))):
+            if all(trial.run_in(parent).is_over for trial in list_trials(read_config(parent))):
                 raise CheckpointError(
                     f"{parent.path} is complete, there is nothing to resume; its figures are in "
                     f"{parent.path / 'summary.md'}"
@@ -221,7 +221,7 @@ def _request_of(parent: RunFolder, trial: Trial, request: Request) -> Request | 
     """To train and evaluate one trial, or to go on with it; None when it is complete."""
     is_resumed = bool(request.settings["resume"])  # else what may lie here is no part of this work
     run, begun = trial.run_in(parent), parent.read_status()
-    if is_resumed and run.is_complete:
+    if is_resumed and run.is_over:
         return None
     own = _settings_of(trial, request.settings) | {"run_dir": str(run.path)}
     overrides, choices = request.overrides, request.choices

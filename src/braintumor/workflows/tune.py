@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.config import flat, typed
 from braintumor.errors import ConfigError, MachineError, TrainingError
-from braintumor.interrupts import listening
+from braintumor.interrupts import ToldInterrupt, before_leaving, listening, tell
 from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
 from braintumor.privacy import without_names, words_again
@@ -131,20 +131,22 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
     log.info("study: %s, %d of %d trials done", storage, len(done(study)), tuning.trials)
     for parameter in search.space:
         log.info("  %s: %s", parameter.key, parameter)
+    go_on = _on(request, folder)
     try:
-        _work(search, images, request.settings["device"])
-        count = len(done(search.open()))
-        if count < tuning.trials:
-            log.warning("%d of %d trials are done%s", count, tuning.trials, _on(request, folder))
-        _finish(search, folder)
+        with before_leaving(lambda: tell(f"interrupted{go_on}")):
+            _work(search, images, request.settings["device"])
+            count = len(done(search.open()))
+            if count < tuning.trials:
+                log.warning("%d of %d trials are done%s", count, tuning.trials, go_on)
+            _finish(search, folder)
         if tuning.final:
             _train_best(search, folder)
-    except KeyboardInterrupt:
-        count = len(done(search.open()))
-        log.warning(
-            "interrupted with %d of %d trials done%s", count, tuning.trials, _on(request, folder)
-        )
+    except ToldInterrupt:  # by the final run
         raise
+    except KeyboardInterrupt as error:
+        count = len(done(search.open()))
+        log.warning("interrupted with %d of %d trials done%s", count, tuning.trials, go_on)
+        raise ToldInterrupt from error
 
 
 def _words(request: Request, tuning: TuneSettings) -> Iterator[str]:
