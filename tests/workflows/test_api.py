@@ -195,7 +195,7 @@ def test_predict_gives_the_table_of_bt_predict(
     bt("predict", f"ckpt={trained}", "input=a.png", "run_dir=p", cwd=tmp_path, code=0)
     theirs = pd.read_csv(tmp_path / "p/predictions.csv", dtype={"is_tumor": str, "foreign": str})
     ours = classifier.predict(tmp_path / "a.png")
-    assert [*ours.columns, "overlay"] == theirs.columns.tolist()
+    assert [*ours.columns, "doubt", "overlay"] == theirs.columns.tolist()
     assert ours["path"].tolist() == ["a.png"]
     probabilities = [f"prob_{name}" for name in classifier.classes]
     np.testing.assert_allclose(ours[probabilities], theirs[probabilities], rtol=1e-6)

@@ -28,7 +28,7 @@ def test_checkpoints_meet_data_sets_in_one_call(
     stranger = tmp_path / "stranger"
     for name in ("cat", "dog"):
         (stranger / name).mkdir(parents=True)
-        Image.new("L", (40, 40), 90).save(stranger / name / "0.png")
+        Image.radial_gradient("L").save(stranger / name / "0.png")
     (tmp_path / "empty").mkdir()
     sets = f"on=[{binary},{stranger},{tmp_path / 'empty'}]"
     done = bt("eval", f"ckpt=[{trained}]", sets, "run_dir=m", cwd=tmp_path, code=0)
