@@ -63,6 +63,15 @@ def reason_of(error: BraintumorError | OSError) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
+def first_line(said: object) -> str:
+    """What an error, or its text, says first; the name of its type where it says nothing.
+
+    >>> first_line(ValueError("no such thing\\nin this place")), first_line(MemoryError())
+    ('no such thing', 'MemoryError')
+    """
+    return next(iter(str(said).strip().splitlines()), type(said).__name__)
+
+
 def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
     """Lines of files and why they cannot be read; each reason once, the commonest first.
 
@@ -102,7 +111,7 @@ def device_failure(error: BaseException) -> str:
             "has, or use device=cpu"
         )
     return (
-        f"the GPU stopped working ({text.splitlines()[0]}), and no further work on it is possible "
+        f"the GPU stopped working ({first_line(error)}), and no further work on it is possible "
         "in this process; run the command again, and if it fails there too, look at `nvidia-smi` "
         "and the kernel log (`dmesg`), or use device=cpu"
     )

@@ -16,7 +16,7 @@ from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.names import About, name_runs
 from braintumor.config import typed
 from braintumor.data.manifest import Patients, count_patients
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import CheckpointError, ConfigError, first_line
 from braintumor.runs.folder import EvaluationFile, RunFolder, read_config
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
@@ -155,8 +155,7 @@ def damaged(
     remedy: str = "evaluate that run again, or leave it out of runs=[…]",
 ) -> CheckpointError:
     """The error for a file of a run that cannot be read."""
-    first = next(iter(str(reason).splitlines()), type(reason).__name__)
-    return CheckpointError(f"{path} cannot be read ({first}); {remedy}")
+    return CheckpointError(f"{path} cannot be read ({first_line(reason)}); {remedy}")
 
 
 def _read_run(path: Path, split: str) -> Run:

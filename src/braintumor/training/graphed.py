@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor
 
+from braintumor.errors import first_line
 from braintumor.training.step import Step
 
 _WARM_UP = 3  # steps that libraries may need to choose their ways and allocate, as torch advises
@@ -97,7 +98,7 @@ class GraphedStep:
             self._is_refused, self._inputs, self._outputs = True, (), None
             self._step.state.optimizer.zero_grad(set_to_none=True)
             _end_capture(self._step)
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             log.warning("train.cuda_graphs=true does not work here (%s); going on without", reason)
         else:
             self._graph = graph

@@ -20,7 +20,7 @@ from typing import cast
 
 import torch.distributed as dist
 
-from braintumor.errors import BraintumorError, MachineError
+from braintumor.errors import BraintumorError, MachineError, first_line
 from braintumor.interrupts import ASKING
 from braintumor.training.distributed import Team, begin, end
 
@@ -65,7 +65,7 @@ class Watch:
             if self._is_found.wait(_NOTICE_S):
                 raise self._error or AssertionError from error
             if _is_of_network(error):
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
                 raise MachineError(f"the processes have lost each other ({reason})") from error
             raise
 

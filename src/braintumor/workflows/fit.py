@@ -16,7 +16,7 @@ from torch import Tensor
 from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import count_patients
-from braintumor.errors import MachineError
+from braintumor.errors import MachineError, first_line
 from braintumor.files import write_atomic, write_rows
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
@@ -150,9 +150,8 @@ def _fit(
                 writer.join()
             raise
         except torch._dynamo.exc.TorchDynamoException as error:
-            first = str(error).strip().splitlines()[0]
             raise MachineError(
-                f"train.compile=true does not work here ({first}); leave it out"
+                f"train.compile=true does not work here ({first_line(error)}); leave it out"
             ) from error
         except torch.OutOfMemoryError as error:
             size = recipe.train.batch_size

@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 
 from braintumor.config import config_dir, options_of
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, first_line
 from braintumor.places import is_there
 from braintumor.quoting import hydra_value, key_of
 from braintumor.workflows.arguments import ARGUMENTS, PATHS, TRAININGS
@@ -111,7 +111,7 @@ def launcher_failure(error: Exception) -> str | None:
     theirs = [f for f in files if f.parts[-3:-2] == ("hydra_plugins",)]  # ours is a file there
     if not theirs:
         return None
-    said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    said = first_line(error).rstrip(".")
     return (
         f"{theirs[-1].parent.name} did not get the jobs of the sweep done: {said[:_LONGEST]}; "
         "BT_DEBUG=1 before the command shows all of it, and without hydra/launcher=… the jobs run "

@@ -18,7 +18,7 @@ from torch import nn
 
 from braintumor import cache
 from braintumor.eager import without_compiler
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, first_line
 
 with without_compiler():
     import timm
@@ -106,7 +106,7 @@ def _dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -
         try:
             features = net.forward_features(torch.zeros(1, 3, image_size, image_size))
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise _bad_size(name, image_size, str(error)) from error
+            raise _bad_size(name, image_size, error) from error
         layout, map_size_px, num_prefix = _read_shape(name, net, features)
         if min(map_size_px) < 1:
             raise _bad_size(name, image_size, f"the map would be {map_size_px}")
@@ -138,10 +138,10 @@ def _read_shape(name: str, net: Any, features: Any) -> tuple[Layout, tuple[int, 
     )
 
 
-def _bad_size(name: str, image_size: int, reason: str) -> ConfigError:
+def _bad_size(name: str, image_size: int, reason: object) -> ConfigError:
     return ConfigError(
         f"backbone `{name}` cannot take pictures of {image_size} px "
-        f"({(reason.strip() or 'no reason given').splitlines()[0]}); give a larger "
+        f"({first_line(reason)}); give a larger "
         "data.image_size, or the nearest multiple of the net's patch size, such as 96, 224 or 256"
     )
 
@@ -159,7 +159,7 @@ def create(name: str, kwargs: dict[str, Any], **more: Any) -> Any:
     except AssertionError as error:
         if "img_size" not in kwargs:
             raise
-        raise _bad_size(name, kwargs["img_size"], str(error)) from error
+        raise _bad_size(name, kwargs["img_size"], error) from error
 
 
 def cut_stages(net: nn.Module, boundaries: list[str]) -> list[list[nn.Module]]:

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from braintumor.config import first_of
-from braintumor.errors import WeightsError
+from braintumor.errors import WeightsError, first_line
 from braintumor.models.backbones import downloads_forbidden
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:
     # what a dead network raises differs between versions of the hub's client
     except Exception as error:
         place = f"{hub_id} on the hub" if hub_id else url
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise WeightsError(
             f"ImageNet weights of `{timm_name}` are not in the cache and cannot be downloaded from "
             f"{place} ({reason}); do one of: (1) run once with network, or set HF_ENDPOINT to a "

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from braintumor.errors import ConfigError, WeightsError
+from braintumor.errors import ConfigError, WeightsError, first_line
 from braintumor.models.backbones import Backbone
 from braintumor.models.backbones._probe import (
     Shape,
@@ -121,7 +121,7 @@ def _pretrained(
         try:
             net = create(name, kwargs, pretrained=True, pretrained_cfg_overlay=overlay)
         except (SafetensorError, RuntimeError, OSError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise WeightsError(
                 f"the weights of `{name}` at {path} do not load ({reason}); remove that file and "
                 "run again with network, or give model.backbone.weights=FILE.safetensors"
