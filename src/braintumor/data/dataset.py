@@ -199,11 +199,10 @@ def _labelled(
         taken[label, item.split] += 1
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
-    for name in settings.class_names or () if not settings.binary else ():
+    named = settings.class_names or ()
+    for name in () if settings.binary else named:
         joined.setdefault(harmonise(name), [])
-    return kept, {
-        label: names for label, names in joined.items() if len(names) > 1 or settings.class_names
-    }
+    return kept, {label: names for label, names in joined.items() if len(names) > 1 or named}
 
 
 def _lesion_mask(

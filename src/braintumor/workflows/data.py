@@ -30,7 +30,7 @@ from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
 from braintumor.workflows.console import log
-from braintumor.workflows.describe import describe_data, warn_of_formulas
+from braintumor.workflows.describe import describe_data, warn_of_formulas, warn_of_lacks
 from braintumor.workflows.outputs import check_output, held_output
 
 
@@ -127,21 +127,13 @@ def _audited(data: Dataset) -> Dataset:
 def _describe(data: Dataset, fit: Fit) -> None:
     table = class_table(data.manifest)
     describe_data(table, data.joined, data.ignored, len(data.unreadable))
-    for split, lack in _LACKS.items():
-        if split in table and (absent := [*table.index[table[split] == 0]]):
-            log.warning("  no %s", lack.format(", ".join(absent)))
+    warn_of_lacks(table)
     columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
     if data.audit:
         for line in five_lines(data.audit_summary, fit):
             log.info("%s", line)
-
-
-_LACKS = {
-    "val": "validation image of {}: the best epoch and thresholds are chosen without any",
-    "test": "test image of {}: the figures say nothing of it",
-}
 
 
 def check_sections(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from braintumor.statistics.decisions import Decisions
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # the first letter of a cell, as OWASP lists them
+_LACKS = {
+    "val": "validation image of {}: the best epoch and thresholds are chosen without any",
+    "test": "test image of {}: the figures say nothing of it",
+}
 
 
 def warn_of_formulas(names: Iterable[str]) -> None:
@@ -48,6 +52,13 @@ def describe_data(
         log.info("  ignored: %s", names)
     if unreadable:
         log.warning("  left out: %d unreadable images (data.skip_unreadable=true)", unreadable)
+
+
+def warn_of_lacks(table: pd.DataFrame) -> None:
+    """Which classes nothing is chosen by, or judged on. table: of describe_data, for a training."""
+    for split, said in _LACKS.items():
+        if split in table and (absent := [*table.index[table[split] == 0]]):
+            log.warning("  no %s", said.format(", ".join(absent)))
 
 
 def describe_epoch(record: EpochRecord, epochs: int) -> None:
