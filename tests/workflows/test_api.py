@@ -66,6 +66,13 @@ def test_on_windows_it_says_where_it_runs() -> None:
     )
 
 
+def test_a_wrong_place_is_answered_before_weights_are_fetched(tmp_path: Path) -> None:
+    """There are none of resnet50 here, which was said instead."""
+    (tmp_path / "mri").mkdir()
+    with pytest.raises(DataError, match=r"mrii does not exist .* did you mean"):
+        bt.train(data="folder", model="resnet50", **{"data.root": str(tmp_path / "mrii")})
+
+
 def test_what_it_offers_is_named_and_nothing_else() -> None:
     assert set(bt.__all__) <= set(dir(bt))
     with pytest.raises(AttributeError, match="no attribute 'fit'"):

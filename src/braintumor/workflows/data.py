@@ -19,10 +19,12 @@ from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
 from braintumor.data.moved import Found, as_before, find_images
+from braintumor.data.sources import require_root
 from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import write_atomic
 from braintumor.limits import IMAGE_SIDE
+from braintumor.places import as_path
 from braintumor.progress import waiting
 from braintumor.quoting import pasteable
 from braintumor.runs.commands import repeat_command
@@ -142,6 +144,12 @@ def check_sections(
     """Raises ConfigError on what is wrong in the data section, or no split, whatever the data."""
     check_options(options)
     check_kind(split, folds, fold)
+
+
+def require_place(options: Mapping[str, Any]) -> None:
+    """Raises DataError where data.root is not there: before weights are fetched for it."""
+    if options["name"] in ("folder", "npz") and (root := options.get("root")):
+        require_root(as_path(root, "data.root"))
 
 
 def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:

@@ -37,7 +37,14 @@ from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSett
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import check_sections, labels_of, read_again, read_data, size_of
+from braintumor.workflows.data import (
+    check_sections,
+    labels_of,
+    read_again,
+    read_data,
+    require_place,
+    size_of,
+)
 from braintumor.workflows.init import Start, find_start, take_weights, warn_of_known, with_start
 
 _ANY_CLASSES = 2  # of a head that is built before the data say how many they have
@@ -203,6 +210,8 @@ def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
         raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
     size = size_of(settings)
     check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
+    if before is None:
+        require_place(settings["data"])
     start = find_start(settings.get("init"), before)
     body = _build_body(settings, size, start)
     trial = body.with_head(_ANY_CLASSES)
