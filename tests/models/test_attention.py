@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
 import yaml
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from braintumor.config import component_names, config_dir
@@ -35,6 +37,40 @@ def test_attention_keeps_the_shape(name: str, size: tuple[int, int]) -> None:
     assert y.shape == x.shape
     y.square().sum().backward()
     assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+class _OtherLayouts(TorchDispatchMode):
+    """Maps as large as `shape` that are written in a layout other than channels_last."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in result if isinstance(result, tuple) else (result,):
+            if isinstance(made, torch.Tensor) and made.shape == self.shape:
+                whole = 0 not in made.stride()  # else a view of something small
+                if whole and not made.is_contiguous(memory_format=torch.channels_last):
+                    self.found.append(str(func))
+        return result
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("se", {}), ("cbam", {"channel_pool": "avg"}), ("cbam", {"channel_pool": "avgmax"})],
+)
+def test_gates_leave_gradients_in_the_layout_of_their_map(
+    name: str, changes: dict[str, Any]
+) -> None:
+    x = torch.randn(2, 32, 6, 5).to(memory_format=torch.channels_last)
+    gate = build_attention(options(name, **changes), 32)
+    with _OtherLayouts((2, 32, 6, 5)) as layouts:
+        gate(x.requires_grad_()).square().sum().backward()
+    assert layouts.found == []
 
 
 def test_mhsa_equals_torch_multihead_attention() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,9 +53,14 @@ class Pool(nn.Module):
         return torch.cat([mean_BC, x_BChw.amax(dim=(2, 3))], dim=1)
 
 
-def map_mean(x_BChw: torch.Tensor) -> torch.Tensor:
-    """Mean over the cells: (B, C), in float32 or better, also of a map of autocast."""
-    return x_BChw.mean(dim=(2, 3), dtype=torch.promote_types(x_BChw.dtype, torch.float32))
+def map_mean(x_BChw: torch.Tensor, dim: tuple[int, ...] = (2, 3)) -> torch.Tensor:
+    """Mean over the cells: (B, C), in float32 or better, also of a map of autocast.
+
+    As a sum, whose gradient is a view; that of torch's mean is a map in another memory layout.
+    dim: (1,) for the mean over channels: (B, h, w).
+    """
+    count = math.prod(x_BChw.shape[d] for d in dim)
+    return x_BChw.sum(dim, dtype=torch.promote_types(x_BChw.dtype, torch.float32)) / count
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch import nn
 
 from braintumor.config import Count
 from braintumor.errors import ConfigError
+from braintumor.models.head import map_mean
 
 # B batch, C channels, h w height and width of the map
 
@@ -30,7 +31,7 @@ class ChannelAttention(nn.Module):
 
     def gate(self, x_BChw: torch.Tensor) -> torch.Tensor:
         """In (0, 1): (B, C)."""
-        score_BC: torch.Tensor = self.mlp(x_BChw.mean(dim=(2, 3)))
+        score_BC: torch.Tensor = self.mlp(map_mean(x_BChw).to(x_BChw.dtype))
         if self.use_max:
             score_BC = score_BC + self.mlp(x_BChw.amax(dim=(2, 3)))
         return score_BC.sigmoid()
@@ -49,7 +50,8 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_px, padding=kernel_px // 2, bias=False)
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
-        summary_B2hw = torch.stack([x_BChw.mean(dim=1), x_BChw.amax(dim=1)], dim=1)
+        mean_Bhw = map_mean(x_BChw, dim=(1,)).to(x_BChw.dtype)
+        summary_B2hw = torch.stack([mean_Bhw, x_BChw.amax(dim=1)], dim=1)
         return x_BChw * self.conv(summary_B2hw).sigmoid()
 
 

@@ -26,7 +26,7 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x_BChw: torch.Tensor) -> torch.Tensor:
-        gate_BC = self.gate(x_BChw.mean(dim=(2, 3)))
+        gate_BC = self.gate(map_mean(x_BChw).to(x_BChw.dtype))
         return x_BChw * gate_BC[:, :, None, None]
 
     def forward_pooled(self, x: torch.Tensor) -> torch.Tensor:
