@@ -18,7 +18,7 @@ run() {  # RECIPE SPLIT
     cnn_vs_mobilenet | binary_transfer | resnet50_two_phase) model=(model=mobilenetv2_035) ;;
   esac
   [ -z "${model[*]}" ] || model+=(model.backbone.weights="$weights")
-  if [ -f "$folder/summary.md" ]; then
+  if [ -f "$folder/eval/test/report.html" ]; then
     return
   elif [ -f "$folder/config.yaml" ]; then
     bt-train resume="$folder"

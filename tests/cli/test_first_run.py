@@ -51,6 +51,17 @@ def test_it_says_first_what_it_trains_on_and_last_what_to_do_next(
     assert json.loads((tmp_path / "run/environment.json").read_text())["command"][0] == "bt-train"
 
 
+def test_of_other_libraries_nothing_is_printed_but_warnings(
+    bt_process: Command, tmp_path: Path
+) -> None:
+    words = ["data=phantom", "data.patients=24", "data.image_size=32", "run_dir=run"]
+    fresh = tmp_path / "matplotlib"  # which then says that it has listed the fonts
+    done = bt_process("data", *words, cwd=tmp_path, code=0, MPLCONFIGDIR=str(fresh))
+    assert any(fresh.iterdir())
+    assert "HYDRA" not in done.stdout
+    assert "font" not in done.stdout + done.stderr
+
+
 def test_data_without_words_says_what_to_type(bt: Command, tmp_path: Path) -> None:
     small = ["data.patients=24", "data.image_size=32"]
     done = bt("data", *small, cwd=tmp_path, code=0)
