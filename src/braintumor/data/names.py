@@ -27,10 +27,13 @@ _FILLERS = frozenset((
 _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
 _LONGEST_NUMBER = 2  # digits beside the word of a split: 01_train, Test (20 %), train_0.8
 # what the field puts beside its classes: answers of a model, outlines, pictures without an answer
-_NEVER_CLASSES = frozenset((
+_UNLABELLED = frozenset((
+    "unlabeled", "unlabelled", "unknown", "unsure", "uncertain", "unclear", "unclassified",
+))  # fmt: skip
+_NEVER_CLASSES = _UNLABELLED | frozenset((
     "pred", "preds", "predict", "predicted", "prediction", "predictions", "mask", "masks", "label",
     "labels", "annotation", "annotations", "segmentation", "segmentations", "seg", "groundtruth",
-    "unlabeled", "unlabelled", "unknown", "unsure", "uncertain", "unclear", "roi", "rois", "bbox",
+    "roi", "rois", "bbox",
     "bboxes", "contour", "contours", "heatmap", "heatmaps", "cam", "gradcam", "thumbnails",
     "thumbs", "previews", "results", "result", "plots", "figures", "output", "outputs", "runs",
     "logs", "models", "checkpoints", "weights", "backup", "tmp", "temp", "old", "trash", "excluded",
@@ -181,6 +184,11 @@ def patient_pattern(paths: Sequence[str]) -> str | None:
 def is_unknown(text: str) -> bool:
     """Whether a cell says nothing: empty, nan, n/a. "none" may be a class, as "no tumor" is."""
     return text.strip().casefold() in _UNKNOWN
+
+
+def is_unlabelled(label: str) -> bool:
+    """Whether a label says that its image has none: unknown, unlabelled, -1."""
+    return label.strip().casefold() in {*_UNLABELLED, "-1", "-1.0"}
 
 
 def without_decimals(text: str) -> str:

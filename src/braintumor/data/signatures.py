@@ -20,6 +20,7 @@ _OTHERS = {
     b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
     b"\xd0\xcf\x11\xe0": "an old Office file",
     b"SQLite": "a database (SQLite)",
+    b"PAR1": "a Parquet file",
 }
 _PACKED = {  # data sets, which are damaged where they begin so and cannot be opened
     b"\x93NUMPY": "a NumPy array (.npy)",

@@ -336,7 +336,9 @@ def test_folders_that_are_no_classes_are_refused_and_a_table_is_named(
 @pytest.mark.parametrize("root", ["", "images"])
 def test_a_table_that_lies_there_is_named_with_its_path(make_tree: MakeTree, root: str) -> None:
     """Around the folder that was given as well as in it; not inside an archive."""
-    tree = make_tree("images/1.png", "images/2.png", "labels.csv", "._labels.csv")
+    tree = make_tree("images/1.png", "images/2.png", "labels.csv", "._labels.csv", "patients.csv")
+    (tree / "labels.csv").write_text("path,label\nimages/1.png,a\nimages/2.png,b\n")
+    (tree / "patients.csv").write_text("Patient,Cluster\nTCGA_CS_4941,2\n")  # names no image
     with pytest.raises(DataError) as caught:
         build(tree / root)
     assert str(caught.value).endswith(f"data=table data.table={tree}/labels.csv")

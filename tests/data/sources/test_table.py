@@ -64,6 +64,73 @@ def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str)
     assert source.ignored == {}
 
 
+MARKED = {  # columns of 0 and 1 -> of a first and a second row, and the splits that they say
+    "is_test": ("0", "1", ["train", "test"]),
+    "isTest": ("False", "True", ["train", "test"]),
+    "IsTrain": ("1.0", "0.0", ["train", "test"]),
+    "train": ("1", "0", ["train", "test"]),
+    "Test": ("0", "1", ["train", "test"]),
+    "validation": ("0", "1", ["train", "val"]),
+    "is_train,is_test": ("1,0", "0,1", ["train", "test"]),
+    "train,val,test": ("0,1,0", "0,0,1", ["val", "test"]),
+    "is_test,split": ("1,train", "0,test", ["train", "test"]),  # the clearer one
+    "is_valid": ("0", "1", [None, None]),
+    "is_test,is_train": ("1,1", "0,1", [None, None]),
+    "istest": ("0", "0", [None, None]),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+@pytest.mark.parametrize("classes", ["label", "glioma,no"])
+def test_columns_of_0_and_1_say_the_split(root: Path, name: str, classes: str) -> None:
+    """Where they divide the rows; else they are named as unused."""
+    first, second, splits = MARKED[name]
+    labels = ("glioma", "no") if classes == "label" else ("1,0", "0,1")
+    text = f"path,{name},{classes}\nimg/1.png,{first},{labels[0]}\nimg/2.png,{second},{labels[1]}\n"
+    if splits == [None, None] and classes != "label":
+        return  # one more column of 0 and 1: which are classes, is asked
+    source = build(write(root, text), None)
+    assert [(i.label, i.split) for i in source.items] == [
+        ("glioma", splits[0]), ("no", splits[1]),
+    ]  # fmt: skip
+    assert bool(source.ignored) == (splits == [None, None] or "split" in name)
+
+
+def test_a_column_that_names_splits_does_so_in_every_row(root: Path) -> None:
+    """Else rows of none would be divided anew with the others."""
+    rows = "img/1.png,a,train\nimg/2.png,b,{}\nimg/10.png,b,test\n"
+    for other, reason in (("", "for some images only"), ("excluded", "line 3 .*'excluded'")):
+        with pytest.raises(DataError, match=reason):
+            build(write(root, f"path,label,set\n{rows.format(other)}"), None)
+
+
+def test_paths_are_known_by_what_they_are(root: Path) -> None:
+    """The one column of names of images, whatever it is called."""
+    table = write(root, "slice_path,mask,target\nimg/1.png,x,a\nimg/2.png,y,b\n")
+    assert [item.path for item in build(table, None).items] == ["img/1.png", "img/2.png"]
+    two = write(root, "scan,mask,target\nimg/1.png,img/2.png,a\n")
+    with pytest.raises(DataError, match="no column path, only scan, mask, target"):
+        build(two, None)
+
+
+def test_names_of_classes_count_before_numbers(root: Path) -> None:
+    source = build(write(root, "path,label,class\nimg/1.png,0,no\nimg/2.png,1,glioma\n"), None)
+    assert [item.label for item in source.items] == ["no", "glioma"]
+    assert list(source.ignored) == [
+        "values of column label, since column class is used as the label"
+    ]
+
+
+@pytest.mark.parametrize("before", ["", "\n \n", "# who made it, and when\n", "sep=,\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_is_read_however_it_was_saved(root: Path, before: str, encoding: str) -> None:
+    table = write(root, f"{before}path,label\nimg/1.png,a\nimg/2.png,\n", encoding=encoding)
+    with pytest.raises(DataError, match=f"line {3 + before.count(chr(10))} "):
+        build(table, None)
+    write(root, f"{before}path,label\nimg/1.png,méningiome\n", encoding=encoding)
+    assert [item.label for item in build(table, None).items] == ["méningiome"]
+
+
 @pytest.mark.parametrize(
     "header",
     ["Image Path,Class Name", "FileName,Tumor-Type", "img.path,LABEL", "Images,labels", "id,y"],
@@ -98,7 +165,7 @@ def test_every_column_without_a_use_is_named(root: Path) -> None:
     assert [item.split for item in source.items] == [None, None]
     assert source.ignored == {
         "values of column Age": 1,
-        "values of column fold": 2,
+        "values of column fold, since folds are drawn anew": 2,
         "values of a column without a name": 2,
     }
 
@@ -180,7 +247,7 @@ def test_a_folder_in_the_place_of_a_table_names_the_tables_in_it(root: Path) -> 
             f"data.table={root}/labels.csv, data.table={root}/test.csv, data.table={root}/train.csv"
         )
     (root / "labels.csv").unlink()
-    with pytest.raises(DataError, match=f"such as all together data.table={root}, "):
+    with pytest.raises(DataError, match=f"such as data.table={root} for all splits, "):
         build(None, root)
 
 
@@ -246,10 +313,18 @@ def test_quoted_names_hold_commas(make_tree: MakeTree) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("path,kind\nimg/1.png,a\n", "no column label, only path, kind.*for label one of.*class"),
-        ("pixels,kind\n", "for path one of.*filename.*; for label one of.*class"),
+        ("path,kind\nimg/1.png,a\n", "only path, kind; call the column of the classes label$"),
+        ("pixels,kind\n", "call the column of the images path and the column of the classes label"),
+        ("# of 2020\n", "is empty|no column path"),
+        ("Patient,Cluster\nTCGA_CS_4941,2\n", r"a row for each patient \(column Patient\)"),
+        ('[{"path": "img/1.png"}]', "is JSON, not a CSV file"),
+        ("PAR1\x15\x04", "is a Parquet file, not a CSV file"),
+        ("img/1.png 0\nimg/2.png 1\n", "no names of columns; put a line before all: path,label"),
+        ("path,label\nimg/1.png,Unknown\n", "line 2 .*'Unknown', which is no class"),
+        ("path,label\nimg/1.png,-1\n", "line 2 .*'-1', which is no class"),
+        ("path,is_train,is_test\nimg/1.png,0,1\nimg/2.png,1,0\n", "only path, is_train, is_test; "),
         ("", "is empty; its first line should be: path,label"),
-        ("PK\x03\x04", "is a workbook, not a CSV file; save it as CSV"),
+        ("PK\x03\x04", "as workbooks.* are, not a CSV file; save it as CSV"),
         ("img/1.png,a\nimg/2.png,b\n", "no names of columns; put a line before all: path,label"),
         ("path,label\nimg/1.png,nan\n", "line 2 .*no label"),
         ("path,a,b\nimg/1.png,0,0\n", r"columns of 0 and 1 \(a, b\) each row should have one 1"),

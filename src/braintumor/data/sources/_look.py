@@ -18,13 +18,13 @@ from braintumor.data.sources._folders import (
     listed,
 )
 from braintumor.data.sources._pictures import Parts, noise_in
+from braintumor.data.sources._table_files import tables_in
 from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable
 
 Names = list[str | int] | None  # of folders; [0,1] on a command line are numbers
 
 LAYOUTS = "Training/<class>/ and Testing/<class>/, train|val|test/<class>/, or just <class>/"
-_TABLES = (".csv", ".tsv")
 
 _SHOWN = 6  # kinds of files that are named
 
@@ -123,10 +123,9 @@ def or_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
         root = Path(where)
         near = [root / name for name in files if not noise_in(tuple(name.split("/")))]
         near += [path for path in root.parent.glob("*") if not noise_in((path.name,))]
-        found = [path for path in near if path.suffix.lower() in _TABLES]
+        found = tables_in(root, near)
     if not found:
         return "; or say the class of each image in a table: data=table data.table=FILE.csv"
-    first, *others = sorted(found, key=lambda path: (len(path.parts), path.name))
-    more = f" (or {listed([path.name for path in others], _SHOWN)})" if others else ""
-    table = pasteable("data.table", str(first))
-    return f"; or, if a table says the class of each image: data=table {table}{more}"
+    first, *others = found
+    more = f" (or {listed(others, _SHOWN)})" if others else ""
+    return f"; or, if a table says the class of each image: data=table {first}{more}"

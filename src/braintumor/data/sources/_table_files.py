@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +11,35 @@ from braintumor.config import first_of
 from braintumor.data.images import is_image_name
 from braintumor.data.names import split_in, split_of
 from braintumor.data.sources import Item
+from braintumor.data.sources._columns import find_columns
+from braintumor.data.sources._table_text import read_lines
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
 
 NAMED = 5  # examples in a message
 
 
-def tables_in(folder: Path) -> str:
-    """The tables that lie in a folder, each as a setting to add to the command; "" without one."""
-    shown = [pasteable("data.table", str(path)) for path in _tables(folder)]
-    if shown and _by_split(folder):
-        shown = [f"all together {pasteable('data.table', str(folder))}", *shown]
-    return f", such as {first_of(shown, NAMED)}" if shown else ""
+def tables_in(folder: Path, others: Iterable[Path] = ()) -> list[str]:
+    """The tables of images in a folder, or among others, each as a setting to add to the command.
+
+    The first is the folder itself where it holds one for each split.
+    """
+    near = {path.resolve(): path for path in (*others, *_tables(folder)) if _is_table(path)}
+    usable = sorted(filter(_has_images, near.values()), key=lambda path: (len(path.parts), path))
+    shown = [pasteable("data.table", str(path)) for path in usable]
+    if _by_split(folder):
+        shown.insert(0, f"{pasteable('data.table', str(folder))} for all splits")
+    return shown
+
+
+def _has_images(table: Path) -> bool:
+    """Whether it can be read, and names images and their classes."""
+    try:
+        header, lines = read_lines(table)
+        find_columns(header, [line for _, line in lines if len(line) == len(header)], table)
+    except (DataError, OSError):
+        return False
+    return True
 
 
 def tables_of_splits(folder: Path) -> dict[Path, str | None]:
@@ -34,7 +51,8 @@ def tables_of_splits(folder: Path) -> dict[Path, str | None]:
     if not found:
         raise DataError(
             f"data.table={folder} is a folder, but not of one table for each split (train.csv and "
-            f"test.csv, or train/labels.csv and test/labels.csv); give a table{tables_in(folder)}"
+            "test.csv, or train/labels.csv and test/labels.csv); give a table"
+            f"{such_as(tables_in(folder))}"
         )
     return dict(found)
 
@@ -53,8 +71,16 @@ def _by_split(folder: Path) -> dict[Path, str]:
     return {path: split for path, split in named if split} if is_clear else {}
 
 
+def such_as(settings: Sequence[str]) -> str:
+    return f", such as {first_of(settings, NAMED)}" if settings else ""
+
+
 def _tables(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in (".csv", ".tsv"))
+    return sorted(filter(_is_table, folder.glob("*")))
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in (".csv", ".tsv")
 
 
 def find_files(

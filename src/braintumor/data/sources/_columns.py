@@ -1,0 +1,203 @@
+"""What each column of a table is for: path, label, patient, split, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from braintumor.config import first_of
+from braintumor.data.images import is_image_name
+from braintumor.data.names import LABEL_NAMES, patient_rank, split_in, split_of, without_decimals
+from braintumor.errors import DataError
+
+# Names met in public data sets, in order of preference, in lower case and without signs between
+# words. `fold` is no split.
+_NAMES = {
+    "path": (
+        "path", "filename", "file", "filepath", "image", "imagepath", "imagefile", "imagename",
+        "imagefilename", "imagefilepath", "imageid", "img", "imgpath", "imgname", "imgfile",
+        "imgid", "images", "files", "filenames", "paths", "filepaths", "id",
+    ),
+    "label": LABEL_NAMES,
+    "split": ("split", "subset"),
+}  # fmt: skip
+# These often mean something else, so their values must be the names of splits.
+_PERHAPS_SPLIT = ("set", "datasplit", "partition", "phase", "usage", "use", "purpose", "dataset")
+_MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in names}
+_MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
+_RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
+_WANTED = {"path": "of the images", "label": "of the classes"}
+_MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_PERHAPS_SOUND = ("isvalid", "valid")  # for validation, or a picture without a fault
+_OTHER_SPLIT = {"train": "test", "val": "train", "test": "train"}  # of what is not marked
+
+
+def find_columns(
+    header: list[str], rows: Sequence[list[str]], table: Path
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Where the table says what: path, label, patient, split -> number of the column, from 0.
+
+    And what is in no use, in words -> how many rows have it. Case, spaces, underscores, hyphens
+    and dots of a name do not matter; of two columns that could be the same, the better name counts,
+    of classes one of names before one of numbers. Without a name of a path it is the column that
+    holds names of images. Columns of 0 and 1, one a class or a split, become one, in place.
+    rows: as long as the header each.
+    Raises DataError where no column tells the image, or its class.
+    """
+    known = first_of(header, 20)
+    _join_marks(header, rows)
+    names = [_plain(name) for name in header]
+    columns = [[row[place].strip() for row in rows] for place in range(len(names))]
+    meanings = [_meaning_of(name, values) for name, values in zip(names, columns, strict=True)]
+    if "path" not in meanings:
+        of_images = [p for p, values in enumerate(columns) if _are_images(values)]
+        meanings = ["path" if [p] == of_images else old for p, old in enumerate(meanings)]
+
+    def preference(place: int) -> tuple[bool, int]:
+        numbers = meanings[place] == "label" and all(map(_is_number, columns[place]))
+        return numbers, _rank(names[place])
+
+    places: dict[str, int] = {}
+    ignored: Counter[str] = Counter()
+    for place in sorted(range(len(names)), key=preference):
+        meaning, why = meanings[place], ""
+        if meaning is None:
+            why = _why_unused(header[place])
+        elif meaning in places:
+            why = f", since column {header[places[meaning]]} is used as the {meaning}"
+        if meaning and meaning not in places:
+            places[meaning] = place
+        else:
+            name = f"column {header[place]}" if header[place] else "a column without a name"
+            ignored[f"values of {name}{why}"] += sum(map(bool, columns[place]))
+    if missing := [name for name in _WANTED if name not in places]:
+        raise DataError(f"{table} {_what_is_missing(missing, header, rows, places, known)}")
+    return places, dict(+ignored)
+
+
+def _join_marks(header: list[str], rows: Sequence[list[str]]) -> None:
+    """Columns of 0 and 1 become one in place: those of splits, such as is_test, and of classes.
+
+    Only where every row has exactly one 1 in them, so that they can mean nothing else; of splits
+    one column is enough.
+    """
+    marks = _marked(header, rows)
+    splits = {p: split for p in marks if (split := _marked_split(header[p]))}
+    if any(_plain(name) in _NAMES["split"] for name in header):
+        splits = {}  # it is said otherwise
+    if len(splits) == 1:
+        ((place, split),) = splits.items()
+        if len(set(marks[place])) > 1:
+            other = _OTHER_SPLIT[split]
+            _replace(header, rows, [place], "split", [split if m else other for m in marks[place]])
+    elif splits and all(sum(row) == 1 for row in zip(*(marks[p] for p in splits), strict=True)):
+        _replace(header, rows, [*splits], "split", _told(splits, marks, len(rows)))
+    if "label" in map(_meaning, header):
+        return
+    marks = {p: m for p, m in _marked(header, rows).items() if not _marked_split(header[p])}
+    if len(marks) > 1 and all(sum(row) == 1 for row in zip(*marks.values(), strict=True)):
+        names = {place: header[place] for place in marks}
+        _replace(header, rows, [*marks], "label", _told(names, marks, len(rows)))
+
+
+def _marked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, list[bool]]:
+    """The columns that hold 0 and 1 alone and have no other meaning."""
+    found = {}
+    for place, name in enumerate(header):
+        cells = [_MARKS.get(row[place].strip().casefold()) for row in rows]
+        if cells and name and _meaning(name) is None and None not in cells:
+            found[place] = [bool(cell) for cell in cells]
+    return found
+
+
+def _marked_split(name: str) -> str | None:
+    """The split whose images a column of 0 and 1 marks: is_test, Train, validation."""
+    bare = re.sub(r"^(?i:is)(?=[\W_A-Z])[\W_]*", "", name)
+    return None if _plain(name) in _PERHAPS_SOUND else split_of(bare) and split_in(bare)
+
+
+def _told(names: dict[int, str], marks: dict[int, list[bool]], count: int) -> list[str]:
+    """Of each row the name of the column that has its mark."""
+    return [next(name for p, name in names.items() if marks[p][row]) for row in range(count)]
+
+
+def _replace(
+    header: list[str], rows: Sequence[list[str]], places: Sequence[int], name: str, cells: list[str]
+) -> None:
+    for line, cell in zip((header, *rows), (name, *cells), strict=True):
+        for place in sorted(places, reverse=True):
+            del line[place]
+        line.append(cell)
+
+
+def _plain(name: str) -> str:
+    """A name of a column without case and signs: "Patient ID" and "patient_id" are one."""
+    return re.sub(r"[\s_.-]+", "", name).casefold()
+
+
+def _meaning(name: str) -> str | None:
+    return _MEANINGS.get(_plain(name))
+
+
+def _are_images(values: Sequence[str]) -> bool:
+    return bool(values) and all(map(is_image_name, values))
+
+
+def _is_number(text: str) -> bool:
+    return without_decimals(text).isdecimal()
+
+
+def _why_unused(column: str) -> str:
+    """Of a column that could have been the split."""
+    name = _plain(column)
+    if _marked_split(column):
+        return ", which do not mark the split by 0 and 1"
+    if name in _PERHAPS_SPLIT:
+        return ", which are not all train, val or test"
+    if name in _PERHAPS_SOUND:
+        return ", which may mean validation or sound: call it is_val, if it is the split"
+    return ", since folds are drawn anew" if "fold" in name else ""
+
+
+def _what_is_missing(
+    missing: Sequence[str],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    places: Mapping[str, int],
+    known: str,
+) -> str:
+    """What a table lacks, and what to do. known: its columns, before some were joined."""
+    marks = [header[p] for p in _marked(header, rows) if not _marked_split(header[p])]
+    if missing == ["label"] and len(marks) > 1:
+        return (
+            f"has no column label; of its columns of 0 and 1 ({', '.join(marks)}) each row should "
+            "have one 1: leave the others out, or write the class into a column label"
+        )
+    if any(map(is_image_name, " ".join(header).split())):
+        return "has no names of columns; put a line before all: path,label"
+    if "path" in missing and "patient" in places:
+        return (
+            f"has a row for each patient (column {header[places['patient']]}), not for each image; "
+            "make a table with a row an image and the columns path, label and patient"
+        )
+    wanted = " and ".join(f"the column {_WANTED[name]} {name}" for name in missing)
+    return f"has no column {' and no column '.join(missing)}, only {known}; call {wanted}"
+
+
+def _rank(name: str) -> int:
+    """The lower, the clearer the name says what the column is; in the order of no meaning else."""
+    return _RANK.get(name, len(_RANK) + (patient_rank(name) or 0))
+
+
+def _meaning_of(name: str, values: Sequence[str]) -> str | None:
+    """What a column is for, by its plain name; a split too where its values are."""
+    if name in _MEANINGS and name not in _PERHAPS_SPLIT:
+        return _MEANINGS[name]
+    splits = set(map(split_of, values))
+    if None not in splits and (len(splits) > 1 or name in _PERHAPS_SPLIT):
+        return "split"
+    if name in _PERHAPS_SPLIT and {"train", "test"} <= splits:  # what else it says is refused
+        return "split"
+    return None if patient_rank(name) is None else "patient"
