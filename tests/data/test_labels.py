@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from braintumor.data.labels import (
     CANONICAL,
+    ask_names,
     classes_in,
     collapse_to_binary,
     harmonise,
@@ -108,6 +111,29 @@ def test_name_without_letters_is_refused() -> None:
 def test_binary_collapse_keeps_no_tumor_and_joins_the_rest() -> None:
     labels = ["glioma", "no_tumor", "pituitary", "tumor"]
     assert collapse_to_binary(labels) == ["tumor", "no_tumor", "tumor", "tumor"]
+
+
+@pytest.mark.parametrize(
+    "labels", [["0", "1"], ["1", "2", "3"], ["class_2", "class_5"], ["False", "True"]]
+)
+@pytest.mark.parametrize("first", [None, "no_tumor"])
+def test_the_setting_that_names_numbers_works_as_typed(
+    labels: list[str], first: str | None
+) -> None:
+    """Which of them is what, and which without a tumor, is the user's to say."""
+    setting = ask_names(labels, first)
+    assert setting
+    names = re.findall(r"\w+", setting.partition("[")[2])
+    named = name_numbers(labels, names)
+    assert named == [first or f"name_of_{labels[0]}", *(f"name_of_{n}" for n in labels[1:])]
+    with pytest.raises(DataError, match="the lowest of them is without tumour: "):
+        collapse_to_binary([harmonise(label) for label in labels])
+    assert set(collapse_to_binary(["no_tumor", *named[1:]])) == {"no_tumor", "tumor"}
+
+
+@pytest.mark.parametrize("labels", [["0", "glioma"], ["grade_1", "grade_2"], ["1", "2000"], []])
+def test_what_is_no_number_is_not_asked_for_a_name(labels: list[str]) -> None:
+    assert ask_names(labels) is None
 
 
 def test_tumours_alone_collapse_to_tumor() -> None:

@@ -36,6 +36,27 @@ def offered(stderr: str) -> list[str]:
     return [re.split(r"  +", line, maxsplit=1)[0] for line in lines]
 
 
+def test_what_is_not_known_is_asked_and_the_answer_works_when_pasted(
+    bt: Command, tmp_path: Path
+) -> None:
+    """Classes that are numbers, with a numbered folder for each patient: nothing is assumed."""
+    folders = [f"set/{label}/{patient:04}" for label in (1, 2, 3) for patient in range(9)]
+    noise_pictures(tmp_path, folders, count=2)
+    command = ["data=folder", "data.root=set", "data.image_size=32"]
+    first = bt("data", *command, "run_dir=first", cwd=tmp_path, code=0).stdout
+    assert pd.read_csv(tmp_path / "first/manifest.csv")["patient"].isna().all()
+    pasted = re.findall(r"say (?:so|what each is): ('.*')$", first, re.M)
+    assert len(pasted) == 2
+    words = shlex.split(" ".join(pasted))
+    second = bt("data", *command, *words, "run_dir=second", cwd=tmp_path, code=0).stdout
+    manifest = pd.read_csv(tmp_path / "second/manifest.csv", dtype=str)
+    assert sorted(set(manifest["label"])) == ["name_of_1", "name_of_2", "name_of_3"]
+    assert sorted(set(manifest["patient"])) == [f"{number:04}" for number in range(9)]
+    assert "9 of 9 patients have images of several classes" in second
+    assert "say so" not in second
+    assert "say what each is" not in second
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_every_reading_that_is_printed_works_when_pasted(

@@ -57,7 +57,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         "not_square": _not_square(manifest),
         "patient_pattern": None
         if manifest["patient"].notna().all()
-        else patient_pattern(list(path)),
+        else patient_pattern(list(path), set(label)),
         "modalities": dict(Counter(filter(None, map(modality_of, path)))),
         "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
         "seconds": round(audit.seconds, 2),

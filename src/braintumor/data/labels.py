@@ -6,7 +6,7 @@ import functools
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from braintumor.data.names import plain_letters, words_of
@@ -46,6 +46,8 @@ _SEPARATORS = re.compile(r"""[\s_.,;:!?/\\$'"`()\[\]{}=@|]+""")
 _HYPHENS = re.compile(r"[-\N{HYPHEN}-\N{EM DASH}\N{MINUS SIGN}]+")
 _JOINING = re.compile(r"(?<=[^\W_])-(?=[^\W_])|(?<![^\W_])-(?![^\W_])")
 _NUMBER = re.compile(r"(?:class[ _-]?)?(\d+)(?:\.0*)?", re.IGNORECASE)  # 0, 0.0, class_0
+_TRUTH = {"false": "0", "true": "1"}
+_MOST_NUMBERS = 100  # of classes that are named in a list
 _NUMBERED = re.compile(r"(\d{1,2})[\s_.)-]+(.*[^\W\d].*)")  # 1_glioma, 02. Glioma
 _TRIVIAL_WORDS = ("no", "yes")  # as a whole name a class, as a word of a name anything
 
@@ -108,15 +110,15 @@ def _without_numbers(labels: Iterable[str]) -> dict[str, str]:
 
 
 def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Labels 0, 1, … by their names; 0.0 and class_0 are 0 too.
+    """Labels 0, 1, … by their names; 0.0, class_0 and false are 0 too.
 
     >>> name_numbers(["1", "0.0", "class_1"], ["no_tumor", "tumor"])
     ['tumor', 'no_tumor', 'tumor']
 
     Raises DataError on other labels, and where there are more than names.
     """
-    found = {label: _NUMBER.fullmatch(label.strip()) for label in dict.fromkeys(labels)}
-    numbers = {label: int(match[1]) for label, match in found.items() if match}
+    found = dict.fromkeys(labels)
+    numbers = _numbers_of(found)
     if words := [label for label in found if label not in numbers]:
         raise DataError(
             f"data.class_names names the labels 0, 1, …, but there is a label {words[0]!r}; leave "
@@ -132,6 +134,31 @@ def name_numbers(labels: Sequence[str], names: Sequence[str]) -> list[str]:
             f"classes, from label 0 on; {advice}"
         )
     return [names[numbers[label]] for label in labels]
+
+
+def _numbers_of(labels: Iterable[str]) -> dict[str, int]:
+    """The labels that are numbers."""
+    plain = {label: _TRUTH.get(label.strip().casefold(), label.strip()) for label in labels}
+    return {label: int(m[1]) for label, text in plain.items() if (m := _NUMBER.fullmatch(text))}
+
+
+def ask_names(labels: Collection[str], first: str | None = None) -> str | None:
+    """The setting that names labels that are all numbers, to be filled in; None for others.
+
+    first: a name for the lowest of them.
+
+    >>> print(ask_names(["1", "3"]))
+    'data.class_names=[unused,name_of_1,unused,name_of_3]'
+    >>> print(ask_names(["false", "true"], "no_tumor"))
+    'data.class_names=[no_tumor,name_of_true]'
+    """
+    labels_of = {number: label for label, number in _numbers_of(labels).items()}
+    if len(labels_of) < len(labels) or not labels or max(labels_of) > _MOST_NUMBERS:
+        return None
+    names = {number: f"name_of_{label}" for number, label in labels_of.items()}
+    names[min(names)] = first or names[min(names)]
+    counted = [names.get(number, "unused") for number in range(max(names) + 1)]
+    return pasteable("data.class_names", counted)
 
 
 def refuse_mapping(class_names: Any) -> None:
@@ -187,11 +214,12 @@ def collapse_to_binary(labels: Sequence[str]) -> list[str]:
         healthy = {"negative"}
     unknown = sorted(set(labels) - set(CANONICAL))
     if not healthy and unknown:
+        ways = "rename the class without tumour to no_tumor and the others to names such as tumor"
+        if numbered := ask_names(set(labels), "no_tumor"):
+            ways = f"if the lowest of them is without tumour: {numbered}"
         raise DataError(
-            f"to tell tumour from none, a class no_tumor is needed; there are only "
-            f"{', '.join(sorted(set(labels)))}; rename the class without tumour to no_tumor "
-            "and the others to names such as tumor (labels that are numbers by their order, as "
-            "'data.class_names=[no_tumor,tumor]'), or set data.binary=false"
+            "to tell tumour from none, a class no_tumor is needed; there are only "
+            f"{', '.join(sorted(set(labels)))}; {ways}, or set data.binary=false"
         )
     return ["no_tumor" if label in healthy else "tumor" for label in labels]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish and French sets say
     **dict.fromkeys(
@@ -66,17 +66,34 @@ _IN_PATHS = (  # how file names of the field tell a patient
     *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("patient", "subject", "subj", "sub", "pat")),
     *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("pt", "case", "vol", "volume", "p")),
     "(?i)(?<![a-z])(?:tcga|brats|upenn|ucsf)[^/]*(?=/)",  # a folder of his
+    "(?i)(?<![a-z])(?:oas|ixi)[0-9]+(?:[-_][0-9]+)?",
+    "[0-9]{3}_S_[0-9]{4,}",  # of ADNI
     "(?i)tcga[-_][a-z0-9]{2}[-_][a-z0-9]{4}",
     "(?i)(?:brats|upenn|ucsf)[a-z0-9]*[-_](?:[a-z]+[-_])*[0-9]+",
     r"(?i)(?<=/)[0-9]+(?=[-_][0-9]+\.[a-z]+$)",  # 100360_12.png
 )
+_FOLDERS = tuple("([^/]+)" + "/[^/]+" * below + "$" for below in (3, 2, 1))  # one a patient
+_NO_PATIENTS = frozenset((  # what folders with a number are of, too
+    "t", "part", "fold", "batch", "set", "group", "grade", "class", "slice", "series", "chunk",
+    "split", "level", "stage", "scan", "visit", "session", "ses", "folder", "mr",
+))  # fmt: skip
+_YEAR = re.compile("(?:19|20)[0-9]{2}")
 _MOST = 0.9  # of the images
 _LOOKED_AT = 100  # images at first
 _UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
 _NO_PATIENT = (*_UNKNOWN, "none", "unknown")
 _REMEMBERED = 4_096  # names of folders: each holds many images
-_PATIENTS = frozenset(("patient", "patients", "pat", "pt", "subject", "sub", "subj", "case", "id"))
-_COHORTS = ("tcga", "brats", "upenn", "ucsf")  # public sets, whose name begins that of each patient
+_PATIENTS = frozenset((
+    "patient", "patients", "pat", "pt", "p", "subject", "sub", "subj", "case", "id", "volume",
+))  # fmt: skip
+_COHORTS = (
+    "tcga",
+    "brats",
+    "upenn",
+    "ucsf",
+    "oas",
+    "ixi",
+)  # public sets, whose name begins that of each patient
 
 
 def plain_letters(text: str) -> str:
@@ -134,10 +151,11 @@ def is_never_class(folder: str) -> bool:
 
 
 def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, case3, BraTS20_Training_001."""
+    """Whether the name is that of a patient: patient 7, sub-012, P3, BraTS20_Training_001, 0012."""
     words = words_of(folder)
     is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
-    return is_named and any(word.isdecimal() for word in words)
+    is_numbered = folder.isdecimal() and len(folder) > _LONGEST_NUMBER
+    return is_numbered or (is_named and any(word.isdecimal() for word in words))
 
 
 def names_nothing(folder: str) -> bool:
@@ -157,28 +175,45 @@ def patient_rank(name: str) -> int | None:
     return None if found is None else found.lastindex - 1 if found.lastindex else 0
 
 
-def patient_pattern(paths: Sequence[str]) -> str | None:
+def patient_pattern(paths: Sequence[str], labels: Collection[str]) -> str | None:
     """A regular expression that seems to find the patient in most paths; None where none does.
 
-    That is one by which most images have a patient, and some patients several in one folder.
+    That is one by which most images have a patient, and some patients several in one folder; or
+    a level of folders with numbers, more than there are classes.
+    labels: of the images, once or more.
 
-    >>> patient_pattern(["a/pt01_1.png", "a/pt01_2.png", "b/Pt02.png"])
+    >>> patient_pattern(["a/pt01_1.png", "a/pt01_2.png", "b/Pt02.png"], "ab")
     '(?i)(?<![a-z])pt[-_ ]?[0-9]+'
-    >>> patient_pattern(["a/pt01.png", "b/pt01.png", "b/pt02.png"])  # numbers of pictures
+    >>> patient_pattern(["a/pt01.png", "b/pt01.png", "b/pt02.png"], "ab")  # numbers of pictures
+    >>> patient_pattern(["a/01/1.png", "a/02/1.png", "b/03/1.png", "b/03/2.png"], "ab")
+    '([^/]+)/[^/]+$'
     """
     some = paths[:: max(1, len(paths) // _LOOKED_AT)]
-    for pattern in _IN_PATHS:
-        if sum(bool(re.search(pattern, path)) for path in some) < _MOST * len(some):
+    for pattern in (*_IN_PATHS, *_FOLDERS):
+        is_folder = pattern in _FOLDERS
+        found = _found_by(pattern, some, is_folder)
+        if len(found) < _MOST * len(some):
             continue  # 7,000 paths and ten patterns take a second
-        found = [
-            (path.rpartition("/")[0], match[0].casefold())
-            for path in paths
-            if (match := re.search(pattern, path))
-        ]
-        is_most = len(found) >= _MOST * len(paths)
-        if is_most and len({name for _, name in found}) > 1 and len(set(found)) < len(found):
+        found = _found_by(pattern, paths, is_folder)
+        count = len({name for _, name in found})
+        is_more = count > (len(set(labels)) if is_folder else 1)
+        if is_more and len(found) >= _MOST * len(paths) and len(set(found)) < len(found):
             return pattern
     return None
+
+
+def _found_by(pattern: str, paths: Sequence[str], is_folder: bool) -> list[tuple[str, str]]:
+    """Of each path in which it finds a patient: the folder, and what it finds."""
+    matches = ((path, re.search(pattern, path)) for path in paths)
+    found = [(path.rpartition("/")[0], m[m.re.groups].casefold()) for path, m in matches if m]
+    return [(f, name) for f, name in found if not is_folder or _may_be_patient(name)]
+
+
+@functools.lru_cache(_REMEMBERED)
+def _may_be_patient(folder: str) -> bool:
+    words = words_of(folder)
+    is_numbered = any(map(str.isdecimal, words)) and not _YEAR.fullmatch(folder)
+    return is_numbered and _NO_PATIENTS.isdisjoint(words) and split_of(folder) is None
 
 
 def is_unknown(text: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.data.labels import ask_names
 from braintumor.records import EpochRecord
 from braintumor.workflows.console import log
 
@@ -47,6 +48,8 @@ def describe_data(
         else:
             how = "joined into %s: %s" if len(names) > 1 else "named %s: %s"
             log.info(f"  {how}", label, ", ".join(names))
+    if setting := ask_names(list(table.index)):
+        log.info("  numbers are no names of classes; say what each is: %s", setting)
     if ignored:
         names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
         log.info("  ignored: %s", names)

@@ -180,11 +180,14 @@ TWO_WAYS = {
 }  # fmt: skip
 # folders that are no classes, and what is said of them
 NO_CLASSES = {
-    "patients": (["patient_1", "patient_2", "patient_3"], "patient_1 is the name of a patient"),
-    "a_cohort": (["TCGA_CS_4941_1", "TCGA_DU_5849_2"], "TCGA_CS_4941_1 is the name of a patient"),
+    "patients": (["patient_1", "patient_2"], "a folder for each patient (patient_1, patient_2), "),
+    "a_cohort": (["TCGA_CS_4941_1", "TCGA_DU_5849_2"], "(TCGA_CS_4941_1, TCGA_DU_5849_2), none"),
+    "numbered": (["0001", "0002", "P003"], "(0001, 0002, P003), none for a class; say"),
+    "many": ([f"P{n}" for n in range(9)], "(P0, P1, P2, P3, 5 more), none for a class; say"),
+    "outlines": (of_splits("images", "masks"), "put the images of each class into a folder"),
     "detection": (["train/images", "test/images"], "test/images names no class; train/images"),
     "one_folder": (["images"], "images names no class"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TWO_WAYS)
@@ -333,6 +336,14 @@ def test_folders_that_are_no_classes_are_refused_and_a_table_is_named(
         assert len(classes_of(build(root, **options(settings)))) == len(folders)
 
 
+def test_patients_with_a_folder_a_sequence_are_no_data_sets_of_their_own(
+    make_tree: MakeTree,
+) -> None:
+    root = make_tree(*images_in(*(f"train/{n:05}/{s}" for n in range(9) for s in ("FLAIR", "T1"))))
+    with pytest.raises(DataError, match=r"patient \(00000, .*, 5 more\), none for a class; say"):
+        build(root)
+
+
 @pytest.mark.parametrize("root", ["", "images"])
 def test_a_table_that_lies_there_is_named_with_its_path(make_tree: MakeTree, root: str) -> None:
     """Around the folder that was given as well as in it; not inside an archive."""
@@ -391,13 +402,31 @@ def test_what_people_keep_beside_known_classes_is_asked_for(make_tree: MakeTree,
         ("{}/vol_{}_slice_{}.png", "vol_2"),
         ("{}/10036{}_{}.png", "100362"),
         ("{}/P{:03}_slice{}.png", "P002"),
+        ("{}/OAS1_{:04}_MR1_mpr-1_{}.jpg", "OAS1_0002"),
+        ("{}/00{}_S_0295_{}.png", "002_S_0295"),
+        ("{}/{:04}/{}.png", "0002"),
+        ("{}/900-00-{}/{}.png", "900-00-2"),
+        ("{}/T1/{}/{}.png", "2"),
+        ("{}/AB{}/T1/{}.png", "AB2"),
+        ("set 2/Train/{}/K{}7/scan 1/x/{}.png", "K27"),
     ],
 )
 def test_paths_that_tell_patients_are_noticed(paths: str, found: str) -> None:
     several = [paths.format(c, p, s) for c in ("a", "b") for p in range(4) for s in range(3)]
-    pattern = patient_pattern(several)
+    pattern = patient_pattern(several, "ab")
     assert pattern
     assert found in Choice.given(None, None, pattern).patients(several)
+
+
+@pytest.mark.parametrize(
+    "paths", ["{}/part{}/{}.png", "{}/T{}/{}.png", "{}/202{}/{}.png", "grade {1}/{0}{2}.png"]
+)
+def test_folders_that_are_numbered_for_another_reason_tell_no_patient(paths: str) -> None:
+    """grade 1 to 4 are classes, and here no more of them than those."""
+    several = [paths.format(c, p, s) for c in ("a", "b") for p in range(4) for s in range(3)]
+    assert patient_pattern(several, "ab") is None
+    figshare = [f"{label}/{image}.png" for label in "123" for image in range(9)]
+    assert patient_pattern(figshare, "123") is None
 
 
 def test_two_modalities_are_not_offered_as_one_set(make_tree: MakeTree) -> None:

@@ -26,7 +26,7 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     known = {label_of(path[-1]) for path in folders}
     doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
     doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    for rule in (_untrained, _never_a_class, _beside_a_binary_set, _patients, _naming_nothing):
+    for rule in (_untrained, _never_a_class, _beside_a_binary_set, _naming_nothing):
         sure = [path for path in folders if path not in doubts]
         doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
     return [doubts[path] for path in folders if path in doubts]
@@ -52,6 +52,8 @@ def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt 
         why = f"{place}/ holds folders that name classes: {listed(speaking)}"
     elif never := outlines_in(path, images):
         why = f"{place}/ holds what is seldom of a class: {listed([name for *_, name in never])}"
+    elif is_patient(path[-1]):
+        return Doubt(path, f"{path[-1]} is the name of a patient, not of a class")
     else:
         return None
     return Doubt(path, why, (*path, *base))
@@ -123,14 +125,6 @@ def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
 def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
     return never if len(never) < len(folders) else {}
-
-
-def _patients(folders: Sequence[Parts]) -> dict[Parts, str]:
-    return {
-        path: f"{path[-1]} is the name of a patient, not of a class"
-        for path in folders
-        if is_patient(path[-1])
-    }
 
 
 def _naming_nothing(folders: Sequence[Parts]) -> dict[Parts, str]:

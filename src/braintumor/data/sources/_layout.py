@@ -12,7 +12,7 @@ from braintumor.data.names import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts
 from braintumor.data.sources._folders import Tree, folders_at
-from braintumor.data.sources._look import LAYOUTS, Choice, look, or_a_table
+from braintumor.data.sources._look import LAYOUTS, Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
@@ -41,9 +41,9 @@ def read_layout(
         raise DataError(ask(Unclear(files, folders, is_folder, tree, found, doubts, choice)))
     found_items, ignored = _layout(tree, depth, classes, choice)
     if not found_items:
-        a_table = or_a_table(files, tree.where, is_folder=is_folder)
+        a_table = ask_a_table(files, tree.where, is_folder=is_folder)
         raise DataError(
-            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}{a_table}"
+            f"the images in {tree.where} are in no class folder; expected {LAYOUTS}; or {a_table}"
         )
     return found_items, ignored
 

@@ -113,8 +113,8 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
         )
 
 
-def or_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
-    """The way out by a table of labels, with the name of the one that lies there or around it.
+def ask_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
+    """The way out by a table of labels, with the name of one of images, there or around it.
 
     files: paths below `where`.  is_folder: not inside an archive, where no table is read.
     """
@@ -125,7 +125,7 @@ def or_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
         near += [path for path in root.parent.glob("*") if not noise_in((path.name,))]
         found = tables_in(root, near)
     if not found:
-        return "; or say the class of each image in a table: data=table data.table=FILE.csv"
+        return "say the class of each image in a table: data=table data.table=FILE.csv"
     first, *others = found
     more = f" (or {listed(others, _SHOWN)})" if others else ""
-    return f"; or, if a table says the class of each image: data=table {first}{more}"
+    return f"use a table that says the class of each image: data=table {first}{more}"

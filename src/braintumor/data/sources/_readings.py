@@ -6,10 +6,17 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from braintumor.data.labels import is_known_class, label_of
-from braintumor.data.names import is_never_class, modality_of, split_of, words_of
+from braintumor.data.names import (
+    is_never_class,
+    is_patient,
+    modality_of,
+    names_nothing,
+    split_of,
+    words_of,
+)
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Tree, folders_at, listed
-from braintumor.data.sources._look import Choice, look, or_a_table
+from braintumor.data.sources._look import Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
@@ -72,18 +79,23 @@ def ask(unclear: Unclear) -> str:
     found = [*_without_doubtful(unclear), *together, *parts, *_all_classes(unclear)]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
-    a_table = or_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
-    if not found:
-        return (
-            f"{unclear.tree.where} is not clear ({why}); put the images of each class into a "
-            f"folder of its own{a_table}"
+    a_table = ask_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
+    if all(is_patient(path[-1]) for path in unclear.found):
+        names = list(dict.fromkeys(path[-1] for path in unclear.found))
+        ask_for = f"holds a folder for each patient ({listed(names)}), none for a class; {a_table}"
+        found = found if len(names) <= _SHOWN else []
+        ask_for += "; or, if these are classes, add to the command:" if found else ""
+    elif not found:
+        ask_for = (
+            f"is not clear ({why}); put the images of each class into a folder of its own; or "
+            f"{a_table}"
         )
-    if len(found) == 1:
-        ask_for = f"is not clear ({why}){a_table}; or, if this is right, add it to the command:"
+    elif len(found) == 1:
+        ask_for = f"is not clear ({why}); {a_table}; or, if this is right, add it to the command:"
     else:
         ways = {2: "two", 3: "three"}.get(len(found), str(len(found)))
         ask_for = f"can be read in {ways} ways ({why}); add the right one to the command:"
-    width = min(max(len(settings) for settings, _ in found), 60)
+    width = min(max((len(settings) for settings, _ in found), default=0), 60)
     lines = [f"  {settings:<{width}}  {meaning}" for settings, meaning in found]
     return "\n".join([f"{unclear.tree.where} {ask_for}", *lines])
 
@@ -178,6 +190,9 @@ def _all_classes(unclear: Unclear) -> list[_Reading]:
     """Every folder is a class, whatever its name."""
     names = _class_names([*unclear.sure, *unclear.doubtful])
     choice = replace(unclear.choice, classes=tuple(names))
+    say_nothing = all(is_never_class(name) or names_nothing(name) for name in names)
+    if say_nothing and not any(doubt.inner for doubt in unclear.doubts):
+        return []  # images/ and masks/
     if len(unclear.classes(choice)) < 2:
         return []
     settings, meaning = pasteable("data.classes", names), "each of these folders is a class"
