@@ -73,10 +73,10 @@ TWO_WAYS = {
         ["'data.classes=[no,yes]'", "'data.classes=[no,yes,Mask-RCNN]'"],
     ),
     "splits_in_every_class": (
-        ["glioma/train", "glioma/test", "no/train", "no/test"],
-        "glioma/ holds folders of splits",
-        ["'data.classes=[glioma,no]'",
-         "'data.classes=[glioma,no]' 'data.ignore=[glioma/test,no/test]'"],
+        ["cat/train", "cat/test", "dog/train", "dog/test"],
+        "cat/ holds folders of splits",
+        ["'data.classes=[cat,dog]'",
+         "'data.classes=[cat,dog]' 'data.ignore=[cat/test,dog/test]'"],
     ),
     "classes_in_wrapped_folders": (
         ["Raw Data/Raw/512Glioma", "Raw Data/Raw/512Normal",
@@ -274,6 +274,51 @@ def test_a_folder_that_says_split_in_words_is_that_split(
 def test_a_folder_that_says_more_than_a_split_is_none(make_tree: MakeTree, folder: str) -> None:
     source = build(make_tree(*images_in("train/a", "train/b", f"{folder}/c", f"{folder}/d")))
     assert {item.split for item in source.items} == {"train"}
+
+
+@pytest.mark.parametrize("inner", ["", "/P1"])
+def test_splits_in_the_folders_of_known_classes_are_splits(make_tree: MakeTree, inner: str) -> None:
+    folders = [f"{c}/{split}{inner}" for c in ("glioma", "no") for split in ("train", "Test_set")]
+    source = build(make_tree(*images_in(*folders)))
+    assert {(i.label, i.split) for i in source.items} == {
+        (label, split) for label in ("glioma", "no") for split in ("train", "test")
+    }
+
+
+def test_splits_in_classes_that_the_user_names_are_splits_too(make_tree: MakeTree) -> None:
+    root = make_tree(*images_in("cat/train", "cat/test", "dog/train", "dog/test", "pred/train"))
+    source = build(root, classes=["cat", "dog"])
+    assert {(i.label, i.split) for i in source.items} == {
+        (label, split) for label in ("cat", "dog") for split in ("train", "test")
+    }
+
+
+def test_parts_of_splits_that_hold_the_same_classes_are_one_set(make_tree: MakeTree) -> None:
+    parts = [
+        f"{s}/{p}/{c}" for s in ("train", "test") for p in ("axial", "b") for c in ("no", "yes")
+    ]
+    root = make_tree(*images_in(*parts))
+    with pytest.raises(DataError) as caught:
+        build(root)
+    first, *_ = readings(str(caught.value))
+    assert first == "'data.classes=[no,yes]'"
+    items = build(root, **options(first)).items
+    assert len(items) == 16
+    assert {(i.label, i.split) for i in items} == {
+        (label, split) for label in ("no", "yes") for split in ("train", "test")
+    }
+
+
+@pytest.mark.parametrize(
+    "names", [("x_train", "x_test"), ("brain_tumor_train", "brain_tumor_test")]
+)
+def test_a_split_among_other_words_is_not_joined_with_training(
+    make_tree: MakeTree, names: tuple[str, str]
+) -> None:
+    root = make_tree(*images_in(*(f"{name}/{c}" for name in names for c in ("glioma", "no"))))
+    with pytest.raises(DataError, match="if it is a split, rename it to test; ") as caught:
+        build(root)
+    assert "'data.classes=[glioma,no]'" not in readings(str(caught.value))
 
 
 def test_a_folder_between_a_split_and_known_classes_is_looked_through(make_tree: MakeTree) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
-from braintumor.data.names import is_never_class, is_patient, names_nothing, split_of
+from braintumor.data.names import is_never_class, is_patient, names_nothing, split_in, split_of
 from braintumor.data.sources._folders import Folders, listed, wrapping_folder
 from braintumor.data.sources._pictures import Parts
 
@@ -56,6 +56,8 @@ def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt 
         return Doubt(path, f"{path[-1]} is the name of a patient, not of a class")
     else:
         return None
+    if split_in(path[-1]):
+        why += f"; if it is a split, rename it to {split_in(path[-1])}"
     return Doubt(path, why, (*path, *base))
 
 

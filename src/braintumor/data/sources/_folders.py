@@ -189,6 +189,16 @@ def depth_of(images: Sequence[Parts]) -> int:
     return 1 if splits else 0
 
 
+def hold_splits(folders: Folders) -> bool:
+    """Whether each class folder holds folders of splits alone, and these no class again."""
+    known = {label_of(path[-1]) for path in folders} | set(CANONICAL)
+    return all(
+        len(image) > 1 and split_of(image[0]) and known.isdisjoint(map(label_of, image[1:-1]))
+        for images in folders.values()
+        for image in images
+    )
+
+
 def folders_at(
     images: Sequence[Parts], depth: int, *, any_top: bool = False
 ) -> dict[Parts, list[Parts]]:
@@ -203,14 +213,16 @@ def folders_at(
 def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Parts]]:
     """How deep the folders of data.classes are, and those folders: on top, else in the splits.
 
-    Where there are no splits, else in the folders on top, together.
+    Where there are no splits, else in the folders on top, together; or of all parts of each split.
     A name may be in any case, and of another spelling of the same class where none is its own.
     Raises DataError when one is not there.
     """
-    for depth in (0, 1):
-        folders = folders_at(tree.images, depth)
-        if depth and not folders:  # parts of one data set that are no splits: axial/, coronal/
-            folders = folders_at(tree.images, depth, any_top=True) or folders_at(tree.images, 0)
+    folders: Folders = {}
+    for depth in (0, 1, 2):
+        below = folders_at(tree.images, depth)
+        if depth == 1 and not below:  # parts of one data set that are no splits: axial/, coronal/
+            below = folders_at(tree.images, depth, any_top=True)
+        folders = below or folders
         found = {name: _matching(folders, name) for name in classes}
         if all(found.values()):
             return depth, set().union(*found.values())

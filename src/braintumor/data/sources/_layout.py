@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from braintumor.data.labels import is_known_class
 from braintumor.data.names import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts
-from braintumor.data.sources._folders import Tree, folders_at
+from braintumor.data.sources._folders import Tree, folders_at, hold_splits
 from braintumor.data.sources._look import LAYOUTS, Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.data.sources._readings import Unclear, ask
@@ -36,10 +37,14 @@ def read_layout(
     """
     tree, depth, classes = look(files, folders, where, choice)
     found = folders_at(tree.images, depth)
-    doubts = [*find_doubts(found), *(find_beside(tree.images) if depth else ())]
+    own = {path: images for path, images in found.items() if path in classes}
+    are_classes = choice.classes is not None or any(is_known_class(path[-1]) for path in own)
+    split_at = 0 if depth else 1 if are_classes and hold_splits(own) else None
+    doubts = [] if split_at else find_doubts(found)
+    doubts += find_beside(tree.images) if depth else []
     if choice.classes is None and doubts:
         raise DataError(ask(Unclear(files, folders, is_folder, tree, found, doubts, choice)))
-    found_items, ignored = _layout(tree, depth, classes, choice)
+    found_items, ignored = _layout(tree, depth, split_at, classes, choice)
     if not found_items:
         a_table = ask_a_table(files, tree.where, is_folder=is_folder)
         raise DataError(
@@ -48,12 +53,15 @@ def read_layout(
     return found_items, ignored
 
 
-def _layout(tree: Tree, depth: int, classes: Collection[Parts], choice: Choice) -> Found:
+def _layout(
+    tree: Tree, depth: int, split_at: int | None, classes: Collection[Parts], choice: Choice
+) -> Found:
+    """depth, split_at: the levels of classes and of splits, of which there may be none."""
     items = []
     ignored = tree.ignored.copy()
     for path in tree.images:
         if path[: depth + 1] in classes:
-            split = split_of(path[0]) if depth else None
+            split = None if split_at is None else split_of(path[split_at])
             items.append(Item("/".join((*tree.base, *path)), path[depth], split))
         elif depth and not split_of(path[0]):
             ignored[f"{path[0]}{'/' if len(path) > 1 else ''} beside the split folders"] += 1

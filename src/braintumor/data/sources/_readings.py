@@ -11,11 +11,12 @@ from braintumor.data.names import (
     is_patient,
     modality_of,
     names_nothing,
+    split_in,
     split_of,
     words_of,
 )
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
-from braintumor.data.sources._folders import Folders, Tree, folders_at, listed
+from braintumor.data.sources._folders import Folders, Tree, folders_at, hold_splits, listed
 from braintumor.data.sources._look import Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.errors import DataError
@@ -168,7 +169,7 @@ def _parts_together(unclear: Unclear) -> list[_Reading]:
     Not where one of them is made of another (augmented/), or they are of two modalities.
     """
     parts = [doubt.folder for doubt in unclear.doubts if doubt.inner == doubt.folder]
-    if len(parts) != len(unclear.found) or any(len(part) > 1 for part in parts):
+    if len(parts) != len(unclear.found) or any(split_in(part[-1]) for part in parts):
         return []
     words = {word for part in parts for word in words_of(part[-1])}
     if words & _MADE_OF_ANOTHER or any(is_never_class(part[-1]) for part in parts):
@@ -196,7 +197,9 @@ def _all_classes(unclear: Unclear) -> list[_Reading]:
     if len(unclear.classes(choice)) < 2:
         return []
     settings, meaning = pasteable("data.classes", names), "each of these folders is a class"
-    if any(_splits_in(path, unclear.found[path]) for path in unclear.found):
+    if hold_splits(unclear.found):
+        meaning += ", and holds its splits"
+    elif any(_splits_in(path, unclear.found[path]) for path in unclear.found):
         meaning += "; folders of splits in them are not told apart"
     trained = {label_of(p[-1]) for p in unclear.found if split_of(p[0]) == "train"}
     if trained and any(label_of(name) not in trained for name in names):
