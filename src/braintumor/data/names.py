@@ -46,13 +46,13 @@ LABEL_NAMES = (
 )  # fmt: skip
 # a column or an array of patients: its word, the clearest first, among words that only say "id"
 _PATIENT_WORDS = (
-    "patients?", "patienten", "paciente", "hasta", "pid", "pat", "pt", "mrn", "subjects?", "subj",
+    "patients?", "patienten", "paciente", "hasta", "pids?", "pat", "pt", "mrn", "subjects?", "subj",
     "sub", "participants?", "persons?", "individual", "donor", r"(?:brats|tcga|upenn|ucsf)\d*",
     "cases?",
 )  # fmt: skip
 _ID_WORDS = (
     "ids?|no|nr|nummer|numbers?|num|numero|code|name|idx|index|barcode|key|hash|uid|unique|bcr|"
-    "anon|anonymi[sz]ed|deidentified|pseudonym"
+    r"anon|anonymi[sz]ed|deidentified|pseudonym|(?:brats|tcga|upenn|ucsf)\d*"
 )
 _PATIENT_COLUMN = re.compile(
     f"(?:{_ID_WORDS})*(?:{'|'.join(f'({word})' for word in _PATIENT_WORDS)})(?:{_ID_WORDS})*"

@@ -186,9 +186,10 @@ def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
     if untrained:
         copies = int((split[labels.isin(untrained)] == "excluded").sum())
         why = f" ({copies} are excluded as copies of images in other splits)" if copies else ""
-        trained = ", ".join(sorted(set(labels[split == "train"]))) or "no class"
+        trained = ", ".join(sorted(set(labels[split == "train"])))
+        why += f", which are of {trained}" if trained else ""
         raise DataError(
-            f"class {', '.join(untrained)} has no training image{why}, which are of {trained}; add "
+            f"class {', '.join(untrained)} has no training image{why}; add "
             "some, give a class one name in all splits, remove it from the others, or pool them "
             "with split=stratified"
         )

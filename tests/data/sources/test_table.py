@@ -56,7 +56,8 @@ def test_aliases_and_separators(root: Path, header: str, encoding: str) -> None:
     ["PatientID", "Patient ID", "patient-id", "Patient.ID", "participant_id", "Subject", "Subj",
      "pid", "Case", "MRN", "pat_nr", "bcr_patient_barcode", "patient_idx", "Patienten-ID",
      "hasta_no", "anonymized_patient_id", "BraTS21ID", "TCGA ID", "Patient ID (anon.)", "patient#",
-     "ID_patient", "num_patient", "id_paciente", "UPENN-ID", "person_id", "Case No."],
+     "ID_patient", "BraTS_2020_subject_ID", "PIDs", "num_patient", "id_paciente", "UPENN-ID",
+     "person_id", "Case No."],
 )  # fmt: skip
 def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str) -> None:
     source = build(write(root, f"path,label,{name}\nimg/1.png,a,p\nimg/2.png,b,q\n"), None)

@@ -16,6 +16,8 @@ _KINDS = {  # what the field keeps pictures in that is no image file
     "dcm": "DICOM", "dicom": "DICOM", "ima": "DICOM", "nii": "NIfTI", "nii.gz": "NIfTI",
     "hdr": "Analyze", "mha": "MetaImage", "mhd": "MetaImage", "nrrd": "NRRD", "mat": "MATLAB",
     "h5": "HDF5", "hdf5": "HDF5", "tfrecord": "TensorFlow", "tfrecords": "TensorFlow",
+    "parquet": "Parquet", "pkl": "pickled", "pickle": "pickled", "pt": "PyTorch",
+    "jp2": "JPEG 2000", "avif": "AVIF", "heic": "HEIC", "heif": "HEIF",
     "npz": "NumPy", "npy": "NumPy", "gz": "packed", "zip": "archive", "tar": "archive",
 }  # fmt: skip
 # an outline beside its picture: 12_mask.png, mask_12.png, 1_seg_70.png beside 1_flair_70.png

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from braintumor.files import read_bounded
 from braintumor.quoting import pasteable
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
+_MOST_ARRAYS = 8  # of one data set or split: images, labels, patients, …
 _UNPACKED_BY_HAND = (".rar", ".7z", ".gz", ".bz2", ".xz", ".z01")
 
 
@@ -66,9 +68,18 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
     packed = sorted(name for name in clean if archive.is_archive_name(name))
     if packed:
         commands = [pasteable("data.root", str(root / name)) for name in packed]
-        which = "give it" if len(packed) == 1 else "unpack them into one folder, or give one"
+        which = "give it"
+        if len(packed) > 1:
+            which = "unpack each into a folder of its own, or give the one with class folders"
         raise DataError(f"{root} holds no image, but archives; {which}: {listed(commands)}")
-    if arrays := [name for name in clean if name.lower().endswith((".npz", ".npy"))]:
+    arrays = [name for name in sorted(clean) if name.lower().endswith((".npz", ".npy"))]
+    in_folders = Counter(name.rpartition("/")[0] for name in arrays)
+    if len(in_folders) > 1 and max(in_folders.values()) > _MOST_ARRAYS:
+        raise DataError(
+            f"{root} holds arrays of a picture each ({listed(arrays)}), which are not read; save "
+            "them as PNG files, or all together as X and Y of one .npz file for data=npz"
+        )
+    if arrays:
         raise DataError(
             f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
             f"{pasteable('data.root', str(root))}"
