@@ -272,6 +272,8 @@ def test_no_patient_is_claimed_that_the_data_do_not_name(
         (["a/patient_1/1.png", "a/patient_1/2.png", "b/patient_2/1.png", "b/patient_3/1"], True),
         (["a/TCGA_CS_4941_1.tif", "a/TCGA_CS_4941_2.tif", "b/TCGA_DU_5849_1.tif",
           "b/TCGA_DU_5849_2.tif"], True),
+        (["a/0001/1.png", "a/0001/2.png", "b/0002/1.png", "b/0003/1.png"], True),
+        (["a/K1/T2/1.png", "a/K1/T2/2.png", "b/L2/T1/1.png", "b/L3/T1/1.png"], True),
         (["a/p1.png", "a/p2.png", "b/p1.png", "b/p2.png"], False),  # numbers of pictures
         (["a/Te-gl_0010.jpg", "a/Te-gl_0011.jpg", "b/Te-no_0010.jpg", "b/Te-no_0011.jpg"], False),
     ],
@@ -290,6 +292,14 @@ def test_patients_that_paths_seem_to_tell_are_offered(
         assert found[0] == found[1] != found[2]
     named = manifest.assign(patient=list("pqrs"))
     assert not any("seem to tell" in x for x in five_lines(summarise(named, result), "pad"))
+
+
+def test_augmented_copies_are_told_by_their_names(heads: list[np.ndarray]) -> None:
+    """Of files, not of the folder that all may lie in: turned ones are found in no other way."""
+    names = ["Augmented/a/1.png", "Augmented/a/1_aug_0.png", "Augmented/b/augmented-2.png"]
+    manifest, result = audited(*table_of(heads[:3], path=names))
+    said = [x for x in five_lines(summarise(manifest, result), "pad") if "augmented" in x]
+    assert [line.split(" are")[0] for line in said] == ["  2 pictures"]
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,8 @@ def test_json_of_very_many_values_takes_no_memory(part: str) -> None:
 
     outcome = run_limited(parse, 20 << 20)
     assert outcome.answer == "accepted", outcome
+
+
+@pytest.mark.parametrize("tail", [b"x" * 50, b"\xff" * 50, saved("PNG") * 2, bytes(64)])
+def test_a_png_with_more_behind_its_end_is_whole(tail: bytes) -> None:
+    assert decode(saved("PNG") + tail).pixels.shape == (8, 8)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from braintumor import cache
 from braintumor.data.manifest import component_numbers
-from braintumor.data.names import patient_key
+from braintumor.data.patients import patient_key
 from braintumor.data.reading import Fingerprints
 from braintumor.files import write_atomic, write_json
 from braintumor.progress import waiting

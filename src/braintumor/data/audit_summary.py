@@ -13,7 +13,8 @@ import pandas as pd
 from braintumor.data.audit import KINDS, Audit
 from braintumor.data.images import Fit
 from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
-from braintumor.data.names import modality_of, patient_key, patient_pattern
+from braintumor.data.names import is_augmented, modality_of
+from braintumor.data.patients import patient_key, patient_pattern
 from braintumor.data.split import seen_in_training
 
 _SQUARE = 1.1  # longest side over shortest up to which a square distorts nothing that one sees
@@ -28,6 +29,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     are known.  patient_pattern: what seems to find others in paths, or null.  test: images with a
     copy or their patient in train or val, of them byte-identical ones; null without a test split.
     modalities: of how many images a word of the path says that they are CT, PET or MR.
+    augmented: of how many the name of the file says that they were made of another.
     """
     a, b = (audit.pairs[name].to_numpy() for name in "ab")
     groups = component_numbers(a, b, len(manifest))  # copies share one
@@ -59,6 +61,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
         if manifest["patient"].notna().all()
         else patient_pattern(list(path), set(label)),
         "modalities": dict(Counter(filter(None, map(modality_of, path)))),
+        "augmented": sum(map(is_augmented, path)),
         "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
         "seconds": round(audit.seconds, 2),
         "from_cache": audit.is_cached,
@@ -151,6 +154,11 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())
         lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    if count := content["augmented"]:
+        lines.append(
+            f"  {count:,} pictures are augmented copies of others, as their names say: one may be "
+            "in train and its original in test, so leave them out"
+        )
     modalities = content["modalities"]
     if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):
         named = ", ".join(f"{count:,} {name}" for name, count in modalities.items())

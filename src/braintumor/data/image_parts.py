@@ -34,10 +34,10 @@ def refuse_parts(raw: bytes) -> None:
 
 def _png(raw: bytes) -> Iterator[int]:
     """Of each chunk its bytes where it holds no pixels."""
-    at = 8
-    while at + 8 <= len(raw):
-        size = int.from_bytes(raw[at : at + 4], "big")
-        yield 0 if raw[at + 4 : at + 8] in (b"IDAT", b"fdAT") else size
+    at, kind = 8, b""
+    while at + 8 <= len(raw) and kind != b"IEND":  # after which anything may stand
+        size, kind = int.from_bytes(raw[at : at + 4], "big"), raw[at + 4 : at + 8]
+        yield 0 if kind in (b"IDAT", b"fdAT") else size
         at += 12 + size
 
 

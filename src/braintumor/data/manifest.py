@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from braintumor.data.names import patient_key
+from braintumor.data.patients import patient_key
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import read_table, write_atomic
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
 
 SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish and French sets say
     **dict.fromkeys(
@@ -39,61 +38,24 @@ _NEVER_CLASSES = _UNLABELLED | frozenset((
     "logs", "models", "checkpoints", "weights", "backup", "tmp", "temp", "old", "trash", "excluded",
     "removed", "rejected", "duplicates", "corrupt", "corrupted",
 ))  # fmt: skip
+_AUGMENTED = frozenset(("aug", "augmented", "augmentation"))
+# pictures made of others, or those that others are made of
+MADE_OF_ANOTHER = _AUGMENTED | {"raw", "original", "cropped", "crops"}
 # a column or an array of classes, without signs between words; names before numbers
 LABEL_NAMES = (
     "labelname", "classname", "label", "labels", "class", "classes", "classlabel", "category",
     "diagnosis", "target", "targets", "tumortype", "tumourtype", "tumorclass", "y",
 )  # fmt: skip
-# a column or an array of patients: its word, the clearest first, among words that only say "id"
-_PATIENT_WORDS = (
-    "patients?", "patienten", "paciente", "hasta", "pids?", "pat", "pt", "mrn", "subjects?", "subj",
-    "sub", "participants?", "persons?", "individual", "donor", r"(?:brats|tcga|upenn|ucsf)\d*",
-    "cases?",
-)  # fmt: skip
-_ID_WORDS = (
-    "ids?|no|nr|nummer|numbers?|num|numero|code|name|idx|index|barcode|key|hash|uid|unique|bcr|"
-    r"anon|anonymi[sz]ed|deidentified|pseudonym|(?:brats|tcga|upenn|ucsf)\d*"
-)
-_PATIENT_COLUMN = re.compile(
-    f"(?:{_ID_WORDS})*(?:{'|'.join(f'({word})' for word in _PATIENT_WORDS)})(?:{_ID_WORDS})*"
-)
+_VIEWS = frozenset((  # folders of one class, and of any
+    "axial", "coronal", "sagittal", "flair", "t", "c", "ce", "w", "wce", "gd", "dwi", "adc", "swi",
+))  # fmt: skip
 _MODALITIES = {
     "CT": {"ct", "cta", "cect", "ncct", "ctscan", "ctscans", "tomography", "tomografi"},
     "PET": {"pet"},
     "MR": {"mr", "mri", "mra", "mrt", "flair", "dwi", "adc", "swi"},
 }
-_IN_PATHS = (  # how file names of the field tell a patient
-    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("patient", "subject", "subj", "sub", "pat")),
-    *(f"(?i)(?<![a-z]){word}[-_ ]?[0-9]+" for word in ("pt", "case", "vol", "volume", "p")),
-    "(?i)(?<![a-z])(?:tcga|brats|upenn|ucsf)[^/]*(?=/)",  # a folder of his
-    "(?i)(?<![a-z])(?:oas|ixi)[0-9]+(?:[-_][0-9]+)?",
-    "[0-9]{3}_S_[0-9]{4,}",  # of ADNI
-    "(?i)tcga[-_][a-z0-9]{2}[-_][a-z0-9]{4}",
-    "(?i)(?:brats|upenn|ucsf)[a-z0-9]*[-_](?:[a-z]+[-_])*[0-9]+",
-    r"(?i)(?<=/)[0-9]+(?=[-_][0-9]+\.[a-z]+$)",  # 100360_12.png
-)
-_FOLDERS = tuple("([^/]+)" + "/[^/]+" * below + "$" for below in (3, 2, 1))  # one a patient
-_NO_PATIENTS = frozenset((  # what folders with a number are of, too
-    "t", "part", "fold", "batch", "set", "group", "grade", "class", "slice", "series", "chunk",
-    "split", "level", "stage", "scan", "visit", "session", "ses", "folder", "mr",
-))  # fmt: skip
-_YEAR = re.compile("(?:19|20)[0-9]{2}")
-_MOST = 0.9  # of the images
-_LOOKED_AT = 100  # images at first
 _UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "null")
-_NO_PATIENT = (*_UNKNOWN, "none", "unknown")
 _REMEMBERED = 4_096  # names of folders: each holds many images
-_PATIENTS = frozenset((
-    "patient", "patients", "pat", "pt", "p", "subject", "sub", "subj", "case", "id", "volume",
-))  # fmt: skip
-_COHORTS = (
-    "tcga",
-    "brats",
-    "upenn",
-    "ucsf",
-    "oas",
-    "ixi",
-)  # public sets, whose name begins that of each patient
 
 
 def plain_letters(text: str) -> str:
@@ -150,12 +112,15 @@ def is_never_class(folder: str) -> bool:
     return bool(words) and ("".join(words) in known or known.issuperset(words))
 
 
-def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, P3, BraTS20_Training_001, 0012."""
-    words = words_of(folder)
-    is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
-    is_numbered = folder.isdecimal() and len(folder) > _LONGEST_NUMBER
-    return is_numbered or (is_named and any(word.isdecimal() for word in words))
+def is_augmented(path: str) -> bool:
+    """Whether the name of the file says so, as 12_aug_3.png does."""
+    return not _AUGMENTED.isdisjoint(words_of(path.rpartition("/")[2]))
+
+
+def is_view(folder: str) -> bool:
+    """Whether the name says how an image was taken, as T1ce, FLAIR and axial do."""
+    words = {word for word in words_of(folder) if not word.isdecimal()}
+    return bool(words) and words <= _VIEWS
 
 
 def names_nothing(folder: str) -> bool:
@@ -164,85 +129,19 @@ def names_nothing(folder: str) -> bool:
     return bool(words) and _FILLERS.issuperset(words)
 
 
-@functools.lru_cache(_REMEMBERED)
-def patient_rank(name: str) -> int | None:
-    """How clearly a column of that name says whom images belong to, 0 the most; None: not at all.
-
-    >>> patient_rank("Patient ID (anon.)"), patient_rank("Case #"), patient_rank("patient_age")
-    (0, 16, None)
-    """
-    found = _PATIENT_COLUMN.fullmatch(re.sub(r"[\W_]+", "", plain_letters(name)).casefold())
-    return None if found is None else found.lastindex - 1 if found.lastindex else 0
-
-
-def patient_pattern(paths: Sequence[str], labels: Collection[str]) -> str | None:
-    """A regular expression that seems to find the patient in most paths; None where none does.
-
-    That is one by which most images have a patient, and some patients several in one folder; or
-    a level of folders with numbers, more than there are classes.
-    labels: of the images, once or more.
-
-    >>> patient_pattern(["a/pt01_1.png", "a/pt01_2.png", "b/Pt02.png"], "ab")
-    '(?i)(?<![a-z])pt[-_ ]?[0-9]+'
-    >>> patient_pattern(["a/pt01.png", "b/pt01.png", "b/pt02.png"], "ab")  # numbers of pictures
-    >>> patient_pattern(["a/01/1.png", "a/02/1.png", "b/03/1.png", "b/03/2.png"], "ab")
-    '([^/]+)/[^/]+$'
-    """
-    some = paths[:: max(1, len(paths) // _LOOKED_AT)]
-    for pattern in (*_IN_PATHS, *_FOLDERS):
-        is_folder = pattern in _FOLDERS
-        found = _found_by(pattern, some, is_folder)
-        if len(found) < _MOST * len(some):
-            continue  # 7,000 paths and ten patterns take a second
-        found = _found_by(pattern, paths, is_folder)
-        count = len({name for _, name in found})
-        is_more = count > (len(set(labels)) if is_folder else 1)
-        if is_more and len(found) >= _MOST * len(paths) and len(set(found)) < len(found):
-            return pattern
-    return None
-
-
-def _found_by(pattern: str, paths: Sequence[str], is_folder: bool) -> list[tuple[str, str]]:
-    """Of each path in which it finds a patient: the folder, and what it finds."""
-    matches = ((path, re.search(pattern, path)) for path in paths)
-    found = [(path.rpartition("/")[0], m[m.re.groups].casefold()) for path, m in matches if m]
-    return [(f, name) for f, name in found if not is_folder or _may_be_patient(name)]
-
-
-@functools.lru_cache(_REMEMBERED)
-def _may_be_patient(folder: str) -> bool:
-    words = words_of(folder)
-    is_numbered = any(map(str.isdecimal, words)) and not _YEAR.fullmatch(folder)
-    return is_numbered and _NO_PATIENTS.isdisjoint(words) and split_of(folder) is None
-
-
 def is_unknown(text: str) -> bool:
     """Whether a cell says nothing: empty, nan, n/a. "none" may be a class, as "no tumor" is."""
     return text.strip().casefold() in _UNKNOWN
 
 
 def is_unlabelled(label: str) -> bool:
-    """Whether a label says that its image has none: unknown, unlabelled, -1."""
-    return label.strip().casefold() in {*_UNLABELLED, "-1", "-1.0"}
+    """Whether a label says that its image has none: empty, unknown, unlabelled, -1."""
+    return is_unknown(label) or label.strip().casefold() in {*_UNLABELLED, "-1", "-1.0"}
 
 
 def without_decimals(text: str) -> str:
     """A whole number as spreadsheets and pandas write it, "7.0", is "7"; other text stays."""
     return re.sub(r"^(\d+)\.0+$", r"\1", text.strip())
-
-
-def patient_named(text: str) -> str | None:
-    """The patient as a table has it; None where the cell says that it is not known."""
-    return None if text.strip().casefold() in _NO_PATIENT else without_decimals(text)
-
-
-def patient_key(name: str) -> str:
-    """The same of one patient as two people write him.
-
-    >>> patient_key("P007 "), patient_key("p7"), patient_key("P 7_1")
-    ('p7', 'p7', 'p-7-1')
-    """
-    return re.sub(r"[\s_-]+", "-", re.sub(r"(?<!\d)0+(?=\d)", "", name.strip().casefold()))
 
 
 def modality_of(path: str) -> str | None:

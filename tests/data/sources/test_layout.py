@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.data.names import patient_pattern
+from braintumor.data.patients import patient_pattern
 from braintumor.data.sources import Source, archive, build_source, kaggle
 from braintumor.data.sources._look import Choice
 from braintumor.data.sources.folder import build
@@ -112,6 +112,17 @@ TWO_WAYS = {
         ["no", "yes/glioma", "yes/meningioma"],
         "yes/ holds folders that name classes",
         ["data.root=ROOT/yes", "'data.classes=[no,yes]'"],
+    ),
+    "augmented_images_as_a_class": (
+        ["glioma", "normal", "glioma_aug", "Augmented Normal"],
+        "Augmented Normal seems to be normal once more; glioma_aug seems to be glioma once more",
+        ["'data.classes=[glioma,normal]'",
+         "\"data.classes=[glioma,normal,'Augmented Normal',glioma_aug]\""],
+    ),
+    "patients_above_the_classes": (
+        [f"P{n}/{c}" for n in range(9) for c in ("no", "yes")],
+        "P0/ holds folders that name classes: no, yes",
+        ["'data.classes=[no,yes]'", f"'data.classes=[{','.join(f'P{n}' for n in range(9))}]'"],
     ),
     "a_third_folder_beside_yes_and_no": (
         ["no", "yes", "cropped"],
@@ -214,6 +225,8 @@ def test_what_can_be_read_in_two_ways_is_refused_and_both_ways_work(
     ("folders", "classes"),
     [
         (["glioma/patient_001", "glioma/patient_002", "no/patient_001"], {"glioma", "no"}),
+        (["HGG/FLAIR", "HGG/T1ce", "LGG/FLAIR", "LGG/T1ce", "HGG/axial", "LGG/axial"],
+         {"HGG", "LGG"}),
         (["astro/case 1", "astro/case 2", "oligo/case 1", "oligo/case 2"], {"astro", "oligo"}),
         (["glioma/T1", "glioma/T2", "no/T1", "no/T2"], {"glioma", "no"}),
         (["glioma/T1", "astro/T1", "astro/T2", "oligo/T1", "oligo/T2"],

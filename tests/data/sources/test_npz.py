@@ -383,3 +383,10 @@ def test_another_kind_of_file_is_named_and_no_pickle_is_advised(
     with pytest.raises(DataError, match=what) as caught:
         build(tmp_path / "a.mat")
     assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("label", ["nan", "", "Unknown", "unlabelled"])
+def test_a_label_that_says_that_there_is_none_is_no_class(tmp_path: Path, label: str) -> None:
+    labels = np.array(["no", "glioma", label, "no", "no", "glioma"])
+    with pytest.raises(DataError, match=f"a.npz#2 has label '{label}', which is none"):
+        build(save(tmp_path / "a.npz", X=IMAGES, Y=labels))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from braintumor.config import first_of
 from braintumor.data.images import is_image_name
-from braintumor.data.names import LABEL_NAMES, patient_rank, split_in, split_of, without_decimals
+from braintumor.data.names import LABEL_NAMES, split_in, split_of, without_decimals
+from braintumor.data.patients import patient_rank
 from braintumor.errors import DataError
 
 # Names met in public data sets, in order of preference, in lower case and without signs between

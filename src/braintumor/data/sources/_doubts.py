@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
-from braintumor.data.names import is_never_class, is_patient, names_nothing, split_in, split_of
+from braintumor.data.names import (
+    MADE_OF_ANOTHER,
+    is_never_class,
+    is_view,
+    names_nothing,
+    split_in,
+    split_of,
+    words_of,
+)
+from braintumor.data.patients import is_patient
 from braintumor.data.sources._folders import Folders, listed, wrapping_folder
 from braintumor.data.sources._pictures import Parts
 
@@ -26,7 +35,8 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     known = {label_of(path[-1]) for path in folders}
     doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
     doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    for rule in (_untrained, _never_a_class, _beside_a_binary_set, _naming_nothing):
+    rules = (_untrained, _never_a_class, _made_of_another, _beside_a_binary_set, _naming_nothing)
+    for rule in rules:
         sure = [path for path in folders if path not in doubts]
         doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
     return [doubts[path] for path in folders if path in doubts]
@@ -100,7 +110,7 @@ def _alike_inside(folders: Folders, known: set[str]) -> dict[Parts, Doubt]:
         depth = len(bases[path])
         if all(len(image) > depth + 1 for image in images):
             inside = {image[depth].casefold() for image in images}
-            names[path[-1]] |= {name for name in inside if not is_patient(name)}
+            names[path[-1]] |= {n for n in inside if not (is_patient(n) or is_view(n))}
     doubts = {}
     for path, base in bases.items():
         others = [name for name in names if name != path[-1]]
@@ -127,6 +137,18 @@ def _untrained(folders: Sequence[Parts]) -> dict[Parts, str]:
 def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     never = {path: f"{path[-1]} is seldom a class" for path in folders if is_never_class(path[-1])}
     return never if len(never) < len(folders) else {}
+
+
+def _made_of_another(folders: Sequence[Parts]) -> dict[Parts, str]:
+    """As glioma_augmented beside glioma: one in training and its original in test."""
+    known = {label_of(path[-1]): path[-1] for path in folders}
+    found = {}
+    for path in folders:
+        words = words_of(path[-1])
+        other = label_of(" ".join(word for word in words if word not in MADE_OF_ANOTHER))
+        if other in known and other != label_of(path[-1]):
+            found[path] = f"{path[-1]} seems to be {known[other]} once more"
+    return found
 
 
 def _naming_nothing(folders: Sequence[Parts]) -> dict[Parts, str]:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from braintumor.data.labels import is_known_class, label_of
 from braintumor.data.names import (
+    MADE_OF_ANOTHER,
     is_never_class,
-    is_patient,
     modality_of,
     names_nothing,
     split_in,
     split_of,
     words_of,
 )
+from braintumor.data.patients import is_patient
 from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
 from braintumor.data.sources._folders import Folders, Tree, folders_at, hold_splits, listed
 from braintumor.data.sources._look import Choice, ask_a_table, look
@@ -23,7 +24,7 @@ from braintumor.errors import DataError
 from braintumor.quoting import pasteable
 
 _SHOWN = 6  # classes that a meaning names
-_MADE_OF_ANOTHER = {"aug", "augmented", "augmentation", "raw", "original", "cropped", "crops"}
+_MOST_PARTS = 4  # that are shown alone beside all of them together
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ def ask(unclear: Unclear) -> str:
     kinds = _one_kind(unclear)
     parts = kinds or _parts_alone(unclear)
     together = _parts_together(unclear)
-    found = [*_without_doubtful(unclear), *together, *parts, *_all_classes(unclear)]
+    some = parts if len(parts) <= _MOST_PARTS or not together else []
+    found = [*_without_doubtful(unclear), *together, *some, *_all_classes(unclear)]
     found += [] if parts else _all_without_some_folders(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = ask_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
-    if all(is_patient(path[-1]) for path in unclear.found):
+    if all(is_patient(path[-1]) for path in unclear.found) and not together:
         names = list(dict.fromkeys(path[-1] for path in unclear.found))
         ask_for = f"holds a folder for each patient ({listed(names)}), none for a class; {a_table}"
         found = found if len(names) <= _SHOWN else []
@@ -172,7 +174,7 @@ def _parts_together(unclear: Unclear) -> list[_Reading]:
     if len(parts) != len(unclear.found) or any(split_in(part[-1]) for part in parts):
         return []
     words = {word for part in parts for word in words_of(part[-1])}
-    if words & _MADE_OF_ANOTHER or any(is_never_class(part[-1]) for part in parts):
+    if words & MADE_OF_ANOTHER or any(is_never_class(part[-1]) for part in parts):
         return []
     if len({modality_of(part[-1]) for part in parts}) > 1:
         return []

@@ -15,12 +15,12 @@ from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
 from braintumor.data.names import (
     LABEL_NAMES,
     SPLIT_WORDS,
-    patient_named,
-    patient_rank,
+    is_unlabelled,
     split_in,
     split_of,
     words_of_key,
 )
+from braintumor.data.patients import patient_named, patient_rank
 from braintumor.data.sources import Item, Source, require_root
 from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
 from braintumor.errors import DataError
@@ -91,14 +91,16 @@ def build(root: Path | None) -> Source:
         patients, splits = (_told(part, role, len(labels)) for role in ("patient", "split"))
         if len(pixels) != len(labels):
             raise DataError(
-                f"{part.name} has {len(pixels)} images and {len(labels)} labels; "
-                "save both from the same list"
+                f"{part.name} has {len(pixels)} images and {len(labels)} labels; save both from "
+                "the same list"
             )
         for row, label in enumerate(labels):
             path = f"{part.name}#{row}"
             split = split_of(splits[row]) if splits else part.split
             if splits and split is None:
                 raise DataError(f"{path} has split {splits[row]!r}; use train, val or test")
+            if is_unlabelled(label):
+                raise DataError(f"{path} has label {label!r}, which is none; leave such images out")
             patient = patient_named(patients[row]) if patients else None
             places[path] = (len(arrays), row)
             items.append(Item(path, label, split, patient))

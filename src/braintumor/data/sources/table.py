@@ -10,13 +10,8 @@ from pathlib import Path
 
 from braintumor import limits
 from braintumor.config import first_of
-from braintumor.data.names import (
-    is_unknown,
-    is_unlabelled,
-    patient_named,
-    split_of,
-    without_decimals,
-)
+from braintumor.data.names import is_unlabelled, split_of, without_decimals
+from braintumor.data.patients import patient_named
 from braintumor.data.sources import FileSource, Item, Source
 from braintumor.data.sources._columns import find_columns
 from braintumor.data.sources._look import Choice
@@ -98,12 +93,10 @@ def _read_table(table: Path, folder: Path) -> tuple[list[Item], dict[str, int]]:
 
 def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) -> Item:
     row = {name: line[place].strip() for name, place in places.items()}
-    if not row["path"] or is_unknown(row["label"]):
-        raise DataError(f"line {number} of {table} has no path or no label; fill it or remove it")
-    if is_unlabelled(row["label"]):
+    if not row["path"] or is_unlabelled(row["label"]):
+        said = f" ({row['label']!r} is none)" if row["label"] else ""
         raise DataError(
-            f"line {number} of {table} has label {row['label']!r}, which is no class; remove such "
-            "rows, or call the class otherwise"
+            f"line {number} of {table} has no path or no label{said}; fill it or remove it"
         )
     split, patient = row.get("split", ""), row.get("patient", "")
     if split and not split_of(split):
