@@ -71,6 +71,7 @@ MARKED = {  # columns of 0 and 1 -> of a first and a second row, and the splits 
     "IsTrain": ("1.0", "0.0", ["train", "test"]),
     "train": ("1", "0", ["train", "test"]),
     "Test": ("0", "1", ["train", "test"]),
+    "in_test": ("no", "Yes", ["train", "test"]),
     "validation": ("0", "1", ["train", "val"]),
     "is_train,is_test": ("1,0", "0,1", ["train", "test"]),
     "train,val,test": ("0,1,0", "0,0,1", ["val", "test"]),
@@ -238,6 +239,13 @@ def test_another_case_or_suffix_of_a_path_is_read_and_said(root: Path, path: str
     assert source.ignored == {"spellings of paths, where the file has another case or suffix": 1}
 
 
+def test_tables_of_splits_are_offered_together_where_each_says_classes(root: Path) -> None:
+    write(root, "id,label\n1,a\n2,b\n", "train.csv")
+    write(root, "id\n10\n", "test.csv")
+    with pytest.raises(DataError, match=f"such as data.table={root}/train.csv$"):
+        build(None, root)
+
+
 def test_a_folder_in_the_place_of_a_table_names_the_tables_in_it(root: Path) -> None:
     for name in ("train.csv", "test.csv", "labels.csv"):
         write(root, "path,label\nimg/1.png,a\n", name)
@@ -321,8 +329,11 @@ def test_quoted_names_hold_commas(make_tree: MakeTree) -> None:
         ('[{"path": "img/1.png"}]', "is JSON, not a CSV file"),
         ("PAR1\x15\x04", "is a Parquet file, not a CSV file"),
         ("img/1.png 0\nimg/2.png 1\n", "no names of columns; put a line before all: path,label"),
-        ("path,label\nimg/1.png,Unknown\n", r"line 2 .*no label \('Unknown' is none\)"),
-        ("path,label\nimg/1.png,-1\n", r"line 2 .*no label \('-1' is none\)"),
+        ("path,label\nimg/1.png,Unknown\n", r"line 2 .*no label \('Unknown' is none; "),
+        (
+            "path,label\nimg/1.png,-1\n",
+            r"line 2 .*no label \('-1' is none; a class is a name, or 0, 1, …\)",
+        ),
         ("path,is_train,is_test\nimg/1.png,0,1\nimg/2.png,1,0\n", "only path, is_train, is_test; "),
         ("", "is empty; its first line should be: path,label"),
         ("PK\x03\x04", "as workbooks.* are, not a CSV file; save it as CSV"),

@@ -30,7 +30,10 @@ _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in name
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
 _WANTED = {"path": "of the images", "label": "of the classes"}
-_MARKS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_MARKS = {
+    **dict.fromkeys(("0", "0.0", "false", "no"), False),
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+}
 _PERHAPS_SOUND = ("isvalid", "valid")  # for validation, or a picture without a fault
 _OTHER_SPLIT = {"train": "test", "val": "train", "test": "train"}  # of what is not marked
 
@@ -115,7 +118,7 @@ def _marked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, l
 
 def _marked_split(name: str) -> str | None:
     """The split whose images a column of 0 and 1 marks: is_test, Train, validation."""
-    bare = re.sub(r"^(?i:is)(?=[\W_A-Z])[\W_]*", "", name)
+    bare = re.sub(r"^(?i:is|in)(?=[\W_A-Z])[\W_]*", "", name)
     return None if _plain(name) in _PERHAPS_SOUND else split_of(bare) and split_in(bare)
 
 

@@ -79,11 +79,9 @@ def look(
     """The tree, how deep its class folders are, and those that are taken."""
     tree = grow_tree(files, folders, where, choice.ignore)
     if not tree.images:
-        found = [f"{count} {name}" for name, count in tree.ignored.most_common()]
-        passed = f"; passed over: {listed(found, _SHOWN)}" if found else ""
         raise DataError(
-            f"no image in {where}{passed}; expected {LAYOUTS} with PNG, JPEG or TIFF files inside, "
-            "or .npz and .npy files for data=npz"
+            f"no image in {where}{_passed_over(tree)}; expected {LAYOUTS} with PNG, JPEG or TIFF "
+            "files inside, or .npz and .npy files for data=npz"
         )
     if choice.classes is None:
         depth = depth_of(tree.images)
@@ -92,6 +90,12 @@ def look(
         depth, classes = chosen_folders(tree, choice.classes)
     _refuse_empty_folders(tree, depth, choice)
     return tree, depth, classes
+
+
+def _passed_over(tree: Tree) -> str:
+    """The kinds of files that are no images, to add to a sentence."""
+    found = [f"{count} {name}" for name, count in tree.ignored.most_common()]
+    return f"; passed over: {listed(found, _SHOWN)}" if found else ""
 
 
 def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
@@ -108,8 +112,9 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
     ]
     if empty:
         raise DataError(
-            f"no image in the class folder {', '.join(empty[:10])} of {tree.where}; put its images "
-            f"there, or leave it out with {pasteable('data.ignore', empty)}"
+            f"no image in the class folder {', '.join(empty[:10])} of {tree.where}"
+            f"{_passed_over(tree)}; put its images there, or leave it out with "
+            f"{pasteable('data.ignore', empty)}"
         )
 
 

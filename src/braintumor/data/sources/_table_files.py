@@ -27,7 +27,8 @@ def tables_in(folder: Path, others: Iterable[Path] = ()) -> list[str]:
     near = {path.resolve(): path for path in (*others, *_tables(folder)) if _is_table(path)}
     usable = sorted(filter(_has_images, near.values()), key=lambda path: (len(path.parts), path))
     shown = [pasteable("data.table", str(path)) for path in usable]
-    if _by_split(folder):
+    splits = _by_split(folder)
+    if splits and all(map(_has_images, splits)):
         shown.insert(0, f"{pasteable('data.table', str(folder))} for all splits")
     return shown
 

@@ -94,7 +94,7 @@ def _read_table(table: Path, folder: Path) -> tuple[list[Item], dict[str, int]]:
 def _item(line: list[str], places: Mapping[str, int], number: int, table: Path) -> Item:
     row = {name: line[place].strip() for name, place in places.items()}
     if not row["path"] or is_unlabelled(row["label"]):
-        said = f" ({row['label']!r} is none)" if row["label"] else ""
+        said = f" ({row['label']!r} is none; a class is a name, or 0, 1, …)" if row["label"] else ""
         raise DataError(
             f"line {number} of {table} has no path or no label{said}; fill it or remove it"
         )
