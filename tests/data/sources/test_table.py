@@ -66,7 +66,7 @@ def test_patients_are_found_however_their_column_is_spelt(root: Path, name: str)
 
 
 MARKED = {  # columns of 0 and 1 -> of a first and a second row, and the splits that they say
-    "is_test": ("0", "1", ["train", "test"]),
+    "is_test ": ("0", "1", ["train", "test"]),
     "isTest": ("False", "True", ["train", "test"]),
     "IsTrain": ("1.0", "0.0", ["train", "test"]),
     "train": ("1", "0", ["train", "test"]),
@@ -78,7 +78,7 @@ MARKED = {  # columns of 0 and 1 -> of a first and a second row, and the splits 
     "is_test,split": ("1,train", "0,test", ["train", "test"]),  # the clearer one
     "is_valid": ("0", "1", [None, None]),
     "is_test,is_train": ("1,1", "0,1", [None, None]),
-    "istest": ("0", "0", [None, None]),
+    "is_test": ("0", "0", ["train", "train"]),
 }
 
 

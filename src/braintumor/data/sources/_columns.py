@@ -30,12 +30,9 @@ _MEANINGS = {name: meaning for meaning, names in _NAMES.items() for name in name
 _MEANINGS |= dict.fromkeys(_PERHAPS_SPLIT, "split")
 _RANK = {name: rank for rank, name in enumerate(_MEANINGS)}  # the lower the better
 _WANTED = {"path": "of the images", "label": "of the classes"}
-_MARKS = {
-    **dict.fromkeys(("0", "0.0", "false", "no"), False),
-    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
-}
+_MARKS = dict.fromkeys(("0", "0.0", "false", "no"), False)
+_MARKS |= dict.fromkeys(("1", "1.0", "true", "yes"), True)
 _PERHAPS_SOUND = ("isvalid", "valid")  # for validation, or a picture without a fault
-_OTHER_SPLIT = {"train": "test", "val": "train", "test": "train"}  # of what is not marked
 
 
 def find_columns(
@@ -56,16 +53,15 @@ def find_columns(
     columns = [[row[place].strip() for row in rows] for place in range(len(names))]
     meanings = [_meaning_of(name, values) for name, values in zip(names, columns, strict=True)]
     if "path" not in meanings:
-        of_images = [p for p, values in enumerate(columns) if _are_images(values)]
+        of_images = [p for p, c in enumerate(columns) if c and all(map(is_image_name, c))]
         meanings = ["path" if [p] == of_images else old for p, old in enumerate(meanings)]
-
-    def preference(place: int) -> tuple[bool, int]:
-        numbers = meanings[place] == "label" and all(map(_is_number, columns[place]))
-        return numbers, _rank(names[place])
-
+    numbered = [all(without_decimals(cell).isdecimal() for cell in cells) for cells in columns]
+    order = [
+        (meanings[p] == "label" and numbered[p], _rank(names[p]), p) for p in range(len(names))
+    ]
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
-    for place in sorted(range(len(names)), key=preference):
+    for *_, place in sorted(order):
         meaning, why = meanings[place], ""
         if meaning is None:
             why = _why_unused(header[place])
@@ -84,26 +80,37 @@ def find_columns(
 def _join_marks(header: list[str], rows: Sequence[list[str]]) -> None:
     """Columns of 0 and 1 become one in place: those of splits, such as is_test, and of classes.
 
-    Only where every row has exactly one 1 in them, so that they can mean nothing else; of splits
-    one column is enough.
+    Only where every row has exactly one 1 in them, so that they can mean nothing else; of one
+    column of a split the other rows are of another.
     """
-    marks = _marked(header, rows)
-    splits = {p: split for p in marks if (split := _marked_split(header[p]))}
-    if any(_plain(name) in _NAMES["split"] for name in header):
-        splits = {}  # it is said otherwise
-    if len(splits) == 1:
-        ((place, split),) = splits.items()
-        if len(set(marks[place])) > 1:
-            other = _OTHER_SPLIT[split]
-            _replace(header, rows, [place], "split", [split if m else other for m in marks[place]])
-    elif splits and all(sum(row) == 1 for row in zip(*(marks[p] for p in splits), strict=True)):
-        _replace(header, rows, [*splits], "split", _told(splits, marks, len(rows)))
-    if "label" in map(_meaning, header):
+    if not any(_plain(name) in _NAMES["split"] for name in header):
+        marks = _marked(header, rows)
+        splits = {p: split for p in marks if (split := _split_marked(header[p]))}
+        if len(splits) == 1:
+            ((place, split),) = splits.items()
+            splits[-1] = "train" if split != "train" else "test"
+            marks[-1] = [not mark for mark in marks[place]]
+        _join(header, rows, "split", {p: (name, marks[p]) for p, name in splits.items()})
+    if "label" not in map(_meaning, header):
+        marks = _marked(header, rows)
+        classes = {p: (header[p], marks[p]) for p in marks if not _split_marked(header[p])}
+        _join(header, rows, "label", classes)
+
+
+def _join(
+    header: list[str],
+    rows: Sequence[list[str]],
+    name: str,
+    columns: Mapping[int, tuple[str, list[bool]]],
+) -> None:
+    """columns: place (-1: none) -> what its marks say, and of which row."""
+    marks = [*zip(*(marks for _, marks in columns.values()), strict=True)]
+    if len(columns) < 2 or any(sum(row) != 1 for row in marks):
         return
-    marks = {p: m for p, m in _marked(header, rows).items() if not _marked_split(header[p])}
-    if len(marks) > 1 and all(sum(row) == 1 for row in zip(*marks.values(), strict=True)):
-        names = {place: header[place] for place in marks}
-        _replace(header, rows, [*marks], "label", _told(names, marks, len(rows)))
+    names = [said for said, _ in columns.values()]
+    cells = [names[row.index(True)] for row in marks]
+    for line, cell in zip((header, *rows), (name, *cells), strict=True):
+        line[:] = [old for place, old in enumerate(line) if place not in columns] + [cell]
 
 
 def _marked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, list[bool]]:
@@ -116,24 +123,10 @@ def _marked(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, l
     return found
 
 
-def _marked_split(name: str) -> str | None:
+def _split_marked(name: str) -> str | None:
     """The split whose images a column of 0 and 1 marks: is_test, Train, validation."""
     bare = re.sub(r"^(?i:is|in)(?=[\W_A-Z])[\W_]*", "", name)
     return None if _plain(name) in _PERHAPS_SOUND else split_of(bare) and split_in(bare)
-
-
-def _told(names: dict[int, str], marks: dict[int, list[bool]], count: int) -> list[str]:
-    """Of each row the name of the column that has its mark."""
-    return [next(name for p, name in names.items() if marks[p][row]) for row in range(count)]
-
-
-def _replace(
-    header: list[str], rows: Sequence[list[str]], places: Sequence[int], name: str, cells: list[str]
-) -> None:
-    for line, cell in zip((header, *rows), (name, *cells), strict=True):
-        for place in sorted(places, reverse=True):
-            del line[place]
-        line.append(cell)
 
 
 def _plain(name: str) -> str:
@@ -145,20 +138,10 @@ def _meaning(name: str) -> str | None:
     return _MEANINGS.get(_plain(name))
 
 
-def _are_images(values: Sequence[str]) -> bool:
-    return bool(values) and all(map(is_image_name, values))
-
-
-def _is_number(text: str) -> bool:
-    return without_decimals(text).isdecimal()
-
-
 def _why_unused(column: str) -> str:
     """Of a column that could have been the split."""
     name = _plain(column)
-    if _marked_split(column):
-        return ", which do not mark the split by 0 and 1"
-    if name in _PERHAPS_SPLIT:
+    if name in _PERHAPS_SPLIT or _split_marked(column):
         return ", which are not all train, val or test"
     if name in _PERHAPS_SOUND:
         return ", which may mean validation or sound: call it is_val, if it is the split"
@@ -173,7 +156,7 @@ def _what_is_missing(
     known: str,
 ) -> str:
     """What a table lacks, and what to do. known: its columns, before some were joined."""
-    marks = [header[p] for p in _marked(header, rows) if not _marked_split(header[p])]
+    marks = [header[p] for p in _marked(header, rows) if not _split_marked(header[p])]
     if missing == ["label"] and len(marks) > 1:
         return (
             f"has no column label; of its columns of 0 and 1 ({', '.join(marks)}) each row should "
