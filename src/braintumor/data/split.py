@@ -189,9 +189,8 @@ def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
         trained = ", ".join(sorted(set(labels[split == "train"])))
         why += f", which are of {trained}" if trained else ""
         raise DataError(
-            f"class {', '.join(untrained)} has no training image{why}; add "
-            "some, give a class one name in all splits, remove it from the others, or pool them "
-            "with split=stratified"
+            f"class {', '.join(untrained)} has no training image{why}; add some, give a class one "
+            "name in all splits, remove it from the others, or pool them with split=stratified"
         )
 
 

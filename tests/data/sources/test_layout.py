@@ -72,12 +72,6 @@ TWO_WAYS = {
         "Mask-RCNN/ holds folders of splits: TRAIN, VAL",
         ["'data.classes=[no,yes]'", "'data.classes=[no,yes,Mask-RCNN]'"],
     ),
-    "splits_in_every_class": (
-        ["cat/train", "cat/test", "dog/train", "dog/test"],
-        "cat/ holds folders of splits",
-        ["'data.classes=[cat,dog]'",
-         "'data.classes=[cat,dog]' 'data.ignore=[cat/test,dog/test]'"],
-    ),
     "classes_in_wrapped_folders": (
         ["Raw Data/Raw/512Glioma", "Raw Data/Raw/512Normal",
          "Augmented Data/Augmented/512Glioma", "Augmented Data/Augmented/512Normal"],
@@ -299,7 +293,13 @@ def test_splits_in_the_folders_of_known_classes_are_splits(make_tree: MakeTree, 
 
 
 def test_splits_in_classes_that_the_user_names_are_splits_too(make_tree: MakeTree) -> None:
-    root = make_tree(*images_in("cat/train", "cat/test", "dog/train", "dog/test", "pred/train"))
+    """Of folders that may be classes or parts, as fold1/train and fold2/train, it is asked."""
+    root = make_tree(*images_in("cat/train", "cat/test", "dog/train", "dog/test"))
+    with pytest.raises(DataError, match="cat/ holds folders of splits: test, train;") as caught:
+        build(root)
+    assert readings(str(caught.value)) == {
+        "'data.classes=[cat,dog]'": "each of these folders is a class, and holds its splits"
+    }
     source = build(root, classes=["cat", "dog"])
     assert {(i.label, i.split) for i in source.items} == {
         (label, split) for label in ("cat", "dog") for split in ("train", "test")

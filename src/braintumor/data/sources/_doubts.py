@@ -77,6 +77,16 @@ def outlines_in(folder: Parts, images: Sequence[Parts]) -> list[Parts]:
     return [(*folder, *p) for p in sorted(inside) if is_never_class(p[-1]) and not split_of(p[-1])]
 
 
+def hold_splits(folders: Folders) -> bool:
+    """Whether each class folder holds folders of splits alone, and these no class again."""
+    known = {label_of(path[-1]) for path in folders} | set(CANONICAL)
+    return all(
+        len(image) > 1 and split_of(image[0]) and known.isdisjoint(map(label_of, image[1:-1]))
+        for images in folders.values()
+        for image in images
+    )
+
+
 def find_beside(images: Sequence[Parts]) -> list[Doubt]:
     """Folders beside those of splits that hold the same class folders, as eval/ does."""
     inside = {label_of(path[1]) for path in images if len(path) > 2 and split_of(path[0])}

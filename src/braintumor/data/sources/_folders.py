@@ -189,16 +189,6 @@ def depth_of(images: Sequence[Parts]) -> int:
     return 1 if splits else 0
 
 
-def hold_splits(folders: Folders) -> bool:
-    """Whether each class folder holds folders of splits alone, and these no class again."""
-    known = {label_of(path[-1]) for path in folders} | set(CANONICAL)
-    return all(
-        len(image) > 1 and split_of(image[0]) and known.isdisjoint(map(label_of, image[1:-1]))
-        for images in folders.values()
-        for image in images
-    )
-
-
 def folders_at(
     images: Sequence[Parts], depth: int, *, any_top: bool = False
 ) -> dict[Parts, list[Parts]]:

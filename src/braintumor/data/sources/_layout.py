@@ -11,8 +11,8 @@ from dataclasses import replace
 from braintumor.data.labels import is_known_class
 from braintumor.data.names import split_of
 from braintumor.data.sources import Item
-from braintumor.data.sources._doubts import find_beside, find_doubts
-from braintumor.data.sources._folders import Tree, folders_at, hold_splits
+from braintumor.data.sources._doubts import find_beside, find_doubts, hold_splits
+from braintumor.data.sources._folders import Tree, folders_at
 from braintumor.data.sources._look import LAYOUTS, Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.data.sources._readings import Unclear, ask

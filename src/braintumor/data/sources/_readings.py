@@ -16,8 +16,8 @@ from braintumor.data.names import (
     words_of,
 )
 from braintumor.data.patients import is_patient
-from braintumor.data.sources._doubts import Doubt, find_doubts, outlines_in
-from braintumor.data.sources._folders import Folders, Tree, folders_at, hold_splits, listed
+from braintumor.data.sources._doubts import Doubt, find_doubts, hold_splits, outlines_in
+from braintumor.data.sources._folders import Folders, Tree, folders_at, listed
 from braintumor.data.sources._look import Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.errors import DataError
@@ -80,7 +80,7 @@ def ask(unclear: Unclear) -> str:
     together = _parts_together(unclear)
     some = parts if len(parts) <= _MOST_PARTS or not together else []
     found = [*_without_doubtful(unclear), *together, *some, *_all_classes(unclear)]
-    found += [] if parts else _all_without_some_folders(unclear)
+    found += [] if parts else _all_without_outlines(unclear)
     why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = ask_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
     if all(is_patient(path[-1]) for path in unclear.found) and not together:
@@ -201,7 +201,9 @@ def _all_classes(unclear: Unclear) -> list[_Reading]:
     settings, meaning = pasteable("data.classes", names), "each of these folders is a class"
     if hold_splits(unclear.found):
         meaning += ", and holds its splits"
-    elif any(_splits_in(path, unclear.found[path]) for path in unclear.found):
+    elif any(
+        split_of(image[0]) for images in unclear.found.values() for image in images if image[1:]
+    ):
         meaning += "; folders of splits in them are not told apart"
     trained = {label_of(p[-1]) for p in unclear.found if split_of(p[0]) == "train"}
     if trained and any(label_of(name) not in trained for name in names):
@@ -211,13 +213,9 @@ def _all_classes(unclear: Unclear) -> list[_Reading]:
     return [(settings, meaning)]
 
 
-def _all_without_some_folders(unclear: Unclear) -> list[_Reading]:
-    """Where every class has its own train/ and test/: the training images alone; or no masks/."""
+def _all_without_outlines(unclear: Unclear) -> list[_Reading]:
     names = _class_names(unclear.found)
-    inside = [_splits_in(path, images) for path, images in unclear.found.items()]
-    left_out = [path for paths in inside for path in paths if split_of(path[-1]) != "train"]
-    if not all(inside):
-        left_out = [p for path, images in unclear.found.items() for p in outlines_in(path, images)]
+    left_out = [p for path, images in unclear.found.items() for p in outlines_in(path, images)]
     choice = Choice(tuple(names), unclear.ignoring(left_out))
     if not left_out or len(unclear.classes(choice)) < 2:
         return []
@@ -231,12 +229,6 @@ def _class_names(folders: Iterable[Parts]) -> list[str]:
     for path in folders:
         by_label.setdefault(label_of(path[-1]), path[-1])
     return list(by_label.values())
-
-
-def _splits_in(folder: Parts, images: Sequence[Parts]) -> list[Parts]:
-    """Folders of splits in a class folder."""
-    inside = {image[0] for image in images if len(image) > 1}
-    return [(*folder, name) for name in sorted(inside) if split_of(name)]
 
 
 def _places(folders: Sequence[Parts]) -> list[str]:

@@ -246,9 +246,9 @@ def _refuse_two_scales(values: np.ndarray, where: str) -> None:
     highest = values.reshape(len(values), -1).max(axis=1)
     is_small = (highest > 0.5) & (highest <= 1)  # of 0-255, that is black
     if is_small.any() and highest.max() > 1:
+        count = int(is_small.sum())
         raise DataError(
-            f"{where} has pictures of 0-1 ({int(is_small.sum())}) among those of 0-255; scale all "
-            "in the same way"
+            f"{where} has {count} pictures of 0-1 among those of 0-255; scale all alike"
         )
 
 
@@ -264,10 +264,8 @@ def _names(labels: np.ndarray, where: str) -> list[str]:
             raise DataError(f"{where} has rows with no class or several; one is needed")
         labels = labels.argmax(axis=1)
     if not is_number or labels.ndim != 1 or (labels != np.floor(labels)).any() or labels.min() < 0:
-        raise DataError(
-            f"{where} is {labels.dtype} {labels.shape}; labels should be whole numbers "
-            "from 0, one-hot rows, or text"
-        )
+        kinds = "whole numbers from 0, one-hot rows, or text"
+        raise DataError(f"{where} is {labels.dtype} {labels.shape}; labels should be {kinds}")
     return [f"class_{int(label)}" for label in labels]
 
 
