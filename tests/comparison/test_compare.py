@@ -312,7 +312,7 @@ def test_images_that_a_run_knows_are_tested_apart(tmp_path):
         "all": 20,
         "clean": 12,
     }
-    assert any("b 40.0%" in note for note in found.notes)
+    assert any("b 40.0\u00a0%" in note for note in found.notes)
 
 
 def test_groups_of_any_manifest_join_images(tmp_path):

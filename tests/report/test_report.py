@@ -18,7 +18,8 @@ from braintumor.data.manifest import Patients
 from braintumor.evaluation.provenance import KnownPatients
 from braintumor.records import Predictions
 from braintumor.report import verdict
-from braintumor.report.page import Chart, percent
+from braintumor.report.page import Chart
+from braintumor.report.texts import percent
 from braintumor.report.write import render
 from braintumor.statistics.metrics import classification_report, compute_metrics
 from made_up import evaluation_of
@@ -158,7 +159,7 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
     )
     (weakest,) = verdict.findings(evaluation)
     assert weakest == (
-        "Weakest class: b. 1 of its 2 images are missed (recall 50.0\u00a0%), most often taken "
+        "Weakest class: b. 1 of its 2 images is missed (recall 50.0\u00a0%), most often taken "
         "for c (1)."
     )
 
@@ -166,7 +167,8 @@ def test_verdict_names_the_weakest_class_and_what_it_is_taken_for():
 def test_images_of_all_splits_are_not_called_a_split(make_predictions):
     evaluation = evaluation_of(make_predictions(8), split="all", about={"data_name": "mri"})
     text = _Page(render(evaluation, {})).text
-    assert "of mri, all splits together," in verdict.headline(evaluation)
+    assert verdict.headline(evaluation).startswith("8 of 8 images of mri are")
+    assert "whole data set · 8 images" in text
     assert "all split " not in text and "all split:" not in text
 
 
@@ -262,7 +264,7 @@ def test_page_names_floors_and_what_blanking_leaves(make_predictions, floors):
     section = page.text[page.text.index("Shortcuts and floors", 600) :]
     assert section.index("eight intensity statistics") < section.index("majority class")
     assert "70.0\u00a0%" in section
-    whole = f"{(p.labels == p.predicted).mean():.4f}"
+    whole = f"{(p.labels == p.predicted).mean():.1%}".replace("%", "\u00a0%")
     assert section.count(whole) >= 2  # whole picture, and rim blanked
     bars = [float(attrs["width"]) for tag, attrs in page.tags if attrs.get("class") == "fill"]
     assert 70.0 in bars  # as long as it says, on any screen
@@ -279,8 +281,14 @@ def test_page_without_knowledge_of_copies_shows_dashes(make_predictions):
     assert "not known" in page.text[start : start + 90]
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99")])
-def test_percent_never_rounds_up_to_perfection(share, text):
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.5, "50.0"), (1.0, "100.0"), (0.9999, "99.99"), (0.0, "0.0"), (1e-17, "0.0"),
+        (0.0004, "0.04"), (1e-5, "0.001"), (0.0005, "0.1"),
+    ],
+)  # fmt: skip
+def test_percent_never_rounds_to_all_or_nothing(share, text):
     assert percent(share) == f"{text}\u00a0%"
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from braintumor.data.manifest import Patients
 from braintumor.evaluation.provenance import KnownPatients, patients_unknown
-from braintumor.report import figures, page
+from braintumor.report import figures, texts
 from braintumor.report.figures import decision_rows
 from braintumor.report.model_card import checklists, known_facts
 from braintumor.report.page import FOLDER
@@ -75,9 +75,9 @@ def test_interval_stands_beside_its_figure_where_there_is_one(make_predictions):
     assert f"95.3{SPACE}% (95{SPACE}% CI 94.0 to 96.3{SPACE}%)" in html
     assert "0.9401–0.9632" in html
     assert "0.8123–0.9000" in html
-    assert page.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
-    assert page.interval({"auroc_ci": None}, "auroc") == ""
-    assert "CI" not in page.accuracy_with_ci({"accuracy": 0.5})
+    assert texts.interval({"auroc_ci": [float("nan")] * 2}, "auroc") == ""
+    assert texts.interval({"auroc_ci": None}, "auroc") == ""
+    assert "CI" not in texts.accuracy_with_ci({"accuracy": 0.5})
 
 
 def test_decisions_say_target_figure_interval_n_and_what_they_were_fitted_on(make_predictions):
@@ -118,10 +118,11 @@ def test_calibration_shows_both_sides_and_the_temperature(make_predictions):
 
 
 def test_what_weakens_the_targets_is_said(make_predictions):
+    fitted = {"n": 10, "groups": 7, "temperature": 0.8}
     p, refit = make_predictions(), {"settings": {"train": {"refit": True}}}
 
     def said(**how):
-        return _decisions(p, {"fitted_on": {"n": 10, "groups": 7}, "tumor_call": CALL}, **how)
+        return _decisions(p, {"fitted_on": fitted, "tumor_call": CALL}, **how)
 
     assert "10 images, 7 groups" in said() and "kept epoch was chosen too" in said()
     assert "a part in the training" in said(split="val")

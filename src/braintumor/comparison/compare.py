@@ -25,6 +25,7 @@ from braintumor.comparison.read import Run, read_runs
 from braintumor.config import first_of
 from braintumor.errors import DataError
 from braintumor.report.page import sentences
+from braintumor.report.texts import percent
 
 TESTED = (
     "A pair is tested on the same images. McNemar's test (mid-p): are both equally often right? "
@@ -126,7 +127,7 @@ def _notes(
     for one in configurations:
         seen = [e.table.in_training for e in one.evaluated if e.table.in_training is not None]
         share = max((float(known.mean()) for known in seen), default=0)
-        shares.setdefault(f"{share:.1%}", []).append(one.name)
+        shares.setdefault(percent(share), []).append(one.name)
         patients = [e.patients for e in one.evaluated if not e.patients.are_known]
         for words in dict.fromkeys(found.words for found in patients):
             unknown.setdefault(words, []).append(one.name)
@@ -141,7 +142,7 @@ def _notes(
         configurations=configurations,
         without_predictions=[run.name for run in runs if run.metrics and run.evaluated is None],
         shares=shares,
-        known={share: names for share, names in shares.items() if share != "0.0%"},
+        known={share: names for share, names in shares.items() if share != percent(0)},
         unknown=unknown,
         validations=len({frozenset(sets) for sets in validated if sets}),
         twice=[

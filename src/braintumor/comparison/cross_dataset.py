@@ -15,8 +15,9 @@ from braintumor.evaluation.record import figures_with_intervals
 from braintumor.files import write_atomic
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown, escaped
-from braintumor.report.plots.comparison import draw_matrix, rate
+from braintumor.report.plots.comparison import draw_matrix
 from braintumor.report.plots.style import to_png
+from braintumor.report.texts import is_defined, rate
 from braintumor.statistics.decisions import NO_TUMOR
 
 # M images, K classes of the model
@@ -101,13 +102,14 @@ def _figures(
 def _said(cell: Mapping[str, Any]) -> str:
     """The figures of two classes in words, of clean images where there are some."""
     which = "clean_" if cell["clean_n"] else ""
-    names = "auroc", "auroc_low", "auroc_high", "sensitivity", "specificity"
-    area, low, high, sensitivity, specificity = (rate(cell[which + name]) for name in names)
+    own = {name: cell[which + name] for name in ("auroc", "sensitivity", "specificity")}
+    said = {name: f"{name} {rate(value)}" for name, value in own.items() if is_defined(value)}
+    area = said.pop("auroc", "").upper()
+    if area and is_defined(cell[f"{which}auroc_low"]):
+        area += " [{}, {}]".format(*(rate(cell[f"{which}auroc_{end}"]) for end in ("low", "high")))
     of = f"the {cell['clean_n']} without a copy in training" if which else "all"
-    return (
-        f"of {of}: AUROC {area} [{low}, {high}], called tumor from {cell['threshold']:.3g} on "
-        f"with sensitivity {sensitivity}, specificity {specificity}"
-    )
+    called = f"called tumor from {cell['threshold']:.3g} on with {', '.join(said.values())}"
+    return f"of {of}: {', '.join(filter(None, (area, called)))}"
 
 
 def empty(reason: str) -> dict[str, Any]:

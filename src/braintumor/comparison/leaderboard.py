@@ -15,7 +15,7 @@ from braintumor.comparison.agreement import differ
 from braintumor.comparison.names import NOT_SETTINGS
 from braintumor.comparison.read import Evaluated, Run, damaged
 from braintumor.quoting import shell_line
-from braintumor.report.page import number
+from braintumor.report.texts import number
 from braintumor.runs.checkpoint import Card, read_card
 from braintumor.runs.history import read_history
 

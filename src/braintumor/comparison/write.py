@@ -18,8 +18,9 @@ from braintumor.comparison.leaderboard import as_rows, figure_of
 from braintumor.comparison.pairs import LEVEL, TESTS, TIE, differences
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
-from braintumor.report.page import Chart, as_markdown, draw_chart, environment, number
+from braintumor.report.page import Chart, as_markdown, draw_chart, environment
 from braintumor.report.plots.comparison import draw_comparison, draw_pareto
+from braintumor.report.texts import isolated, number
 
 _NAMES = {
     "val_macro_f1": "val macro F1", "accuracy": "accuracy",
@@ -141,7 +142,7 @@ def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _breakable(name: str) -> Markup:
     """The name, escaped, with places where a narrow column may break it."""
-    safe = str(escape(without_names(name)))  # which a broken path would hide
+    safe = str(escape(isolated(without_names(name))))  # which a broken path would hide
     for sign in ("_", "/", "="):
         safe = safe.replace(sign, f"{sign}<wbr>")
     return Markup(safe)  # noqa: S704 (escaped above; none of the signs stands in an entity)

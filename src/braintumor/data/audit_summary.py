@@ -115,7 +115,7 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
     lines = [f"{found}, no copies"]
     if counts:
         lines = [
-            f"{found} show {content['pictures']:,} different pictures, one of them "
+            f"{found} show {content['pictures']:,} different pictures, the commonest "
             f"{content['largest_copy_group']} times",
             f"  pairs of copies: {', '.join(counts)}",
         ]

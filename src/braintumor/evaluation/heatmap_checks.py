@@ -59,7 +59,8 @@ def check_explanations(
     """name -> {"value": float, "meaning": a plain sentence, "n": images it is the mean of}.
 
     Of deletion, insertion, pointing_hits and lesion_iou also "middle", the value of a spot in the
-    middle of the head, and "gain_ci", the 95 % interval of how much better the map is than it.
+    middle of the head, and "gain_ci", the 95 % interval of how much better the map is than it; of
+    outside_head "even", the value of a map that is as hot everywhere.
 
     targets: int (N,), the classes that were explained.  heatmaps: what cam_heatmaps gave for them
     by this method at this layer.  masks: where the lesions are; None where nobody knows.
@@ -86,7 +87,8 @@ def _forgetting(
     layer: Layer,
 ) -> Checks:
     """Structural similarity to the maps of the same network with random weights."""
-    others = _mean(similarity(heatmaps, np.roll(heatmaps, 1, axis=0)))
+    others = f"{_mean(similarity(heatmaps, np.roll(heatmaps, 1, axis=0))):.2f}"
+    beside = f"; between maps of two different pictures it is {others}" * (len(heatmaps) > 1)
     named: dict[Part, str] = {"head": "the last layers'", "all": "all"}
     if method == "attention":
         del named["head"]  # likeness 1 for sure would say nothing of the maps
@@ -96,8 +98,7 @@ def _forgetting(
         checks[f"ssim_{part}_random"] = _check(
             similarity(heatmaps, cam_heatmaps(random, images, targets, method, layer)),
             f"Structural similarity of the maps before and after {whose} weights were made random: "
-            "near 1, a map does not depend on what the model has learnt; between maps of two "
-            f"different pictures it is {others:.2f}.",
+            f"near 1, a map does not depend on what the model has learnt{beside}.",
         )
     return checks
 
@@ -145,6 +146,7 @@ def _locating(heatmaps: np.ndarray, in_head: np.ndarray, masks: np.ndarray | Non
             f"that knows nothing of the picture has {area:.2f} there, that being the share of "
             "the area.",
         )
+        | {"even": float(area)}
     }
     if masks is None:
         return checks

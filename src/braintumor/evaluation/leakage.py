@@ -66,9 +66,8 @@ def leakage_by_groups(
             sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),
         )
         contaminated = contaminated | _copies(data, np.flatnonzero(is_asked), *others, _RADIUS)
-    if contaminated is not None:
-        patients = replace(patients, all_seen=bool(contaminated.all()))
-    return Leakage(contaminated, baselines, patients, groups)
+    is_seen = split == "train" if contaminated is None else bool(contaminated.all())
+    return Leakage(contaminated, baselines, replace(patients, all_seen=is_seen), groups)
 
 
 def leakage_by_hashes(data: Dataset, rows: np.ndarray, card: Card, radius: int) -> Leakage:

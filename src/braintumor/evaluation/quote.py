@@ -46,10 +46,18 @@ class Quote:
         return {"images": self.images, **found, "why": self.why or None}
 
 
-def choose_quote(split: str, metrics: Figures, clean: Figures | None, known: int | None) -> Quote:
+def choose_quote(
+    split: str,
+    metrics: Figures,
+    clean: Figures | None,
+    known: int | None,
+    *,
+    is_own: bool = True,
+) -> Quote:
     """Accuracy over all images, or over the clean ones where some are known, or none.
 
     clean: None without clean images.  known: images known from training; None: not known.
+    is_own: they are of the data set of the training, which can be split in another way.
     """
     if split in _OF_SPLIT:
         return Quote(why=_OF_SPLIT[split])
@@ -66,9 +74,10 @@ def choose_quote(split: str, metrics: Figures, clean: Figures | None, known: int
         return Quote("clean", clean)
     left = [f"{n or 'none'} of {name}" for name, n in emptied.items()]
     images = "image" if clean["n"] == 1 else "images"
+    remedy = f"A training with {LEAVES_MORE} gives one" if is_own else "Evaluate more new images"
     return Quote(
         why=f"No overall figure can be quoted: the {clean['n']:,} {images} without a copy in "
-        f"training hold {_listed(left)}. A training with {LEAVES_MORE} gives one."
+        f"training hold {_listed(left)}. {remedy}."
     )
 
 

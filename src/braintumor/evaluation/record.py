@@ -83,7 +83,6 @@ class Explanations:
     """Heat maps, index of an image -> float (h, w) in [0, 1], and how far to trust them.
 
     h, w: of the cells that the model has, or of the picture; never enlarged in between.
-
     method: the setting eval.cam.  checks: as check_explanations gives them; None: not made.
     """
 
@@ -147,7 +146,8 @@ class Evaluation:
     def quote(self) -> Quote:
         """The figure that can be quoted of this evaluation, or why there is none."""
         trust = self.assessment
-        return choose_quote(self.split, self.metrics, trust.clean, trust.count)
+        own = trust.patients.together is not None
+        return choose_quote(self.split, self.metrics, trust.clean, trust.count, is_own=own)
 
     def to_dict(self) -> dict[str, Any]:
         """The content of metrics.json; undefined figures are NaN here and null there."""

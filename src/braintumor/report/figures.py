@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from braintumor.records import Predictions
-from braintumor.report.page import defined_pair, is_defined, number, percent, percents
 from braintumor.report.plots.style import elide
+from braintumor.report.texts import defined_pair, is_defined, number, percent, percents, some
 from braintumor.statistics.metrics import confusion_matrix
 
 _CHECKS = {
@@ -21,6 +21,7 @@ _CHECKS = {
     "pointing_hits": "Hottest place in the lesion",
     "lesion_iou": "Overlap with the lesion (IoU)",
 }
+_ASTRAY = 0.05  # more of the heat than of the area, from which on it is worth a word
 
 
 def _entry(name: str, value: str, hint: str, interval: str = "") -> dict[str, str]:
@@ -46,13 +47,17 @@ def check_rows(checks: Mapping[str, Mapping[str, Any]] | None) -> list[dict[str,
     """
     rows = []
     for name, check in (checks or {}).items():
-        hint = f"{check['meaning'].rstrip('.')}; mean of {check['n']:,} images."
+        hint = f"{check['meaning'].rstrip('.')}; mean of {some(check['n'], 'image')}."
         row: dict[str, Any] = _entry(_CHECKS[name], number(check["value"]), hint)
         row["is_better"] = None
         if gain := check.get("gain_ci"):
             row["against"] = f"{check['value']:.2f} against {check['middle']:.2f}"
             if is_defined(gain[0]) or check["n"] == 1:
                 row["is_better"] = is_defined(gain[0]) and bool(gain[0] > 0)
+        if is_defined(even := check.get("even")) and check["value"] > even + _ASTRAY:
+            row["astray"] = (
+                f"{percent(check['value'])} of the heat, and {percent(even)} of the area"
+            )
         rows.append(row)
     return rows
 

@@ -9,11 +9,11 @@ import base64
 import hashlib
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -23,6 +23,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from braintumor.report.plots.style import elide, png_of, to_png
+from braintumor.report.texts import (
+    accuracy_ci,
+    accuracy_with_ci,
+    interval,
+    isolated,
+    number,
+    percent,
+    some,
+    which_split,
+    width,
+)
 
 # S image size px
 
@@ -30,7 +41,6 @@ FOLDER = Path(__file__).parent
 WEBP = "data:image/webp;base64,"
 _PNG = "data:image/png;base64,"
 _WIDEST_PX = 1500  # of an inlined picture
-_SIGN = "\N{NO-BREAK SPACE}%"
 
 
 def environment() -> jinja2.Environment:
@@ -41,9 +51,10 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: isolated(value) if type(value) is str else value,
     )
     formats = {"number": number, "interval": interval, "percent": percent, "width": width}
-    formats |= {"accuracy_ci": accuracy_ci, "accuracy_with_ci": accuracy_with_ci}
+    formats |= {"some": some, "accuracy_ci": accuracy_ci, "accuracy_with_ci": accuracy_with_ci}
     jinja.filters |= {"elide": elide, "which_split": which_split, **formats}
     jinja.globals["inlined"] = inlined
     return jinja
@@ -51,7 +62,9 @@ def environment() -> jinja2.Environment:
 
 def sentences(template: str, **values: Any) -> dict[str, str]:
     """The variables that a template sets, as texts again: who prints them escapes them."""
-    made = vars(environment().get_template(template).make_module(values))
+    jinja = environment()
+    jinja.finalize = None  # the page does it, and a console would show the marks
+    made = vars(jinja.get_template(template).make_module(values))
     return {name: text.unescape().strip() for name, text in made.items() if name[0] != "_"}
 
 
@@ -152,67 +165,3 @@ def escaped(text: object) -> str:
     '&lt;b&gt;\\\\|c'
     """
     return html.escape(" ".join(str(text).split()), quote=False).replace("|", "\\|")
-
-
-def which_split(name: str) -> str:
-    """ "test split", or what the images of no one split are."""
-    return "all splits together" if name == "all" else f"{name} split"
-
-
-def is_defined(value: float | None) -> TypeGuard[float]:
-    """Whether a figure is a finite number."""
-    return value is not None and bool(np.isfinite(value))
-
-
-def defined_pair(figures: Mapping[str, Any], name: str) -> Any:
-    """The interval beside a figure; None where there is none, or an end of it is not defined."""
-    pair = figures.get(f"{name}_ci")
-    return pair if pair is not None and all(map(is_defined, pair)) else None
-
-
-def number(value: float | None, digits: str = ".4f") -> str:
-    """Four digits, or a dash for what is not defined."""
-    return format(value, digits) if is_defined(value) else "–"
-
-
-def interval(figures: Mapping[str, Any], name: str) -> str:
-    """ "0.9412–0.9630", the 95 % interval beside a figure; empty where there is none."""
-    return "–".join(map(number, defined_pair(figures, name) or ()))
-
-
-def percent(share: float | None) -> str:
-    """98.3 %, and never 100 % of what is not whole; a dash for what is not defined.
-
-    >>> percent(0.99996), percent(46 / 160)  # 0.2875, which is stored as a little less
-    ('99.99\xa0%', '28.8\xa0%')
-    """
-    if not is_defined(share):
-        return "–"
-    text = f"{share + 1e-12:.1%}"
-    if text == "100.0%" and share < 1:
-        text = f"{np.floor(share * 1e4) / 1e4:.2%}"
-    return text.replace("%", _SIGN)
-
-
-def percents(pair: Any, between: str = "–") -> str:
-    """Both ends of an interval with one sign: 94.0–96.3 %."""
-    return f"{percent(pair[0]).removesuffix(_SIGN)}{between}{percent(pair[1])}"
-
-
-def accuracy_ci(metrics: Mapping[str, Any]) -> str:
-    """ "95 % CI 94.0 to 96.3 %" of the accuracy; empty where it has no interval."""
-    pair = defined_pair(metrics, "accuracy")
-    return "" if pair is None else f"95{_SIGN} CI {percents(pair, ' to ')}"
-
-
-def accuracy_with_ci(metrics: Mapping[str, Any]) -> str:
-    """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone."""
-    interval = accuracy_ci(metrics)
-    return (
-        f"{percent(metrics['accuracy'])} ({interval})" if interval else percent(metrics["accuracy"])
-    )
-
-
-def width(value: float | None) -> str:
-    """Length of the bar under a figure in [0, 1], in percent."""
-    return number(100 * value, ".1f") if is_defined(value) else "0"

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from braintumor.report.page import environment, inlined_drawing, inlined_image, percent
+from braintumor.report.page import environment, inlined_drawing, inlined_image
 from braintumor.report.plots.pictures import heat_layer, overlay
+from braintumor.report.texts import percent
 from braintumor.statistics.decisions import NO_TUMOR, Decisions
 
 # N pictures, h w a picture's own shape

@@ -14,10 +14,14 @@
   const confidence = (i) => data.probs[i][data.guess[i]];
   const share = (p) => (p / 1e4).toFixed(2);
   const count = (n) => n.toLocaleString("en");
+  // what is read from the right would move the figures beside it
+  const WORD = "[\\p{L}\\p{N}_]*[\\p{sc=Hebr}\\p{sc=Arab}\\p{sc=Syrc}][\\p{L}\\p{M}\\p{N}_]*";
+  const FROM_RIGHT = new RegExp(`${WORD}(?:[ -]+${WORD})*`, "gu");
+  const isolated = (text) => text.replace(FROM_RIGHT, "\u2068$&\u2069");
   const make = (tag, name, text = "") => {
     const element = document.createElement(tag);
     element.className = name;
-    element.textContent = text;
+    element.textContent = isolated(text);
     return element;
   };
   const short = (text, longest) =>
@@ -139,7 +143,7 @@
     const { large, small } = picture(i);
     const heat = data.large[i]?.heat;
     find("viewer-title").textContent = `Image ${count(place + 1)} of ${count(list.length)}`;
-    find("viewer-said").textContent = verdict(i);
+    find("viewer-said").textContent = isolated(verdict(i));
     find("viewer-said").className = `said ${isRight(i) ? "is-right" : "is-wrong"}`;
     find("viewer-slice").hidden = !(large ?? small);
     if (large ?? small) find("viewer-slice").src = large ?? small;

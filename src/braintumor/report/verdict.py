@@ -5,16 +5,18 @@ Three figures side by side, copies in training, baselines and occlusion tests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from braintumor.evaluation.provenance import about_patients
-from braintumor.evaluation.quote import about_means, fall_from_validation
+from braintumor.evaluation.quote import LEAVES_MORE, about_means, fall_from_validation
 from braintumor.evaluation.record import Evaluation
-from braintumor.report.page import percent, sentences
+from braintumor.records import Predictions
+from braintumor.report.page import sentences
 from braintumor.report.plots.style import elide
+from braintumor.report.texts import percent
 from braintumor.statistics.metrics import confusion_matrix
 
 # of the lesser margin over the best floor: below, not told apart, above
@@ -44,6 +46,13 @@ def cautions(evaluation: Evaluation) -> list[str]:
     return [*filter(None, [*said, *doubts(evaluation), patients])]
 
 
+def leaves_more(evaluation: Evaluation) -> str:
+    """Which other splits would leave more images of the few classes; empty where none would."""
+    trust, rows = evaluation.assessment, evaluation.metrics["per_class"]
+    is_own = trust.patients.together is not None
+    return LEAVES_MORE * (is_own and any(n < rows[name]["n"] for name, n in trust.few.items()))
+
+
 def doubts(evaluation: Evaluation) -> list[str]:
     """Sentences on a model that is not above its floors, and on a fall from validation."""
     text, is_above = _floors(evaluation)
@@ -65,15 +74,16 @@ def _sentences(evaluation: Evaluation) -> dict[str, str]:
         figures=figures,
         right=round(figures["accuracy"] * figures["n"]),
         data=elide(about.data_name) or "the data",
-        worst=_weakest(matrix, predictions.classes),
+        worst=weakest_class(predictions),
         about_means=about_means(evaluation.metrics),
         never=[predictions.classes[k] for k in np.flatnonzero((called == 0) & (counts > 0))],
         fallen=fallen,
     )
 
 
-def _weakest(matrix: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+def weakest_class(predictions: Predictions) -> dict[str, Any]:
     """The class with the largest share of its images missed, and what they were taken for most."""
+    matrix, names = confusion_matrix(predictions), predictions.classes
     counts, errors = matrix.sum(axis=1), matrix * ~np.eye(len(matrix), dtype=bool)
     missed = errors.sum(axis=1)
     worst = max(np.flatnonzero(counts).tolist(), key=lambda k: (missed[k] / counts[k], missed[k]))
@@ -112,8 +122,8 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
         parts.append(
             f"{images}: {percent(round(accuracy + margin, 9))} against {percent(accuracy)}"
             + ("" if parts and name == best["name"] else f" of the best floor, {name}")
-            + f"; difference {100 * margin:+.1f} points "
-            f"(95\N{NO-BREAK SPACE}% CI {100 * low:+.1f} to {100 * high:+.1f})"
+            + f"; difference {100 * margin:+z.1f} points "
+            f"(95\N{NO-BREAK SPACE}% CI {100 * low:+z.1f} to {100 * high:+z.1f})"
             + ("." if place else ", which may be chance.")
         )
         places.append(place)

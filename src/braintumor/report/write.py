@@ -19,7 +19,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from braintumor.evaluation.provenance import about_fit, about_intervals, about_training
-from braintumor.evaluation.quote import FEW, LEAVES_MORE, about_means
+from braintumor.evaluation.quote import FEW, about_means
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import MARKER, remove_if_empty, temporary_folder, write_atomic, write_json
 from braintumor.progress import waiting
@@ -28,7 +28,7 @@ from braintumor.report import figures, verdict
 from braintumor.report.errors import write_errors
 from braintumor.report.gallery import MOST, browser_data, examples_section, shown_examples
 from braintumor.report.model_card import checklists, known_facts
-from braintumor.report.page import Chart, draw_chart, environment, percent
+from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.decisions import draw_calibration, draw_decisions
 from braintumor.report.plots.performance import (
     draw_baselines,
@@ -39,6 +39,7 @@ from braintumor.report.plots.performance import (
 )
 from braintumor.report.plots.pictures import draw_examples, overlay
 from braintumor.report.plots.style import about_numbers, png_of, to_png
+from braintumor.report.texts import percent
 from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
@@ -171,7 +172,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         about_training=about_training(trust.patients),
         clean_means=about_means(trust.clean) if trust.clean and trust.count else "",
         few_images=FEW,
-        leaves_more=LEAVES_MORE,
+        leaves_more=verdict.leaves_more(evaluation),
         floors=verdict.floors(evaluation),
         known=trust.count,
         narrow=about_intervals(trust.patients),

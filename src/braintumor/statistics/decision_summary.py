@@ -130,7 +130,7 @@ def _predictive_values(found: dict[str, Any], prevalence: float) -> dict[str, An
     summary: dict[str, Any] = {}
     for name, (value, *ends) in values.items():
         summary[name] = float(value)
-        summary[f"{name}_ci"] = None if np.isnan(ends).any() else list(map(float, ends))
+        summary[f"{name}_ci"] = None if np.isnan([value, *ends]).any() else list(map(float, ends))
     return summary
 
 

@@ -228,8 +228,8 @@ def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) ->
     needed = coverage * (count + 1) - _ROUNDING
     if needed > count:
         _log.warning(
-            "no conformal sets: a coverage of %g takes %d groups of validation images, and there "
-            "are %d; validate on more images, or lower decision.coverage",
+            "no conformal sets: a coverage of %g takes %d groups of validation images, and it "
+            "has %d; validate on more images, or lower decision.coverage",
             coverage,
             math.ceil(coverage / (1 - coverage) - _ROUNDING),
             count,

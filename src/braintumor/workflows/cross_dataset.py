@@ -25,6 +25,7 @@ from braintumor.errors import BraintumorError, ConfigError, DataError
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.places import as_path
 from braintumor.records import Predictions
+from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import MATRIX
@@ -114,7 +115,8 @@ def _cells_on(
             log.warning("%s: %s", named.name, error)
             yield from ((checkpoint, empty(str(error))) for checkpoint in group)
             continue
-        log.info("%s: %d images, split %s, at %d px", named.name, len(rows), split, size_px)
+        count = some(len(rows), "image")
+        log.info("%s: %s, split %s, at %d px", named.name, count, split, size_px)
         for checkpoint in group:
             yield checkpoint, {"split": split} | _figures(checkpoint, data, rows, settings)
 
@@ -130,8 +132,9 @@ def _figures(
         figures = score(predictions, labels, contaminated, leakage.groups, calls)
     except BraintumorError as error:
         figures = empty(str(error))
-    note = f" ({figures['note']})" if figures["note"] else ""
-    log.info("  %s: %d of %d images clean%s", checkpoint.name, figures["clean_n"], len(rows), note)
+    note, clean = figures["note"], f"{figures['clean_n']} of {some(len(rows), 'image')} clean"
+    said = f"{clean} ({note})" if note and figures["n"] else note or clean
+    log.info("  %s: %s", checkpoint.name, said)
     return figures
 
 

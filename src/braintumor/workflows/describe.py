@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.data.labels import ask_names
 from braintumor.records import EpochRecord
+from braintumor.report.texts import rate, some
 from braintumor.workflows.console import log
 
 if TYPE_CHECKING:
@@ -85,29 +86,26 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
     """Its figures, what they are worth, and where the report is."""
     from braintumor.evaluation.provenance import about_patients  # brings pandas
     from braintumor.evaluation.quote import about_means  # brings pandas
-    from braintumor.report.verdict import doubts  # brings matplotlib
+    from braintumor.report.verdict import doubts, weakest_class  # brings matplotlib
 
-    metrics, classes = evaluation.to_dict(), evaluation.predictions.classes
-    scores = metrics["all"]
-    recalls = {c: scores["per_class"][c]["recall"] for c in classes if scores["per_class"][c]["n"]}
+    metrics, worst = evaluation.to_dict(), weakest_class(evaluation.predictions)
+    scores, n = metrics["all"], worst["n"]
     log.info(
         "%s, n=%d: accuracy %s  balanced %s  macro F1 %s  MCC %s  AUROC %s",
         metrics["split"], metrics["n"],
-        *(_rate(scores[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")),
+        *(rate(scores[k]) for k in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")),
     )  # fmt: skip
     if means := about_means(scores):
         log.info("  %s", means)
-    if recalls:
-        weakest = min(recalls, key=recalls.__getitem__)
-        n = scores["per_class"][weakest]["n"]
-        log.info("  weakest class: %s, recall %s (n=%d)", weakest, _rate(recalls[weakest]), n)
+    recall = rate(1 - worst["missed"] / n)
+    log.info("  weakest class: %s, recall %s (n=%d)", worst["name"], recall, n)
     describe_accuracy(metrics)
     call = (metrics["decisions"] or {}).get("tumor_call")
     if evaluation.joined and call:
         log.info(
             "called tumor from %.3g on: sensitivity %s (n=%d)  specificity %s (n=%d)",
-            call["threshold"], _rate(call["sensitivity"]), call["n_tumor"],
-            _rate(call["specificity"]), call["n_no_tumor"],
+            call["threshold"], rate(call["sensitivity"]), call["n_tumor"],
+            rate(call["specificity"]), call["n_no_tumor"],
         )  # fmt: skip
     for doubt in doubts(evaluation):
         log.warning("  %s", doubt)
@@ -119,7 +117,7 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
 def describe_accuracy(metrics: Mapping[str, Any]) -> None:
     """All images, those without a copy in training, best floor; which figure can be quoted."""
     said = f"all {_with_interval(metrics['all'])} (n={metrics['n']})"
-    clean, known = metrics["clean"], metrics["contaminated"]
+    clean, known, images = metrics["clean"], metrics["contaminated"], some(metrics["n"], "image")
     if known == 0:
         said += ", none with a copy in training"
     log.info("accuracy, 95 %% CI: %s", said)
@@ -128,9 +126,10 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
         log.info("  without copies in training %s", of_clean)
     if metrics["floor"]:
         floor = metrics["floor"]
-        log.info("  best floor %s (%s)", _rate(floor["accuracy"]), floor["name"])
+        log.info("  best floor %s (%s)", rate(floor["accuracy"]), floor["name"])
     if known:
-        log.warning("  %d of %d images are known to the model from training", known, metrics["n"])
+        are = "is" if known == 1 else "are"
+        log.warning("  %d of %s %s known to the model from training", known, images, are)
     if why := (metrics.get("quote") or {}).get("why"):
         log.warning("  %s", why)
 
@@ -139,7 +138,7 @@ def _with_interval(figures: Mapping[str, Any]) -> str:
     """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
     interval = figures["accuracy_ci"]
     limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    return f"{_rate(figures['accuracy'])}{limits}"
+    return f"{rate(figures['accuracy'])}{limits}"
 
 
 def describe_decisions(decisions: Decisions) -> None:
@@ -156,8 +155,3 @@ def describe_decisions(decisions: Decisions) -> None:
     if decisions.confidence is not None:
         parts.append(f"answered from {decisions.confidence:.3g} (risk {decisions.risk:g})")
     log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))
-
-
-def _rate(value: float | None) -> str:
-    # as report.page.percent rounds 0.2875, which is stored as a little less
-    return "–" if value is None or value != value else f"{value + 1e-12:.3f}"

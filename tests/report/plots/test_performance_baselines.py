@@ -23,7 +23,8 @@ def floors() -> pd.DataFrame:
 
 
 def _texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    texts = figure.findobj(matplotlib.text.Text)
+    return [text.get_text().replace("\N{NO-BREAK SPACE}", "") for text in texts]
 
 
 def _lines(figure: Figure) -> list[str]:

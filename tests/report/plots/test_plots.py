@@ -44,7 +44,8 @@ def _warnings_are_errors():
 
 
 def _texts(figure) -> list[str]:
-    return [t.get_text() for t in figure.findobj(matplotlib.text.Text)]
+    texts = figure.findobj(matplotlib.text.Text)
+    return [t.get_text().replace("\N{NO-BREAK SPACE}", "") for t in texts]
 
 
 def _manifest(names) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
+from braintumor.report.texts import rate
 
 _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
@@ -225,8 +226,3 @@ def _write_cell(axes: Axes, row: pd.Series, i: int, j: int, ink: str) -> None:
     if row["classes"] == 2:
         below.append("tumor or not")
     axes.text(j, i + 0.02, "\n".join(below), va="top", size=7.5, linespacing=1.25, **style_of)
-
-
-def rate(value: float) -> str:
-    """Three digits, and never 1.000 of what is not whole."""
-    return f"{min(value, 0.999) if value < 1 else value:.3f}"

@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
+from braintumor.report.texts import percent
 from braintumor.statistics.confidence import BINS, aurc, reliability, risk_coverage
 from braintumor.statistics.decision_summary import KEPT
 from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
@@ -89,17 +90,18 @@ def _draw_abstention(axes: Axes, predictions: Predictions, confidence: float | N
             continue
         last = place
         axes.annotate(
-            f"{risk[row]:.1%}", (coverage[row], risk[row]), (0, 7), textcoords="offset points",
+            percent(risk[row]), (coverage[row], risk[row]), (0, 7), textcoords="offset points",
             ha="right", size=8.5, color=Palette.ink,
         )  # fmt: skip
     answered = 0 if confidence is None else int((predictions.probs.max(axis=1) >= confidence).sum())
     if answered:
         share, wrong = coverage[answered - 1], risk[answered - 1]
         axes.axvline(share, color=Palette.muted, linewidth=1)
-        label = f"from {confidence:.3g} on: {share:.1%} answered, {wrong:.1%} wrong"
+        label = f"from {confidence:.3g} on: {percent(share)} answered, {percent(wrong)} wrong"
         axes.plot(share, wrong, "D", color=Palette.wrong, markersize=7, zorder=4, label=label)
         _legend_below(axes)
     axes.set(xlim=(-0.02, 1.03), ylim=(0, highest))
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= min(1, highest)])
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")
@@ -123,7 +125,7 @@ def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float) -> Non
         at = float((own >= chosen).mean())
         value, shown = (at, called) if is_called else (1 - at, 1 - called)
         line = "-" if is_called else "--"
-        label = f"{name}: {value:.1%} (n = {len(own):,})"
+        label = f"{name}: {percent(value)} (n = {len(own):,})"
         axes.plot(thresholds, shown, color=colour, linestyle=line, label=label)
         axes.plot(place, value, "o", color=colour, markersize=7, zorder=3, clip_on=False)
     axes.axvline(place, color=Palette.muted, linewidth=1)

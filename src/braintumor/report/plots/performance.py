@@ -15,6 +15,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
+from braintumor.report.texts import percent
 
 # K classes
 
@@ -56,10 +57,10 @@ def draw_confusion_matrix(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
             axes.text(column, row, str(amount or ""), va="center", size=7, **look)
             continue
         look["alpha"] = 1.0 if amount else 0.45
-        percent = f"{share[row, column]:.1%}" if matrix[row].sum() else "no image"
+        of_row = percent(share[row, column]) if matrix[row].sum() else "no image"
         place: dict[str, Any] = {"va": "bottom", "size": 12, "weight": "bold"}
         axes.text(column, row - 0.02, f"{amount:,}", **place, **look)
-        axes.text(column, row + 0.08, percent, va="top", size=8, **look)
+        axes.text(column, row + 0.08, of_row, va="top", size=8, **look)
     axes.set_title("Confusion matrix")
     return figure
 
@@ -181,7 +182,7 @@ def draw_baselines(
         shades = [style.ramp(colour)(strength[which]) for colour in colours]
         bars = axes.barh(place, np.nan_to_num(values), height * 0.9, color=shades)
         bars.set_label(text)
-        shown = [f"{value:.1%}" if np.isfinite(value) else "not known" for value in values]
+        shown = [percent(value) if np.isfinite(value) else "not known" for value in values]
         axes.bar_label(bars, shown, padding=3, size=8.5, color=Palette.ink)
     axes.set_yticks(np.arange(len(names)), names)
     if model_accuracy is not None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
+from braintumor.report.texts import some
 
 # N images, S image size px, K classes, P pairs
 
@@ -78,7 +79,7 @@ def draw_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[str])
         row = frames[k * _PER_CLASS : (k + 1) * _PER_CLASS]
         for axes, index in zip(row, taken, strict=False):
             axes.imshow(as_rgb(images[index]), interpolation="bilinear", aspect="auto")
-        title = f"{name} ({len(own):,} images)"
+        title = f"{name} ({some(len(own), 'image')})"
         row[0].text(0, 1.04, title, transform=row[0].transAxes, weight="bold")
     style.write_title(figure, "Samples of each class")
     return figure
@@ -150,7 +151,7 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.09)
     axes.set_xlabel("images")
-    axes.set_title(f"Classes and splits ({len(manifest):,} images)")
+    axes.set_title(f"Classes and splits ({some(len(manifest), 'image')})")
     style.legend_below(figure)
     return figure
 

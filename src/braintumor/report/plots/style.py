@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from braintumor.report.plots import fonts
+from braintumor.report.texts import isolated
 
 DPI = 150
 PNG_EFFORT = 4  # of 9: drawings as small as with 6, photographs a tenth larger, in half the time
@@ -131,7 +132,7 @@ def label(name: str, longest: int = 40) -> str:
     """
     # Printed last to first, a right-to-left mark could make "gpj.exe" out of an honest name.
     shown = "".join(c if fonts.is_drawable(c) else _UNKNOWN for c in str(name))
-    return elide(re.sub(f"{_UNKNOWN}+", _UNKNOWN, shown), longest)
+    return isolated(elide(re.sub(f"{_UNKNOWN}+", _UNKNOWN, shown), longest))
 
 
 def class_labels(classes: Sequence[str], longest: int = 40) -> list[str]:
