@@ -315,6 +315,21 @@ def test_images_that_a_run_knows_are_tested_apart(tmp_path):
     assert any("b 40.0\u00a0%" in note for note in found.notes)
 
 
+def test_pooled_folds_are_ranked_by_the_mean_of_their_validation(tmp_path):
+    runs = []
+    for name, figures in (("first", (0.9, 0.7)), ("second", (0.9, 0.8))):
+        runs.append(_run(tmp_path / name))
+        for fold, val_f1 in enumerate(figures):
+            _run(tmp_path / name / f"fold_{fold}", val_f1=val_f1)
+        (tmp_path / name / "metrics.csv").unlink()
+        status = json.loads((tmp_path / name / "status.json").read_text())
+        status |= {"best_epoch": None, "parts": ["fold_0", "fold_1"]}
+        (tmp_path / name / "status.json").write_text(json.dumps(status))
+    board = _compare(runs).board
+    assert board["run"].tolist() == ["second", "first"]
+    assert board["val_macro_f1"].tolist() == pytest.approx([0.85, 0.8])
+
+
 def test_groups_of_any_manifest_join_images(tmp_path):
     paths = ("a", "b", "c", "d")
     runs = [_run(tmp_path / name, paths=paths, shas=paths) for name in ("r", "s")]

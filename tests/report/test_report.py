@@ -227,7 +227,7 @@ def test_page_of_a_clean_split_says_so_and_warns_of_nothing(make_predictions, fl
 def test_small_classes_of_a_clean_split_are_not_blamed_on_copies(make_predictions):
     p = make_predictions(n=40)
     page = _Page(_render(p, np.zeros(40, bool), None, None))
-    assert "The split has fewer than 20 images of glioma" in page.text
+    assert "There are fewer than 20 images of glioma" in page.text
     assert "split=grouped" not in page.text
 
 

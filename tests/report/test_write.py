@@ -204,7 +204,7 @@ def test_hostile_names_are_written_and_name_no_file(tmp_path, images):
 def test_no_examples_without_images_or_errors(tmp_path, make_predictions, images):
     _write(tmp_path / "e", make_predictions(skill=100.0), images)
     html = (tmp_path / "e" / "report.html").read_text()
-    assert "Right answers, from every class" in html
+    assert "Right answers, from sure to unsure" in html
     assert "Wrong answers" not in html
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -169,12 +169,14 @@ def _training_figures(run: Run) -> dict[str, Any]:
     """best_epoch, val_<name> of _OF_VALIDATION at that epoch, and images_per_s in training.
 
     images_per_s: images of all epochs over their time, which is the harmonic mean.
-    Without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged, or
+    Of pooled folds the mean of the folds; without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged, or
     tells of another training than best.safetensors of a run that has ended.
     """
     best_epoch = run.status.get("best_epoch")
     if not run.folder.history.exists():
-        return {"best_epoch": best_epoch}
+        folds = [replace(run, folder=p, status=p.read_status()) for p in run.folder.parts]
+        means = pd.DataFrame([_training_figures(fold) for fold in folds]).mean(skipna=False)
+        return {**means, "best_epoch": best_epoch}
     try:
         history = read_history(run.folder.history)
         if best_epoch is None:

@@ -13,6 +13,7 @@ from braintumor.files import natural_key
 from braintumor.records import Predictions
 from braintumor.report.page import inlined_drawing, inlined_image, webp
 from braintumor.report.plots.pictures import heat_layer, in_cells, overlay
+from braintumor.report.texts import percent
 from braintumor.runtime import in_threads
 
 # M images evaluated, S image size px, K classes
@@ -64,8 +65,8 @@ def _example(evaluation: Evaluation, probs: np.ndarray, i: int) -> dict[str, Any
         "is_right": truth == guess,
         "truth": predictions.classes[truth],
         "guess": predictions.classes[guess],
-        "probability": f"{probs[i, guess]:.2f}",
-        "of_truth": f"{probs[i, truth]:.2f}",
+        "probability": percent(probs[i, guess]),
+        "of_truth": percent(probs[i, truth]),
         "image": inlined_image(image, _LARGEST_PX, 80),
         "overlay": over,
     }
@@ -92,7 +93,7 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         "truth": predictions.labels.tolist(),
         "guess": predictions.predicted.tolist(),
         # four digits: a page is read, predictions.csv is for computing
-        "probs": np.round(predictions.probs * 1e4).astype(int).tolist(),
+        "probs": _in_ten_thousand(predictions.probs).tolist(),
         "known": _bits(evaluation.assessment.contaminated),
         "foreign": _bits(decided.get("is_foreign")),
         "turned": _bits(decided.get("is_upside_down")),
@@ -119,6 +120,11 @@ def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dic
     for i in missing[:_LARGE]:
         large.setdefault(i, {})["image"] = inlined_image(evaluation.images[i], _LARGEST_PX, 75)
     return large
+
+
+def _in_ten_thousand(probs: np.ndarray) -> np.ndarray:
+    # as of `percent`: never all of what is not whole
+    return np.where(probs < 1, np.minimum(np.round(probs * 1e4), 9999), 10_000).astype(int)
 
 
 def _bits(values: np.ndarray | None) -> list[int] | None:

@@ -27,6 +27,7 @@ from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
 from braintumor.quoting import pasteable
+from braintumor.report.texts import some
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
@@ -61,7 +62,8 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     )
     own = data.manifest["split"].dropna().unique()
     data = dataclasses.replace(data, manifest=manifest)
-    log.info("%s: %d images at %d px, split %s", label, len(manifest), image_size, kind)
+    count = some(len(manifest), "image")
+    log.info("%s: %s at %d px, split %s", label, count, image_size, kind)
     if len(own) and not kind.startswith("official"):
         log.info("  divided anew: its own split (%s) is not used", ", ".join(sorted(own)))
     _describe(data, options["fit"])
@@ -108,7 +110,7 @@ def read_again(
             f"{found.differences}; restore them, or name the data set as it is now: a new "
             "`bt-train`, or `bt-eval` with data=…"
         )
-    what = f"{len(before)} images at {image_size} px"
+    what = f"{some(len(before), 'image')} at {image_size} px"
     return restore(data, before, found, what, options["fit"])
 
 

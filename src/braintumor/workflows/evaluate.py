@@ -28,6 +28,7 @@ from braintumor.evaluation.provenance import data_title, read_provenance
 from braintumor.privacy import with_places
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable
+from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_in
@@ -209,7 +210,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     name = data_title(request.choices["data"], options.get("root"))
     if (moved_here := _moved(data, request.settings["split"], run, card.fit)) is not None:
         return moved_here, name, True
-    log.info("%s: %d images at %d px", name, len(data.manifest), card.image_size)
+    log.info("%s: %s at %d px", name, some(len(data.manifest), "image"), card.image_size)
     describe_data(class_table(data.manifest), data.joined, data.ignored, len(data.unreadable))
     return data, name, False
 
