@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from braintumor.data.manifest import Patients
@@ -13,6 +14,7 @@ from braintumor.evaluation.quote import choose_quote
 from braintumor.records import Predictions
 from braintumor.report import verdict
 from braintumor.report.plots import fonts
+from braintumor.report.plots.comparison import draw_comparison
 from braintumor.report.plots.style import label
 from braintumor.report.texts import rate
 from braintumor.report.write import render
@@ -165,3 +167,11 @@ def test_heat_beside_the_head_is_said_where_the_maps_are_shown() -> None:
 )
 def test_rates_of_the_console(value: float | None, text: str) -> None:
     assert rate(value) == text
+
+
+def test_the_axis_of_a_ranking_tells_where_it_starts() -> None:
+    for lowest, is_cut in ((0.01, False), (0.8, True)):
+        board = pd.DataFrame({"run": ["a", "b"], "status": "completed", "split": "test"})
+        board[["val_macro_f1", "macro_f1", "accuracy"]] = [[0.9] * 3, [lowest] * 3]
+        (axes,) = draw_comparison(board).axes
+        assert ("does not start at 0" in axes.get_xlabel()) == is_cut == (axes.get_xlim()[0] > 0)

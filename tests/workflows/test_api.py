@@ -249,6 +249,10 @@ def test_a_picture_that_pillow_has_opened_is_read_as_its_file(
     [
         (b"no picture", "bytes is no picture"),
         (np.zeros((8, 5, 5), np.uint8), r"list\(array\)"),
+        (np.zeros((5, 5, 2), np.uint8), r"list\(array.transpose\(2, 0, 1\)\)"),
+        (np.zeros(9, np.uint8), r"width, 3\)$"),
+        (None, "NoneType is no picture"),
+        (5, "int is no picture"),
         (np.zeros((4, 4), bool), "holds no intensities"),
         (np.full((4, 4), -0.5), "neither"),
         (np.full((4, 4), 1.5), "may be of 0-1 or of 0-255"),

@@ -44,7 +44,7 @@ def test_all_of_it_is_taken_and_its_images_are_known(
     words = [*BASE, *STILL, "seed=5", "split=stratified", "init=first", "run_dir=run"]
     done = bt("train", *words, cwd=tmp_path, code=0)
     assert "init: backbone, attention, head of first (cnn_se of phantom, epoch 1)" in done.stdout
-    assert "of the test images; evaluation sets the latter apart" in done.stdout
+    assert "in its own training or validation; the evaluation counts these as known" in done.stdout
     assert all(same(tmp_path / "run", first, ""))
     theirs = read_card(first / "best.safetensors").training_hashes
     own = read_manifest(tmp_path / "run" / "manifest.csv").set_index("path")
@@ -78,7 +78,8 @@ def test_other_classes_begin_with_a_new_head(bt: Command, first: Path, tmp_path:
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["model=mobilenetv2_035"], "is a cnn_se, whose backbone is another one"),
+        (["model=mobilenetv2_035"], "is another one: model.backbone.name=cnn there, timm"),
+        (["init=folds"], "holds several models; give one of them, such as init=folds/fold_0"),
         (["model.backbone.widths=[4,4]"], "widths=[4, 8] there, [4, 4] here"),
         (["init=nowhere"], "nowhere"),
         (["init=pickled.pt"], "is not a safetensors file"),
@@ -89,6 +90,8 @@ def test_what_does_not_fit_is_refused_before_the_data(
     bt: Command, first: Path, tmp_path: Path, words: list[str], answer: str
 ) -> None:
     (tmp_path / "pickled.pt").write_bytes(b"\x80\x04]\x94." * 20)
+    shutil.copytree(first, tmp_path / "folds" / "fold_0")
+    (tmp_path / "folds" / "status.json").write_text('{"status": "completed", "parts": ["fold_0"]}')
     unreadable_pictures(tmp_path / "mri")
     plain = [w for w in BASE if "patients" not in w and "widths" not in w]
     data = ["data=folder", "data.root=mri", *plain]

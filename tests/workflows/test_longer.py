@@ -55,7 +55,7 @@ def test_under_a_constant_rate_it_is_the_longer_run(
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["train.epochs=1"], "the run has 2 epochs of all, where this asks for 1 epochs of all"),
+        (["train.epochs=1"], "the run has 2 epochs of all, where this asks for 1 epoch of all"),
         (["train.epochs=2"], "is complete"),
         (["train.epochs=5", "train.max_epochs=2"], "is complete"),
         (["train.epochs=5", "optimizer.lr=1"], "optimizer.lr=1 would be ignored"),

@@ -169,8 +169,9 @@ def _training_figures(run: Run) -> dict[str, Any]:
     """best_epoch, val_<name> of _OF_VALIDATION at that epoch, and images_per_s in training.
 
     images_per_s: images of all epochs over their time, which is the harmonic mean.
-    Of pooled folds the mean of the folds; without metrics.csv there is best_epoch alone. Raises CheckpointError when it is damaged, or
-    tells of another training than best.safetensors of a run that has ended.
+    Of pooled folds the mean of the folds; without metrics.csv there is best_epoch alone.
+    Raises CheckpointError when it is damaged, or tells of another training than best.safetensors
+    of a run that has ended.
     """
     best_epoch = run.status.get("best_epoch")
     if not run.folder.history.exists():

@@ -168,9 +168,11 @@ def from_array(values: np.ndarray) -> np.ndarray:
     if values.ndim == 3 and values.shape[2] not in (1, 3) and values.shape[0] in (1, 3):
         values = np.moveaxis(values, 0, 2)  # channels first, as torch has them
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
+        is_last = values.ndim == 3 and values.shape[2] < min(values.shape[:2])
+        several = "list(array.transpose(2, 0, 1))" if is_last else "list(array)"
         raise DataError(
             f"an array of shape {values.shape} is no picture of (height, width) or (height, width, "
-            "3); several are a list: list(array)"
+            "3)" + f"; several are a list: {several}" * (values.ndim in (3, 4))
         )
     if not values.size:
         raise DataError(f"an array of shape {values.shape} holds no pixel")

@@ -10,7 +10,9 @@ import pandas as pd
 
 from braintumor.errors import ConfigError
 from braintumor.models.classifier import Classifier
-from braintumor.runs.checkpoint import Card, find_checkpoint, load_weights, read_card
+from braintumor.quoting import pasteable
+from braintumor.report.texts import some
+from braintumor.runs.checkpoint import Card, find_checkpoint, load_weights, members_of, read_card
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log
 
@@ -38,6 +40,9 @@ def find_start(init: Any, before: RunFolder | None) -> Start | None:
         return None
     has_copy = before is not None and before.init.is_file()
     path = before.init if before and has_copy else find_checkpoint(init)
+    if path.is_dir():
+        one = pasteable("init", str(members_of(path)[0].path))
+        raise ConfigError(f"init={init} holds several models; give one of them, such as {one}")
     return Start(str(init), path, read_card(path))
 
 
@@ -49,7 +54,7 @@ def with_start(model: dict[str, Any], start: Start | None) -> dict[str, Any]:
     if start is None:
         return model
     there, here = start.card.model["backbone"], model["backbone"]
-    for key in sorted(set(there) - set(_FREE)):
+    for key in sorted(set(there) - set(_FREE), key=lambda key: (key != "name", key)):
         if here.get(key) != there[key]:
             raise ConfigError(
                 f"init={start.name} is a {start.card.model_name}, whose backbone is another one: "
@@ -96,12 +101,12 @@ def take_weights(model: Classifier, start: Start, classes: tuple[str, ...]) -> N
 
 
 def warn_of_known(start: Start, manifest: pd.DataFrame) -> None:
-    """Say how many images of validation and test the start was trained on, file by file."""
+    """Say how many images of validation and test the start has seen, file by file."""
     is_known = manifest["sha256"].isin(start.card.training_hashes)
     counts = {split: int(is_known[manifest["split"] == split].sum()) for split in ("val", "test")}
     if any(counts.values()):
         log.warning(
-            "init: %s was trained on %d of the validation and %d of the test images; evaluation "
-            "sets the latter apart as copies of training images",
-            start.name, counts["val"], counts["test"],
+            "init: %s had %s and %s of this run in its own training or validation%s",
+            start.name, some(counts["val"], "validation image"), some(counts["test"], "test image"),
+            "; the evaluation counts these as known from training" * (counts["test"] > 0),
         )  # fmt: skip

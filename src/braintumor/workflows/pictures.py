@@ -6,7 +6,7 @@ import itertools
 import logging
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,10 @@ class PictureBatches:
         """
         one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
         one |= getattr(pictures, "ndim", 1) > 1  # a tensor
+        if not one and not isinstance(pictures, Iterable):
+            raise DataError(
+                f"{type(pictures).__name__} is no picture; give paths, arrays or Pillow images"
+            )
         several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
         if not several:
             raise DataError("there are no pictures to read; give paths, arrays or Pillow images")

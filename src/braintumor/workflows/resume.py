@@ -215,7 +215,9 @@ def _with_length(stored: Settings, here: Settings, named: set[str]) -> Settings:
 
 
 def _words(phases: tuple[Phase, ...]) -> str:
-    return " + ".join(f"{phase.epochs} epochs of {phase.trainable}" for phase in phases)
+    return " + ".join(
+        f"{phase.epochs} epoch{'s' * (phase.epochs != 1)} of {phase.trainable}" for phase in phases
+    )
 
 
 def is_longer(run: RunFolder, settings: Settings) -> bool:

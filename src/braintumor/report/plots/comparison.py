@@ -53,7 +53,8 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     axes.set_yticks(rows, names, size=8)
     axes.set_ylim(len(board) - 0.4, -0.6)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("share in [0, 1]; the axis does not start at 0")
+    cut = "; the axis does not start at 0" if axes.get_xlim()[0] > 0 else ""
+    axes.set_xlabel(f"share in [0, 1]{cut}")
     axes.set_title(f"Ranked by {'validation' if by == 'validation' else split}")
     style.legend_below(figure)
     return figure
