@@ -17,7 +17,7 @@ from braintumor.records import Predictions
 from braintumor.report.page import as_markdown, escaped
 from braintumor.report.plots.comparison import draw_matrix
 from braintumor.report.plots.style import to_png
-from braintumor.report.texts import is_defined, rate
+from braintumor.report.texts import is_defined, number, rate
 from braintumor.statistics.decisions import NO_TUMOR
 
 # M images, K classes of the model
@@ -108,7 +108,9 @@ def _said(cell: Mapping[str, Any]) -> str:
     if area and is_defined(cell[f"{which}auroc_low"]):
         area += " [{}, {}]".format(*(rate(cell[f"{which}auroc_{end}"]) for end in ("low", "high")))
     of = f"the {cell['clean_n']} without a copy in training" if which else "all"
-    called = f"called tumor from {cell['threshold']:.3g} on with {', '.join(said.values())}"
+    called = (
+        f"called tumor from {number(cell['threshold'], '.3g')} on with {', '.join(said.values())}"
+    )
     return f"of {of}: {', '.join(filter(None, (area, called)))}"
 
 

@@ -25,8 +25,15 @@ def defined_pair(figures: Mapping[str, Any], name: str) -> Any:
 
 
 def number(value: float | None, digits: str = "z.4f") -> str:
-    """Four digits, or a dash for what is not defined."""
-    return format(value, digits) if is_defined(value) else "–"
+    """Four digits, and never 1 of what is less; a dash for what is not defined.
+
+    >>> number(0.99997), number(0.99997, ".3g"), number(1.0)
+    ('0.9999', '0.9999', '1.0000')
+    """
+    if not is_defined(value):
+        return "–"
+    text = format(value, digits)
+    return f"{math.floor(value * 1e4) / 1e4:.4f}" if value < 1 <= float(text) else text
 
 
 def rate(value: float | None) -> str:

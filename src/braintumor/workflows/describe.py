@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from braintumor.data.labels import ask_names
 from braintumor.records import EpochRecord
-from braintumor.report.texts import rate, some
+from braintumor.report.texts import number, rate, some
 from braintumor.workflows.console import log
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
     call = (metrics["decisions"] or {}).get("tumor_call")
     if evaluation.joined and call:
         log.info(
-            "called tumor from %.3g on: sensitivity %s (n=%d)  specificity %s (n=%d)",
-            call["threshold"], rate(call["sensitivity"]), call["n_tumor"],
+            "called tumor from %s on: sensitivity %s (n=%d)  specificity %s (n=%d)",
+            number(call["threshold"], ".3g"), rate(call["sensitivity"]), call["n_tumor"],
             rate(call["specificity"]), call["n_no_tumor"],
         )  # fmt: skip
     for doubt in doubts(evaluation):
@@ -145,13 +145,13 @@ def describe_decisions(decisions: Decisions) -> None:
     """What was fitted on validation."""
     parts = [f"temperature {decisions.temperature:.2f}"]
     if decisions.threshold is not None:
-        parts.append(
-            f"tumor threshold {decisions.threshold:.3g} (sensitivity {decisions.sensitivity:g})"
-        )
+        threshold = number(decisions.threshold, ".3g")
+        parts.append(f"tumor threshold {threshold} (sensitivity {decisions.sensitivity:g})")
     if decisions.conformal is not None:
-        parts.append(
-            f"class sets from {1 - decisions.conformal:.3g} (coverage {decisions.coverage:g})"
-        )
+        least = number(1 - decisions.conformal, ".3g")
+        parts.append(f"class sets from {least} (coverage {decisions.coverage:g})")
     if decisions.confidence is not None:
-        parts.append(f"answered from {decisions.confidence:.3g} (risk {decisions.risk:g})")
+        parts.append(
+            f"answered from {number(decisions.confidence, '.3g')} (risk {decisions.risk:g})"
+        )
     log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
-from braintumor.report.texts import percent
+from braintumor.report.texts import number, percent
 from braintumor.statistics.confidence import BINS, aurc, reliability, risk_coverage
 from braintumor.statistics.decision_summary import KEPT
 from braintumor.statistics.decisions import NO_TUMOR, Decisions, tumor_probability
@@ -97,7 +97,8 @@ def _draw_abstention(axes: Axes, predictions: Predictions, confidence: float | N
     if answered:
         share, wrong = coverage[answered - 1], risk[answered - 1]
         axes.axvline(share, color=Palette.muted, linewidth=1)
-        label = f"from {confidence:.3g} on: {percent(share)} answered, {percent(wrong)} wrong"
+        label = f"from {number(confidence, '.3g')} on: {percent(share)} answered"
+        label += f", {percent(wrong)} wrong"
         axes.plot(share, wrong, "D", color=Palette.wrong, markersize=7, zorder=4, label=label)
         _legend_below(axes)
     axes.set(xlim=(-0.02, 1.03), ylim=(0, highest))
@@ -135,7 +136,7 @@ def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float) -> Non
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlim=ends, ylim=(-0.02, 1.03), xlabel="probability from which it is called a tumor")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_title(f"Tumor call at {chosen:.4g}, chosen on validation")
+    axes.set_title(f"Tumor call at {number(chosen, '.4g')}, chosen on validation")
     _legend_below(axes)
 
 
