@@ -204,3 +204,12 @@ def test_a_refitted_model_was_trained_on_validation_images_too() -> None:
         p = answers([0, 1], [0, 1], ("a", "b"))
         html = render(evaluation_of(p, about=about | {"data_name": "mri"}), {})
         assert said in html
+
+
+@pytest.mark.parametrize(("patients", "item"), [(ELSEWHERE, "external"), (None, "internal")])
+def test_checklists_know_internal_from_external_data(
+    patients: KnownPatients | None, item: str
+) -> None:
+    text = words(render(evaluation_of(answers([0, 1], [0, 1], ("a", "b")), patients=patients), {}))
+    assert f"Evaluation on {item} data 2 images, test split; patients are not known." in text
+    assert text.count("Evaluation on internal data 2 images") == (item == "internal")

@@ -151,7 +151,7 @@ def test_decisions_and_calibration_are_measured_on_images_without_a_copy(
     assert found["calibration"] == alone["calibration"]
     assert found["decisions"]["foreign"]["n"] == 80
     page = (tmp_path / "e" / "report.html").read_text()
-    assert page.count("40 of the images evaluated here, or copies of them, were in") == 2
+    assert page.count("40 of the images evaluated here are known from training or validation") == 2
     everything = _write(tmp_path / "known", p, contaminated=np.ones(120, bool), **how)
     assert everything["decisions"]["foreign"]["n"] == 120
 

@@ -32,6 +32,7 @@ from braintumor.report.predictions import (
     shrink,
     shrunk,
 )
+from braintumor.report.texts import rate
 from braintumor.runs.checkpoint import find_checkpoint
 from braintumor.runs.ensemble import read_model_card
 from braintumor.runs.folder import PREDICTIONS, EvaluationFile, PredictionsFile, overlay_file
@@ -128,7 +129,7 @@ def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
     for row in table.head(_LISTED).to_dict("records"):
         pred, notes = row["pred"], notes_of(row, decisions)
         said = "".join(f"  {note}" for note in notes)
-        log.info("%-40s %-14s %.3f%s", row["path"], pred, row[f"prob_{pred}"], said)
+        log.info("%-40s %-14s %s%s", row["path"], pred, rate(row[f"prob_{pred}"]), said)
         is_undecided = is_undecided or any(note.startswith(UNDECIDED) for note in notes)
     if len(table) > _LISTED:
         log.info("… and %d more", len(table) - _LISTED)
