@@ -44,7 +44,7 @@ def test_all_of_it_is_taken_and_its_images_are_known(
     words = [*BASE, *STILL, "seed=5", "split=stratified", "init=first", "run_dir=run"]
     done = bt("train", *words, cwd=tmp_path, code=0)
     assert "init: backbone, attention, head of first (cnn_se of phantom, epoch 1)" in done.stdout
-    assert "in its own training or validation; the evaluation counts these as known" in done.stdout
+    assert "in its own training or validation; the evaluation counts test images" in done.stdout
     assert all(same(tmp_path / "run", first, ""))
     theirs = read_card(first / "best.safetensors").training_hashes
     own = read_manifest(tmp_path / "run" / "manifest.csv").set_index("path")

@@ -17,6 +17,7 @@ from braintumor.evaluation.baseline_figures import Baselines
 from braintumor.files import read_table, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
+from braintumor.report.texts import rate
 from braintumor.runs.folder import EvaluationFile
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import read_predictions
@@ -147,10 +148,9 @@ def summary_lines(table: pd.DataFrame, pooled: list[str]) -> list[str]:
             mean, std, least, most = (values[row] for row in ("mean", "std", "min", "max"))
             if np.isnan(mean):
                 continue
-            spread = "" if np.isnan(std) else f" ± {std:.3f} ({least:.3f}–{most:.3f})"
-            rates = ("–" if np.isnan(values[row]) else f"{values[row]:.3f}" for row in pooled)
-            together = "".join(f", pooled {rate}" for rate in rates)
-            texts.append(f"{title} {mean:.3f}{spread}{together}")
+            spread = "" if np.isnan(std) else f" ± {std:.3f} ({rate(least)}–{rate(most)})"
+            together = "".join(f", pooled {rate(values[row])}" for row in pooled)
+            texts.append(f"{title} {rate(mean)}{spread}{together}")
         lines.append(f"  {words:<18} {' | '.join(texts) or '–'}")
     return lines
 

@@ -137,7 +137,7 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
 def _with_interval(figures: Mapping[str, Any]) -> str:
     """0.964 [0.953, 0.973]: accuracy and its interval of 95 %."""
     interval = figures["accuracy_ci"]
-    limits = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    limits = f" [{rate(interval[0])}, {rate(interval[1])}]" if interval else ""
     return f"{rate(figures['accuracy'])}{limits}"
 
 

@@ -105,8 +105,9 @@ def warn_of_known(start: Start, manifest: pd.DataFrame) -> None:
     is_known = manifest["sha256"].isin(start.card.training_hashes)
     counts = {split: int(is_known[manifest["split"] == split].sum()) for split in ("val", "test")}
     if any(counts.values()):
+        names = {"val": "validation image", "test": "test image"}
         log.warning(
-            "init: %s had %s and %s of this run in its own training or validation%s",
-            start.name, some(counts["val"], "validation image"), some(counts["test"], "test image"),
-            "; the evaluation counts these as known from training" * (counts["test"] > 0),
+            "init: %s had %s of this run in its own training or validation%s",
+            start.name, " and ".join(some(n, names[split]) for split, n in counts.items() if n),
+            "; the evaluation counts test images of these as known" * (counts["test"] > 0),
         )  # fmt: skip

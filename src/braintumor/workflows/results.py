@@ -13,6 +13,7 @@ import pandas as pd
 
 from braintumor.errors import CheckpointError, DataError
 from braintumor.files import read_json
+from braintumor.report.texts import rate
 from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
 from braintumor.runs.history import read_history
 from braintumor.runs.metrics_file import read_metrics
@@ -45,8 +46,8 @@ class EvaluationResult:
         return self.folder / EvaluationFile.REPORT
 
     def __repr__(self) -> str:
-        figures = self.metrics["all"]
-        parts = [f"{name} {figures[name]:.3f}" for name in _SHOWN if figures.get(name) is not None]
+        known = {k: v for k, v in self.metrics["all"].items() if k in _SHOWN and v is not None}
+        parts = [f"{name} {rate(known[name])}" for name in _SHOWN if name in known]
         return f"{self.folder}: {self.metrics['split']}, n={self.metrics['n']}: {', '.join(parts)}"
 
     def _repr_html_(self) -> str:
