@@ -165,7 +165,8 @@ def test_heat_beside_the_head_is_said_where_the_maps_are_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "–"), (float("nan"), "–"), (0.99996, "0.999"), (-1e-9, "0.000")]
+    ("value", "text"),
+    [(None, "–"), (float("nan"), "–"), (0.99996, "0.999"), (-1e-9, "0.000"), (1 - 1e-16, "1.000")],
 )
 def test_rates_of_the_console(value: float | None, text: str) -> None:
     assert rate(value) == text

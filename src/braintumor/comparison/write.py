@@ -159,7 +159,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
 
 def _difference(row: Any, name: str) -> str:
     """First minus second with its interval, in signed figures."""
-    value, *ends = (number(row[f"{name}{end}"], "+.4f") for end in ("", "_low", "_high"))
+    value, *ends = (number(row[f"{name}{end}"], "+z.4f") for end in ("", "_low", "_high"))
     return f"{value} ({' to '.join(ends)})" if set(ends) != {"–"} else value
 
 

@@ -124,7 +124,7 @@ def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dic
 
 def _in_ten_thousand(probs: np.ndarray) -> np.ndarray:
     # as of `percent`: never all of what is not whole
-    return np.where(probs < 1, np.minimum(np.round(probs * 1e4), 9999), 10_000).astype(int)
+    return np.where(probs < 1 - 1e-12, np.minimum(np.round(probs * 1e4), 9999), 10_000).astype(int)
 
 
 def _bits(values: np.ndarray | None) -> list[int] | None:

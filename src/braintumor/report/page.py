@@ -147,7 +147,7 @@ def as_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         if pd.isna(value):
             return ""
         if isinstance(value, float):
-            return f"{value:.0f}" if value == round(value) and abs(value) > 1 else f"{value:.4f}"
+            return f"{value:.0f}" if value == round(value) and abs(value) > 1 else number(value)
         return escaped(value)
 
     shown = table.dropna(axis="columns", how="all")

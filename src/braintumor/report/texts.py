@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 _SIGN = "\N{NO-BREAK SPACE}%"
 _NOTHING = 1e-9  # of a share; below is what rounding leaves of 0
+_WHOLE = 1 - 1e-12  # above is what rounding leaves of 1
 _FROM_RIGHT = r"\w*[{0}][\w{0}]*".format(r"\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff")
 _FROM_RIGHT = rf"{_FROM_RIGHT}(?:[ -]+{_FROM_RIGHT})*"  # words of Hebrew, Arabic and their like
 
@@ -33,7 +34,7 @@ def number(value: float | None, digits: str = "z.4f") -> str:
     if not is_defined(value):
         return "–"
     text = format(value, digits)
-    return f"{math.floor(value * 1e4) / 1e4:.4f}" if value < 1 <= float(text) else text
+    return f"{math.floor(value * 1e4) / 1e4:.4f}" if value < _WHOLE and float(text) >= 1 else text
 
 
 def rate(value: float | None) -> str:
@@ -44,7 +45,7 @@ def rate(value: float | None) -> str:
     """
     if not is_defined(value):
         return "–"
-    return f"{min(value + 1e-12, 0.999) if value < 1 else value:z.3f}"
+    return f"{min(value + 1e-12, 0.999) if value < _WHOLE else value:z.3f}"
 
 
 def interval(figures: Mapping[str, Any], name: str) -> str:
@@ -63,7 +64,7 @@ def percent(share: float | None) -> str:
     if not is_defined(share):
         return "–"
     text = f"{share + 1e-12:.1%}"
-    if text == "100.0%" and share < 1:
+    if text == "100.0%" and share < _WHOLE:
         text = f"{math.floor(share * 1e4) / 1e4:.2%}"
     elif text == "0.0%" and share > _NOTHING:
         text = f"{share:.{math.ceil(-math.log10(100 * share))}%}"

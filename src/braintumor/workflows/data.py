@@ -27,7 +27,7 @@ from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
 from braintumor.quoting import pasteable
-from braintumor.report.texts import some
+from braintumor.report.texts import rate, some
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import DATA, RunFolder, run_name
 from braintumor.runs.ownership import remove_own
@@ -299,5 +299,5 @@ def _probe(data: Dataset, folder: Path) -> None:
     write_atomic(folder / "plots" / "floors.png", to_png(draw_baselines(floors)))
     log.info("floors on test, a model should be above them:")
     shown = floors[["accuracy", "n", "clean_accuracy", "clean_n"]]
-    for line in shown.to_string(float_format="%.3f", na_rep="–").splitlines():
+    for line in shown.to_string(float_format=rate, na_rep="–").splitlines():
         log.info("  %s", line)

@@ -60,7 +60,7 @@ class EvaluationResult:
                 if figures
             }
         ).T.astype({"n": int})
-        text = table.to_html(float_format="{:.3f}".format, na_rep="–")
+        text = table.to_html(float_format=rate, na_rep="–")
         return f"{text}<p>report: <code>{html.escape(str(self.report))}</code></p>"
 
 

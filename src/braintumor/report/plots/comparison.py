@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
-from braintumor.report.texts import rate
+from braintumor.report.texts import number, rate
 
 _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
@@ -39,12 +39,12 @@ def draw_comparison(board: pd.DataFrame, *, by: str = "validation") -> Figure:
     names = [style.label(name, 60) for name in board["run"]]
     figure = style.new_figure(6.6 + style.width_of(names), 1.7 + 0.5 * max(len(board), 2))
     axes = figure.subplots()
-    for number, column in enumerate(_COLUMNS):
+    for i, column in enumerate(_COLUMNS):
         values = _numbers(board, column)
-        place = rows + (number - 1) * _APART
-        _draw_spread(axes, board, column, place, colours[number])
-        dots: dict[str, Any] = {"color": colours[number], "marker": _MARKERS[number]}
-        axes.scatter(values, place, label=texts[number], s=38, zorder=3, alpha=0.9, **dots)
+        place = rows + (i - 1) * _APART
+        _draw_spread(axes, board, column, place, colours[i])
+        dots: dict[str, Any] = {"color": colours[i], "marker": _MARKERS[i]}
+        axes.scatter(values, place, label=texts[i], s=38, zorder=3, alpha=0.9, **dots)
     _write_values(axes, board)
     axes.annotate(
         "accuracy", (1.01, 1), xycoords="axes fraction", va="bottom", size=8,
@@ -81,7 +81,7 @@ def _write_values(axes: Axes, board: pd.DataFrame) -> None:
         zip(_numbers(board, "accuracy"), board["status"].fillna("no figures"), strict=True)
     ):
         known = np.isfinite(value)
-        text = f"{value:.4f}" if known else style.label(status)
+        text = number(value) if known else style.label(status)
         axes.annotate(
             text, (1.01, row), xycoords=("axes fraction", "data"), va="center", size=8.5,
             color=Palette.ink if known else Palette.wrong,

@@ -106,7 +106,7 @@ def _draw_abstention(axes: Axes, predictions: Predictions, confidence: float | N
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     axes.set(xlabel="images answered, the most confident first", ylabel="errors among them")
-    axes.set_title(f"Abstention (AURC {aurc(predictions):.4f})")
+    axes.set_title(f"Abstention (AURC {number(aurc(predictions))})")
 
 
 def _draw_thresholds(axes: Axes, predictions: Predictions, chosen: float) -> None:

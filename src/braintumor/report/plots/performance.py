@@ -15,7 +15,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
-from braintumor.report.texts import percent
+from braintumor.report.texts import number, percent
 
 # K classes
 
@@ -89,7 +89,7 @@ def draw_roc(predictions: Predictions) -> Figure:
             continue
         false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
         area = float(auc(false_rate, true_rate))
-        curves.append((f"{name}: AUROC {area:.4f}", false_rate, true_rate, area))
+        curves.append((f"{name}: AUROC {number(area)}", false_rate, true_rate, area))
     figure, axes = _square(len(curves))
     axes.plot([0, 1], [0, 1], color=Palette.muted, linewidth=1, linestyle=(0, (2, 3)))
     _plot(axes, curves)
@@ -123,7 +123,7 @@ def draw_precision_recall(predictions: Predictions) -> Figure:
             continue
         precision, recall, _ = precision_recall_curve(is_class, score)
         area = float(average_precision_score(is_class, score))
-        text = f"{name}: AUPRC {area:.4f} (no skill {is_class.mean():.2f})"
+        text = f"{name}: AUPRC {number(area)} (no skill {is_class.mean():.2f})"
         curves.append((text, recall, precision, area))
     figure, axes = _square(len(curves))
     _plot(axes, curves, drawstyle="steps-post")
@@ -176,9 +176,9 @@ def draw_baselines(
         max(6.4, 5.0 + style.width_of(names)), 1.5 + 0.3 * len(texts) * max(len(names), 2)
     )
     axes = figure.subplots()
-    for number, (which, text) in enumerate(texts.items()):
+    for i, (which, text) in enumerate(texts.items()):
         values = columns[which]
-        place = np.arange(len(values)) - 0.38 + (number + 0.5) * height
+        place = np.arange(len(values)) - 0.38 + (i + 0.5) * height
         shades = [style.ramp(colour)(strength[which]) for colour in colours]
         bars = axes.barh(place, np.nan_to_num(values), height * 0.9, color=shades)
         bars.set_label(text)

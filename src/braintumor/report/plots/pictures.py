@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
-from braintumor.report.texts import some
+from braintumor.report.texts import percent, some
 
 # N images, S image size px, K classes, P pairs
 
@@ -121,7 +121,7 @@ def _caption(axes: Axes, predictions: Predictions, index: int, longest: int) -> 
     names = style.class_labels(predictions.classes, longest)
     mark, colour = ("✓", Palette.right) if truth == guess else ("✗", Palette.wrong)
     place: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "size": 8}
-    said = f"{mark} {names[guess]} {predictions.probs[index, guess]:.2f}"
+    said = f"{mark} {names[guess]} {percent(predictions.probs[index, guess])}"
     axes.text(0, 1.1, said, color=colour, weight="bold", **place)
     axes.text(0, 1.01, f"true: {names[truth]}", color=Palette.muted, **place)
 
