@@ -16,7 +16,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from braintumor.cli.train import run as run_train
-from braintumor.runs.folder import STATES, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import STATES
 from braintumor.workflows.compose import compose
 
 # bt("train", "seed=1", cwd=folder)

@@ -14,8 +14,9 @@ from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import MARKER
 from braintumor.jobs.queue import _read_attempts
 from braintumor.runs.commands import repeat_command
-from braintumor.runs.folder import RUN, RunFolder
+from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_rows
+from braintumor.runs.kinds import RUN
 from braintumor.runs.ownership import check
 from braintumor.runs.predictions_table import read_predictions
 from limited import run_limited

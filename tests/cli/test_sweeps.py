@@ -12,7 +12,8 @@ import yaml
 
 from braintumor.cli.flags import choose_launcher, held_sweep
 from braintumor.errors import CheckpointError, ConfigError
-from braintumor.runs.folder import SWEEP, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import mark
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose

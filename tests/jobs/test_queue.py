@@ -16,7 +16,8 @@ import pytest
 
 from braintumor.jobs.queue import Job, Queue
 from braintumor.jobs.slots import Slot
-from braintumor.runs.folder import RUN, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import RUN
 from braintumor.runs.ownership import hold
 
 # writes down where it runs, then does what it is told; ends with whoever started it

@@ -13,7 +13,7 @@ from PIL import Image
 from braintumor.evaluation.record import Evaluation
 from braintumor.records import Predictions
 from braintumor.report.errors import write_errors
-from braintumor.runs.folder import EVALUATION
+from braintumor.runs.kinds import EVALUATION
 from braintumor.runs.ownership import mark, remove_own
 from made_up import evaluation_of
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from braintumor.errors import ConfigError
-from braintumor.runs.folder import DATA, EVALUATION, PREDICTIONS, RUN, SWEEP, Kind, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import DATA, EVALUATION, PREDICTIONS, RUN, SWEEP, Kind
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 
 MARKER = ".braintumor"
@@ -199,7 +200,7 @@ def test_the_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> Non
 def test_of_many_that_ask_at_once_one_is_given_the_folder(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from braintumor.errors import ConfigError\n"
-        "from braintumor.runs.folder import RUN; from braintumor.runs.ownership import hold\n"
+        "from braintumor.runs.kinds import RUN; from braintumor.runs.ownership import hold\n"
         "until = float(sys.argv[1])\n"
         "time.sleep(max(0, until - time.time()))\n"
         "try:\n"

@@ -25,7 +25,8 @@ from braintumor.errors import (
 )
 from braintumor.evaluation.record import Evaluation, Leakage, assess
 from braintumor.records import Predictions
-from braintumor.runs.folder import EVALUATION, RUN, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import EVALUATION, RUN
 from braintumor.runs.ownership import hold
 from braintumor.workflows import summary
 from braintumor.workflows import train as repeats

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from braintumor.runs.commands import how_to_go_on
-from braintumor.runs.folder import STATES, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import STATES
 from braintumor.workflows.outputs import record_failure, recorded
 from braintumor.workflows.sweep import describe_left
 from support import QUICK, Command, cut

@@ -25,7 +25,7 @@ from braintumor.config import options_of  # noqa: E402
 from braintumor.errors import ConfigError, TrainingError  # noqa: E402
 from braintumor.interrupts import ToldInterrupt  # noqa: E402
 from braintumor.jobs.slots import make_slots  # noqa: E402
-from braintumor.runs.folder import TUNING  # noqa: E402
+from braintumor.runs.kinds import TUNING  # noqa: E402
 from braintumor.runs.ownership import hold  # noqa: E402
 from braintumor.tuning.space import find_space, read_space  # noqa: E402
 from braintumor.tuning.study import open_study  # noqa: E402

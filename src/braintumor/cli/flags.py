@@ -27,7 +27,8 @@ from braintumor.places import as_path
 from braintumor.privacy import working_directory
 from braintumor.quoting import hydra_value, key_of
 from braintumor.runs.commands import repeat_command, resume_command, sweep_told
-from braintumor.runs.folder import SWEEP, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
 from braintumor.workflows.guesses import (

@@ -18,7 +18,7 @@ from braintumor.files import read_table, write_atomic, write_json
 from braintumor.records import Predictions
 from braintumor.report.page import as_markdown
 from braintumor.report.texts import rate
-from braintumor.runs.folder import EvaluationFile
+from braintumor.runs.kinds import EvaluationFile
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import read_predictions
 

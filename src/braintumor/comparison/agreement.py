@@ -11,7 +11,7 @@ import numpy as np
 from braintumor.data.manifest import SPLITS
 from braintumor.errors import CheckpointError
 from braintumor.quoting import pasteable
-from braintumor.runs.folder import EvaluationFile
+from braintumor.runs.kinds import EvaluationFile
 from braintumor.runs.predictions_table import PredictionsTable
 from braintumor.statistics.metrics import confusion_figures
 

@@ -17,7 +17,8 @@ from braintumor.comparison.names import About, name_runs
 from braintumor.config import typed
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, first_line
-from braintumor.runs.folder import EvaluationFile, RunFolder, read_config
+from braintumor.runs.folder import RunFolder, read_config
+from braintumor.runs.kinds import EvaluationFile
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
 

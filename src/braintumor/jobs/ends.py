@@ -10,7 +10,8 @@ from typing import IO, Any
 from braintumor.errors import BraintumorError, CheckpointError
 from braintumor.interrupts import INTERRUPTED
 from braintumor.privacy import without_names
-from braintumor.runs.folder import RUN, RunFolder, State
+from braintumor.runs.folder import RunFolder, State
+from braintumor.runs.kinds import RUN
 from braintumor.runs.ownership import hold
 
 log = logging.getLogger("braintumor")

@@ -27,7 +27,8 @@ from braintumor.interrupts import listening
 from braintumor.jobs.ends import known_status, record_end
 from braintumor.jobs.slots import Slot
 from braintumor.jobs.view import View
-from braintumor.runs.folder import JOBS, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import JOBS
 
 log = logging.getLogger("braintumor")
 

@@ -16,7 +16,7 @@ import pandas as pd
 from braintumor.evaluation.record import Evaluation
 from braintumor.files import write_atomic
 from braintumor.report.plots.style import png_of
-from braintumor.runs.folder import EvaluationFile, wrong_file
+from braintumor.runs.kinds import EvaluationFile, wrong_file
 
 # M images evaluated, E of them wrong
 

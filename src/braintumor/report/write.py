@@ -40,7 +40,7 @@ from braintumor.report.plots.performance import (
 from braintumor.report.plots.pictures import draw_examples, overlay
 from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.report.texts import percent
-from braintumor.runs.folder import EVALUATION, EvaluationFile, overlay_file
+from braintumor.runs.kinds import EVALUATION, EvaluationFile, overlay_file
 from braintumor.runs.ownership import mark, remove_own
 from braintumor.runs.predictions_table import write_predictions
 from braintumor.statistics.confidence import BINS, CERTAINTY

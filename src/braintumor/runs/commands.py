@@ -11,7 +11,8 @@ from braintumor.errors import CheckpointError
 from braintumor.interrupts import before_leaving, tell
 from braintumor.privacy import words_again
 from braintumor.quoting import key_of, pasteable
-from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config
+from braintumor.runs.folder import RunFolder, begun_in, read_config
+from braintumor.runs.kinds import STATES
 
 _OF_THE_FOLDER = ("run_dir", "overwrite", "resume")
 _OF_THE_SWEEP = ("-m", "--multirun")

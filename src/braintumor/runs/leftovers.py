@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from braintumor.files import MARKER, remove_if_empty
-from braintumor.runs.folder import Kind
+from braintumor.runs.kinds import Kind
 
 _PART_WRITTEN = re.compile(r"\.(.+)\.[0-9a-f]{8}")  # as braintumor/files.py names them
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from braintumor.errors import CheckpointError, DataError
 from braintumor.files import read_json
-from braintumor.runs.folder import EvaluationFile
+from braintumor.runs.kinds import EvaluationFile
 
 _BLOCKS = ("all", "clean", "floor")  # that others compute with
 _NO_FIGURES = ("per_class", "means_over", "name", "clean_name")  # what else they hold

@@ -24,7 +24,8 @@ from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import MARKER, read_bounded, remove_if_empty
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import EVALUATION, RUN, STATES, SWEEP, Kind, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import EVALUATION, RUN, STATES, SWEEP, Kind
 from braintumor.runs.leftovers import sweep
 
 log = logging.getLogger(__name__)

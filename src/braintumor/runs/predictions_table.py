@@ -17,7 +17,7 @@ import pandas as pd
 
 from braintumor.files import read_table, write_atomic
 from braintumor.records import Predictions
-from braintumor.runs.folder import EvaluationFile
+from braintumor.runs.kinds import EvaluationFile
 
 # N images, K classes
 

@@ -19,8 +19,9 @@ from braintumor import limits
 from braintumor.errors import CheckpointError, DataError
 from braintumor.files import atomic_file, open_bounded
 from braintumor.runs.commands import repeat_command
-from braintumor.runs.folder import STATES, RunFolder
+from braintumor.runs.folder import RunFolder
 from braintumor.runs.items import MisfitError, check_items
+from braintumor.runs.kinds import STATES
 
 if TYPE_CHECKING:
     import torch

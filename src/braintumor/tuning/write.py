@@ -20,7 +20,7 @@ from braintumor.files import write_atomic, write_json
 from braintumor.quoting import shell_line
 from braintumor.report.page import Chart, draw_chart, environment
 from braintumor.report.plots.tuning import draw_importance, draw_search
-from braintumor.runs.folder import TuningFile
+from braintumor.runs.kinds import TuningFile
 from braintumor.tuning.study import space_of
 from braintumor.tuning.trials import EPOCHS, SECONDS, WHY, WORDS, best_trial, done, numbers, why
 

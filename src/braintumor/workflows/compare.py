@@ -14,7 +14,8 @@ from braintumor.comparison.write import board_lines, write_comparison
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.report.plots.style import elide
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import COMPARISON, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import COMPARISON
 from braintumor.workflows.arguments import CompareArguments, Request
 from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log

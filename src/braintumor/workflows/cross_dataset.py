@@ -28,7 +28,7 @@ from braintumor.records import Predictions
 from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import MATRIX
+from braintumor.runs.kinds import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.compose import compose

@@ -29,7 +29,8 @@ from braintumor.progress import waiting
 from braintumor.quoting import pasteable
 from braintumor.report.texts import rate, some
 from braintumor.runs.commands import repeat_command
-from braintumor.runs.folder import DATA, RunFolder, run_name
+from braintumor.runs.folder import RunFolder, run_name
+from braintumor.runs.kinds import DATA
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import DataArguments, Request
 from braintumor.workflows.console import log

@@ -31,7 +31,8 @@ from braintumor.quoting import key_of, pasteable
 from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder, begun_in
+from braintumor.runs.folder import RunFolder, begun_in
+from braintumor.runs.kinds import EVALUATION, EvaluationFile
 from braintumor.runs.ownership import hold
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request

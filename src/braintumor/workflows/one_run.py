@@ -30,16 +30,8 @@ from braintumor.interrupts import deferred
 from braintumor.models.classifier import Classifier, model_name
 from braintumor.privacy import without_names, written_from
 from braintumor.runs.checkpoint import Card
-from braintumor.runs.folder import (
-    EVALUATION,
-    RUN,
-    EvaluationFile,
-    RunFolder,
-    begun_in,
-    open_run,
-    read_config,
-    run_name,
-)
+from braintumor.runs.folder import RunFolder, begun_in, open_run, read_config, run_name
+from braintumor.runs.kinds import EVALUATION, RUN, EvaluationFile
 from braintumor.runs.ownership import check, hold, remove_own
 from braintumor.runs.tracking import open_trackers
 from braintumor.runtime import configure_torch, environment, mix_seed

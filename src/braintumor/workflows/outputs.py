@@ -14,7 +14,8 @@ from braintumor.errors import BraintumorError, ConfigError, DiskError, MachineEr
 from braintumor.files import write_atomic
 from braintumor.interrupts import ToldInterrupt, before_leaving, deferred, listening, tell
 from braintumor.runs.commands import how_to_go_on
-from braintumor.runs.folder import RUN, TUNING, Kind, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import RUN, TUNING, Kind
 from braintumor.runs.ownership import Existing, check, hold, hold_new, refuse_place
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.console import log, log_to_file

@@ -35,7 +35,7 @@ from braintumor.report.predictions import (
 from braintumor.report.texts import rate
 from braintumor.runs.checkpoint import find_checkpoint
 from braintumor.runs.ensemble import read_model_card
-from braintumor.runs.folder import PREDICTIONS, EvaluationFile, PredictionsFile, overlay_file
+from braintumor.runs.kinds import PREDICTIONS, EvaluationFile, PredictionsFile, overlay_file
 from braintumor.runs.ownership import remove_own
 from braintumor.runs.predictions_table import unlabelled_table, write_table
 from braintumor.runtime import in_threads

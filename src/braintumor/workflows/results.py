@@ -14,8 +14,9 @@ import pandas as pd
 from braintumor.errors import CheckpointError, DataError
 from braintumor.files import read_json
 from braintumor.report.texts import rate
-from braintumor.runs.folder import EvaluationFile, RunFolder, TuningFile
+from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_history
+from braintumor.runs.kinds import EvaluationFile, TuningFile
 from braintumor.runs.metrics_file import read_metrics
 
 if TYPE_CHECKING:

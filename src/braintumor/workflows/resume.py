@@ -19,7 +19,8 @@ from braintumor.models.backbones import no_downloads
 from braintumor.privacy import with_places, without_names
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import STATES, RunFolder, begun_in, read_config
+from braintumor.runs.folder import RunFolder, begun_in, read_config
+from braintumor.runs.kinds import STATES
 from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
 from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other

@@ -24,7 +24,8 @@ from braintumor.evaluation.record import Leakage, measure
 from braintumor.report.write import write
 from braintumor.runs.checkpoint import read_card
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import EVALUATION, EvaluationFile, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import EVALUATION, EvaluationFile
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log

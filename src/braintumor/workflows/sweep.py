@@ -14,7 +14,8 @@ from braintumor.files import read_yaml
 from braintumor.privacy import start_of, without_names, words_again
 from braintumor.quoting import key_of
 from braintumor.runs.commands import resume_command, sweep_told
-from braintumor.runs.folder import SWEEP, RunFolder
+from braintumor.runs.folder import RunFolder
+from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Request
 from braintumor.workflows.compose import compose

@@ -11,7 +11,8 @@ from typing import Any
 
 from braintumor import limits
 from braintumor.errors import CheckpointError, ConfigError, DiskError
-from braintumor.runs.folder import RUN, STATES, RunFolder, open_run, read_config
+from braintumor.runs.folder import RunFolder, open_run, read_config
+from braintumor.runs.kinds import RUN, STATES
 from braintumor.runs.ownership import hold
 from braintumor.runtime import world_size
 from braintumor.training.watch import joined

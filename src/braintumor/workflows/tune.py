@@ -19,7 +19,8 @@ from braintumor.models.classifier import model_name
 from braintumor.privacy import without_names, words_again
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable, shell_line
-from braintumor.runs.folder import STATES, TUNING, RunFolder, TuningFile, begun_in
+from braintumor.runs.folder import RunFolder, begun_in
+from braintumor.runs.kinds import STATES, TUNING, TuningFile
 from braintumor.runs.ownership import Existing, hold, remove_own
 from braintumor.tuning.space import TuneSettings, find_space, find_start, read_space
 from braintumor.workflows.arguments import Request
