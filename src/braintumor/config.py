@@ -89,9 +89,22 @@ def first_of(names: Iterable[str], most: int, between: str = ", ") -> str:
     >>> first_of(["a", "b", "c"], 2)
     'a, b and 1 more'
     """
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
+    names, last = list(names), " and " if between == ", " else f"{between}and "
+    more = f"{last}{len(names) - most} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What two flat mappings tell otherwise, by key.
+
+    >>> differences({"seed": 0, "folds": 5}, {"seed": 1, "folds": 5})
+    ['seed: 0 there, 1 here']
+    """
+    return [
+        f"{key}: {there.get(key)} there, {here.get(key)} here"
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    ]
 
 
 def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -110,6 +123,12 @@ def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` from a mapping, checked as by `call`."""
     return call(cls, values, where)
+
+
+def typed_part(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """The same of what the mapping has of its fields: beside them may be anything."""
+    names = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}
+    return typed(cls, {k: v for k, v in values.items() if k in names}, where)
 
 
 def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **given: Any) -> T:

@@ -231,11 +231,11 @@ def test_options_of_an_optimizer_are_those_of_the_recipe(
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        (recipe(PHASES, ema_decay=0.9, batch_size=8), "train.batch_size: 16 in the state, 8 now"),
+        (recipe(PHASES, ema_decay=0.9, batch_size=8), "train.batch_size: 16 there, 8 here"),
         (recipe((PHASES[0], Phase(3, "all", 1e-3)), ema_decay=0.9), r"phases\[1\]\.epochs"),
         (recipe((PHASES[0], Phase(2, 1, 1e-3)), ema_decay=0.9), r"phases\[1\]\.trainable"),
         (recipe(PHASES[:1], ema_decay=0.9), r"phases\[1\]"),
-        (recipe(PHASES), r"train\.ema_decay: 0\.9 in the state, 0\.0 now"),
+        (recipe(PHASES), r"train\.ema_decay: 0\.9 there, 0\.0 here"),
     ],
 )
 def test_another_recipe_is_refused_by_name(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.names import About, name_runs
-from braintumor.config import typed
+from braintumor.config import typed_part
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, first_line
 from braintumor.runs.folder import RunFolder, read_config
@@ -187,7 +187,7 @@ def _read_config(folder: RunFolder) -> dict[str, Any]:
         return {}
     config = read_config(folder)
     try:
-        typed(_Asked, {k: config[k] for k in ("seed", "fold", "data") if k in config}, "")
+        typed_part(_Asked, config, "")
     except ConfigError as error:
         raise damaged(folder.config, error) from error
     return config

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from braintumor.config import first_of
 from braintumor.data.dataset import Dataset
 from braintumor.data.manifest import read_manifest
 from braintumor.data.reading import Fingerprints
@@ -34,7 +35,7 @@ class Found:
     def differences(self) -> str:
         """What differs, by name; empty where nothing does."""
         parts = {"not there, or of another class": self.missing, "new": self.new}
-        named = (f"{len(p)} are {what} ({_first_of(p)})" for what, p in parts.items() if p)
+        named = (f"{len(p)} are {what} ({first_of(p, _NAMED)})" for what, p in parts.items() if p)
         return ", ".join(named)
 
 
@@ -85,7 +86,3 @@ def as_before(data: Dataset, before: pd.DataFrame, rows: np.ndarray) -> Dataset:
         fingerprints=prints,
         lesion_mask=None if mask is None else lambda path: mask(path_now[path]),
     )
-
-
-def _first_of(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths[:_NAMED]) + (", …" if len(paths) > _NAMED else "")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from braintumor.config import did_you_mean
+from braintumor.config import did_you_mean, first_of
 from braintumor.data.folds import assign_folds, in_drawn_order, too_few_for
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
@@ -117,11 +117,10 @@ def refuse_crossing(manifest: pd.DataFrame) -> None:
     crossing = rows[rows.groupby("group")["split"].transform("nunique") > 1]
     if not crossing.empty:
         names = sorted(crossing["group"].unique(), key=natural_key)
-        more = ", …" if len(names) > 3 else ""
         raise DataError(
             f"{len(names):,} groups (copies of one picture, or images of one patient) with "
             f"{len(crossing):,} images are in more than one of train, val and test (first: "
-            f"{', '.join(names[:3])}{more}); divide anew with split=grouped, or drop the test "
+            f"{first_of(names, 3)}); divide anew with split=grouped, or drop the test "
             "images' copies from training with split=official_clean"
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from braintumor import limits
-from braintumor.config import Within, typed
+from braintumor.config import Within, typed, typed_part
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models import ModelSections
 from braintumor.runtime import Precision
@@ -90,6 +90,9 @@ class _Decision:
     prevalence: float | None
 
 
+_USED: dict[str, type] = {"data": _Data, "train": _Train, "eval": _Eval, "decision": _Decision}
+
+
 def card_of(values: Any, path: Path) -> Card:
     """The card that a file holds as JSON. Raises CheckpointError when it cannot be one."""
     if not isinstance(values, dict):
@@ -113,10 +116,10 @@ def card_of(values: Any, path: Path) -> Card:
 
 def _check(card: Card) -> None:
     typed(ModelSections, card.model, "model")
-    sections = _known(_Sections, card.settings, "settings")
-    for name, kind in (("data", _Data), ("train", _Train), ("eval", _Eval)):
-        _known(kind, getattr(sections, name), f"settings.{name}")
-    _known(_Decision, sections.decision, "settings.decision")
+    # settings of other versions have more
+    typed_part(_Sections, card.settings, "settings")
+    for name, kind in _USED.items():
+        typed_part(kind, card.settings[name], f"settings.{name}")
     if card.decisions is not None:
         typed(Decisions, card.decisions, "decisions")
         if not card.decisions["temperature"] > 0:
@@ -128,12 +131,6 @@ def _check(card: Card) -> None:
         raise ConfigError("`mean` and `std` should have 3 values")
     if not 1 <= len(set(card.classes)) == len(card.classes) <= limits.CLASSES:
         raise ConfigError("`classes` should be names, each once")
-
-
-def _known(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
-    """The fields of `kind` alone, typed: settings of other versions have others beside them."""
-    wanted = {field.name for field in fields(kind)}
-    return typed(kind, {k: v for k, v in values.items() if k in wanted}, where)
 
 
 def _without_downloads(card: dict[str, Any]) -> dict[str, Any]:

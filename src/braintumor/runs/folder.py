@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from braintumor.config import Within, typed
+from braintumor.config import Within, typed_part
 from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
 from braintumor.privacy import start_of
@@ -36,6 +35,10 @@ class _Status:
     parameters: _Whole = 0
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not all(map(_PART.fullmatch, self.parts)):
+            raise ConfigError("its parts are no names of folders in it")
+
 
 @dataclass(frozen=True)
 class _Environment:
@@ -44,12 +47,6 @@ class _Environment:
     command: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     working_directory: str | None = None
-
-
-def _check(kind: type[Any], told: Mapping[str, Any]) -> None:
-    """Raises ConfigError where what readers use is of another type."""
-    used = {known.name for known in dataclasses.fields(kind)}
-    typed(kind, {k: v for k, v in told.items() if k in used}, "")
 
 
 @dataclass
@@ -82,18 +79,8 @@ class RunFolder:
 
         Raises CheckpointError when it is damaged, or names parts that lie elsewhere.
         """
-        if not self.status.is_file():
-            return {}
-        try:
-            known = {k: v for k, v in read_json(self.status).items() if v is not None}
-            _check(_Status, known)
-            if not all(map(_PART.fullmatch, known.get("parts", ()))):
-                raise DataError("its parts are no names of folders in it")
-        except (DataError, ConfigError) as error:
-            raise CheckpointError(
-                f"{self.status} is damaged ({error}); copy it again, or remove it to resume"
-            ) from error
-        return known
+        remedy = "copy it again, or remove it to resume"
+        return _read_told(self.status, _Status, remedy, with_null=False)
 
     @property
     def state(self) -> str | None:
@@ -125,14 +112,7 @@ class RunFolder:
 
         Raises CheckpointError when it is damaged.
         """
-        try:
-            known = read_json(self.environment) if self.environment.is_file() else {}
-            _check(_Environment, known)
-        except (DataError, ConfigError) as error:
-            raise CheckpointError(
-                f"{self.environment} is damaged ({error}); remove it, and repeat the command"
-            ) from error
-        return known
+        return _read_told(self.environment, _Environment, "remove it, and repeat the command")
 
     def require(self) -> None:
         """Raises MachineError where the folder is no longer there, or is another: it was moved."""
@@ -152,6 +132,19 @@ class RunFolder:
         known = self.read_status() | facts
         known |= {"status": state, "why": why, "updated": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_json(self.status, known)
+
+
+def _read_told(
+    path: Path, kind: type[Any], remedy: str, *, with_null: bool = True
+) -> dict[str, Any]:
+    """What a file of a run says, which has to be as `kind` wants it; empty when there is none."""
+    try:
+        known = read_json(path) if path.is_file() else {}
+        known = {k: v for k, v in known.items() if with_null or v is not None}
+        typed_part(kind, known, "")
+    except (DataError, ConfigError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); {remedy}") from error
+    return known
 
 
 def open_run(path: str | Path) -> RunFolder:

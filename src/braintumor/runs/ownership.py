@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from braintumor.config import first_of
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.files import MARKER, read_bounded, remove_if_empty
 from braintumor.privacy import without_names
@@ -168,13 +169,9 @@ def _refuse_others(folder: Path, kind: Kind, existing: Existing) -> None:
         return
     never = "; overwrite=true replaces only what it made" if existing == "replace" else ""
     raise ConfigError(
-        f"{folder} is not empty, and carries no mark of braintumor ({_first_of(names)}){never}; "
+        f"{folder} is not empty, and carries no mark of braintumor ({first_of(names, 3)}){never}; "
         f"nothing was changed there: name a new or empty folder with {kind.key}=…"
     )
-
-
-def _first_of(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
@@ -206,7 +203,7 @@ def _state(folder: Path, kind: Kind) -> str | None:
     """What is there, for a message; None where there is nothing to lose."""
     if kind is not RUN:
         names = sorted(path.name for path in folder.iterdir() if path.name != MARKER)
-        return _first_of(names) or None
+        return first_of(names, 3) or None
     try:
         known = RunFolder(folder).read_status()
         state = str(known["status"]) if known else None

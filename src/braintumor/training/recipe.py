@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, first_of
+from braintumor.config import (
+    Count,
+    NotNegative,
+    ShareBelow1,
+    Switch,
+    Within,
+    differences,
+    first_of,
+)
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.quoting import pasteable
 from braintumor.runtime import Precision
@@ -171,18 +179,11 @@ def described(recipe: Recipe, augment: Any) -> dict[str, Any]:
 
 def refuse_other(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Raises CheckpointError where a state was made under another recipe, naming what differs."""
-    there, here = dict(_flat(saved)), dict(_flat(own))
-    found = [
-        f"{name}: {there.get(name)} in the state, {here.get(name)} now"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
-    if found:
+    if found := differences(dict(_flat(saved)), dict(_flat(own))):
         raise CheckpointError(
             f"last.ckpt was saved under other settings ({first_of(found, 3, '; ')}), and cannot "
             "go on under these; put them back in config.yaml, or images in manifest.csv, or start "
-            "a new run; "
-            "more epochs go in with resume=RUN train.epochs=N"
+            "a new run; more epochs go in with resume=RUN train.epochs=N"
         )
 
 

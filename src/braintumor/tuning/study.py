@@ -27,6 +27,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from braintumor.config import differences, first_of
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.files import DISK_IS_FULL
 from braintumor.privacy import without_names
@@ -95,14 +96,11 @@ def agree(study: Study, settings: Mapping[str, Any], storage: str) -> None:
     if kept is None:
         study.set_user_attr(_SETTINGS, wanted)
         return
-    differ = sorted(k for k in {*kept, *wanted} if kept.get(k) != wanted.get(k))
-    if differ:
-        listed = "; ".join(f"{k}: {kept.get(k)} there, {wanted.get(k)} here" for k in differ[:3])
-        more = f"; and {len(differ) - 3} more" if len(differ) > 3 else ""
+    if found := differences(kept, wanted):
         raise ConfigError(
-            f"the study in {storage} was begun with other settings ({listed}{more}), and trials "
-            "with different ones cannot be compared; give the same, or name another run_dir or "
-            "tune.storage"
+            f"the study in {storage} was begun with other settings ({first_of(found, 3, '; ')}), "
+            "and trials with different ones cannot be compared; give the same, or name another "
+            "run_dir or tune.storage"
         )
 
 

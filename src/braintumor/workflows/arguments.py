@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from braintumor.config import typed
+from braintumor.config import typed, typed_part
 from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
 from braintumor.places import as_on_disk, as_path
@@ -237,7 +237,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
     if config_name in TRAININGS:
         _check_model(settings["model"])
         for section in ("data", "optimizer", "scheduler", "loss"):
-            typed(_Named, {"name": settings[section].get("name")}, section)
+            typed_part(_Named, settings[section], section)
 
 
 def resumable(words: Sequence[str]) -> list[str]:
@@ -272,6 +272,4 @@ def _check_model(model: Mapping[str, Any]) -> None:
                 f"model/{part}={name}"
             )
     typed(ModelSections, model, "model")
-    common = {f.name for f in dataclasses.fields(BackboneCommon)}
-    given = {k: v for k, v in model["backbone"].items() if k in common}
-    typed(BackboneCommon, given, "model.backbone")
+    typed_part(BackboneCommon, model["backbone"], "model.backbone")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from braintumor.config import flat, typed
+from braintumor.config import differences, flat, typed, typed_part
 from braintumor.data.dataset import DataSettings
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models.backbones import no_downloads
@@ -75,11 +75,9 @@ def _differences(stored: Settings, asked: Settings) -> list[str]:
     there, here = (dict(flat(each)) for each in read)
     if here["train.batch_size"] == "auto":
         here["train.batch_size"] = there.get("train.batch_size")
-    return [
-        f"{key}: {there.get(key)} there, {here.get(key)} here"
-        for key in sorted({*there, *here} - set(_ELSEWHERE))
-        if there.get(key) != here.get(key)
-    ]
+    for key in _ELSEWHERE:
+        here[key] = there.get(key)
+    return differences(there, here)
 
 
 def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
@@ -138,7 +136,7 @@ def _stored(run: RunFolder) -> Settings:
         check_settings("train", stored)
         is_auto = stored["train"].get("batch_size") == "auto"
         typed(TrainSettings, stored["train"] | ({"batch_size": 1} if is_auto else {}), "train")
-        typed(DataSettings, {k: v for k, v in stored["data"].items() if k in _COMMON}, "data")
+        typed_part(DataSettings, stored["data"], "data")
     except ConfigError as error:
         said = str(error).partition("; give it as")[0]
         raise CheckpointError(
