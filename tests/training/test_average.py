@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
-from torch.optim.swa_utils import AveragedModel
 
 from braintumor.training.average import Average
 from small_fit import TRAIN, new_state, recipe
@@ -66,12 +63,3 @@ def test_a_copy_does_not_call_the_compiled_code_of_the_original() -> None:
         logits = average.model(TRAIN.images[:4])
     assert logits.abs().sum() > 0
     assert torch.equal(logits, average.model(TRAIN.images[:4]))
-
-
-def test_a_state_of_torchs_averaged_model_is_taken() -> None:
-    model = new_state(recipe()).model
-    before = AveragedModel(copy.deepcopy(model))
-    set_all(before, 0.25)
-    average = Average(model, decay=0.9)
-    average.load_state_dict(before.state_dict())
-    assert all((p == 0.25).all() for p in average.model.parameters())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from braintumor.cli.shell import command, workflow
 
 run = workflow("compare", "compare")
-
-
-def main() -> None:
-    """Entry point of `bt-compare`."""
-    command("compare", run)
+main = partial(command, "compare", run)

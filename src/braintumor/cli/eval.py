@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from braintumor.cli.shell import command, workflow
 
 run = workflow("evaluate", "evaluate")
-
-
-def main() -> None:
-    """Entry point of `bt-eval`."""
-    command("eval", run)
+main = partial(command, "eval", run)

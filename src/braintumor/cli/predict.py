@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from braintumor.cli.shell import command, workflow
 
 run = workflow("predict", "predict")
-
-
-def main() -> None:
-    """Entry point of `bt-predict`."""
-    command("predict", run)
+main = partial(command, "predict", run)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from braintumor.cli.shell import command, workflow
 
 run = workflow("tune", "tune")
-
-
-def main() -> None:
-    """Entry point of `bt-tune`."""
-    command("tune", run)
+main = partial(command, "tune", run)

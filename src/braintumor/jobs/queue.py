@@ -127,7 +127,9 @@ class Queue:
         self._write()
         log.info("job %s on %s%s", job.name, slot, f": {job.words}" if job.words else "")
         try:  # and stays open: its end would mean that we are no more
-            _write_all(stdin, job.order.encode() + b"\n")
+            content = job.order.encode() + b"\n"
+            while content:
+                content = content[os.write(stdin, content) :]
         except BrokenPipeError:
             log.debug("job %s ended before it had read what to do", job.name)
 
@@ -176,8 +178,3 @@ def _read_attempts(table: Path) -> list[_Attempt]:
     except (OSError, ValueError, TypeError, csv.Error) as error:
         log.warning("%s is damaged (%s), and begun anew", table, error)
         return []
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(descriptor, content) :]

@@ -121,14 +121,12 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
 
     Raises CheckpointError when weights and card do not belong together.
     """
-
     import torch  # as above
 
     from braintumor.eager import shapes_alone
     from braintumor.models.classifier import build_model
 
     card, weights = read_card(path), load_weights(path)
-
     try:
         with shapes_alone():  # a card may ask for any net
             model = build_model(card.model, len(card.classes), card.image_size)
@@ -144,8 +142,11 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Card]
         )
     if _has_more(model):
         model = build_model(card.model, len(card.classes), card.image_size)
+    made = model.state_dict()
+    # copies: those read are of the file's memory, and may be of another type
+    own = {k: v.to(made[k].dtype, copy=True) if k in made else v for k, v in weights.items()}
     try:
-        _take(model, weights)
+        model.load_state_dict(own, assign=True)  # the model was made without values
     except RuntimeError as error:
         first = "".join(str(error).splitlines()[1:2])
         raise CheckpointError(
@@ -166,17 +167,6 @@ def _has_more(model: Classifier) -> bool:
     return any(name not in saved for name, _ in model.named_buffers()) or any(
         isinstance(value, torch.Tensor) for value in attributes
     )
-
-
-def _take(model: Classifier, weights: Mapping[str, torch.Tensor]) -> None:
-    """Put weights in the place of what the model was made with, which need not have values.
-
-    Raises RuntimeError when they are not its own.
-    """
-    made = model.state_dict()
-    # copies: those read are of the file's memory, and may be of another type
-    own = {k: v.to(made[k].dtype, copy=True) if k in made else v for k, v in weights.items()}
-    model.load_state_dict(own, assign=True)
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -43,10 +43,6 @@ def _check(figures: Mapping[str, Any], block: str) -> None:
         if name in _NO_FIGURES or value is None:
             continue
         count, told = (2, value) if name.endswith("_ci") else (1, [value])
-        if not isinstance(told, list) or len(told) != count or not all(map(_is_number, told)):
+        is_list = isinstance(told, list) and len(told) == count
+        if not is_list or not all(type(n) in (int, float) and not abs(n) > _MOST for n in told):
             raise DataError(f"{block}.{name} is {str(value)[:40]!r}")
-
-
-def _is_number(value: Any) -> bool:
-    is_one = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_one and not abs(value) > _MOST

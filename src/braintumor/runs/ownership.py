@@ -185,18 +185,16 @@ def _refuse_own(folder: Path, kind: Kind, existing: Existing) -> None:
     state = _state(folder, kind) if existing == "refuse" else None
     if state is None:
         return
-    first = f"go on with it: {resume_command(folder)}, " if _can_go_on(folder, kind, state) else ""
+    if kind is SWEEP:  # of trainings, of which some have not ended
+        has_runs = any(folder.glob("*/status.json"))
+        can_go_on = has_runs and not (folder / "comparison.html").is_file()
+    else:
+        can_go_on = kind is RUN and state != "completed" and (folder / "config.yaml").is_file()
+    first = f"go on with it: {resume_command(folder)}, " if can_go_on else ""
     last = "" if kind is SWEEP else ", or replace it with overwrite=true"
     raise ConfigError(
         f"{folder} holds {kind.name} ({state}); {first}name another folder with {kind.key}=…{last}"
     )
-
-
-def _can_go_on(folder: Path, kind: Kind, state: str) -> bool:
-    if kind is SWEEP:  # of trainings, of which some have not ended
-        has_runs = any(folder.glob("*/status.json"))
-        return has_runs and not (folder / "comparison.html").is_file()
-    return kind is RUN and state != "completed" and (folder / "config.yaml").is_file()
 
 
 def _state(folder: Path, kind: Kind) -> str | None:

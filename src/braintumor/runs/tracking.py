@@ -113,7 +113,13 @@ def open_trackers(run: RunFolder, settings: Mapping[str, Any]) -> Iterator[Track
             _warn(name, error)
     state: State = "failed"
     before = threading.excepthook
-    threading.excepthook = _quietly(before)
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        # of a full disk a tracker's thread tells who calls it next, too
+        if not type(failed.thread).__module__.startswith("tensorboard"):
+            before(failed)
+
+    threading.excepthook = hook
     try:
         yield trackers
         state = "completed"
@@ -123,16 +129,6 @@ def open_trackers(run: RunFolder, settings: Mapping[str, Any]) -> Iterator[Track
     finally:
         trackers.end(state)
         threading.excepthook = before
-
-
-def _quietly(before: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """For threading.excepthook: of a full disk a tracker's thread tells who calls it next, too."""
-
-    def hook(failed: Any) -> None:
-        if not type(failed.thread).__module__.startswith("tensorboard"):
-            before(failed)
-
-    return hook
 
 
 def _warn(name: str, error: Exception) -> None:

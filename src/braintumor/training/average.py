@@ -46,9 +46,9 @@ class Average:
         return dict(self._averaged)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """state: of `state_dict`, or of an AveragedModel of torch, as runs kept it before."""
+        """Take the averages of `state_dict`."""
         for name, averaged in self._averaged.items():
-            averaged.copy_(state[name] if name in state else state[f"module.{name}"])
+            averaged.copy_(state[name])
 
 
 def _moving(model: Classifier) -> dict[str, Tensor]:

@@ -52,8 +52,7 @@ def _fits(model: Classifier, size: int, sample: Tensor, recipe: Recipe, augment:
         fits = False
     else:
         fits = True
-    if sample.device.type == "cuda":
-        torch.cuda.empty_cache()
+    torch.cuda.empty_cache()
     return fits
 
 

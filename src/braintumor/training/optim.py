@@ -43,7 +43,7 @@ def build_optimizer(
                 common = {"lr": rate, "base_lr": rate, "weight_decay": weight_decay}
                 params.append({"params": part, "name": group} | common)
     known: dict[str, Callable[..., torch.optim.Optimizer]] = {
-        "adamw": _adamw, "adam": _adam, "sgd": _sgd,
+        "adamw": _adam(torch.optim.AdamW), "adam": _adam(torch.optim.Adam), "sgd": _sgd,
     }  # fmt: skip
     return call_named(known, options, "optimizer", params=params)
 
@@ -66,16 +66,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     optimizer.load_state_dict({"state": state["state"], "param_groups": own})
 
 
-def _adamw(
-    *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
-) -> torch.optim.Optimizer:
-    return eager(torch.optim.AdamW)(params, betas=(beta1, beta2), eps=eps, fused=True)
+def _adam(kind: Any) -> Callable[..., torch.optim.Optimizer]:
+    def build(
+        *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
+    ) -> torch.optim.Optimizer:
+        return eager(kind)(params, betas=(beta1, beta2), eps=eps, fused=True)
 
-
-def _adam(
-    *, params: list, beta1: ShareBelow1, beta2: ShareBelow1, eps: AboveZero
-) -> torch.optim.Optimizer:
-    return eager(torch.optim.Adam)(params, betas=(beta1, beta2), eps=eps, fused=True)
+    return build
 
 
 def _sgd(*, params: list, momentum: ShareBelow1, nesterov: bool) -> torch.optim.Optimizer:

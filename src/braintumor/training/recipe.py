@@ -8,15 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from braintumor.config import (
-    Count,
-    NotNegative,
-    ShareBelow1,
-    Switch,
-    Within,
-    differences,
-    first_of,
-)
+from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, differences, first_of
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.quoting import pasteable
 from braintumor.runtime import Precision

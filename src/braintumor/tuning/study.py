@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -83,7 +83,11 @@ def search_by(study: Study, tuning: TuneSettings, seed: int) -> None:
     """How the settings of trials are drawn, and which trials are cut short."""
     # Optuna draws them when a trial begins, and knows only then which it is
     study.sampler = _OneForEach(lambda number: _sampler(tuning, mix_seed(seed, "tune", number)))
-    study.pruner = _pruner(tuning)
+    study.pruner = NopPruner()
+    if tuning.pruner == "halving":
+        study.pruner = SuccessiveHalvingPruner(
+            min_resource=tuning.min_epochs, reduction_factor=tuning.reduction
+        )
 
 
 def agree(study: Study, settings: Mapping[str, Any], storage: str) -> None:
@@ -191,11 +195,3 @@ def _sampler(tuning: TuneSettings, seed: int) -> BaseSampler:
     # while others run their trials count as bad, so that workers do not try the same
     startup = max(_FEWEST_DRAWN, min(_MOST_DRAWN, tuning.trials // 4))
     return TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
-
-
-def _pruner(tuning: TuneSettings) -> BasePruner:
-    if tuning.pruner == "none":
-        return NopPruner()
-    return SuccessiveHalvingPruner(
-        min_resource=tuning.min_epochs, reduction_factor=tuning.reduction
-    )

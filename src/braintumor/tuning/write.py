@@ -127,5 +127,4 @@ def _rows(trials: pd.DataFrame, is_lower_better: bool) -> list[Mapping[str, Any]
         rank=trials["state"].map({"complete": 0, "cut short": 1}).fillna(2),
         cost=trials["value"] * (1 if is_lower_better else -1),
     ).sort_values(["rank", "cost", "trial"])
-    rows: Any = order.to_dict("records")
-    return list(rows)
+    return order.to_dict("records")  # type: ignore[return-value]
