@@ -6,6 +6,7 @@ owns the names and types. Nothing here instantiates what a config names by impor
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import importlib
@@ -92,6 +93,30 @@ def first_of(names: Iterable[str], most: int, between: str = ", ") -> str:
     names, last = list(names), " and " if between == ", " else f"{between}and "
     more = f"{last}{len(names) - most} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def setting(settings: Any, key: str) -> Any:
+    """The value of a dotted key; None where it is not there.
+
+    >>> setting({"optimizer": {"lr": 0.1}}, "optimizer.lr")
+    0.1
+    """
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, Mapping) else None
+    return settings
+
+
+def with_changed(
+    settings: Mapping[str, Any], keys: Iterable[str], change: Callable[[Any, str], Any]
+) -> dict[str, Any]:
+    """The settings with `change(value, key)` in the place of the values of those dotted keys."""
+    changed = copy.deepcopy(dict(settings))
+    for key in sorted(keys):
+        above, _, name = key.rpartition(".")
+        section = setting(changed, above) if above else changed
+        if isinstance(section, dict) and section.get(name):
+            section[name] = change(section[name], key)
+    return changed
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from braintumor.config import typed
+from braintumor.config import typed, with_changed
 from braintumor.quoting import hydra_value, key_of
 
 _END = r"(?![\w-]|\.\w)"  # of a folder's name
@@ -160,17 +160,8 @@ def _word_again(word: str, folder: Path | None) -> str:
 
 def with_places(settings: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
     """Settings of a command that was typed in `folder`, with their places as seen from here."""
-    changed = dict(settings)
-    for place in PLACES:
-        changed = _changed(changed, place.split("."), folder)
-    return changed
 
+    def seen_from_here(place: Any, _: str) -> Any:
+        return found_again(place, folder) if isinstance(place, str) else place
 
-def _changed(section: Mapping[str, Any], keys: Sequence[str], folder: Path | None) -> Any:
-    key, *inner = keys
-    value = section.get(key)
-    if inner and isinstance(value, Mapping):
-        return {**section, key: _changed(value, inner, folder)}
-    if inner or not isinstance(value, str):
-        return dict(section)
-    return {**section, key: found_again(value, folder)}
+    return with_changed(settings, PLACES, seen_from_here)

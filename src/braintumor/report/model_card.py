@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from braintumor.config import setting
 from braintumor.evaluation.provenance import (
     Provenance,
     about_intervals,
@@ -29,7 +30,7 @@ def known_facts(evaluation: Evaluation) -> dict[str, str]:
         evaluation=evaluation,
         trust=trust,
         about=evaluation.provenance,
-        setting=partial(_setting, evaluation.provenance),
+        setting=partial(setting, evaluation.provenance.settings),
         said=partial(_said, evaluation.provenance),
         quote=evaluation.quote,
         n=len(predictions),
@@ -58,20 +59,12 @@ def checklists(facts: Mapping[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _setting(about: Provenance, key: str) -> Any:
-    """The value of a dotted key; None where it is not there."""
-    value: Any = about.settings
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
 def _said(about: Provenance, words: Mapping[str, str]) -> str:
     """ "Learning rate 0.001, seed 0." of those settings that have a value.
 
     words: dotted key -> what to say of it, with {} for its value.
     """
-    values = {key: _setting(about, key) for key in words}
+    values = {key: setting(about.settings, key) for key in words}
     parts = [words[k].format(elide(str(v), 80)) for k, v in values.items() if v is not None]
     text = ", ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""

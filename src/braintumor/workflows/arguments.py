@@ -5,7 +5,6 @@ Hydra composes whatever it is given: another file, sections taken away, keys add
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import re
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from braintumor.config import typed, typed_part
+from braintumor.config import typed, typed_part, with_changed
 from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
 from braintumor.places import as_on_disk, as_path
@@ -70,8 +69,10 @@ class Request:
 
 @dataclass(frozen=True)
 class _Common:
-    """Of every command; a run of before has none of it."""
+    """Of every command. privacy: a run of before has none of it."""
 
+    run_dir: Path | None
+    overwrite: bool
     privacy: Mapping | None = field(default=None, kw_only=True)
 
 
@@ -95,8 +96,6 @@ class TrainArguments(_Common):
     seeds: Any
     fold: int | None
     device: str | int
-    run_dir: Path | None
-    overwrite: bool
     resume: Path | None
     init: Path | None = None
     slots: int | None = None
@@ -123,8 +122,6 @@ class EvalArguments(_Common):
     precision: Precision | None
     batch_size: int
     copy_bits: int
-    run_dir: Path | None
-    overwrite: bool
     data: Mapping | None = None
 
 
@@ -134,8 +131,6 @@ class PredictArguments(_Common):
 
     ckpt: Path | None
     input: Path | list | None
-    run_dir: Path | None
-    overwrite: bool
     overlays: int
     skip_unreadable: bool
     device: str | int
@@ -153,8 +148,6 @@ class DataArguments(_Common):
     split: str
     probe: bool
     cache: str | None
-    run_dir: Path | None
-    overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -167,8 +160,6 @@ class CompareArguments(_Common):
     different_images: bool
     resamples: int
     bootstrap_seed: int
-    run_dir: Path | None
-    overwrite: bool
 
 
 ARGUMENTS: dict[str, type] = {
@@ -197,15 +188,7 @@ def with_found_places(settings: Settings) -> Settings:
 
     Raises ConfigError on a path that nothing can have.
     """
-    found = copy.deepcopy(settings)
-    for key in sorted(PATHS):
-        *above, name = key.split(".")
-        section: Any = found
-        for part in above:
-            section = section.get(part) if isinstance(section, dict) else None
-        if isinstance(section, dict) and section.get(name):
-            section[name] = _found(section[name], key)
-    return found
+    return with_changed(settings, PATHS, _found)
 
 
 def _found(named: Any, key: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from braintumor.config import call
+from braintumor.config import call, setting
 from braintumor.errors import ConfigError
 from braintumor.quoting import hydra_value, key_of
 from braintumor.training.recipe import Phase
@@ -28,7 +28,7 @@ def refuse_indexed(typed: Typed) -> None:
         return
     settings = _composed(typed, [word for _, word in indexed])
     key = indexed[0][0][1]
-    whole = copy.deepcopy(_at(settings, key.split(".")))
+    whole = copy.deepcopy(setting(settings, key))
     if not isinstance(whole, list):
         return  # no list: Hydra's complaint is answered as any other
     words = [(match, word) for match, word in indexed if match[1] == key]
@@ -72,9 +72,3 @@ def _composed(typed: Typed, without: list[str]) -> Any:
             except HydraException:
                 continue
     return {}
-
-
-def _at(settings: Any, path: list[str]) -> Any:
-    for name in path:
-        settings = settings.get(name) if isinstance(settings, dict) else None
-    return settings
