@@ -185,7 +185,7 @@ def test_offline_error_names_three_ways_out(
 
 def serve_file(monkeypatch: pytest.MonkeyPatch, path: Path, timm_name: str) -> dict[str, Any]:
     """Options of model=timm whose ImageNet weights are the file at `path`."""
-    monkeypatch.setattr("braintumor.models.backbones.timm.fetch_pretrained", lambda *_: path)
+    monkeypatch.setattr("braintumor.models.backbones._weights.fetch_pretrained", lambda *_: path)
     text = (config_dir() / "model" / "backbone" / "timm.yaml").read_text(encoding="utf-8")
     return {**yaml.safe_load(text), "timm_name": timm_name}
 

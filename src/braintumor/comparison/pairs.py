@@ -13,16 +13,7 @@ import pandas as pd
 
 from braintumor.comparison.read import Evaluated
 from braintumor.data.manifest import component_numbers
-from braintumor.statistics.paired import (
-    FIGURES,
-    Answers,
-    delong,
-    holm,
-    interval_of_difference,
-    mcnemar,
-    mean_figures,
-    paired_bootstrap,
-)
+from braintumor.statistics import paired
 
 # N images of an evaluation
 
@@ -31,7 +22,7 @@ TIE = "tie: not distinguishable"  # for the board
 TESTS = (("mcnemar", "accuracy"), ("delong", "auroc"))  # and the figure that each is about
 COLUMNS = (
     "first", "second", "images", "n", "groups",
-    *(part for name in (*FIGURES, "auroc") for part in (name, f"{name}_low", f"{name}_high")),
+    *(f"{name}{end}" for name in (*paired.FIGURES, "auroc") for end in ("", "_low", "_high")),
     "mcnemar_p", "mcnemar_holm", "delong_p", "delong_holm", "verdict",
 )  # fmt: skip
 
@@ -85,7 +76,7 @@ def compare_pairs(competitors: Sequence[Competitor], resamples: int, seed: int) 
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for test, _ in TESTS:
         for _, part in table.groupby("images"):
-            table.loc[part.index, f"{test}_holm"] = holm(part[f"{test}_p"].tolist())
+            table.loc[part.index, f"{test}_holm"] = paired.holm(part[f"{test}_p"].tolist())
         table[f"{test}_holm"] = table[f"{test}_holm"].astype(float)
     words = {"accuracy": "is more accurate", "auroc": "has the higher AUROC"}
     table["verdict"] = [
@@ -172,7 +163,7 @@ def _compare_same(same: Sequence[Competitor], resamples: int, seed: int) -> list
         if not all(keep.any() for keep in chosen):
             continue
         answers = (
-            Answers(t.labels[keep], t.predicted[keep], t.probs[keep], numbers[keep])
+            paired.Answers(t.labels[keep], t.predicted[keep], t.probs[keep], numbers[keep])
             for t, numbers, keep in zip([one.table for one in whole], groups, chosen, strict=True)
         )
         models = [[next(answers) for _ in one.evaluated] for one in same]
@@ -181,22 +172,26 @@ def _compare_same(same: Sequence[Competitor], resamples: int, seed: int) -> list
 
 
 def _test_pairs(
-    kind: str, same: Sequence[Competitor], models: list[list[Answers]], resamples: int, seed: int
+    kind: str,
+    same: Sequence[Competitor],
+    models: list[list[paired.Answers]],
+    resamples: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    resampled = paired_bootstrap(models, resamples, seed)
-    figures = [mean_figures(one) for one in models]
+    resampled = paired.paired_bootstrap(models, resamples, seed)
+    figures = [paired.mean_figures(one) for one in models]
     sizes = {s: len(m.labels) for s, m in zip(same[0].image_sets, models[0], strict=True)}
     groups = np.unique(np.concatenate([model.groups for model in models[0]]))
     rows = []
     for i, j in itertools.combinations(range(len(same)), 2):
         row: dict[str, Any] = {"first": same[i].name, "second": same[j].name, "images": kind}
         row |= {"n": sum(sizes.values()), "groups": len(groups)}
-        for name in FIGURES:
+        for name in paired.FIGURES:
             gaps = resampled[i][name] - resampled[j][name]
-            low, high = interval_of_difference(gaps, len(groups))
+            low, high = paired.interval_of_difference(gaps, len(groups))
             value = figures[i][name] - figures[j][name]
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        auroc = delong(models[i], models[j])
+        auroc = paired.delong(models[i], models[j])
         row |= {"auroc": auroc.value, "auroc_low": auroc.low, "auroc_high": auroc.high}
-        rows.append(row | {"mcnemar_p": mcnemar(models[i], models[j]), "delong_p": auroc.p})
+        rows.append(row | {"mcnemar_p": paired.mcnemar(models[i], models[j]), "delong_p": auroc.p})
     return rows

@@ -12,7 +12,7 @@ import pandas as pd
 
 from braintumor.data.audit import KINDS, Audit
 from braintumor.data.images import Fit
-from braintumor.data.manifest import Patients, component_numbers, count_patients, size_table
+from braintumor.data.manifest import KNOWN, Patients, component_numbers, count_patients, size_table
 from braintumor.data.names import is_augmented, modality_of
 from braintumor.data.patients import patient_key, patient_pattern
 from braintumor.data.split import seen_in_training
@@ -35,6 +35,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
     groups = component_numbers(a, b, len(manifest))  # copies share one
     sizes = np.bincount(groups)
     path, label = (manifest[name].to_numpy() for name in ("path", "label"))
+    some_unknown = manifest["patient"].isna().any()
     conflicts = np.stack([a, b], axis=1)[label[a] != label[b]]
     flagged: dict[str, list[str]] = {}
     for name, flags in zip(path, audit.quality_flags, strict=True):
@@ -57,9 +58,7 @@ def summarise(manifest: pd.DataFrame, audit: Audit) -> dict[str, Any]:
             for flag, named in sorted(flagged.items())
         },
         "not_square": _not_square(manifest),
-        "patient_pattern": None
-        if manifest["patient"].notna().all()
-        else patient_pattern(list(path), set(label)),
+        "patient_pattern": patient_pattern(list(path), set(label)) if some_unknown else None,
         "modalities": dict(Counter(filter(None, map(modality_of, path)))),
         "augmented": sum(map(is_augmented, path)),
         "classes": {str(k): _about_class(rows, groups) for k, rows in manifest.groupby("label")},
@@ -84,7 +83,7 @@ def _not_square(manifest: pd.DataFrame) -> dict[str, Any]:
 def _in_test(manifest: pd.DataFrame) -> dict[str, Any]:
     test = manifest[manifest["split"] == "test"]
     seen = seen_in_training(manifest, "test")
-    trained = manifest.loc[manifest["split"].isin(("train", "val")), "sha256"]
+    trained = manifest.loc[manifest["split"].isin(KNOWN), "sha256"]
     left = test.loc[~seen, "label"].value_counts()
     return {
         "images": len(test),

@@ -11,12 +11,7 @@ from PIL import ExifTags, ImageOps
 from PIL import Image as pil
 
 from braintumor.data.image_parts import refuse_parts
-from braintumor.data.signatures import (
-    HEAD_BYTES,
-    image_format,
-    named_by_content,
-    why_not_fetched,
-)
+from braintumor.data.signatures import HEAD_BYTES, image_format, named_by_content, why_not_fetched
 from braintumor.errors import ConfigError, DataError
 from braintumor.limits import PIXELS
 

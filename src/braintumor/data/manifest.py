@@ -17,6 +17,7 @@ from braintumor.files import read_table, write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
 SPLITS = ("train", "val", "test", "excluded")
+KNOWN = ("train", "val")  # whose images a model has learnt from, or was chosen by
 
 _MAY_BE_EMPTY = ("split", "group", "patient")
 DTYPES = dict.fromkeys(COLUMNS, "str") | {"width": "int64", "height": "int64"}

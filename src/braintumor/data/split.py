@@ -11,6 +11,7 @@ import pandas as pd
 
 from braintumor.config import did_you_mean, first_of
 from braintumor.data.folds import assign_folds, in_drawn_order, too_few_for
+from braintumor.data.manifest import KNOWN
 from braintumor.errors import ConfigError, DataError
 from braintumor.files import natural_key
 from braintumor.runtime import mix_seed
@@ -131,7 +132,7 @@ def seen_in_training(manifest: pd.DataFrame, split: str) -> np.ndarray:
     In the order of those rows. Images of the split itself do not count, and training images are
     not asked (all False): a score on them is no test anyway.
     """
-    others = {"train": (), "val": ("train",)}.get(split, ("train", "val"))
+    others = {"train": (), "val": ("train",)}.get(split, KNOWN)
     seen = manifest.loc[manifest["split"].isin(others), "group"].dropna()
     asked = manifest.loc[manifest["split"] == split, "group"]
     return (asked.notna() & asked.isin(seen)).to_numpy(dtype=bool)
@@ -175,7 +176,7 @@ def _without_copies(own: pd.Series, groups: pd.Series, *, clean: bool) -> pd.Ser
     """
     split = own.copy()
     if clean:
-        split[split.isin(("train", "val")) & groups.isin(groups[split == "test"])] = "excluded"
+        split[split.isin(KNOWN) & groups.isin(groups[split == "test"])] = "excluded"
     split[(split == "train") & groups.isin(groups[split == "val"])] = "excluded"
     return split
 

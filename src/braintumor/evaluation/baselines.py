@@ -74,15 +74,15 @@ def cached_baselines(
 
 
 def measure_baselines(
-    pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str], split: str = "test"
+    pixels: np.ndarray, manifest: pd.DataFrame, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """`baseline_figures` of their answers; clean are those that no training image is known of.
+    """`baseline_figures` of test; clean are the images that no training image is known of.
 
     Arguments, and what it raises, as those of answer_baselines.
     """
-    found = cached_baselines(pixels, manifest, classes, split)
-    truth = manifest["label"][manifest["split"] == split].to_numpy(dtype=object)
-    return baseline_figures(found, truth, ~seen_in_training(manifest, split), classes)
+    found = cached_baselines(pixels, manifest, classes)
+    truth = manifest["label"][manifest["split"] == "test"].to_numpy(dtype=object)
+    return baseline_figures(found, truth, ~seen_in_training(manifest, "test"), classes)
 
 
 # on several cores threads of scikit-learn and torch wait for each other: 172 s, and 4 s on one

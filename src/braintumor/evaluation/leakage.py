@@ -15,7 +15,7 @@ import numpy as np
 from braintumor.data.dataset import Dataset
 from braintumor.data.duplicates import hamming, hash_words
 from braintumor.data.duplicates import phashes as hash_thumbnails
-from braintumor.data.manifest import group_numbers
+from braintumor.data.manifest import KNOWN, group_numbers
 from braintumor.data.split import seen_in_training
 from braintumor.errors import CheckpointError
 from braintumor.evaluation.baselines import cached_baselines
@@ -51,7 +51,7 @@ def leakage_by_groups(
         manifest = manifest.assign(split=manifest["split"].replace("val", "train"))
     contaminated = baselines = None
     if split == "all":
-        contaminated = manifest["split"].isin(("train", "val")).to_numpy(copy=True)
+        contaminated = manifest["split"].isin(KNOWN).to_numpy(copy=True)
         for part in ("test", "excluded"):
             rows = np.flatnonzero(manifest["split"] == part)
             contaminated[rows] = seen_in_training(manifest, part)
@@ -60,7 +60,7 @@ def leakage_by_groups(
         baselines = cached_baselines(data.pixels, manifest, data.classes, split)
     if contaminated is not None and card and card.settings.get("init"):
         # by training images on the card that are not of this data set
-        own = data.manifest["split"].isin(("train", "val")).to_numpy()
+        own = data.manifest["split"].isin(KNOWN).to_numpy()
         others = (
             sorted(set(card.training_hashes) - set(data.manifest["sha256"][own])),
             sorted(set(card.training_phashes) - set(data.phashes[own].tolist())),

@@ -17,20 +17,13 @@ from braintumor.progress import waiting
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, load_classifier, load_outliers, save_best
 from braintumor.runs.commands import resume_command
+from braintumor.statistics import input_checks
 from braintumor.statistics.decisions import (
     Decided,
     Decisions,
     DecisionSettings,
     decide,
     fit_decisions,
-)
-from braintumor.statistics.input_checks import (
-    Orientation,
-    Outliers,
-    fit_orientation,
-    fit_outliers,
-    orientation_scores,
-    outlier_scores,
 )
 
 # N images, F features
@@ -45,16 +38,16 @@ class PostProcessing:
     """What a checkpoint carries beside its network; outliers, upside_down: of its own features."""
 
     decisions: Decisions
-    outliers: Outliers
-    upside_down: Orientation
+    outliers: input_checks.Outliers
+    upside_down: input_checks.Orientation
 
     def scores(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How strange images are, and how much they look upside down: float (N,) each.
 
         features: float (N, 2, F), as predict_with_features gives them.
         """
-        outliers = outlier_scores(self.outliers, features.mean(axis=1))
-        return outliers, orientation_scores(self.upside_down, features)
+        outliers = input_checks.outlier_scores(self.outliers, features.mean(axis=1))
+        return outliers, input_checks.orientation_scores(self.upside_down, features)
 
     def decide(self, predictions: Predictions, features: np.ndarray) -> Decided:
         """What the decisions say of each image."""
@@ -92,8 +85,8 @@ def load_postprocessing(path: Path, card: Card) -> PostProcessing | None:
     arrays = load_outliers(path)
     return PostProcessing(
         Decisions(**card.decisions),
-        Outliers(arrays["mean"], arrays["basis"], arrays["scale"]),
-        Orientation(arrays["turned_weight"], arrays["turned_offset"]),
+        input_checks.Outliers(arrays["mean"], arrays["basis"], arrays["scale"]),
+        input_checks.Orientation(arrays["turned_weight"], arrays["turned_offset"]),
     )
 
 
@@ -116,16 +109,18 @@ def add_postprocessing(
         model, card = load_classifier(path, images.val.device)
         with model.fused():
             upright, turned = (features_of(model, part, how) for part in (images.train, flipped))
-            outliers = fit_outliers(upright.mean(axis=1), images.train.labels.cpu().numpy())
-            orientation = fit_orientation(upright, turned)
+            outliers = input_checks.fit_outliers(
+                upright.mean(axis=1), images.train.labels.cpu().numpy()
+            )
+            orientation = input_checks.fit_orientation(upright, turned)
             if decisions is None:
                 val, features = predict_with_features(model, images.val, card.classes, how, views)
                 decisions = fit_decisions(
                     val,
                     images.groups,
-                    outlier_scores(outliers, features.mean(axis=1)),
+                    input_checks.outlier_scores(outliers, features.mean(axis=1)),
                     settings,
-                    orientation_scores(orientation, features),
+                    input_checks.orientation_scores(orientation, features),
                 )
         fitted = PostProcessing(decisions, outliers, orientation)
         card = dataclasses.replace(card, decisions=dataclasses.asdict(decisions))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from braintumor.data.manifest import Patients, count_patients, read_manifest
+from braintumor.data.manifest import KNOWN, Patients, count_patients, read_manifest
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_history
 
@@ -73,7 +73,7 @@ def read_provenance(run: RunFolder, card: Card) -> Provenance:
         counts = {str(split): int(count) for split, count in found.items()}
     return Provenance(
         model_name=card.model_name,
-        data_name=data_title(card.data_name, card.settings["data"].get("root")),
+        data_name=data_title(card.data_name, card.settings["data"]),
         created=f"{datetime.now():%Y-%m-%d %H:%M}",
         command=known.pop("command", []),
         settings=card.settings,
@@ -87,12 +87,13 @@ def read_provenance(run: RunFolder, card: Card) -> Provenance:
     )
 
 
-def data_title(data_name: str, root: str | None) -> str:
-    """What to call a data set, of its kind and where it lies.
+def data_title(data_name: str, data: Mapping[str, Any]) -> str:
+    """What to call a data set, of its kind and where it lies. data: the section of the settings.
 
-    >>> data_title("folder", "scans/nickparvar")
+    >>> data_title("folder", {"root": "scans/nickparvar"})
     'folder-nickparvar'
     """
+    root = data.get("root")
     return f"{data_name}-{Path(root).stem}".rstrip("-.") if root else data_name
 
 
@@ -132,7 +133,7 @@ class KnownPatients:
 
 def patients_within(manifest: pd.DataFrame, is_evaluated: pd.Series) -> KnownPatients:
     """Of the chosen rows (bool) of the data set that the model was trained on."""
-    is_trained = manifest["split"].isin(("train", "val"))
+    is_trained = manifest["split"].isin(KNOWN)
     rows = (is_evaluated, is_trained, is_evaluated | is_trained)
     evaluated, trained, together = (count_patients(manifest[chosen]) for chosen in rows)
     return KnownPatients(evaluated, trained, together)

@@ -69,7 +69,9 @@ def choose_quote(
             why=f"No overall figure can be quoted: {every} known to the model from its training, "
             "and none is left that could tell how it does on new patients."
         )
-    emptied = _emptied(metrics["per_class"], clean["per_class"])
+    # of which copies have left few images, and at most half
+    counts = {c: (row["n"], clean["per_class"][c]["n"]) for c, row in metrics["per_class"].items()}
+    emptied = {c: few for c, (n, few) in counts.items() if n and few < FEW and 2 * few <= n}
     if not emptied:
         return Quote("clean", clean)
     left = [f"{n or 'none'} of {name}" for name, n in emptied.items()]
@@ -79,12 +81,6 @@ def choose_quote(
         why=f"No overall figure can be quoted: the {clean['n']:,} {images} without a copy in "
         f"training hold {_listed(left)}. {remedy}."
     )
-
-
-def _emptied(of_all: Figures, of_clean: Figures) -> dict[str, int]:
-    """Classes of which copies have left fewer than FEW images and at most half: name -> count."""
-    left = {name: (row["n"], of_clean[name]["n"]) for name, row in of_all.items()}
-    return {name: few for name, (n, few) in left.items() if n and few < FEW and 2 * few <= n}
 
 
 def about_means(figures: Figures) -> str:

@@ -87,7 +87,8 @@ class SelfAttention(nn.Module):
         q_BHNd, k_BHNd = projected.unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         weights_BHNN = (q_BHNd * q_BHNd.shape[-1] ** -0.5 @ k_BHNd.mT).softmax(dim=-1)
         received_BHN = F.dropout(weights_BHNN, self.dropout, self.training).mean(dim=2)
-        mixed_BHC = received_BHN @ tokens_BNC * self._scale + received_BHN @ shift_NC
+        scale = self.norm.weight if isinstance(self.norm, nn.LayerNorm) else 1.0
+        mixed_BHC = received_BHN @ tokens_BNC * scale + received_BHN @ shift_NC
         weight_HdC, bias_Hd = (
             values.chunk(3)[2].unflatten(0, (self.heads, -1))
             for values in (self.qkv.weight, self.qkv.bias)
@@ -125,11 +126,6 @@ class SelfAttention(nn.Module):
             shift = F.linear(shift_NC, weight, bias) if self.sine else bias
             return F.linear(tokens_BNC, weight) + shift
         return F.linear(tokens_BNC, weight * self.norm.weight) + F.linear(shift_NC, weight, bias)
-
-    @property
-    def _scale(self) -> torch.Tensor | float:
-        """Of the norm: (C,)."""
-        return self.norm.weight if isinstance(self.norm, nn.LayerNorm) else 1.0
 
 
 def sine_positions(height: int, width: int, like_BNC: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -67,13 +67,6 @@ class Shape:
     num_prefix: int
     unused: tuple[str, ...]  # modules that the features do not need
 
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, np.ndarray]) -> Shape:
-        """What an entry of the cache holds of it."""
-        values: dict[str, Any] = {name: column.tolist() for name, column in columns.items()}
-        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-        return cls(**values)
-
 
 @functools.cache
 def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) -> Shape:
@@ -90,7 +83,9 @@ def dry_run(name: str, image_size: int, options: tuple[tuple[str, Any], ...]) ->
     path = cache.entry_path("shapes", *versions, name, image_size, options)
     if known := cache.read_entry(path, [field.name for field in fields(Shape)]):
         known.touch()
-        return Shape.from_columns(known.columns)
+        values: dict[str, Any] = {name: column.tolist() for name, column in known.columns.items()}
+        values |= {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return Shape(**values)
     try:
         with without_compiler():
             shape = _dry_run(name, image_size, options)

@@ -16,21 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from braintumor.errors import ConfigError, WeightsError, first_line
-from braintumor.models.backbones import Backbone
-from braintumor.models.backbones._probe import (
-    Shape,
-    check_timm_name,
-    create,
-    cut_stages,
-    dry_run,
-    timm,
-)
-from braintumor.models.backbones._weights import (
-    fetch_pretrained,
-    load_into,
-    read_weights,
-    rgb_numbers,
-)
+from braintumor.models.backbones import Backbone, _probe, _weights
 
 # B batch, S side of the picture, C channels, h w height and width of the map, N tokens
 
@@ -38,7 +24,7 @@ from braintumor.models.backbones._weights import (
 class TimmBackbone(Backbone):
     """`forward_features` of a timm net as a map: float (B, 3, S, S) -> (B, C, h, w)."""
 
-    def __init__(self, net: nn.Module, shape: Shape, **about: Any) -> None:
+    def __init__(self, net: nn.Module, shape: _probe.Shape, **about: Any) -> None:
         super().__init__(channels=shape.channels, map_size_px=shape.map_size_px, **about)
         self.net, self.layout, self.num_prefix = net, shape.layout, shape.num_prefix
 
@@ -69,27 +55,27 @@ def build(
     file, else from timm.
     Raises ConfigError for an unknown name or a picture too small, WeightsError for weights.
     """
-    name = check_timm_name(timm_name)
-    source: Any = timm.models.get_pretrained_cfg(name)  # every net of timm has one
-    file = None if weights in ("imagenet", "none") else read_weights(weights, name)
+    name = _probe.check_timm_name(timm_name)
+    source: Any = _probe.timm.models.get_pretrained_cfg(name)  # every net of timm has one
+    file = None if weights in ("imagenet", "none") else _weights.read_weights(weights, name)
     if file is not None:
         pad_type, bn_eps = pad_type or file.pad_type, bn_eps or file.bn_eps
         mean, std = mean or file.mean, std or file.std
     kwargs: dict[str, Any] = {"pad_type": pad_type, "bn_eps": bn_eps}
     if source.fixed_input_size:
         kwargs["img_size"] = image_size  # position embeddings are made, or resampled, to this
-    shape = dry_run(name, image_size, tuple(kwargs.items()))
+    shape = _probe.dry_run(name, image_size, tuple(kwargs.items()))
     if weights == "imagenet":
         net = _pretrained(name, source, kwargs, shape.unused)
     else:
         # VGG's fully connected layers hold 120 of its 138 million values and are dropped: where no
         # file must fit them, they need not be made
         small = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
-        net = create(name, kwargs | small, num_classes=0)
+        net = _probe.create(name, kwargs | small, num_classes=0)
     for path in dict(net.named_modules()).keys() & set(shape.unused):
         net.set_submodule(path, nn.Identity())
     if file is not None:
-        load_into(net, file, droppable=shape.unused)
+        _weights.load_into(net, file, droppable=shape.unused)
     mean, std = (
         _rgb_of(value, key) or tuple(getattr(source, key))
         for key, value in (("mean", mean), ("std", std))
@@ -103,7 +89,7 @@ def build(
         image_size=image_size,
         mean=mean,
         std=std,
-        stages=cut_stages(net, ends),
+        stages=_probe.cut_stages(net, ends),
         resolved={
             "weights": "none", "mean": list(mean), "std": list(std),
             "pad_type": pad_type, "bn_eps": bn_eps,
@@ -115,11 +101,11 @@ def _pretrained(
     name: str, source: Any, kwargs: dict[str, Any], unused: tuple[str, ...]
 ) -> nn.Module:
     """The net with all of timm's weights; with its classifier, which makes timm load strictly."""
-    path = fetch_pretrained(name, source)
+    path = _weights.fetch_pretrained(name, source)
     overlay = {"file": str(path)} | ({} if path.suffix == ".npz" else {"custom_load": False})
     with _missing_keys() as missing:
         try:
-            net = create(name, kwargs, pretrained=True, pretrained_cfg_overlay=overlay)
+            net = _probe.create(name, kwargs, pretrained=True, pretrained_cfg_overlay=overlay)
         except (SafetensorError, RuntimeError, OSError, KeyError) as error:
             reason = first_line(error)
             raise WeightsError(
@@ -157,7 +143,7 @@ def _missing_keys() -> Iterator[list[str]]:
 
 
 def _rgb_of(value: Sequence | None, key: str) -> tuple[float, ...] | None:
-    numbers = rgb_numbers(value, key)
+    numbers = _weights.rgb_numbers(value, key)
     if value and numbers is None:
         raise ConfigError(f"`model.backbone.{key}={value}` should be three numbers for R, G, B")
     return numbers
