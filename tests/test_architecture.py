@@ -43,7 +43,8 @@ TORCH_FREE = [
     "data/decoded.py", "data/reading.py", "data/sources",
     "evaluation/record.py", "evaluation/leakage.py", "evaluation/provenance.py",
     "evaluation/baselines.py", "workflows/arguments.py", "workflows/compose.py",
-    "workflows/compare.py", "workflows/data.py", "workflows/results.py", "cli",
+    "workflows/compare.py", "workflows/data.py", "workflows/explore.py", "workflows/results.py",
+    "cli",
 ]  # fmt: skip
 
 

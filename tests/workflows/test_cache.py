@@ -130,7 +130,7 @@ def test_what_a_run_keeps_is_shown_and_can_be_cleared(
 ) -> None:
     monkeypatch.setattr("braintumor.data.reading._WORTH_KEEPING_S", 0.0)
     monkeypatch.setattr(
-        "braintumor.workflows.data.draw_data", lambda data, folder: None
+        "braintumor.workflows.explore.draw_data", lambda data, folder: None
     )  # no pictures
     phantoms = ["data.patients=12", "data.slices_per_patient=2", "data.image_size=48"]
     kept = {"BT_CACHE": str(tmp_path / "cache")}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from braintumor.cli.shell import command, workflow
 
-run = workflow("data", "explore")
-
-
-def main() -> None:
-    """Entry point of `bt-data`."""
-    command("data", run)
+run = workflow("explore", "explore")
+main = partial(command, "data", run)

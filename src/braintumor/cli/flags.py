@@ -31,11 +31,7 @@ from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import check, hold, hold_new, remove_own
 from braintumor.workflows.arguments import hydra_keys
-from braintumor.workflows.guesses import (
-    of_another_option,
-    own_data,
-    setting_called,
-)
+from braintumor.workflows.guesses import of_another_option, own_data, setting_called
 from braintumor.workflows.outputs import of_now
 from braintumor.workflows.synonyms import explain_foreign
 from braintumor.workflows.words import Typed, is_sweep

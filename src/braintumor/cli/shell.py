@@ -24,12 +24,7 @@ from omegaconf import OmegaConf
 
 from braintumor._version import __version__
 from braintumor.cli.failures import failure_of
-from braintumor.cli.flags import (
-    check_flags,
-    choose_launcher,
-    held_sweep,
-    refuse_foreign_config,
-)
+from braintumor.cli.flags import check_flags, choose_launcher, held_sweep, refuse_foreign_config
 from braintumor.cli.help import help_text
 from braintumor.config import config_dir
 from braintumor.errors import ConfigError, MachineError, device_failure
@@ -38,14 +33,8 @@ from braintumor.privacy import set_privacy
 from braintumor.progress import waiting
 from braintumor.runs.folder import RunFolder
 from braintumor.runtime import configure_process, rank, world_size
+from braintumor.workflows import console
 from braintumor.workflows.arguments import Request, check_settings, with_found_places
-from braintumor.workflows.console import (
-    complain,
-    log,
-    log_to_console,
-    open_standard_files,
-    silence_stdout,
-)
 from braintumor.workflows.mistakes import answer_mistake, refuse_words
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.words import Typed, for_hydra, is_sweep, register_models
@@ -66,7 +55,7 @@ def command(
     0 done, 1 our bug, 2 the user's input, 3 the machine, 130 interrupted.
     after_sweep: called with the sweep's folder, and the exit code, once its jobs have ended.
     """
-    open_standard_files()
+    console.open_standard_files()
     typed = Typed(config_name, tuple(sys.argv[1:]))
     if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
         name = dataclasses.replace(typed, is_python=True).name_of(config_name)
@@ -77,14 +66,14 @@ def command(
         try:
             print(help_text(config_name), flush=True)
         except BrokenPipeError:  # `| head`
-            silence_stdout()
+            console.silence_stdout()
         return
     if "--version" in typed.words:
         print(f"braintumor {__version__}")
         return
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    log_to_console()
+    console.log_to_console()
     register_models()
 
     @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
@@ -94,7 +83,7 @@ def command(
             request = _request(cfg, typed, Path(known.runtime.output_dir))
             if known.runtime.choices["hydra/launcher"] == "gpus":
                 return request  # which it hands to a process
-            log_to_console()  # a job of the joblib launcher runs in a process of its own
+            console.log_to_console()  # a job of the joblib launcher runs in a process of its own
             run_job(config_name, run, request)
             return None
         try:
@@ -194,7 +183,7 @@ def run_job(config_name: str, run: Run, request: Request) -> int:
         failure = failure_of(error)
         if not _lost and (said := device_failure(error)):
             _lost.append(said)
-        log.error("job %s failed: %s", request.folder.name, failure or error)
+        console.log.error("job %s failed: %s", request.folder.name, failure or error)
         return failure.exit_code if failure else 1
     return 0
 
@@ -215,7 +204,7 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 
 
 def _interrupted(error: KeyboardInterrupt, typed: Typed) -> int:
-    complain(f"\ninterrupted{_how_to_repeat(error, typed)}")
+    console.complain(f"\ninterrupted{_how_to_repeat(error, typed)}")
     return INTERRUPTED
 
 
@@ -234,5 +223,5 @@ def _report(message: str, code: int) -> int:
     if code == 1 or os.environ.get("BT_DEBUG") == "1":
         traceback.print_exc()
     if rank() == 0 or code == 1:  # what a process beside it has to say reaches the first one
-        complain(f"error: {message}")
+        console.complain(f"error: {message}")
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
         TuningResult,
     )
 
-# Each function imports its workflow when it is called: torch and matplotlib take seconds, and
-# nobody needs all of them.
+# Each workflow is imported when it is called: torch and matplotlib take seconds, and nobody needs
+# all of them.
 
 
 def train(*words: str, **settings: Any) -> Run:
@@ -53,10 +54,7 @@ def tune(*words: str, **settings: Any) -> TuningResult:
     found = bt.tune("data.root=mri", data="folder", model="resnet50", tune={"trials": 20})
     found.best["settings"], found.best["command"], found.trials, found.page
     """
-    request = _request("tune", words, settings)
-    from braintumor.workflows.tune import tune as workflow  # see above
-
-    return workflow(request)
+    return _run("tune", "tune", _request("tune", words, settings))
 
 
 def evaluate(*words: str, **settings: Any) -> EvaluationResult | CrossDatasetResult:
@@ -66,10 +64,7 @@ def evaluate(*words: str, **settings: Any) -> EvaluationResult | CrossDatasetRes
 
     With on=[…] every checkpoint on every data set: a table.
     """
-    request = _request("eval", words, settings)
-    from braintumor.workflows.evaluate import evaluate as workflow  # see above
-
-    return workflow(request)
+    return _run("evaluate", "evaluate", _request("eval", words, settings))
 
 
 def predict(*words: str, **settings: Any) -> pd.DataFrame:
@@ -79,10 +74,7 @@ def predict(*words: str, **settings: Any) -> pd.DataFrame:
 
     `load` is for pictures in memory, and writes nothing.
     """
-    request = _request("predict", words, settings)
-    from braintumor.workflows.predict import predict as workflow  # see above
-
-    return workflow(request)
+    return _run("predict", "predict", _request("predict", words, settings))
 
 
 def read_data(*words: str, **settings: Any) -> Dataset:
@@ -92,10 +84,7 @@ def read_data(*words: str, **settings: Any) -> Dataset:
     data = bt.read_data("data.root=mri", data="folder")
     data.manifest, data.pixels, data.classes
     """
-    request = _request("data", words, settings)
-    from braintumor.workflows.data import read_only as workflow  # see above
-
-    return workflow(request)
+    return _run("explore", "read_only", _request("data", words, settings))
 
 
 def compare(*words: str, **settings: Any) -> ComparisonResult:
@@ -103,10 +92,7 @@ def compare(*words: str, **settings: Any) -> ComparisonResult:
 
     bt.compare(runs=["runs/a", "runs/b"]).leaderboard
     """
-    request = _request("compare", words, settings)
-    from braintumor.workflows.compare import compare as workflow  # see above
-
-    return workflow(request)
+    return _run("compare", "compare", _request("compare", words, settings))
 
 
 def load(
@@ -134,6 +120,10 @@ def load(
 
     folder: Any = getattr(path, "folder", path)
     return workflow(folder, Use(device, precision, batch_size, views))
+
+
+def _run(module: str, function: str, request: Request) -> Any:
+    return getattr(importlib.import_module(f"braintumor.workflows.{module}"), function)(request)
 
 
 def _request(command: str, words: tuple[str, ...], settings: dict[str, Any]) -> Request:

@@ -109,6 +109,12 @@ def _wrapped(line: str, columns: int) -> str:
     ).replace("\0", " ")
 
 
+def log_table(text: str) -> None:
+    """A table line by line, set in below the line before it."""
+    for line in text.splitlines():
+        log.info("  %s", line)
+
+
 def silence_stdout() -> None:
     """Nobody reads standard output any more: what is still to come is thrown away."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

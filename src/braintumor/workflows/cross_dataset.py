@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.comparison.cross_dataset import (
-    TumorCalls,
-    empty,
-    matrix_table,
-    score,
-    short_table,
-    write_matrix,
-)
+from braintumor.comparison import cross_dataset as matrix
 from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
@@ -32,7 +25,7 @@ from braintumor.runs.kinds import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.compose import compose
-from braintumor.workflows.console import log
+from braintumor.workflows.console import log, log_table
 from braintumor.workflows.guesses import preset_of
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.results import CrossDatasetResult
@@ -70,15 +63,14 @@ def evaluate_across(request: Request) -> CrossDatasetResult:
         for checkpoint, cell in _cells_on(named, checkpoints, settings)
     ]
     places = {checkpoint.name: place for place, checkpoint in enumerate(checkpoints)}
-    table = matrix_table(sorted(cells, key=lambda cell: places[cell["ckpt"]]))
+    table = matrix.matrix_table(sorted(cells, key=lambda cell: places[cell["ckpt"]]))
     if not table["n"].any():
         raise DataError(f"no pair could be evaluated; the first reason: {table['note'].iloc[0]}")
     with held_output(request, MATRIX, of_now("matrix")) as folder:
         remove_own(folder, MATRIX)
-        write_matrix(folder, table)
+        matrix.write_matrix(folder, table)
     log.info("balanced accuracy without copies in training, n (over all images):")
-    for line in short_table(table).to_string().splitlines():
-        log.info("  %s", line)
+    log_table(matrix.short_table(table).to_string())
     log.info("matrix: %s", folder / "matrix.md")
     return CrossDatasetResult(folder)
 
@@ -113,7 +105,7 @@ def _cells_on(
             split, rows = choose_rows(data.manifest, settings["split"])
         except DataError as error:  # one unreadable set is a reason in its cells, not the end
             log.warning("%s: %s", named.name, error)
-            yield from ((checkpoint, empty(str(error))) for checkpoint in group)
+            yield from ((checkpoint, matrix.empty(str(error))) for checkpoint in group)
             continue
         count = some(len(rows), "image")
         log.info("%s: %s, split %s, at %d px", named.name, count, split, size_px)
@@ -129,9 +121,9 @@ def _figures(
     try:
         predictions, calls = _predict(checkpoint, data, rows, settings)
         labels = data.manifest["label"].iloc[rows].tolist()
-        figures = score(predictions, labels, contaminated, leakage.groups, calls)
+        figures = matrix.score(predictions, labels, contaminated, leakage.groups, calls)
     except BraintumorError as error:
-        figures = empty(str(error))
+        figures = matrix.empty(str(error))
     note, clean = figures["note"], f"{figures['clean_n']} of {some(len(rows), 'image')} clean"
     said = f"{clean} ({note})" if note and figures["n"] else note or clean
     log.info("  %s: %s", checkpoint.name, said)
@@ -140,7 +132,7 @@ def _figures(
 
 def _predict(
     checkpoint: _Checkpoint, data: Dataset, rows: np.ndarray, settings: Settings
-) -> tuple[Predictions, TumorCalls | None]:
+) -> tuple[Predictions, matrix.TumorCalls | None]:
     """Answers of the checkpoint for the chosen images; their labels are not read."""
     # torch, once what was asked has been accepted
     from braintumor.workflows.load import Use, load
@@ -154,7 +146,9 @@ def _predict(
     fitted = model.postprocessing
     if fitted is None or fitted.decisions.threshold is None:
         return predictions, None
-    return predictions, TumorCalls(np.asarray(decided["is_tumor"]), fitted.decisions.threshold)
+    return predictions, matrix.TumorCalls(
+        np.asarray(decided["is_tumor"]), fitted.decisions.threshold
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the settings to images with labels and splits: the first half of bt-train and bt-data."""
+"""From the settings to images with labels and splits, and what is told of them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from braintumor.cache_folder import KINDS, cache_dir, list_files, remove_files, size_bytes
 from braintumor.config import Within, typed
 from braintumor.data.audit import audit_images, describe_pairs, write_audit
 from braintumor.data.audit_summary import five_lines
 from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
-from braintumor.data.manifest import class_table, read_manifest, size_table, write_manifest
+from braintumor.data.manifest import class_table, read_manifest, size_table
 from braintumor.data.moved import Found, as_before, find_images
 from braintumor.data.sources import require_root
 from braintumor.data.split import assign_splits, check_kind, check_listed
-from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.errors import CheckpointError, DataError
 from braintumor.files import write_atomic
 from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
 from braintumor.quoting import pasteable
-from braintumor.report.texts import rate, some
+from braintumor.report.texts import some
 from braintumor.runs.commands import repeat_command
-from braintumor.runs.folder import RunFolder, run_name
-from braintumor.runs.kinds import DATA
-from braintumor.runs.ownership import remove_own
-from braintumor.workflows.arguments import DataArguments, Request
+from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log
 from braintumor.workflows.describe import describe_data, warn_of_formulas, warn_of_lacks
-from braintumor.workflows.outputs import check_output, held_output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +44,8 @@ def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Datas
     settings: needs data, split and seed.  image_size: px.  label: what messages call the data.
     """
     options, kind, folds = settings["data"], settings["split"], settings.get("folds")
-    check_sections(options, kind, folds, settings.get("fold"))
+    check_options(options)
+    check_kind(kind, folds, settings.get("fold"))
     data = read_dataset(options, image_size, check=lambda seen: check_listed(seen, kind, folds))
     data = _audited(data)
     manifest, kind = assign_splits(
@@ -141,14 +137,6 @@ def _describe(data: Dataset, fit: Fit) -> None:
             log.info("%s", line)
 
 
-def check_sections(
-    options: Mapping[str, Any], split: str, folds: int | None, fold: int | None
-) -> None:
-    """Raises ConfigError on what is wrong in the data section, or no split, whatever the data."""
-    check_options(options)
-    check_kind(split, folds, fold)
-
-
 def require_place(options: Mapping[str, Any]) -> None:
     """Raises DataError where data.root is not there: before weights are fetched for it."""
     if options["name"] in ("folder", "npz") and (root := options.get("root")):
@@ -188,24 +176,18 @@ def write_tables(data: Dataset, folder: Path) -> None:
 def draw_data(data: Dataset, folder: Path) -> None:
     """The same as pictures, with samples of each class, under plots/; takes seconds."""
     # matplotlib, for which the first step would wait
-    from braintumor.report.plots.pictures import (
-        choose_pairs,
-        draw_class_balance,
-        draw_copies,
-        draw_image_sizes,
-        draw_samples,
-    )
+    from braintumor.report.plots import pictures
     from braintumor.report.plots.style import to_png
 
     labels = labels_of(data, data.classes)
     figures = {
-        "class_balance": draw_class_balance(data.manifest),
-        "image_sizes": draw_image_sizes(data.manifest),
-        "samples": draw_samples(data.pixels, labels, data.classes),
+        "class_balance": pictures.draw_class_balance(data.manifest),
+        "image_sizes": pictures.draw_image_sizes(data.manifest),
+        "samples": pictures.draw_samples(data.pixels, labels, data.classes),
     }
     if data.audit:
-        pairs = choose_pairs(describe_pairs(data.manifest, data.audit.pairs))
-        figures["copies"] = draw_copies(data.pixels, data.manifest, pairs)
+        pairs = pictures.choose_pairs(describe_pairs(data.manifest, data.audit.pairs))
+        figures["copies"] = pictures.draw_copies(data.pixels, data.manifest, pairs)
     for name, figure in figures.items():
         write_atomic(folder / "plots" / f"{name}.png", to_png(figure))
 
@@ -219,86 +201,3 @@ def drawn(folder: Path) -> dict[str, Path]:
     }
     files = {title: folder / "plots" / f"{name}.png" for name, title in titles.items()}
     return {title: file for title, file in files.items() if file.is_file()}
-
-
-_SIZE_PX = 224  # where neither the data nor a model says one
-
-
-def read_only(request: Request) -> Dataset:
-    """The data set of the settings, audited and divided; only the cache is written.
-
-    Raises ConfigError for what bt-data does beside it.
-    """
-    for name in ("cache", "probe", "run_dir", "overwrite"):
-        if request.settings[name]:
-            raise ConfigError(f"{name}= is for bt-data; read_data writes nothing: leave it out")
-    return _read(request)
-
-
-def _read(request: Request) -> Dataset:
-    size = request.settings["data"].get("image_size")
-    settings, name = request.settings, request.choices["data"]
-    return read_data(settings, _SIZE_PX if size is None else size, name)
-
-
-def explore(request: Request) -> Dataset | None:
-    """Write manifest.csv, the tables and plots/ of one data set; with probe=true its baselines.
-
-    request: the settings of configs/data.yaml. With cache=size or cache=clear nothing of this is
-        done, no image is read, and None is given back.
-    Raises ConfigError, DataError.
-    """
-    asked = request.arguments(DataArguments)
-    if asked.cache is not None:
-        _cache(asked.cache)
-        return None
-    check_output(request, DATA, "runs")
-    if request.own_pictures:
-        log.info("these are generated slices; your own pictures: %s", request.own_pictures)
-    data = _read(request)
-    default = Path("runs") / run_name(request.choices["data"], "data")
-    with held_output(request, DATA, default) as folder:
-        remove_own(folder, DATA)
-        write_manifest(folder / "manifest.csv", data.manifest)
-        write_tables(data, folder)
-        draw_data(data, folder)
-        for line in size_table(data.manifest).head(8).to_string(index=False).splitlines():
-            log.info("  %s", line)
-        if asked.probe:
-            _probe(data, folder)
-    log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(map(size_bytes, list_files().values()))
-    if kept:
-        log.info("kept for later runs: %.1f MB (bt-data cache=clear removes it)", kept / 1e6)
-    return data
-
-
-def _cache(what: str) -> None:
-    """Say what is kept for later runs, or remove it; no data set is touched.
-
-    Raises ConfigError when it is neither "size" nor "clear".
-    """
-    if what not in ("size", "clear"):
-        raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
-    log.info("cache: %s (BT_CACHE names another)", cache_dir())
-    for name, files in list_files().items():
-        size_mb = size_bytes(files) / 1e6
-        log.info("  %-9s %4d files %9.1f MB  %s", name, len(files), size_mb, KINDS[name].holds)
-    if what == "clear":
-        log.info("removed: %.1f MB are free again", remove_files() / 1e6)
-
-
-def _probe(data: Dataset, folder: Path) -> None:
-    """floors.csv and plots/floors.png: what a model has to beat on the test split."""
-    # matplotlib and scikit-learn, as above
-    from braintumor.evaluation.baselines import measure_baselines
-    from braintumor.report.plots.performance import draw_baselines
-    from braintumor.report.plots.style import to_png
-
-    floors = measure_baselines(data.pixels, data.manifest, data.classes)
-    write_atomic(folder / "floors.csv", floors.to_csv())
-    write_atomic(folder / "plots" / "floors.png", to_png(draw_baselines(floors)))
-    log.info("floors on test, a model should be above them:")
-    shown = floors[["accuracy", "n", "clean_accuracy", "clean_n"]]
-    for line in shown.to_string(float_format=rate, na_rep="–").splitlines():
-        log.info("  %s", line)

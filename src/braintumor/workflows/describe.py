@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from braintumor.data.labels import ask_names
 from braintumor.records import EpochRecord
 from braintumor.report.texts import number, rate, some
-from braintumor.workflows.console import log
+from braintumor.runs.kinds import EvaluationFile
+from braintumor.workflows.console import log, log_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,7 @@ def describe_data(
     unreadable: int,
 ) -> None:
     """The class table, which names became one class, and what was left out."""
-    for line in table.to_string().splitlines():
-        log.info("  %s", line)
+    log_table(table.to_string())
     for label, names in joined.items():
         if not names:
             log.info("  no image is of %s, which data.class_names names", label)
@@ -82,12 +82,14 @@ def describe_epoch(record: EpochRecord, epochs: int) -> None:
     )  # fmt: skip
 
 
-def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
-    """Its figures, what they are worth, and where the report is."""
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write it, and say its figures, what they are worth, and where the report is."""
     from braintumor.evaluation.provenance import about_patients  # brings pandas
     from braintumor.evaluation.quote import about_means  # brings pandas
     from braintumor.report.verdict import doubts, weakest_class  # brings matplotlib
+    from braintumor.report.write import write  # brings matplotlib
 
+    write(evaluation, folder)
     metrics, worst = evaluation.to_dict(), weakest_class(evaluation.predictions)
     scores, n = metrics["all"], worst["n"]
     log.info(
@@ -111,7 +113,7 @@ def describe_evaluation(evaluation: Evaluation, report: Path) -> None:
         log.warning("  %s", doubt)
     if said := about_patients(evaluation.assessment.patients):
         log.info("  %s", said)
-    log.info("report: %s", report)
+    log.info("report: %s", folder / EvaluationFile.REPORT)
 
 
 def describe_accuracy(metrics: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
-from braintumor.data.manifest import SPLITS, choose_rows, class_table, read_manifest
+from braintumor.data.manifest import KNOWN, SPLITS, choose_rows, class_table, read_manifest
 from braintumor.data.moved import find_images
 from braintumor.errors import CheckpointError, ConfigError, DataError
 from braintumor.evaluation.common_classes import (
@@ -32,14 +32,14 @@ from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import RunFolder, begun_in
-from braintumor.runs.kinds import EVALUATION, EvaluationFile
+from braintumor.runs.kinds import EVALUATION
 from braintumor.runs.ownership import hold
 from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.cross_dataset import evaluate_across
 from braintumor.workflows.data import drawn, labels_of, read_again, read_data, restore
-from braintumor.workflows.describe import describe_data, describe_evaluation
+from braintumor.workflows.describe import describe_data, write_evaluation
 from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
 
@@ -81,7 +81,6 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
         from braintumor.evaluation.heatmaps import device_of
         from braintumor.evaluation.leakage import leakage_by_groups, leakage_by_hashes
         from braintumor.evaluation.predict import EvalSettings, Inference
-        from braintumor.report.write import write
         from braintumor.workflows.load import Use, load
         from braintumor.workflows.setup import keeps_summaries
 
@@ -126,9 +125,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
                 best_epoch=card.epoch if members == 1 else None,
             ),
         )
-        evaluation = dataclasses.replace(evaluation, joined=joined)
-        write(evaluation, folder)
-        describe_evaluation(evaluation, folder / EvaluationFile.REPORT)
+        write_evaluation(dataclasses.replace(evaluation, joined=joined), folder)
     return EvaluationResult(folder)
 
 
@@ -146,7 +143,7 @@ def _refuse_other_splits(path: Path, card: Card, data: Dataset, run: RunFolder) 
     Else images that it was trained on could pass for test images.
     """
     images = data.manifest
-    is_trained = images["split"].isin(("train", "val"))
+    is_trained = images["split"].isin(KNOWN)
     here, known = set(images["sha256"][is_trained]), set(card.training_hashes)
     # a start (init) has seen images, too, which may be among those of test
     more = set() if card.settings.get("init") else known & set(images["sha256"]) - here
@@ -196,7 +193,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
             data = read_again(settings, card.image_size, run, moved)
         else:
             data = read_data(settings, card.image_size, card.data_name)
-        return data, data_title(card.data_name, card.settings["data"].get("root")), True
+        return data, data_title(card.data_name, card.settings["data"]), True
     typed_in = set(map(key_of, request.overrides))
     for key, own in (("image_size", card.image_size), ("fit", card.fit)):
         if f"data.{key}" in typed_in and options[key] != own:
@@ -208,7 +205,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     is_binary = card.binary and request.settings["split"] in SPLITS
     options = options | {"fit": card.fit, "binary": is_binary or options["binary"]}
     data = read_dataset(options, card.image_size, classes=card.classes)
-    name = data_title(request.choices["data"], options.get("root"))
+    name = data_title(request.choices["data"], options)
     if (moved_here := _moved(data, request.settings["split"], run, card.fit)) is not None:
         return moved_here, name, True
     log.info("%s: %s at %d px", name, some(len(data.manifest), "image"), card.image_size)

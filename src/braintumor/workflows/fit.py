@@ -15,7 +15,7 @@ from torch import Tensor
 
 from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
-from braintumor.data.manifest import count_patients
+from braintumor.data.manifest import KNOWN, count_patients
 from braintumor.errors import MachineError, first_line
 from braintumor.files import write_atomic, write_rows
 from braintumor.interrupts import deferred
@@ -87,7 +87,7 @@ def _state_to_resume(run: RunFolder) -> dict[str, Any] | None:
 def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: Card) -> None:
     """Train the fresh model of `experiment` for as many epochs as it took to the chosen one."""
     recipe = refit_recipe(experiment.recipe, read_history(run.history))
-    images = experiment.images("train", "val")
+    images = experiment.images(*KNOWN)
     log.info(
         "refit: %d epochs from the start on train and val together, %s images",
         recipe.total_epochs, f"{len(images):,}",
@@ -182,7 +182,7 @@ def _known_to(experiment: Experiment, seen: pd.DataFrame, phashes: np.ndarray) -
 
 def _card(experiment: Experiment, validation: EpochRecord) -> Card:
     """The card of a checkpoint that validation chose; validation: of its epoch."""
-    rows = experiment.rows("train", "val")  # the model knows validation's images as well
+    rows = experiment.rows(*KNOWN)
     seen = experiment.data.manifest.iloc[rows]
     return Card(
         version=__version__,

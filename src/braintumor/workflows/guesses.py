@@ -57,11 +57,9 @@ def explain_choice(group: str, name: str, options: Sequence[str], typed: Typed) 
             return f"data={name} is no data set, and there is no file or folder of that name"
     known = sorted(option for option in options if not option.startswith("_"))
     near = option_called(name, known)
-    use = (
-        f"did you mean `{near}`? Then {typed.use(f'{group}={near}')}"
-        if near
-        else "choose one, or leave it out"
-    )
+    use = "choose one, or leave it out"
+    if near:
+        use = typed.did_you_mean(near, f"{group}={near}")
     return f"{group}={name} is not known; there are {', '.join(known)}; {use}"
 
 
@@ -80,7 +78,7 @@ def _explain_model(group: str, name: str, typed: Typed) -> str:
     longer = sorted((known for known in nets if known.startswith(net)), key=_simplest)
     close = difflib.get_close_matches(plain, own, n=1, cutoff=0.7)
     if ours := same or begun or ([] if longer else close):
-        near = f"did you mean `{ours[0]}`? Then {typed.use(f'{group}={ours[0]}')}"
+        near = typed.did_you_mean(ours[0], f"{group}={ours[0]}")
         return f"{group}={name} is not known; {near}"
     family = [known for known in nets if known.startswith(f"{net.partition('_')[0]}_")]
     close = difflib.get_close_matches(net, family or nets, n=12, cutoff=0.4 if family else 0.75)
@@ -156,8 +154,12 @@ def nearest(key: str, known: list[str], start: str) -> str | None:
 
     start: the section of the siblings with its dot, or "".
     """
-    candidates = [name for name in _candidates(key, known) if name.startswith(start)]
-    leaves = [name.removeprefix(start) for name in candidates]
+    groups = [name for name in known if (config_dir() / name).is_dir()]
+    sections = {name.rpartition(".")[0] for name in known}
+    settings = [name for name in known if name not in sections and name not in groups]
+    # also of options not chosen; groups for a plain word
+    candidates = [*settings, *_all_keys(groups), *([] if "." in key else groups)]
+    leaves = [name.removeprefix(start) for name in candidates if name.startswith(start)]
     near = difflib.get_close_matches(key.removeprefix(start).casefold(), leaves, n=1, cutoff=0.6)
     return f"{start}{near[0]}" if near else None
 
@@ -167,27 +169,13 @@ def of_another_option(key: str, given: str) -> tuple[str, list[str], list[str]] 
     key = SETTINGS.get(key.rpartition(".")[2], key)
     section, _, leaf = key.rpartition(".")
     group = section.replace(".", "/")
-    owners = _owners(group, leaf)
+    files = sorted((config_dir() / group).glob("[!_]*.yaml")) if group else []
+    having = [file.stem for file in files if leaf in _keys_of(file)]
+    owners = sorted(having, key=lambda name: (name not in ("folder", "timm"), name))  # for anything
     if not owners:
         return None
     words = own_data(given.strip("'\"")) if key == "data.root" else None
     return group, owners, words or [f"{group}={owners[0]}", f"{key}={given}"]
-
-
-def _owners(group: str, leaf: str) -> list[str]:
-    """Options of a config group that have this key, those for anything first: folder, timm."""
-    folder = config_dir() / group
-    files = sorted(folder.glob("[!_]*.yaml")) if group else []
-    having = [file.stem for file in files if leaf in _keys_of(file)]
-    return sorted(having, key=lambda name: (name not in ("folder", "timm"), name))
-
-
-def _candidates(key: str, known: list[str]) -> list[str]:
-    """What may be meant by a key: settings, also of options not chosen; groups for a plain word."""
-    groups = [name for name in known if (config_dir() / name).is_dir()]
-    sections = {name.rpartition(".")[0] for name in known}
-    settings = [name for name in known if name not in sections and name not in groups]
-    return [*settings, *_all_keys(groups), *([] if "." in key else groups)]
 
 
 def _all_keys(groups: list[str]) -> list[str]:

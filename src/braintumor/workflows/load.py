@@ -191,12 +191,11 @@ class LoadedModel:
         if target is not None and target not in self.classes:
             raise DataError(f"target={target} is not one of {', '.join(self.classes)}")
         pixels = np.stack(next(iter(read)))
-        answer = (
-            self.classify_pixels(tuple(read.names), pixels)[0].predicted
-            if target is None
-            else [self.classes.index(target)]
-        )
-        (cells,) = self.heat_cells(pixels, np.asarray(answer))
+        if target is None:
+            answer = self.classify_pixels(tuple(read.names), pixels)[0].predicted
+        else:
+            answer = np.array([self.classes.index(target)])
+        (cells,) = self.heat_cells(pixels, answer)
         return at_own_size(cells, read.sizes[0], self.card.fit)
 
     def heat_cells(self, pixels: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -15,18 +15,8 @@ from braintumor.config import config_dir, options_of
 from braintumor.errors import ConfigError, first_line
 from braintumor.places import is_there
 from braintumor.quoting import hydra_value, key_of
+from braintumor.workflows import guesses
 from braintumor.workflows.arguments import ARGUMENTS, PATHS, TRAININGS
-from braintumor.workflows.guesses import (
-    composes,
-    explain_choice,
-    explain_signs,
-    known_keys,
-    nearest,
-    of_another_option,
-    own_data,
-    same_name,
-    setting_called,
-)
 from braintumor.workflows.indexed import refuse_indexed
 from braintumor.workflows.synonyms import SETTINGS, explain_foreign
 from braintumor.workflows.words import Typed, is_sweep, model_names
@@ -51,7 +41,9 @@ _LISTS = (
 def refuse_words(typed: Typed) -> None:
     """Raises ConfigError on words that Hydra would take otherwise than they are meant."""
     for word in typed.words:
-        if _is_in_vain(word, typed):
+        key = key_of(word)
+        # of a sweep alone Hydra's folder is where results go
+        if key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not is_sweep(typed.words)):
             place = typed.use(f"run_dir={hydra_value(word.partition('=')[2])}")
             raise ConfigError(f"{word} would be in vain: for the folder of the results {place}")
         group, sign, value = word.lstrip("+").partition("=")
@@ -60,14 +52,8 @@ def refuse_words(typed: Typed) -> None:
         if sign and not value and (options_of(group) or group in _NEVER_EMPTY):
             raise ConfigError(f"{word} has no value; give one, or leave it out")
         if value.startswith("_") and options_of(group):  # what options of ours build on
-            raise ConfigError(explain_choice(group, value, options_of(group), typed))
+            raise ConfigError(guesses.explain_choice(group, value, options_of(group), typed))
     refuse_indexed(typed)
-
-
-def _is_in_vain(word: str, typed: Typed) -> bool:
-    """Hydra's folder of a job is not where results go; that of a sweep is, of a sweep."""
-    key = key_of(word)
-    return key == "hydra.run.dir" or (key == "hydra.sweep.dir" and not is_sweep(typed.words))
 
 
 def answer_mistake(error: Exception, typed: Typed) -> str | None:
@@ -76,7 +62,7 @@ def answer_mistake(error: Exception, typed: Typed) -> str | None:
         return _explain_syntax(error.override, typed)
     if isinstance(error, MissingConfigException) and error.options:
         group, name = _group_of(str(error.missing_cfg_file))
-        return explain_choice(group, name, error.options, typed)
+        return guesses.explain_choice(group, name, error.options, typed)
     if isinstance(error, HydraException):
         return _explain_key(error, typed)
     if isinstance(error, ValueError) and "Config group override must be" in str(error):
@@ -139,28 +125,26 @@ def _explain_group(typed: Typed) -> str | None:
         group, _, value = word.partition("=")
         options = sorted(model_names()) if group == "model" else options_of(group)
         if group and value and options and value not in options:
-            return explain_choice(group, value, options, typed)
+            return guesses.explain_choice(group, value, options, typed)
     return None
 
 
 def _explain_syntax(override: str, typed: Typed) -> str:
-    if answer := explain_signs(override, typed):
+    if answer := guesses.explain_signs(override, typed):
         return answer
     key, _, value = override.partition("=")
     if not value:
         return _explain_bare(key_of(key), typed)
     unquoted = value.strip("'\"") if value[:1] == value[-1:] else value
     if options := options_of(key) or (options_of("model/backbone") if key == "model" else []):
-        return explain_choice(key, unquoted, options, typed)
+        return guesses.explain_choice(key, unquoted, options, typed)
     if not re.fullmatch(r"[\w.@/+~-]+", key, re.ASCII):
         return f"{override!r} names no setting; `bt-{typed.command} --cfg job` shows all"
     if value.endswith(","):
         several = f"{key}={value.rstrip(',')}"
-        return (
-            _explain_several(several, typed)
-            if "," in several
-            else (f"{override} ends with a comma; {typed.use(several)}")
-        )
+        if "," in several:
+            return _explain_several(several, typed)
+        return f"{override} ends with a comma; {typed.use(several)}"
     if any(value.count(a) != value.count(b) for a, b in ("[]", "{}")):
         return f"the brackets in {override!r} do not match; close each that is opened"
     quoted = typed.use(f"{key}={hydra_value(unquoted)}")
@@ -190,12 +174,12 @@ def _explain_bare(word: str, typed: Typed) -> str:
             return f"{word!r} is no setting; {typed.use(f'model={word}')}"
         if options := options_of(word):
             return f"{word!r} has no value; give one of its options: {word}={'|'.join(options)}"
-        if setting := setting_called(word, typed.command):
+        if setting := guesses.setting_called(word, typed.command):
             return f"{word!r} has no value; settings are given as key=value: {setting}=VALUE"
     key = _MAIN_KEY.get(typed.command)
     if not key and "/" not in word and not is_there(word):
         return f"{word!r} is no setting, and no file or folder; settings look like key=value"
-    meant = [key.format(word)] if key else own_data(word)
+    meant = [key.format(word)] if key else guesses.own_data(word)
     said = typed.use(*meant).removeprefix("use ")
     return f"{word!r} is no setting; settings look like key=value; did you mean {said}?"
 
@@ -219,24 +203,23 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     if not found:
         return text
     key = key_of(found[1])
-    known = known_keys(error, typed.command)
+    known = guesses.known_keys(error, typed.command)
     given = next((word.partition("=")[2] for word in typed.of(key)), "…")
     if answer := explain_foreign(key, given, typed):
         return answer
-    if near := same_name(key, known):
+    if near := guesses.same_name(key, known):
         return _did_you_mean(key, near, given, typed)
     if foreign := _of_another_command(key, typed):
         return foreign
-    if owned := of_another_option(key, given):
+    if owned := guesses.of_another_option(key, given):
         section, owners, words = owned
         if (meant := SETTINGS.get(key.rpartition(".")[2])) and meant != key:
-            near = f"did you mean `{meant}`? Then {typed.use(*words)}"
-            return f"`{key}` is not a setting; {near}"
+            return f"`{key}` is not a setting; {typed.did_you_mean(meant, *words)}"
         return f"`{key}` belongs to {section}={'|'.join(owners)}; {typed.use(*words)}"
     section, dot, _ = key.rpartition(".")
     there = [name for name in known if section and name.rpartition(".")[0] == section]
-    near = nearest(key, known, f"{section}{dot}" if there else "")
-    if near and composes([f"{near}={given}"], typed.command):
+    near = guesses.nearest(key, known, f"{section}{dot}" if there else "")
+    if near and guesses.composes([f"{near}={given}"], typed.command):
         return _did_you_mean(key, near, given, typed, known)
     listed = ", ".join(there or sorted({re.split(r"[./]", name)[0] for name in known}))
     of = f"of {section} there are" if there else "there are"
@@ -249,10 +232,13 @@ def _did_you_mean(
     if near.endswith(".weights"):  # pretrained=true
         given = {"true": "imagenet", "false": "none"}.get(given.casefold(), given)
     words = [f"{near}={given}"]
-    if known is not None and near not in known and (owned := of_another_option(near, given)):
+    if (
+        known is not None
+        and near not in known
+        and (owned := guesses.of_another_option(near, given))
+    ):
         words = owned[2]
-    use = f"Then {typed.use(*words)}"
-    return f"`{key}` is not a setting; did you mean `{near}`? {use}; {_all_of(typed)}"
+    return f"`{key}` is not a setting; {typed.did_you_mean(near, *words)}; {_all_of(typed)}"
 
 
 def _all_of(typed: Typed) -> str:

@@ -38,7 +38,7 @@ from braintumor.runtime import configure_torch, environment, mix_seed
 from braintumor.workflows.arguments import Request, Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.data import draw_data, drawn, write_tables
-from braintumor.workflows.describe import describe_decisions, describe_evaluation
+from braintumor.workflows.describe import describe_decisions, write_evaluation
 from braintumor.workflows.fit import fit_and_save
 from braintumor.workflows.outputs import check_output, held_output, named_folder, recorded, told
 from braintumor.workflows.results import Run
@@ -81,7 +81,8 @@ def _begun(request: Request, prepared: Experiment | None) -> Iterator[tuple[Expe
     """A new run, in a folder that is held within the block."""
     check_output(request, RUN, "runs")
     if (named := named_folder(request)) is not None:
-        _check_inside(RunFolder(named))
+        # now and not after the training: may its evaluation be written?
+        check(RunFolder(named).evaluation("test"), EVALUATION, "replace")
     if prepared is None:
         experiment = setup(request.settings, request.choices["data"])
     else:  # its settings name no folder
@@ -156,17 +157,12 @@ def keep_changes(run: RunFolder, settings: Settings) -> None:
         write_settings(run, changed)
 
 
-def _check_inside(run: RunFolder) -> None:
-    """Now and not after the training: may its evaluation be written?"""
-    check(run.evaluation("test"), EVALUATION, "replace")
-
-
 @contextmanager
 def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     """The run that `resume=` names, whose folder is held within the block."""
     run = open_run(request.settings["resume"])
     with written_from(begun_in(run)), hold(run.path, RUN, "continue"):
-        _check_inside(run)
+        check(run.evaluation("test"), EVALUATION, "replace")  # as above
         settings, data_name = take_over(run, request)
         if run.parts:
             raise CheckpointError(
@@ -218,7 +214,6 @@ def _evaluate_best(
     # scikit-learn and matplotlib, for which the first step would wait
     from braintumor.evaluation.evaluate import EvalOptions, EvaluatedImages, evaluate
     from braintumor.evaluation.leakage import leakage_by_groups
-    from braintumor.report.write import write
 
     rows, data = experiment.rows("test"), experiment.data
     if not len(rows):
@@ -237,6 +232,5 @@ def _evaluate_best(
             fitted,
             dataclasses.replace(read_provenance(run, card), pictures=drawn(run.path)),
         )
-        write(evaluation, folder)
-        describe_evaluation(evaluation, folder / EvaluationFile.REPORT)
+        write_evaluation(evaluation, folder)
     return evaluation

@@ -92,13 +92,11 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             raise ToldInterrupt from error
         raise
-    except DiskError as error:  # which resume= outlives, where there is something to resume
-        with suppress(MachineError, OSError):
-            tell_failure(run, error)
-        raise DiskError(f"{error}{how_to_go_on(run)}") from error
     except BaseException as error:
         with suppress(MachineError, OSError):  # the disk may be what failed
             tell_failure(run, error)
+        if isinstance(error, DiskError):  # which resume= outlives, where it can
+            raise DiskError(f"{error}{how_to_go_on(run)}") from error
         raise
     else:
         with told(run), deferred():

@@ -24,16 +24,22 @@ def run_requests(
     folder: of all of them, for jobs.csv.  is_read: their data are in the cache already.
     Raises KeyboardInterrupt when all have been ended.
     """
-    left = [request for request in requests if not _is_complete(request)]
+    left = [request for request in requests if not _is_over(request)]
     if len(left) < len(requests):
         log.info("%d of %d jobs are complete", len(requests) - len(left), len(requests))
     if not left:
         return
     common = set(left[0].overrides).intersection(*(request.overrides for request in left))
-    jobs = [_job(request, common) for request in left]
+    jobs = []
+    for request in left:
+        words = [w for w in request.overrides if w not in common and not w.startswith(_OF_ALL)]
+        jobs.append(Job(RunFolder(request.folder), " ".join(words), request.to_json()))
     if not is_read:
         _read_first(left)
-    _describe(slots)
+    gpus = [slot.gpu for slot in slots if slot.gpu is not None]
+    where = f"GPU {', '.join(dict.fromkeys(gpus))}" if gpus else "the CPU"
+    threads = min(slot.threads for slot in slots)
+    log.info("%d at a time on %s, %d threads each", len(slots), where, threads)
     Queue(jobs, slots, folder).run()
 
 
@@ -48,14 +54,9 @@ def slots_for_parts(settings: Settings) -> list[Slot]:
     return make_slots(wanted, None, device=device)
 
 
-def _is_complete(request: Request) -> bool:
+def _is_over(request: Request) -> bool:
     is_job = request.sweep_folder is not None and "resume" in request.settings
     return is_job and RunFolder(request.folder).is_over
-
-
-def _job(request: Request, common: set[str]) -> Job:
-    words = [w for w in request.overrides if w not in common and not w.startswith(_OF_ALL)]
-    return Job(RunFolder(request.folder), " ".join(words), request.to_json())
 
 
 def _read_first(requests: Sequence[Request]) -> None:
@@ -74,11 +75,3 @@ def _read_first(requests: Sequence[Request]) -> None:
             read_data(settings, size, request.choices.get("data", "data"))
         except (BraintumorError, OSError) as error:
             log.debug("each job that needs it will say so: %s", error)
-
-
-def _describe(slots: Sequence[Slot]) -> None:
-    gpus = [slot.gpu for slot in slots if slot.gpu is not None]
-    where = f"GPU {', '.join(dict.fromkeys(gpus))}" if gpus else "the CPU"
-    log.info(
-        "%d at a time on %s, %d threads each", len(slots), where, min(s.threads for s in slots)
-    )

@@ -100,11 +100,9 @@ def predict(request: Request) -> pd.DataFrame:
         page = PredictionsPage(
             table=written,
             illustrations=illustrations,
-            model=classifier.card.model_name,
-            data=data_title(
-                classifier.card.data_name, classifier.card.settings["data"].get("root")
-            ),
-            cam=classifier.card.settings["eval"]["cam"],
+            model=card.model_name,
+            data=data_title(card.data_name, card.settings["data"]),
+            cam=card.settings["eval"]["cam"],
             decisions=decisions,
             unreadable=pictures.unreadable,
         )

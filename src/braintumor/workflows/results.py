@@ -26,10 +26,14 @@ _SHOWN = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc")
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
-    """One evaluation on disk. folder: eval/<split> of a run, or another."""
+class _OnDisk:
+    """What a workflow has left in a folder."""
 
     folder: Path
+
+
+class EvaluationResult(_OnDisk):
+    """One evaluation on disk. folder: eval/<split> of a run, or another."""
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -65,14 +69,8 @@ class EvaluationResult:
         return f"{text}<p>report: <code>{html.escape(str(self.report))}</code></p>"
 
 
-@dataclass(frozen=True)
-class Run:
-    """One training on disk, or several of them: the folds and seeds of one command.
-
-    folder: the run folder.
-    """
-
-    folder: Path
+class Run(_OnDisk):
+    """One training on disk, or several of them: the folds and seeds of one command."""
 
     @property
     def _paths(self) -> RunFolder:
@@ -169,11 +167,8 @@ class Run:
         return f"<p>{html.escape(repr(self))}</p>{shown}"
 
 
-@dataclass(frozen=True)
-class TuningResult:
+class TuningResult(_OnDisk):
     """A search for settings on disk."""
-
-    folder: Path
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -197,11 +192,8 @@ class TuningResult:
         return run if run.status else None
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
+class ComparisonResult(_OnDisk):
     """A comparison on disk."""
-
-    folder: Path
 
     @property
     def leaderboard(self) -> pd.DataFrame:
@@ -224,11 +216,8 @@ class ComparisonResult:
         return self.folder / "comparison.html"
 
 
-@dataclass(frozen=True)
-class CrossDatasetResult:
+class CrossDatasetResult(_OnDisk):
     """A matrix of checkpoints and data sets on disk."""
-
-    folder: Path
 
     @property
     def table(self) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -20,7 +19,7 @@ from braintumor.privacy import with_places, without_names
 from braintumor.quoting import key_of, pasteable
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder, begun_in, read_config
-from braintumor.runs.kinds import STATES
+from braintumor.runs.kinds import STATES, EvaluationFile
 from braintumor.runs.state import load_state, save_state
 from braintumor.training.loop import steps_per_epoch
 from braintumor.training.recipe import Phase, TrainSettings, described, refuse_other
@@ -104,10 +103,11 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
         )
     if run.is_over and longer == stored["train"]:
         no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
-        raise CheckpointError(
-            f"{run.path} is complete, there is nothing to resume; its report is "
-            f"{run.evaluation('test') / 'report.html'}; for more epochs add train.epochs=N{no_cap}"
-        )
+        report = run.evaluation("test") / EvaluationFile.REPORT
+        result = f"its report is {report}; for more epochs add train.epochs=N{no_cap}"
+        if "parts" in status:
+            result = f"its figures are in {run.path / 'summary.md'}"
+        raise CheckpointError(f"{run.path} is complete, there is nothing to resume; {result}")
     stored["train"] = longer
     if "device" in named:
         stored["device"] = here["device"]
@@ -233,7 +233,11 @@ def prepare(run: RunFolder, experiment: Experiment) -> None:
     too (train.refit) is done again.
     """
     recipe, saved = experiment.recipe, load_state(run, experiment.device)
-    _take_recipe(saved, described(recipe, experiment.augment.settings))
+    # nothing but the length of the last phase may differ
+    own, longer = described(recipe, experiment.augment.settings), copy.deepcopy(saved["recipe"])
+    longer["train"]["phases"][-1]["epochs"] = own["train"]["phases"][-1]["epochs"]
+    refuse_other(longer, own)
+    saved["recipe"] = own
     epochs = recipe.train.planned[-1].epochs
     if saved["phase"] == len(recipe.train.phases) - 1 and saved["epoch"]:
         patience = recipe.train.early_stopping.patience
@@ -258,11 +262,3 @@ def prepare(run: RunFolder, experiment: Experiment) -> None:
     save_state(run, saved)
     for name in (*STATES, "metrics.csv"):
         (run.path / "refit" / name).unlink(missing_ok=True)
-
-
-def _take_recipe(saved: dict[str, Any], recipe: dict[str, Any]) -> None:
-    """The longer recipe into the state; nothing else of it may differ."""
-    longer = copy.deepcopy(saved["recipe"])
-    longer["train"]["phases"][-1]["epochs"] = recipe["train"]["phases"][-1]["epochs"]
-    refuse_other(longer, recipe)
-    saved["recipe"] = recipe

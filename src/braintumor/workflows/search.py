@@ -18,6 +18,7 @@ import optuna
 
 from braintumor.config import typed
 from braintumor.data.dataset import Dataset
+from braintumor.data.manifest import KNOWN
 from braintumor.errors import DataError
 from braintumor.jobs.slots import Slot
 from braintumor.privacy import set_privacy
@@ -99,7 +100,7 @@ def same_images(study: optuna.Study, experiment: Experiment) -> None:
     Raises DataError.
     """
     splits = {}
-    for name in ("train", "val"):
+    for name in KNOWN:
         hashes = experiment.data.manifest["sha256"].iloc[experiment.rows(name)]
         splits[name] = hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
     kept = study.user_attrs.get(_IMAGES)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from braintumor import runtime
 from braintumor.config import typed
-from braintumor.data.dataset import Dataset
+from braintumor.data.dataset import Dataset, check_options
 from braintumor.data.host_images import ImageSplit, load_split
 from braintumor.data.images import Fit
+from braintumor.data.manifest import KNOWN
+from braintumor.data.split import check_kind
 from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import check_method
@@ -22,14 +25,6 @@ from braintumor.models.classifier import Body, Classifier, build_body, model_nam
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.tracking import check_tracker
-from braintumor.runtime import (
-    choose_device,
-    choose_precision,
-    configure_torch,
-    mix_seed,
-    seeded,
-    world_size,
-)
 from braintumor.statistics.decisions import DecisionSettings
 from braintumor.training.batch_size import choose_batch_size
 from braintumor.training.distributed import Team, synchronize_norms
@@ -38,7 +33,6 @@ from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
 from braintumor.workflows.data import (
-    check_sections,
     labels_of,
     read_again,
     read_data,
@@ -137,8 +131,8 @@ def setup(
     is_auto = settings["train"]["batch_size"] == "auto"
     known = _accept(settings, before)
     if not is_auto:
-        Team(size=world_size()).check(known.recipe.train.batch_size)
-    configure_torch(known.device, known.recipe.train.precision)
+        Team(size=runtime.world_size()).check(known.recipe.train.batch_size)
+    runtime.configure_torch(known.device, known.recipe.train.precision)
     if before is None:
         data = read(settings, known.size, data_name)
     else:
@@ -157,7 +151,7 @@ def setup(
         model=_finish(known.body, data.classes, recipe.train, known.start).to(device),
         recipe=recipe,
         device=device,
-        dtype=choose_precision(recipe.train.precision, device),
+        dtype=runtime.choose_precision(recipe.train.precision, device),
         start=known.start,
     )
     if known.start:
@@ -175,7 +169,7 @@ def _told_apart(data: Dataset, fit: Fit) -> dict[str, str]:
     """Of training and validation: their number, and a digest of what they are, in order."""
     size, told = data.pixels.shape[1], {}
     for split, rows in data.manifest.groupby("split"):
-        if split in ("train", "val"):
+        if split in KNOWN:
             names = "\n".join([str(size), fit, *rows["sha256"], *rows["label"]])
             digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
             told[str(split)] = f"{len(rows)} images of {size} px ({digest[:12]})"
@@ -199,17 +193,18 @@ def _accept(settings: Settings, before: RunFolder | None) -> _Accepted:
     evaluating = typed(EvalSettings, settings["eval"], "eval")
     deciding = typed(DecisionSettings, settings["decision"], "decision")
     check_tracker(settings.get("tracker"))
-    device = choose_device(settings["device"])
+    device = runtime.choose_device(settings["device"])
     if recipe.train.cuda_graphs is True and device.type != "cuda":
         if before is None:
             raise ConfigError(
                 f"train.cuda_graphs=true needs a CUDA device, not {device}; leave it out"
             )
         log.info("the run began with train.cuda_graphs=true; going on without, on %s", device)
-    if recipe.train.sync_batch_norm and world_size() > 1 and device.type != "cuda":
+    if recipe.train.sync_batch_norm and runtime.world_size() > 1 and device.type != "cuda":
         raise ConfigError(f"train.sync_batch_norm=true needs GPUs, not {device}; leave it out")
     size = size_of(settings)
-    check_sections(settings["data"], settings["split"], settings["folds"], settings["fold"])
+    check_options(settings["data"])
+    check_kind(settings["split"], settings["folds"], settings["fold"])
     if before is None:
         require_place(settings["data"])
     start = find_start(settings.get("init"), before)
@@ -257,7 +252,7 @@ def _with_batch_size(settings: Settings, size: int) -> Settings:
 
 
 def _build_body(settings: Settings, size: int, start: Start | None) -> Body:
-    with seeded(mix_seed(settings["seed"], "weights"), torch.device("cpu")):
+    with runtime.seeded(runtime.mix_seed(settings["seed"], "weights"), torch.device("cpu")):
         return build_body(with_start(settings["model"], start), size)
 
 
@@ -269,7 +264,7 @@ def _finish(
         take_weights(model, start, classes)
     if train.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if train.sync_batch_norm and world_size() > 1:
+    if train.sync_batch_norm and runtime.world_size() > 1:
         synchronize_norms(model)
     if train.compile:
         model.compile()

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from braintumor.comparison.aggregate import (
-    pool_baselines,
-    pool_folds,
-    read_own_metrics,
-    summarise,
-    summary_lines,
-    write_summary,
-)
+from braintumor.comparison import aggregate
 from braintumor.data.manifest import count_patients, group_numbers, read_manifest
 from braintumor.data.moved import refuse_others
 from braintumor.errors import TrainingError
@@ -42,7 +35,7 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
     """
     runs = {trial: trial.run_in(parent) for trial in trials}
     metrics = {
-        trial.name: read_own_metrics(run.evaluation("test")) if run.is_complete else None
+        trial.name: aggregate.read_own_metrics(run.evaluation("test")) if run.is_complete else None
         for trial, run in runs.items()
     }
     pooled = {}
@@ -52,9 +45,11 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
             name = "pooled" if settings["seeds"] is None else f"pooled_seed_{seed}"
             pooled[name] = _pool(parent, folds, settings, name)
     failed = [name for name, content in metrics.items() if content is None]
-    table = summarise(metrics, pooled)
-    write_summary(parent.path, table, list(metrics), _notes(parent, trials, failed, settings))
-    for line in summary_lines(table, list(pooled)):
+    table = aggregate.summarise(metrics, pooled)
+    aggregate.write_summary(
+        parent.path, table, list(metrics), _notes(parent, trials, failed, settings)
+    )
+    for line in aggregate.summary_lines(table, list(pooled)):
         log.info("%s", line)
     log.info("summary: %s", parent.path / "summary.md")
     if failed:
@@ -72,7 +67,7 @@ def _pool(
     """Write the evaluation of all folds together; gives the content of its metrics.json."""
     runs = [trial.run_in(parent) for trial in folds]
     tested = [run.evaluation("test") for run in runs]
-    predictions, contaminated = pool_folds(tested)
+    predictions, contaminated = aggregate.pool_folds(tested)
     # every trial divides the same images, so the groups of one are those of all
     manifest = read_manifest(runs[0].manifest)
     for run in runs[1:]:
@@ -80,7 +75,7 @@ def _pool(
     own_groups = manifest.set_index("path")["group"].loc[list(predictions.paths)]
     leakage = Leakage(
         contaminated,
-        baselines=pool_baselines(tested),
+        baselines=aggregate.pool_baselines(tested),
         patients=_patients_of_all(manifest),
         groups=group_numbers(own_groups),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from braintumor.data.manifest import KNOWN
 from braintumor.errors import ConfigError, MachineError
 from braintumor.runs.commands import how_to_go_on
 from braintumor.runs.folder import RunFolder
@@ -127,7 +128,7 @@ def follow(together: Team) -> RunFolder:
 def _fit(experiment: Experiment, told: Fit) -> None:
     if told.is_refit:
         experiment = experiment.with_fresh_model()
-    train = experiment.images("train", "val") if told.is_refit else experiment.images("train")
+    train = experiment.images(*(KNOWN if told.is_refit else ("train",)))
     val = None if told.is_refit else experiment.images("val")
     saved = load_state(RunFolder(told.folder), torch.device("cpu")) if told.resumes else None
     state = FitState(experiment.model, BestCheckpoint(told.recipe.train.early_stopping))

@@ -194,12 +194,8 @@ def _resumed(request: Request) -> Iterator[tuple[RunFolder, Settings, list[Exper
     """The parent that `resume=` names, held within the block, and its settings."""
     parent = open_run(request.settings["resume"])
     with hold(parent.path, RUN, "continue"):
-        if parent.is_complete:
-            if all(trial.run_in(parent).is_over for trial in list_trials(read_config(parent))):
-                raise CheckpointError(
-                    f"{parent.path} is complete, there is nothing to resume; its figures are in "
-                    f"{parent.path / 'summary.md'}"
-                )
+        trials = list_trials(read_config(parent))
+        if parent.is_complete and not all(trial.run_in(parent).is_over for trial in trials):
             parent.set_status("interrupted", why="a part has been removed since")
         settings, _ = take_over(parent, request)
         _refuse_other_parts(parent, [trial.name for trial in list_trials(settings)])

@@ -132,12 +132,10 @@ def describe(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> str:
     if trial.state.name == "FAIL":
         return f"trial {number} failed: {why(trial)}"
     epochs = known.get(EPOCHS, 0)
-    how = (
-        f"{epochs} epoch{'s' * (epochs != 1)}"
-        if trial.state.name == "COMPLETE"
-        else f"cut short after {epochs}"
-    )
-    if WHY in known:
+    how = f"cut short after {epochs}"
+    if trial.state.name == "COMPLETE":
+        how = f"{epochs} epoch{'s' * (epochs != 1)}"
+    elif WHY in known:
         how = "diverged"
     best = best_trial(study)
     value = f"{trial.value:.4f}" if trial.value is not None else "–"

@@ -60,7 +60,9 @@ def tune(request: Request) -> TuningResult:
         log.info("your own pictures, a folder for each class: %s", request.own_pictures)
     tuning = _settings(request)
     fixed = _fixed(request, tuning)
-    folder = named_folder(request) or _default_folder(request, fixed)
+    if (folder := named_folder(request)) is None:  # the same for the same settings, to go on there
+        model = model_name(request.settings["model"])
+        folder = Path("tuning") / f"{request.choices['data']}_{model}_{_digest(fixed)}"
     existing: Existing = "replace" if request.settings["overwrite"] else "continue"
     with hold(folder, TUNING, existing), listening():
         if existing == "replace":
@@ -91,12 +93,6 @@ def _fixed(request: Request, tuning: TuneSettings) -> dict[str, Any]:
     fixed = {k: v for k, v in settings.items() if k not in _PLACES}
     fixed |= {f"tune.{name}": getattr(tuning, name) for name in _HOW}
     return fixed | {f"tune.space.{p.key}": str(p) for p in read_space(tuning.space or {})}  # type: ignore[arg-type]
-
-
-def _default_folder(request: Request, fixed: dict[str, Any]) -> Path:
-    """The same for the same settings, so that the same command goes on."""
-    name = f"{request.choices['data']}_{model_name(request.settings['model'])}_{_digest(fixed)}"
-    return Path("tuning") / name
 
 
 def _digest(fixed: dict[str, Any]) -> str:
@@ -132,7 +128,9 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
     log.info("study: %s, %d of %d trials done", storage, len(done(study)), tuning.trials)
     for parameter in search.space:
         log.info("  %s: %s", parameter.key, parameter)
-    go_on = _on(request, folder)
+    words = [word for word in request.overrides if key_of(word) not in ("run_dir", "overwrite")]
+    command = f"{shell_line(['bt-tune', *words])} {pasteable('run_dir', str(folder))}"
+    go_on = f"; the same command goes on: {command}"
     try:
         with before_leaving(lambda: tell(f"interrupted{go_on}")):
             _work(search, images, request.settings["device"])
@@ -158,12 +156,6 @@ def _words(request: Request, tuning: TuneSettings) -> Iterator[str]:
             log.info("%s is searched, so %s has no effect", key, word)
         elif key.split(".")[0] not in _OWN:
             yield word
-
-
-def _on(request: Request, folder: Path) -> str:
-    words = [word for word in request.overrides if key_of(word) not in ("run_dir", "overwrite")]
-    command = shell_line(["bt-tune", *words])
-    return f"; the same command goes on: {command} {pasteable('run_dir', str(folder))}"
 
 
 def _check_space(search: Search) -> None:

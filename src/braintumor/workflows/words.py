@@ -50,6 +50,10 @@ class Typed:
             return f"use {', '.join(json.dumps(word, ensure_ascii=False) for word in words)}"
         return f"use {shell_line(words)}"
 
+    def did_you_mean(self, near: str, *words: str) -> str:
+        """A question that is answered by giving these words."""
+        return f"did you mean `{near}`? Then {self.use(*words)}"
+
     def name_of(self, command: str) -> str:
         """A command as it is called here: bt-eval, bt.evaluate."""
         return _FUNCTIONS.get(command, f"bt.{command}") if self.is_python else f"bt-{command}"
@@ -67,11 +71,9 @@ class Typed:
         """How the command is called with a folder of pictures."""
         words = ["data=folder", "data.root=FOLDER"]
         name = self.name_of(self.command)
-        return (
-            f"{name}({', '.join(map(json.dumps, words))})"
-            if self.is_python
-            else (f"{name} {shell_line(words)}")
-        )
+        if self.is_python:
+            return f"{name}({', '.join(map(json.dumps, words))})"
+        return f"{name} {shell_line(words)}"
 
     def of(self, key: str) -> list[str]:
         """The words that set it."""
