@@ -127,3 +127,7 @@ def test_means_name_their_classes_only_where_one_is_absent():
     p = Predictions(("a", "b", "c"), tuple("123"), np.array([0, 0, 1]), np.eye(3)[[0, 0, 1]])
     said = about_means(evaluation_of(p).metrics)
     assert said == "There is no image of c here: means over classes are over a and b."
+    wrong = Predictions(("a", "b", "c"), tuple("123"), np.array([0, 0, 1]), np.eye(3)[[0, 2, 1]])
+    assert about_means(evaluation_of(wrong).metrics) == (
+        f"{said} Macro F1 counts c too, as 0, since the model answers it for other images."
+    )

@@ -47,12 +47,7 @@ class Quote:
 
 
 def choose_quote(
-    split: str,
-    metrics: Figures,
-    clean: Figures | None,
-    known: int | None,
-    *,
-    is_own: bool = True,
+    split: str, metrics: Figures, clean: Figures | None, known: int | None, *, is_own: bool = True
 ) -> Quote:
     """Accuracy over all images, or over the clean ones where some are known, or none.
 
@@ -84,14 +79,7 @@ def choose_quote(
 
 
 def about_means(figures: Figures) -> str:
-    """Which classes means are over; empty where every class has images.
-
-    >>> rows = {name: {"n": n, "f1": 0.5} for name, n in (("a", 3), ("b", 2))}
-    >>> absent = {"n": 0, "recall": float("nan"), "f1": 0.0}
-    >>> about_means({"per_class": {**rows, "c": absent}})
-    'There is no image of c here: means over classes are over a and b. Macro F1 counts c too, as \
-0, since the model answers it for other images.'
-    """
+    """Which classes means are over; empty where every class has images."""
     rows = figures["per_class"]
     absent = [name for name, row in rows.items() if not row["n"]]
     if not absent:

@@ -79,6 +79,7 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
     budget: characters that all pictures may take.
     """
     predictions, images = evaluation.predictions, evaluation.images
+    probs = predictions.probs
     decided = vars(evaluation.decided) if evaluation.decided else {}
     sets, order = decided.get("sets"), order_by_interest(predictions, decided.get("is_foreign"))
     large = _large(evaluation, order, set(shown))
@@ -93,7 +94,9 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         "truth": predictions.labels.tolist(),
         "guess": predictions.predicted.tolist(),
         # four digits: a page is read, predictions.csv is for computing
-        "probs": _in_ten_thousand(predictions.probs).tolist(),
+        "probs": np.round(np.where(probs < 1, probs.clip(max=0.9999), 1) * 1e4)
+        .astype(int)
+        .tolist(),
         "known": _bits(evaluation.assessment.contaminated),
         "foreign": _bits(decided.get("is_foreign")),
         "turned": _bits(decided.get("is_upside_down")),
@@ -120,11 +123,6 @@ def _large(evaluation: Evaluation, order: Sequence[int], shown: set[int]) -> dic
     for i in missing[:_LARGE]:
         large.setdefault(i, {})["image"] = inlined_image(evaluation.images[i], _LARGEST_PX, 75)
     return large
-
-
-def _in_ten_thousand(probs: np.ndarray) -> np.ndarray:
-    # as of `percent`: never all of what is not whole
-    return np.where(probs < 1 - 1e-12, np.minimum(np.round(probs * 1e4), 9999), 10_000).astype(int)
 
 
 def _bits(values: np.ndarray | None) -> list[int] | None:

@@ -22,24 +22,18 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from braintumor.report import texts
 from braintumor.report.plots.style import elide, png_of, to_png
-from braintumor.report.texts import (
-    accuracy_ci,
-    accuracy_with_ci,
-    interval,
-    isolated,
-    number,
-    percent,
-    some,
-    which_split,
-    width,
-)
 
 # S image size px
 
 FOLDER = Path(__file__).parent
 WEBP = "data:image/webp;base64,"
 _PNG = "data:image/png;base64,"
+_FILTERS = (  # of texts
+    "accuracy_ci", "accuracy_with_ci", "interval", "number", "percent", "some", "which_split",
+    "width",
+)  # fmt: skip
 _WIDEST_PX = 1500  # of an inlined picture
 
 
@@ -51,11 +45,9 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: isolated(value) if type(value) is str else value,
+        finalize=lambda value: texts.isolated(value) if type(value) is str else value,
     )
-    formats = {"number": number, "interval": interval, "percent": percent, "width": width}
-    formats |= {"some": some, "accuracy_ci": accuracy_ci, "accuracy_with_ci": accuracy_with_ci}
-    jinja.filters |= {"elide": elide, "which_split": which_split, **formats}
+    jinja.filters |= {"elide": elide, **{name: getattr(texts, name) for name in _FILTERS}}
     jinja.globals["inlined"] = inlined
     return jinja
 
@@ -147,7 +139,9 @@ def as_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         if pd.isna(value):
             return ""
         if isinstance(value, float):
-            return f"{value:.0f}" if value == round(value) and abs(value) > 1 else number(value)
+            return (
+                f"{value:.0f}" if value == round(value) and abs(value) > 1 else texts.number(value)
+            )
         return escaped(value)
 
     shown = table.dropna(axis="columns", how="all")

@@ -26,11 +26,7 @@ def defined_pair(figures: Mapping[str, Any], name: str) -> Any:
 
 
 def number(value: float | None, digits: str = "z.4f") -> str:
-    """Four digits, and never 1 of what is less; a dash for what is not defined.
-
-    >>> number(0.99997), number(0.99997, ".3g"), number(1.0)
-    ('0.9999', '0.9999', '1.0000')
-    """
+    """Four digits, and never 1 of what is less; a dash for what is not defined."""
     if not is_defined(value):
         return "–"
     text = format(value, digits)
@@ -38,11 +34,7 @@ def number(value: float | None, digits: str = "z.4f") -> str:
 
 
 def rate(value: float | None) -> str:
-    """Three digits, and never 1.000 of what is not whole; a dash for what is not defined.
-
-    >>> rate(0.9999), rate(0.2875), rate(-1e-9)  # 0.2875 is stored as a little less
-    ('0.999', '0.288', '0.000')
-    """
+    """Three digits, and never 1.000 of what is not whole; a dash for what is not defined."""
     if not is_defined(value):
         return "–"
     return f"{min(value + 1e-12, 0.999) if value < _WHOLE else value:z.3f}"
@@ -54,13 +46,7 @@ def interval(figures: Mapping[str, Any], name: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """98.3 %, and never 100 % or 0 % of what is neither; a dash for what is not defined.
-
-    >>> percent(0.99996), percent(46 / 160)  # 0.2875, which is stored as a little less
-    ('99.99\xa0%', '28.8\xa0%')
-    >>> percent(0.00012)
-    '0.01\xa0%'
-    """
+    """98.3 %, and never 100 % or 0 % of what is neither; a dash for what is not defined."""
     if not is_defined(share):
         return "–"
     text = f"{share + 1e-12:.1%}"
@@ -84,10 +70,7 @@ def accuracy_ci(metrics: Mapping[str, Any]) -> str:
 
 def accuracy_with_ci(metrics: Mapping[str, Any]) -> str:
     """ "95.3 % (95 % CI 94.0 to 96.3 %)", or the figure alone."""
-    interval = accuracy_ci(metrics)
-    return (
-        f"{percent(metrics['accuracy'])} ({interval})" if interval else percent(metrics["accuracy"])
-    )
+    return percent(metrics["accuracy"]) + (f" ({ci})" if (ci := accuracy_ci(metrics)) else "")
 
 
 def width(value: float | None) -> str:
@@ -96,11 +79,7 @@ def width(value: float | None) -> str:
 
 
 def some(count: int, what: str) -> str:
-    """A number of things.
-
-    >>> some(1, "image"), some(1234, "image")
-    ('1 image', '1,234 images')
-    """
+    """A number of things."""
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
@@ -111,9 +90,5 @@ def which_split(name: str) -> str:
 
 
 def isolated(text: str) -> str:
-    """The text with marks around what is read from the right, which else moves what is beside it.
-
-    >>> isolated("tumor 6, ورم 7") == "tumor 6, \u2068ورم\u2069 7"
-    True
-    """
+    """The text with marks around what is read from the right, so that figures stay in place."""
     return re.sub(_FROM_RIGHT, "\N{FIRST STRONG ISOLATE}\\g<0>\N{POP DIRECTIONAL ISOLATE}", text)

@@ -145,15 +145,12 @@ def _with_interval(figures: Mapping[str, Any]) -> str:
 
 def describe_decisions(decisions: Decisions) -> None:
     """What was fitted on validation."""
+    sets = None if decisions.conformal is None else 1 - decisions.conformal
+    limits = (
+        (decisions.threshold, "tumor threshold {} (sensitivity {:g})", decisions.sensitivity),
+        (sets, "class sets from {} (coverage {:g})", decisions.coverage),
+        (decisions.confidence, "answered from {} (risk {:g})", decisions.risk),
+    )
     parts = [f"temperature {decisions.temperature:.2f}"]
-    if decisions.threshold is not None:
-        threshold = number(decisions.threshold, ".3g")
-        parts.append(f"tumor threshold {threshold} (sensitivity {decisions.sensitivity:g})")
-    if decisions.conformal is not None:
-        least = number(1 - decisions.conformal, ".3g")
-        parts.append(f"class sets from {least} (coverage {decisions.coverage:g})")
-    if decisions.confidence is not None:
-        parts.append(
-            f"answered from {number(decisions.confidence, '.3g')} (risk {decisions.risk:g})"
-        )
+    parts += [said.format(number(x, ".3g"), aim) for x, said, aim in limits if x is not None]
     log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))

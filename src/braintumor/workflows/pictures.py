@@ -59,10 +59,7 @@ class PictureBatches:
         """
         one = isinstance(pictures, str | bytes | Path | np.ndarray | Image.Image)
         one |= getattr(pictures, "ndim", 1) > 1  # a tensor
-        if not one and not isinstance(pictures, Iterable):
-            raise DataError(
-                f"{type(pictures).__name__} is no picture; give paths, arrays or Pillow images"
-            )
+        one |= not isinstance(pictures, Iterable)
         several: Sequence[Any] = [pictures] if one else list(pictures)  # type: ignore[arg-type]
         if not several:
             raise DataError("there are no pictures to read; give paths, arrays or Pillow images")
