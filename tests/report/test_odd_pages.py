@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from braintumor.report import verdict
 from braintumor.report.plots import fonts
 from braintumor.report.plots.comparison import draw_comparison
 from braintumor.report.plots.style import label
-from braintumor.report.texts import rate
+from braintumor.report.texts import isolated, rate
 from braintumor.report.write import render
 from braintumor.statistics.decisions import Decided, Decisions
 from chromium import CHROMIUM, Browser
@@ -138,6 +139,15 @@ def test_a_page_keeps_names_from_the_right_apart() -> None:
     command = re.search(r'<pre class="command".*?</pre>', html, re.DOTALL)
     assert command and "\u2068" not in command.group()  # it is copied and typed
     assert "\u2068" not in verdict.headline(evaluation)  # for a console
+
+
+def test_a_long_word_is_read_once() -> None:
+    """As the letters of a picture are; of each letter anew it were half a minute."""
+    long = "A" * 50_000
+    assert isolated(f"{long}{GLIOMA} 5") == f"\u2068{long}{GLIOMA}\u2069 5"
+    began = time.perf_counter()
+    assert isolated(f"{long}\u00e9") == f"{long}\u00e9"
+    assert time.perf_counter() - began < 5
 
 
 def test_predictive_values_without_a_value_have_no_interval() -> None:

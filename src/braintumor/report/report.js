@@ -16,7 +16,7 @@
   const count = (n) => n.toLocaleString("en");
   // what is read from the right would move the figures beside it
   const WORD = "[\\p{L}\\p{N}_]*[\\p{sc=Hebr}\\p{sc=Arab}\\p{sc=Syrc}][\\p{L}\\p{M}\\p{N}_]*";
-  const FROM_RIGHT = new RegExp(`${WORD}(?:[ -]+${WORD})*`, "gu");
+  const FROM_RIGHT = new RegExp(`(?<![\\p{L}\\p{N}_])${WORD}(?:[ -]+${WORD})*`, "gu");
   const isolated = (text) => text.replace(FROM_RIGHT, "\u2068$&\u2069");
   const make = (tag, name, text = "") => {
     const element = document.createElement(tag);

@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 _SIGN = "\N{NO-BREAK SPACE}%"
 _NOTHING = 1e-9  # of a share; below is what rounding leaves of 0
 _WHOLE = 1 - 1e-12  # above is what rounding leaves of 1
-_FROM_RIGHT = r"\w*[{0}][\w{0}]*".format(r"\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff")
-_FROM_RIGHT = rf"{_FROM_RIGHT}(?:[ -]+{_FROM_RIGHT})*"  # words of Hebrew, Arabic and their like
+_WORD = r"\w*[{0}][\w{0}]*".format(r"\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff")
+_FROM_RIGHT = rf"(?<!\w){_WORD}(?:[ -]+{_WORD})*"  # words of Hebrew, Arabic and their like
 
 
 def is_defined(value: float | None) -> TypeGuard[float]:
@@ -91,4 +91,6 @@ def which_split(name: str) -> str:
 
 def isolated(text: str) -> str:
     """The text with marks around what is read from the right, so that figures stay in place."""
+    if text.isascii():  # as a picture in base64 is
+        return text
     return re.sub(_FROM_RIGHT, "\N{FIRST STRONG ISOLATE}\\g<0>\N{POP DIRECTIONAL ISOLATE}", text)
