@@ -368,9 +368,10 @@ def test_an_unlabelled_test_beside_a_wrapped_split_is_no_class(
         (["archive.zip"], "give it: data.root=ROOT/archive.zip"),
         (["train.zip", "test.tar.gz", "._x.zip"],
          "class folders: data.root=ROOT/test.tar.gz, data.root=ROOT/train.zip"),
-        ([f"{c}/{n}.npy" for c in "ab" for n in range(9)],
+        ([f"{c}/{n}.npy" for c in ("no", "yes") for n in range(3)],
          "save them as PNG files, or all together as X and Y of one .npz file for data=npz"),
         ([f"{s}/{n}.npy" for s in ("train", "test") for n in "xy"], "data=npz data.root=ROOT"),
+        (["images/train.npy", "labels/train.npy"], "data=npz data.root=ROOT"),
         (["X.npy", "Y.npy"], "arrays (X.npy, Y.npy): data=npz data.root=ROOT"),
     ],
 )  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
+from braintumor.data.names import is_never_class, names_nothing, split_of
 from braintumor.data.sources import FileSource, Source, archive, require_root
 from braintumor.data.sources._folders import listed
 from braintumor.data.sources._layout import read_layout
@@ -19,7 +19,6 @@ from braintumor.files import read_bounded
 from braintumor.quoting import pasteable
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
-_MOST_ARRAYS = 8  # of one data set or split: images, labels, patients, …
 _UNPACKED_BY_HAND = (".rar", ".7z", ".gz", ".bz2", ".xz", ".z01")
 
 
@@ -73,8 +72,8 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
             which = "unpack each into a folder of its own, or give the one with class folders"
         raise DataError(f"{root} holds no image, but archives; {which}: {listed(commands)}")
     arrays = [name for name in sorted(clean) if name.lower().endswith((".npz", ".npy"))]
-    in_folders = Counter(name.rpartition("/")[0] for name in arrays)
-    if len(in_folders) > 1 and max(in_folders.values()) > _MOST_ARRAYS:
+    folders = {name.split("/")[-2] for name in arrays if name.endswith(".npy") and "/" in name}
+    if len(folders) > 1 and any(map(_may_be_class, folders)):
         raise DataError(
             f"{root} holds arrays of a picture each ({listed(arrays)}), which are not read; save "
             "them as PNG files, or all together as X and Y of one .npz file for data=npz"
@@ -84,6 +83,10 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
             f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
             f"{pasteable('data.root', str(root))}"
         )
+
+
+def _may_be_class(folder: str) -> bool:
+    return not (split_of(folder) or names_nothing(folder) or is_never_class(folder))
 
 
 def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
