@@ -64,12 +64,12 @@ def main() -> None:
 
 def _read(path: Path) -> Found:
     from braintumor.data.host_images import load_split
-    from braintumor.data.manifest import group_numbers
+    from braintumor.data.manifest import group_numbers, read_manifest
+    from braintumor.data.moved import find_images
     from braintumor.evaluation.postprocessing import load_postprocessing
     from braintumor.evaluation.predict import Inference, features_of, predict_with_features
     from braintumor.runs.checkpoint import load_classifier
     from braintumor.runs.folder import RunFolder, read_config
-    from braintumor.workflows.data import check_same_images
     from braintumor.workflows.setup import setup
 
     sys.path.insert(0, str(ROOT / "tests"))
@@ -78,7 +78,8 @@ def _read(path: Path) -> Found:
     run = RunFolder(path)
     settings = read_config(run)
     work = setup(settings, "data")
-    check_same_images(run, work.data.manifest)
+    if changed := find_images(read_manifest(run.manifest), work.data.manifest).differences:
+        raise SystemExit(f"the images changed since {run.path} was trained: {changed}")
     model, card = load_classifier(run.best, work.device)
     fitted = load_postprocessing(run.best, card)
     rows = work.rows("test")

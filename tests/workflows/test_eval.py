@@ -48,7 +48,7 @@ def test_three_figures_stand_below_each_other(lines: list[str], caplog) -> None:
         "accuracy, 95 % CI: all 0.975 (n=1311)",
         "  without copies in training 0.950 [0.920, 0.969] (n=319)",
         "  best floor 0.899 (eight intensity statistics)",
-        "  992 of 1311 images are known to the model from training",
+        "  992 of 1,311 images are known to the model from training",
     ]
 
 

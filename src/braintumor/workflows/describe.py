@@ -131,7 +131,7 @@ def describe_accuracy(metrics: Mapping[str, Any]) -> None:
         log.info("  best floor %s (%s)", rate(floor["accuracy"]), floor["name"])
     if known:
         are = "is" if known == 1 else "are"
-        log.warning("  %d of %s %s known to the model from training", known, images, are)
+        log.warning("  %s of %s %s known to the model from training", f"{known:,}", images, are)
     if why := (metrics.get("quote") or {}).get("why"):
         log.warning("  %s", why)
 
