@@ -228,7 +228,7 @@ def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) ->
     needed = coverage * (count + 1) - _ROUNDING
     if needed > count:
         _log.warning(
-            "no conformal sets: a coverage of %g takes %d groups of validation images, and it "
+            "no conformal sets: a coverage of %g takes %d groups of images, and validation "
             "has %d; validate on more images, or lower decision.coverage",
             coverage,
             math.ceil(coverage / (1 - coverage) - _ROUNDING),
