@@ -4,9 +4,11 @@ import imagehash
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from braintumor.data.duplicates import phashes
-from braintumor.data.reading import fingerprint
+from braintumor.data.reading import fingerprint, read_images
+from braintumor.data.sources import Item, Source
 from braintumor.data.sources.phantom import Phantom
 
 
@@ -63,3 +65,25 @@ def test_letters_beside_the_head_are_text(head: Image.Image) -> None:
     marked = head.copy()
     ImageDraw.Draw(marked).text((4, 4), "R 12 cm", fill=255)
     assert "text in the margin" in fingerprint(np.asarray(marked)).quality_flags
+
+
+def test_a_thread_that_reads_has_no_threads_of_its_own_for_matrices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They would wait for each other by turning, and lack cores beside another program."""
+
+    def blas_threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    source, found = Phantom(8, 1, 64, 0, 0.0), []
+    read = Phantom.read
+
+    def watched(self: Source, item: Item) -> np.ndarray:
+        found.extend(blas_threads())
+        return read(self, item)
+
+    monkeypatch.setattr(Phantom, "read", watched)
+    with threadpool_limits(2, "blas"):
+        read_images(source, source.items, 64, "pad")
+        assert set(blas_threads()) == {2}
+    assert set(found) == {1}

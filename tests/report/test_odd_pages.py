@@ -95,6 +95,15 @@ def test_other_data_are_not_split_anew_for_a_figure_to_quote() -> None:
     assert "split=" not in elsewhere and elsewhere.endswith("Evaluate more new images.")
 
 
+@pytest.mark.parametrize("is_own", [True, False])
+def test_an_evaluation_knows_whether_its_data_can_be_split_anew(is_own: bool) -> None:
+    p = answers([0, 0, 1, 1], [0, 0, 1, 1], ("a", "b"))
+    patients = patients_within(4) if is_own else ELSEWHERE
+    why = evaluation_of(p, np.array([False, False, True, True]), patients=patients).quote.why
+    assert "hold none of b" in why
+    assert ("split=" in why) == is_own
+
+
 def test_figures_over_known_images_are_not_called_too_high() -> None:
     """They may be lower, by chance, or both perfect."""
     evaluation = evaluation_of(

@@ -39,6 +39,7 @@ _NEVER_CLASSES = _UNLABELLED | frozenset((
     "removed", "rejected", "duplicates", "corrupt", "corrupted",
 ))  # fmt: skip
 _AUGMENTED = frozenset(("aug", "augmented", "augmentation"))
+_AUGUST = re.compile(r"\d[\W_]*aug[a-z]*[\W_]*(?:19|20)\d\d|(?:19|20)\d\d[\W_]*aug", re.IGNORECASE)
 # pictures made of others, or those that others are made of
 MADE_OF_ANOTHER = _AUGMENTED | {"raw", "original", "cropped", "crops"}
 # a column or an array of classes, without signs between words; names before numbers
@@ -113,8 +114,13 @@ def is_never_class(folder: str) -> bool:
 
 
 def is_augmented(path: str) -> bool:
-    """Whether the name of the file says so, as 12_aug_3.png does."""
-    return not _AUGMENTED.isdisjoint(words_of(path.rpartition("/")[2]))
+    """Whether the name of the file says so, as 12_aug_3.png does.
+
+    >>> is_augmented("glioma/12_aug_3.png"), is_augmented("glioma/12-Aug-2019.png")
+    (True, False)
+    """
+    name = path.rpartition("/")[2]
+    return not (_AUGMENTED.isdisjoint(words_of(name)) or _AUGUST.search(name))
 
 
 def is_view(folder: str) -> bool:

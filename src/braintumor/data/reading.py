@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image as pil
+from threadpoolctl import threadpool_limits
 
 from braintumor.data.decoded import DecodedImages, Picture
 from braintumor.data.images import Fit, decode, resize
@@ -115,6 +116,7 @@ class _Read(NamedTuple):
     seconds: float
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # a thread a core is enough
 def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> Reading:
     """Decode, fingerprint and resize all items, or take them from the cache.
 

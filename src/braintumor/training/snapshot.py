@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,16 +18,15 @@ def to_host(tree: Any) -> Any:
     blocks: dict[tuple[torch.device, torch.dtype], dict[int, Tensor]] = {}
     for tensor in _tensors(tree):
         blocks.setdefault((tensor.device, tensor.dtype), {})[id(tensor)] = tensor.detach()
-    copies: dict[int, Any] = {}  # as deepcopy remembers what it has copied
+    copies: dict[int, Tensor] = {}
     for members in blocks.values():
         rows = [_in_memory_order(tensor) for tensor in members.values()]
         block = torch.cat([row.reshape(-1) for row in rows]).cpu()
         parts = block.split([row.numel() for row in rows])
         for key, row, part in zip(members, rows, parts, strict=True):
-            tensor = members[key]
-            strides = tensor.stride() if row.data_ptr() == tensor.data_ptr() else row.stride()
-            copies[key] = part.as_strided(tensor.shape, strides, part.storage_offset())
-    return copy.deepcopy(tree, copies)
+            strides = _strides(members[key], row)
+            copies[key] = part.as_strided(members[key].shape, strides, part.storage_offset())
+    return _replaced(tree, copies)
 
 
 def _in_memory_order(tensor: Tensor) -> Tensor:
@@ -38,9 +36,23 @@ def _in_memory_order(tensor: Tensor) -> Tensor:
     return permuted if permuted.is_contiguous() else tensor.contiguous()
 
 
+def _strides(tensor: Tensor, row: Tensor) -> tuple[int, ...]:
+    return tensor.stride() if row.data_ptr() == tensor.data_ptr() else row.stride()
+
+
 def _tensors(tree: Any) -> list[Tensor]:
     if isinstance(tree, Tensor):
         return [tree]
     parts = tree.values() if isinstance(tree, Mapping) else tree
     is_nested = isinstance(tree, Mapping | list | tuple)
     return [tensor for part in parts for tensor in _tensors(part)] if is_nested else []
+
+
+def _replaced(tree: Any, copies: Mapping[int, Tensor]) -> Any:
+    if isinstance(tree, Tensor):
+        return copies[id(tree)]
+    if isinstance(tree, Mapping):
+        return {key: _replaced(part, copies) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(_replaced(part, copies) for part in tree)
+    return tree

@@ -65,9 +65,7 @@ class BestCheckpoint:
         if epoch > 1 and not cost < self.cost - least:
             return False
         self.cost, self.epoch = cost, epoch
-        self.weights = to_host(
-            dict(model.state_dict())
-        )  # never changed, so whoever writes may keep it
+        self.weights = to_host(model.state_dict())  # never changed, so whoever writes may keep it
         return True
 
     def begin_phase(self) -> None:
@@ -193,7 +191,7 @@ class FitState:
 
     def state_dict(self) -> dict[str, Any]:
         counts = {name: getattr(self, name) for name in _COUNTS}
-        parts = {name: dict(getattr(self, name).state_dict()) for name in _PARTS}
+        parts = {name: getattr(self, name).state_dict() for name in _PARTS}
         ema = self.ema.state_dict() if self.ema else None
         average = {"ema": ema, "ema_steps": self.ema.steps if self.ema else 0}
         partial = self.partial.state_dict() if self.partial else None

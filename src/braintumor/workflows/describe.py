@@ -153,4 +153,4 @@ def describe_decisions(decisions: Decisions) -> None:
     )
     parts = [f"temperature {decisions.temperature:.2f}"]
     parts += [said.format(number(x, ".3g"), aim) for x, said, aim in limits if x is not None]
-    log.info("fitted on %d validation images: %s", decisions.n, ", ".join(parts))
+    log.info("fitted on %s: %s", some(decisions.n, "validation image"), ", ".join(parts))

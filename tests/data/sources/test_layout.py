@@ -349,6 +349,16 @@ def test_an_empty_class_below_a_wrapped_split_is_refused_and_can_be_left_out(
     assert classes_of(build(root, ignore=["train/images/cow"])) == {"cat", "dog"}
 
 
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_an_empty_class_whose_absence_leaves_one_alone_is_not_to_be_left_out(
+    make_tree: MakeTree, top: str
+) -> None:
+    root = make_tree(*images_in(f"{top}cat"), f"{top}cow/")
+    with pytest.raises(DataError, match=r"no image in the class folder .*cow") as caught:
+        build(root)
+    assert "data.ignore" not in str(caught.value)
+
+
 @pytest.mark.parametrize("inner", ["images", "train"])
 def test_an_unlabelled_test_beside_a_wrapped_split_is_no_class(
     make_tree: MakeTree, inner: str

@@ -111,10 +111,11 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
         and (wanted is None or len(path) <= depth or label_of(path[-1]) in wanted)
     ]
     if empty:
+        others = {path[-1] for path in tree.filled if len(path) == depth + 1}
+        way = f", or leave it out with {pasteable('data.ignore', empty)}" if len(others) > 1 else ""
         raise DataError(
             f"no image in the class folder {', '.join(empty[:10])} of {tree.where}"
-            f"{_passed_over(tree)}; put its images there, or leave it out with "
-            f"{pasteable('data.ignore', empty)}"
+            f"{_passed_over(tree)}; put its images there{way}"
         )
 
 
