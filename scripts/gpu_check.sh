@@ -4,11 +4,11 @@
 #   scripts/gpu_check.sh IMAGES WEIGHTS OUT [SECTION...]
 # IMAGES: the Nickparvar folder (Training/, Testing/).  WEIGHTS: mobilenetv2_035 on ImageNet,
 # .safetensors with its .json.  OUT: a new folder for runs, logs and records.
-# SECTION: tests, runs, variants, speed; all of them when none is named.
+# SECTION: tests, runs, recipes, variants, speed; all of them when none is named.
 set -uo pipefail
 images=$1 weights=$2 out=$3
 shift 3
-sections=${*:-tests runs variants speed}
+sections=${*:-tests runs recipes variants speed}
 here=$(dirname "$0")
 mkdir -p "$out"
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | tee "$out/device.txt"
@@ -37,7 +37,12 @@ for section in $sections; do
     runs)
       thirty='train.phases=[{epochs:30,trainable:all}]'
       train graphs model=mobilenet_mhsa model.backbone.weights=none "$thirty" train.cuda_graphs=true
+      train graphs_nchw model=mobilenet_mhsa model.backbone.weights=none "$thirty" \
+        train.cuda_graphs=true train.channels_last=false
       train imagenet model=mobilenetv2_035_mhsa model.backbone.weights="$weights" ;;
+    recipes)  # those that take hours on a CPU, beside each other
+      limit=300 timed recipes env jobs=6 "$here/recipes.sh" "$images" "$weights" "$out/recipes" \
+        attention_scratch cnn_vs_mobilenet_baseline attention_transfer ;;
     variants)
       short='train.phases=[{epochs:3,trainable:all}]'
       for variant in bf16 fp32 fp16; do
