@@ -45,6 +45,8 @@ def configure_process() -> None:
     warnings.filterwarnings("ignore", "Image size .* could be decompression bomb")
     # libraries of ours look for widgets in a notebook; bars of text do
     warnings.filterwarnings("ignore", "IProgress not found")
+    # float32 is meant to be exact; train.precision=tf32 is the other way
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores for float32 matrix")
 
 
 def keep_big_blocks() -> None:

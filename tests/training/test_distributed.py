@@ -145,7 +145,7 @@ def test_an_interrupt_while_the_others_live_or_have_said_goodbye_is_one() -> Non
 def test_a_killed_process_ends_all_and_one_goes_on(bt: Command, tmp_path: Path) -> None:
     """The run says which one was lost; a single process ends what two had begun."""
     words = [*QUICK, "train.phases=[{epochs: 4, trainable: all}]", "train.max_epochs=null"]
-    words += ["run_dir=run", "train.early_stopping.patience=null"]
+    words += ["run_dir=run", "train.early_stopping.patience=null", "device=cpu"]
     with subprocess.Popen(
         [*TORCHRUN, "--no-python", sys.executable, "-c", COMMAND, *words],
         cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
