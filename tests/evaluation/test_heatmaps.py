@@ -213,6 +213,17 @@ def test_frozen_weights_change_no_heatmap_and_the_model_is_left_as_found(trainab
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
+def test_heat_maps_do_not_wait_for_the_plans_of_cudnn_and_others_have_it() -> None:
+    model, used = make("cnn", "se"), list[bool]()
+    model.head.register_forward_hook(lambda *_: used.append(torch.backends.cudnn.enabled))
+    cam_heatmaps(model, pictures(2, 64), np.array([0, 1]), *PLAIN)
+    model(torch.zeros(2, 1, 64, 64))
+    assert used == [False, True]
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        cam_heatmaps(model, pictures(1, 64), np.array([7]), *PLAIN)
+    assert torch.backends.cudnn.enabled
+
+
 def test_heatmaps_are_float32_under_autocast() -> None:
     model = make("cnn", "se").eval()
     images, targets = pictures(2, 64), np.array([0, 1])

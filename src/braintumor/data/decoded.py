@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -29,17 +30,21 @@ _MEMORY_SHARE = 0.25  # of the machine's memory that decoded pictures may take
 
 
 class Picture(NamedTuple):
-    """uint8 (S, S), or (S, S, 3) in colour, and the facts that are kept with it."""
+    """uint8 (S, S), or (S, S, 3) in colour, and the facts that are kept with it.
+
+    place: where a new one was put; None: an earlier run left it.
+    """
 
     pixels: np.ndarray
     facts: tuple[Any, ...]
-    is_new: bool = True
+    place: int | None = None
 
 
 class DecodedImages:
     """Pictures of one kind, collected in the order of a data set.
 
-    Only what is new takes memory, or disk where it is much, until `gather` is called.
+    Only what is new takes memory, or disk where it is much, until `gather` is called. Whoever
+    decodes a picture puts it there: many threads would wait for one that copies for all of them.
     """
 
     def __init__(self, kind: str, size_px: int, facts: Mapping[str, str], most: int) -> None:
@@ -48,6 +53,8 @@ class DecodedImages:
         facts: what is kept of each beside its pixels, name -> dtype.  most: pictures to come.
         """
         self.size_px, self._dtypes, self._most = size_px, facts, most
+        self._new: dict[int, np.ndarray] = {}  # grey (2) and colour (3), a row a place
+        self._allocating = threading.Lock()
         # another decoder has other names
         maker = f"{_VERSION} {pillow_version} {features.version('libjpeg_turbo')}"
         self._prefix = f"{kind}-{hashlib.sha256(maker.encode()).hexdigest()[:8]}-"
@@ -59,10 +66,7 @@ class DecodedImages:
             for row, (content, *known) in enumerate(lists):
                 self._earlier.setdefault(content, (entry, row, tuple(known)))
         self._contents: list[str] = []
-        self._mapped: list[np.ndarray | None] = []  # pictures of earlier runs; None: new
-        self._is_colour: list[bool] = []
-        self._new = np.empty(0, np.uint8)  # row i is picture i where that is new
-        self.facts: list[tuple[Any, ...]] = []
+        self._pictures: list[Picture] = []
 
     def find(self, content: str) -> Picture | None:
         """The picture of that content if an earlier run left it whole; several threads may ask."""
@@ -74,39 +78,50 @@ class DecodedImages:
         pixels = entry.rows[row]
         if pixels.ndim == 3 and not is_colour:  # grey among colour
             pixels = pixels[..., 0]
-        return Picture(pixels, tuple(facts), is_new=False)
+        return Picture(pixels, tuple(facts))
+
+    def put(self, place: int, pixels: np.ndarray, facts: tuple[Any, ...]) -> Picture:
+        """A new picture, uint8 (S, S) or (S, S, 3); several threads may ask.
+
+        place: of its image among those to come, each once.
+        Raises MachineError when memory is too small.
+        """
+        with self._allocating:
+            if pixels.ndim not in self._new:
+                square = (self.size_px, self.size_px, 3)[: pixels.ndim]
+                self._new[pixels.ndim] = _allocate((self._most, *square))
+        row = self._new[pixels.ndim][place]
+        row[:] = pixels
+        return Picture(row, facts, place)
 
     def add(self, content: str, picture: Picture) -> None:
-        """The next image of the data set. Raises MachineError when memory is too small."""
-        pixels, facts, is_new = picture
-        if is_new:
-            row = len(self._contents)
-            if not len(self._new):
-                self._new = _allocate((self._most, self.size_px, self.size_px))
-            if pixels.ndim == 3 and self._new.ndim == 3:  # the first one in colour
-                self._new = _in_colour(self._new, row)
-            self._new[row] = _spread(pixels, self._new.ndim - 1)
+        """The next image of the data set; places of new ones ascend."""
         self._contents.append(content)
-        self._mapped.append(None if is_new else pixels)
-        self._is_colour.append(pixels.ndim == 3)
-        self.facts.append(facts)
+        self._pictures.append(picture)
+
+    @property
+    def facts(self) -> list[tuple[Any, ...]]:
+        """Of each image."""
+        return [picture.facts for picture in self._pictures]
 
     def save(self) -> bool:
         """Write them for later runs, unless those have them; whether that went well."""
-        if all(pixels is not None for pixels in self._mapped):
+        if all(picture.place is None for picture in self._pictures):
             return True
         self._discard_damaged()
         facts = zip(*self.facts, strict=True)
         columns = {
             "content": np.array(self._contents, "S"),
-            "is_colour": np.array(self._is_colour, bool),
+            "is_colour": np.array([p.pixels.ndim == 3 for p in self._pictures], bool),
         }
         columns |= {name: np.array(next(facts), dtype) for name, dtype in self._dtypes.items()}
         path = cache.entry_path("decoded", *self._contents, prefix=self._prefix)
         is_written = cache.write_entry(path, columns, self._each(), len(self._contents))
         entry = cache.read_entry(path, self._columns) if is_written else None
         if entry:  # nobody removed it at once
-            self._entries, self._new = [entry], np.empty(0, np.uint8)
+            pairs = zip(entry.rows, self.facts, strict=True)
+            self._pictures = [Picture(pixels, facts) for pixels, facts in pairs]
+            self._entries, self._new = [entry], {}
         return is_written
 
     def gather(self) -> np.ndarray:
@@ -124,22 +139,26 @@ class DecodedImages:
                 entry.touch()
         if whole:
             return whole.rows
-        count = len(contents)
-        pixels = self._new if len(self._new) else _allocate((count, self.size_px, self.size_px))
-        if any(self._is_colour) and pixels.ndim == 3:
-            pixels = _in_colour(pixels, count)
-        for row, mapped in enumerate(self._mapped):
-            if mapped is not None:
-                pixels[row] = _spread(mapped, pixels.ndim - 1)
-        pixels = pixels[:count]
-        pixels.flags.writeable = False  # as a map is: nobody may count on writing
-        return pixels
+        ndim, count = self._ndim, len(contents)
+        square = (self.size_px, self.size_px, 3)[:ndim]
+        gathered = self._new[ndim] if ndim in self._new else _allocate((count, *square))
+        for row, (pixels, _, place) in enumerate(self._pictures):
+            if pixels.ndim < ndim or place != row:  # from there on, never before: no place is lost
+                gathered[row] = _spread(pixels, ndim)
+        gathered = gathered[:count]
+        gathered.flags.writeable = False  # as a map is: nobody may count on writing
+        return gathered
+
+    @property
+    def _ndim(self) -> int:
+        """2 when all are grey, else 3."""
+        return max((picture.pixels.ndim for picture in self._pictures), default=2)
 
     def _each(self) -> Iterator[np.ndarray]:
         """(1, S, S) when all are grey, else (1, S, S, 3)."""
-        ndim = 3 if any(self._is_colour) else 2
-        for row, mapped in enumerate(self._mapped):
-            yield _spread(self._new[row] if mapped is None else mapped, ndim)[None]
+        ndim = self._ndim
+        for picture in self._pictures:
+            yield _spread(picture.pixels, ndim)[None]
 
     def _discard_damaged(self) -> None:
         for entry in self._entries:
@@ -175,11 +194,3 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
             f"are neither in memory nor in {cache_dir()}; name a folder on a larger disk "
             "with BT_CACHE, or use a smaller data.image_size, or data.limit"
         ) from error
-
-
-def _in_colour(grey: np.ndarray, count: int) -> np.ndarray:
-    """(N, S, S) -> (N, S, S, 3), of which only the first `count` are filled."""
-    colour = _allocate((*grey.shape, 3))
-    for channel in range(3):
-        colour[:count, ..., channel] = grey[:count]
-    return colour

@@ -8,7 +8,7 @@ contrast decides. On 7,019 real slices that correlation has two humps with next 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from braintumor.runtime import in_threads
 # N pictures, T side of a thumbnail in px, n = T * T pixels, P candidate pairs
 
 _Candidates = tuple[np.ndarray, np.ndarray]  # pairs int (P, 2), a < b; which to align, bool (P,)
+_Search = Callable[[], _Candidates]  # those of one block, for whichever thread takes it
 
 SAME = 0.87  # correlation of local contrast from which two pictures are one
 SAME_MOVED = 0.92  # the same after aligning, which brings neighbouring slices nearer too
@@ -39,6 +40,7 @@ _ALIGN_FROM = 0.25  # a copy cropped by 2 % on each side keeps this much before 
 # so descriptions choose them: 10,300 phantoms take 48 s of processor time without them, 10 s with
 _EXHAUSTIVE = 12_000
 _BLOCK = 1024
+_QUERIES = 512  # hashes that are compared with all others at once
 _ALIGNED = 64  # pairs that are aligned at once: they stay in the cache of the processor
 
 
@@ -90,9 +92,9 @@ def find_near_copies(thumbnails: np.ndarray, hashes: np.ndarray) -> pd.DataFrame
     found: list[pd.DataFrame] = []
     # step: along the rows of the second picture; backwards mirrors it
     with threadpool_limits(1, "blas"):  # a thread a core is enough
-        for step, candidates in _searches(thumbnails, hashes, mirrored):
+        for step, searches in _searches(thumbnails, hashes, mirrored):
             confirm = functools.partial(_confirmed, thumbnails, contrast, coarse, step)
-            found += in_threads(confirm, candidates)
+            found += in_threads(confirm, searches)
     table = pd.concat(found).sort_values(["a", "b", "correlation"], ascending=[True, True, False])
     return table.drop_duplicates(["a", "b"], ignore_index=True)
 
@@ -116,8 +118,8 @@ def _contrasts(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _searches(
     thumbnails: np.ndarray, hashes: np.ndarray, mirrored: np.ndarray
-) -> Iterator[tuple[int, Iterator[_Candidates]]]:
-    """Steps and, for each, blocks of candidates: at least one block."""
+) -> Iterator[tuple[int, Iterator[_Search]]]:
+    """Steps and, for each, the searches of all blocks: at least one."""
     words, backwards = hash_words(hashes), hash_words(mirrored)
     if len(words) <= _EXHAUSTIVE:
         yield 1, _near_hashes(words, words)
@@ -127,26 +129,32 @@ def _searches(
         yield step, _near_both(words, words if step > 0 else backwards, pairs, cosines >= MOVED)
 
 
-def _near_hashes(words: np.ndarray, queries: np.ndarray) -> Iterator[_Candidates]:
+def _near_hashes(words: np.ndarray, queries: np.ndarray) -> Iterator[_Search]:
     """All pairs whose hashes differ in few bits."""
-    for start in range(0, len(words) or 1, _BLOCK):
-        distance = hamming(queries[start : start + _BLOCK], words)
+
+    def search(start: int) -> _Candidates:
+        distance = hamming(queries[start : start + _QUERIES], words)
         i, j = np.nonzero(distance <= _CANDIDATE_BITS)
         pairs = np.sort(np.stack([start + i, j], axis=1), axis=1)
         pairs = np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
-        yield pairs, np.ones(len(pairs), bool)
+        return pairs, np.ones(len(pairs), bool)
+
+    return (functools.partial(search, at) for at in range(0, len(words) or 1, _QUERIES))
 
 
 def _near_both(
     words: np.ndarray, queries: np.ndarray, pairs: np.ndarray, is_close: np.ndarray
-) -> Iterator[_Candidates]:
+) -> Iterator[_Search]:
     """Those of the pairs whose hashes differ in few bits too; close ones are worth aligning."""
-    for start in range(0, len(pairs) or 1, _BLOCK):
+
+    def search(start: int) -> _Candidates:
         block = pairs[start : start + _BLOCK]
         a, b = block.T
         bits = (np.bitwise_count(words[x] ^ queries[y]).sum(axis=1) for x, y in ((a, b), (b, a)))
         is_near = np.minimum(*bits) <= _CANDIDATE_BITS
-        yield block[is_near], is_close[start : start + _BLOCK][is_near]
+        return block[is_near], is_close[start : start + _BLOCK][is_near]
+
+    return (functools.partial(search, at) for at in range(0, len(pairs) or 1, _BLOCK))
 
 
 def _confirmed(
@@ -154,10 +162,10 @@ def _confirmed(
     contrast: np.ndarray,
     coarse: np.ndarray,
     step: int,
-    candidates: _Candidates,
+    search: _Search,
 ) -> pd.DataFrame:
     """Those of the candidates that are one picture."""
-    pairs, may_move = candidates
+    pairs, may_move = search()
     is_alike = _correlations(coarse, pairs, step) >= _SAME_COARSE
     pairs, may_move = pairs[is_alike], may_move[is_alike]
     correlation = _correlations(contrast, pairs, step)

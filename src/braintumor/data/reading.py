@@ -130,13 +130,14 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
     sha256: list[str] = []
     unreadable: list[tuple[str, str]] = []
     took_s: list[float] = []
-    batches = (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
 
-    def read_batch(batch: Sequence[Item]) -> list[_Read | str]:
-        return [_read_one(source, item, pixels, thumbnails, fit) for item in batch]
+    def read_batch(start: int) -> list[_Read | str]:
+        batch = enumerate(items[start : start + _BATCH], start)
+        return [_read_one(source, place, item, pixels, thumbnails, fit) for place, item in batch]
 
     # Pillow, hashlib and read() release the GIL
-    results = itertools.chain.from_iterable(in_threads(read_batch, batches))
+    starts = range(0, len(items), _BATCH)
+    results = itertools.chain.from_iterable(in_threads(read_batch, starts))
     shown = bar("reading images", results, total=len(items), unit="img")
     for item, read in zip(items, shown, strict=True):
         if isinstance(read, str):
@@ -162,9 +163,14 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
 
 
 def _read_one(
-    source: Source, item: Item, pixels: DecodedImages, thumbnails: DecodedImages, fit: Fit
+    source: Source,
+    place: int,
+    item: Item,
+    pixels: DecodedImages,
+    thumbnails: DecodedImages,
+    fit: Fit,
 ) -> _Read | str:
-    """The image, or the reason why it cannot be read.
+    """The image, or the reason why it cannot be read.  place: of the item among all.
 
     Generated pictures are known by what they are made of, and made once.
     """
@@ -188,8 +194,8 @@ def _read_one(
         pixel_sha256, thumbnail, flags = fingerprint(image)
         height, width = image.shape[:2]
         facts = Facts(width, height, mode, pixel_sha256, _SEPARATOR.join(flags))
-        known = Picture(thumbnail, facts)
-    square = square or Picture(resize(image, pixels.size_px, fit), ())
+        known = thumbnails.put(place, thumbnail, facts)
+    square = square or pixels.put(place, resize(image, pixels.size_px, fit), ())
     return _Read(sha256, square, known, time.perf_counter() - began)
 
 
@@ -244,10 +250,13 @@ def _has_text_in_margin(grey: np.ndarray) -> bool:
         return False
     area = np.bincount(marks.ravel())
     area[0] = 0
+    small = np.flatnonzero((area >= 6) & (area <= 0.004 * grey.size))
+    if len(small) < min(_LETTERS):
+        return False
     boxes = ndimage.find_objects(marks)
     head = boxes[area.argmax() - 1]
     letters = 0
-    for k in np.flatnonzero((area >= 6) & (area <= 0.004 * grey.size)):
+    for k in small:
         box = boxes[k - 1]
         is_beside = any(
             own.start >= of_head.stop or own.stop <= of_head.start
