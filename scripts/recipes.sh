@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The record of benchmarks/recipes_cpu.md: the field's five recipes at full length, on two splits.
+# The record of benchmarks/recipes.md: the field's five recipes at full length, on two splits.
 #   scripts/recipes.sh IMAGES WEIGHTS OUT [RECIPE...]
 # IMAGES: the Nickparvar folder (Training/, Testing/).  WEIGHTS: mobilenetv2_035 on ImageNet,
 # .safetensors with its .json; it stands in for the recipes' own networks.  OUT: a folder for the
