@@ -49,6 +49,10 @@ for section in $sections; do
         train $variant model=mobilenet_mhsa model.backbone.weights=none "$short" \
           train.precision=$variant eval.heatmaps=0
       done
+      timed no_cudnn python3 -c "import torch; torch.backends.cudnn.enabled = False
+from braintumor.cli.train import main; main()" data=folder data.root="$images" data.image_size=224 \
+        model=mobilenet_mhsa model.backbone.weights=none "$short" train.tensorboard=false \
+        eval.heatmaps=0 run_dir="$out/runs/no_cudnn"
       train compile model=mobilenet_mhsa model.backbone.weights=none "$short" \
         train.compile=true eval.heatmaps=0
       train auto_batch model=resnet50_cbam model.backbone.weights=none \
