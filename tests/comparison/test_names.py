@@ -68,6 +68,21 @@ def test_what_was_not_typed_names_a_run_where_nothing_else_does() -> None:
     ]  # fmt: skip
 
 
+def test_epochs_are_said_by_the_phases_that_they_change() -> None:
+    phases = [{"epochs": 18, "trainable": "all", "lr": None}]
+    plain = {"phases": phases, "epochs": None, "max_epochs": None}
+    runs = [
+        about("a", "train.epochs=5", train=plain | {"epochs": 5}),
+        about("b", "train.phases=[{epochs:10,trainable:head}]",
+              train=plain | {"phases": [{"epochs": 10, "trainable": "head", "lr": None}]}),
+        about("c", train=plain | {"max_epochs": 2}),
+    ]  # fmt: skip
+    assert names(*runs) == ["cnn_se phases=5 all", "cnn_se phases=10 head", "cnn_se phases=2 all"]
+    same = [about("a", "train.epochs=18", train=plain | {"epochs": 18}), about("b", train=plain)]
+    assert configurations(*same) == ["cnn_se", "cnn_se"]
+    assert names(*same) == ["cnn_se (a)", "cnn_se (b)"]
+
+
 def test_keys_of_one_last_word_are_told_in_full() -> None:
     runs = [
         about("a", "optimizer.name=sgd", optimizer__name="sgd"),

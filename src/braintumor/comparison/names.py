@@ -18,6 +18,7 @@ NOT_SETTINGS = (
     "seed", "seeds", "fold", "run_dir", "resume", "overwrite", "tracker", "slots", "privacy",
 )  # fmt: skip
 _SAID = ("model", "data")  # words of a command that status.json says better
+_OF_PHASES = ("train.epochs", "train.max_epochs")  # what they say, the phases say better
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,24 @@ class About:
         """The same text for runs of the same settings; a run without settings is its own."""
         if not self.config:
             return self.folder
-        settings = {name: value for name, value in self.config.items() if name not in NOT_SETTINGS}
+        settings = {n: value for n, value in self.settings.items() if n not in NOT_SETTINGS}
         return json.dumps(settings, sort_keys=True, default=str)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of its config.yaml, with phases of the epochs that they take at most."""
+        train = self.config.get("train") or {}
+        own, most = (train.get(name.rpartition(".")[2]) for name in _OF_PHASES)
+        if not train.get("phases"):
+            return self.config
+        phases = []
+        for phase in train["phases"]:
+            epochs = own or phase["epochs"]
+            phases.append(phase | {"epochs": min(epochs, most or epochs)})
+        return {
+            **self.config,
+            "train": train | {"phases": phases, "epochs": None, "max_epochs": None},
+        }
 
     @property
     def model(self) -> str:
@@ -110,7 +127,7 @@ def _settings(runs: Sequence[About]) -> list[dict[str, str]]:
     typed = [dict(_typed(run)) for run in runs]
     found = [
         {"data": str(run.status.get("data_name") or "")}
-        | {key: _text(value) for key, value in flat(run.config) if not _is_beside(key)}
+        | {key: _text(value) for key, value in flat(run.settings) if not _is_beside(key)}
         for run in runs
     ]
     keys = dict.fromkeys(("data", *(key for own in typed for key in own)))
@@ -132,7 +149,7 @@ def _typed(run: About) -> Iterator[tuple[str, str]]:
     for word in run.status.get("overrides") or []:
         key, sign, value = str(word).lstrip("+").partition("=")
         if sign and key not in _SAID and not _is_beside(key) and not key.startswith("hydra."):
-            yield key, _text(value)
+            yield "train.phases" if key in _OF_PHASES else key, _text(value)
 
 
 def _is_beside(key: str) -> bool:
