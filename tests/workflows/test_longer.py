@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -48,6 +50,17 @@ def test_under_a_constant_rate_it_is_the_longer_run(
     assert rows(tmp_path / "run") == rows(tmp_path / "whole")
     one, other = (load_file(tmp_path / n / "best.safetensors") for n in ("run", "whole"))
     assert all((one[name] == other[name]).all() for name in one)
+    known = "The model was trained for more epochs after its figures on test were known."
+    assert known in " ".join(done.stdout.split())
+    page = html.unescape((tmp_path / "run/eval/test/report.html").read_text())
+    assert known in page
+    commands = re.search(
+        r'one after the other</h3>\s*<pre class="command"[^>]*>(.*?)</pre>', page, re.S
+    )
+    assert commands
+    first, then = commands[1].splitlines()
+    assert first.startswith("bt-train ") and "train.max_epochs=2" in first.split()
+    assert then == "bt-train resume=run train.epochs=4 train.max_epochs=null"
     again = bt("train", "resume=run", cwd=tmp_path, code=2)
     assert "for more epochs add train.epochs=N" in again.stderr
 

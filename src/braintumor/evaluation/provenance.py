@@ -30,6 +30,8 @@ class Provenance:
 
     command: text, or the list of its words.  settings: resolved.  images: split -> count, of the
     data set of the training.  best_epoch: a text names that of each fold.
+    longer: words of the commands that gave more epochs later.  tested: how often test had been
+    evaluated before one of them.
     data_name: of what is evaluated.  learnt_from: of the training's data set, where it is another.
     members: models that answer together.
     history: metrics.csv of the training.  pictures: title -> PNG file, of the data set.
@@ -40,6 +42,8 @@ class Provenance:
     learnt_from: str = ""
     created: str = ""
     command: str | Sequence[str] = ""
+    longer: Sequence[Sequence[str]] = ()
+    tested: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
@@ -76,6 +80,8 @@ def read_provenance(run: RunFolder, card: Card) -> Provenance:
         data_name=data_title(card.data_name, card.settings["data"]),
         created=f"{datetime.now():%Y-%m-%d %H:%M}",
         command=known.pop("command", []),
+        longer=known.pop("longer", []),
+        tested=known.pop("tested", 0),
         settings=card.settings,
         environment=known,
         run=run.path.name,

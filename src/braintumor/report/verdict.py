@@ -54,9 +54,9 @@ def leaves_more(evaluation: Evaluation) -> str:
 
 
 def doubts(evaluation: Evaluation) -> list[str]:
-    """Sentences on a model that is not above its floors, and on a fall from validation."""
-    text, is_above = _floors(evaluation)
-    return [*filter(None, ["" if is_above else text, _sentences(evaluation)["fall"]])]
+    """Sentences on a model below its floors, a fall from validation, and a test seen before."""
+    (text, is_above), said = _floors(evaluation), _sentences(evaluation)
+    return [*filter(None, ["" if is_above else text, said["fall"], said["again"]])]
 
 
 def _sentences(evaluation: Evaluation) -> dict[str, str]:

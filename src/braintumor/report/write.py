@@ -154,6 +154,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
     indices = [example["index"] for example in shown]
     browser = browser_data(evaluation, indices, _room(charts, shown))
     facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
+    commands = [c if isinstance(c, str) else shell_line(c) for c in (about.command, *about.longer)]
     jinja = environment()
     # no spaces: 20,000 rows
     jinja.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
@@ -195,7 +196,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         known_facts=facts,
         checklists=checklists(facts),
         report=classification_report(evaluation.predictions),
-        command=about.command if isinstance(about.command, str) else shell_line(about.command),
+        command="\n".join(commands),
         settings=_yaml(about.settings),
         facts=_yaml(_shown_facts(evaluation)),
         environment=_yaml(about.environment),

@@ -45,6 +45,8 @@ class _Environment:
     """What readers of environment.json use."""
 
     command: list[str] = field(default_factory=list)
+    longer: list[list[str]] = field(default_factory=list)
+    tested: _Whole = 0
     versions: dict[str, str] = field(default_factory=dict)
     working_directory: str | None = None
 

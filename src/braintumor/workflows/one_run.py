@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +157,14 @@ def keep_changes(run: RunFolder, settings: Settings) -> None:
         write_settings(run, changed)
 
 
+def _note_growth(run: RunFolder, command: Sequence[str]) -> None:
+    """Into environment.json: what gave it more epochs, and whether its test figures were known."""
+    known = run.read_environment()
+    is_tested = (run.evaluation("test") / EvaluationFile.METRICS).is_file()
+    longer = {"longer": [*known.get("longer", []), [*command]]}
+    write_json(run.environment, known | longer | {"tested": known.get("tested", 0) + is_tested})
+
+
 @contextmanager
 def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
     """The run that `resume=` names, whose folder is held within the block."""
@@ -171,9 +179,13 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
             )
         with naming(run.config, request.overrides):
             experiment = setup(settings, data_name, run)
-        if is_longer(run, experiment.settings):
+        has_grown = is_longer(run, experiment.settings)
+        if has_grown:
             prepare(run, experiment)
-        keep_changes(run, experiment.settings)
+        with deferred():
+            keep_changes(run, experiment.settings)
+            if has_grown:
+                _note_growth(run, request.command)
         yield experiment, run
 
 
