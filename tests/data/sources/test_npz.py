@@ -336,10 +336,41 @@ def test_splits_may_stand_in_an_array(tmp_path: Path) -> None:
     assert [i.split for i in source.items] == ["train", "train", "test", "val", "test", "train"]
 
 
+BESIDE = {  # arrays beside the images -> the splits that they say, and what is named as unused
+    "is_test": ({"is_test": [0, 0, 1, 0, 1, 0]}, "rrtrtr", ""),
+    "is_train": ({"meta/IsTrain": [True, True, False, True, False, True]}, "rrtrtr", ""),
+    "validation": ({"validation": [[0.0], [0.0], [1.0], [0.0], [1.0], [0.0]]}, "rrvrvr", ""),
+    "two": ({"train": [1, 1, 0, 0, 0, 1], "val": [0, 0, 1, 1, 1, 0]}, "rrvvvr", ""),
+    "three": (
+        {"is_train": [1, 1, 0, 0, 0, 0], "is_val": [0, 0, 1, 0, 0, 0],
+         "is_test": [0, 0, 0, 1, 1, 1]}, "rrvttt", "",
+    ),
+    "names": ({"partition": ["train", "train", "test", "val", "test", "train"]}, "rrtvtr", ""),
+    "clearer": ({"is_test": [0] * 6, "split": ["train"] * 3 + ["test"] * 3}, "rrrttt", "is_test"),
+    "overlap": ({"is_train": [1] * 6, "is_test": [1] * 6}, "", "is_train is_test"),
+    "indices": ({"train": [0, 1, 2], "dataset": ["Br35H"]}, "", "dataset train"),
+    "sound": ({"is_valid": [1, 1, 0, 1, 0, 1]}, "", "is_valid"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_arrays_say_the_split_as_columns_do(tmp_path: Path, case: str) -> None:
+    """And what is in no use is named."""
+    arrays, splits, unused = BESIDE[case]
+    path = save(tmp_path / "a.npz", X=IMAGES, Y=LABELS, **{k: np.array(arrays[k]) for k in arrays})
+    source = build(path)
+    names: dict[str, str | None] = {"r": "train", "v": "val", "t": "test", "-": None}
+    assert [item.split for item in source.items] == [names[s] for s in splits or "------"]
+    assert [item.label for item in source.items] == NUMBERED
+    found = [name.removeprefix("array ").partition(",")[0] for name in source.ignored]
+    assert sorted(found) == sorted(unused.split())
+
+
 @pytest.mark.parametrize(
     ("arrays", "reason"),
     [
         ({"patient": np.arange(5)}, "5 values for 6 images"),
+        ({"split": np.array(["train"] * 5)}, "5 values for 6 images"),
         ({"split": np.array(["train"] * 5 + ["later"])}, "split 'later'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Arrays out of .npy and .npz files, which ask for no more than their files hold."""
+"""Arrays out of .npy and .npz files, which ask for no more than their files hold; as pictures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from braintumor import limits
+from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
 from braintumor.data.sources import why_unreadable
 from braintumor.errors import DataError
 from braintumor.machine import memory_bytes
@@ -115,3 +116,37 @@ def _read(load: Callable[[], Any], where: str, path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise DataError(f"{where} is not a NumPy array")
     return array
+
+
+def as_pixels(values: np.ndarray, where: str) -> np.ndarray:
+    """uint8 (N, h, w) or (N, h, w, 1 or 3); raises DataError where the values are no pictures."""
+    shape = values.shape
+    if len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
+        values = np.moveaxis(values, 1, 3)  # channels first, as torch has them
+        shape = values.shape
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape:
+        raise DataError(
+            f"{where} has shape {shape}; it should be (images, height, width) with "
+            "1, 3, 4 (with transparency) or no channels, last or after the images"
+        )
+    if is_deep(values):
+        return np.stack([stretch_to_uint8(picture) for picture in values])
+    _refuse_two_scales(values, where)
+    try:
+        pixels = to_uint8(values)
+    except DataError as error:
+        raise DataError(f"{where} cannot be read as pictures: {error}") from error
+    return on_black(pixels) if shape[3:] == (4,) else pixels
+
+
+def _refuse_two_scales(values: np.ndarray, where: str) -> None:
+    """Pictures of 0-1 among those of 0-255, which would come out black."""
+    if values.dtype.kind != "f":
+        return
+    highest = values.reshape(len(values), -1).max(axis=1)
+    is_small = (highest > 0.5) & (highest <= 1)  # of 0-255, that is black
+    if is_small.any() and highest.max() > 1:
+        count = int(is_small.sum())
+        raise DataError(
+            f"{where} has {count} pictures of 0-1 among those of 0-255; scale all alike"
+        )

@@ -64,7 +64,7 @@ def find_columns(
     for *_, place in sorted(order):
         meaning, why = meanings[place], ""
         if meaning is None:
-            why = _why_unused(header[place])
+            why = why_unused(header[place])
         elif meaning in places:
             why = f", since column {header[places[meaning]]} is used as the {meaning}"
         if meaning and meaning not in places:
@@ -138,7 +138,12 @@ def _meaning(name: str) -> str | None:
     return _MEANINGS.get(_plain(name))
 
 
-def _why_unused(column: str) -> str:
+def may_say_split(column: str) -> bool:
+    """Whether the name is one of a column of splits, or of one that marks those of a split."""
+    return _meaning(column) == "split" or _split_marked(column) is not None
+
+
+def why_unused(column: str) -> str:
     """Of a column that could have been the split."""
     name = _plain(column)
     if name in _PERHAPS_SPLIT or _split_marked(column):

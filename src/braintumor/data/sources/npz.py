@@ -11,7 +11,6 @@ import numpy as np
 
 from braintumor import limits
 from braintumor.config import first_of
-from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
 from braintumor.data.names import (
     LABEL_NAMES,
     SPLIT_WORDS,
@@ -22,7 +21,8 @@ from braintumor.data.names import (
 )
 from braintumor.data.patients import patient_named, patient_rank
 from braintumor.data.sources import Item, Source, require_root
-from braintumor.data.sources._arrays import Read, npy_reader, npz_readers
+from braintumor.data.sources._arrays import Read, as_pixels, npy_reader, npz_readers
+from braintumor.data.sources._columns import find_columns, may_say_split, why_unused
 from braintumor.errors import DataError
 from braintumor.files import natural_key
 
@@ -33,7 +33,6 @@ _ROLES = {
     for role, names in {
         "images": ("x", "image", "images", "img", "imgs", "pixels", "data", "arr_0"),
         "labels": (*LABEL_NAMES, "arr_1"),
-        "split": ("split", "subset"),
     }.items()
     for name in names
 }
@@ -57,11 +56,15 @@ class NpzSource:
 
 @dataclass(frozen=True)
 class _Part:
-    """What belongs together: role -> key, and key -> how its array is read."""
+    """What belongs together: role -> key, and key -> how its array is read.
+
+    beside: keys of arrays that may say of each image its split, as columns of a table do.
+    """
 
     name: str  # first part of the images' paths
     split: str | None
     keys: Mapping[str, str]
+    beside: Sequence[str]
     reads: Mapping[str, Read]
 
     def read(self, role: str) -> np.ndarray:
@@ -87,13 +90,14 @@ def build(root: Path | None) -> Source:
             raise DataError(f"{part.name} has over {limits.MEMBERS:,} labels; use fewer images")
         images = part.read("images")
         _refuse_last(images, len(labels), part)
-        pixels = _pixels(images, part.keys["images"])
-        patients, splits = (_told(part, role, len(labels)) for role in ("patient", "split"))
+        pixels = as_pixels(images, part.keys["images"])
         if len(pixels) != len(labels):
             raise DataError(
                 f"{part.name} has {len(pixels)} images and {len(labels)} labels; save both from "
                 "the same list"
             )
+        told = _told(part, labels, ignored)
+        patients, splits = told.get("patient"), told.get("split")
         for row, label in enumerate(labels):
             path = f"{part.name}#{row}"
             split = split_of(splits[row]) if splits else part.split
@@ -150,7 +154,7 @@ def _roles_of(key: str) -> tuple[str | None, str | None]:
 
     "brain_images" are images by the last word; "label_names" are nothing.
     """
-    name = key.rpartition("/")[2]
+    name = _last(key)
     words = [
         word for word in words_of_key(name) if word not in SPLIT_WORDS and not word.isdecimal()
     ]
@@ -187,11 +191,18 @@ def _parts(reads: Mapping[str, Read], root: Path, ignored: Counter[str]) -> list
             f"{root} holds {first_of(reads, _NAMED) or 'nothing'}; it should hold X and Y, x and "
             "y, or images and labels (or x_train, y_train, x_test, y_test)"
         )
-    ignored.update(f"array {key}" for key in unused)
+    whole = None in found
+    beside = [key for key in unused if whole and may_say_split(_last(key))]
+    ignored.update(f"array {key}{why_unused(_last(key))}" for key in unused if key not in beside)
     return [
-        _Part(root.name if split is None else f"{root.name}/{keys['images']}", split, keys, reads)
+        _Part(root.name if whole else f"{root.name}/{keys['images']}", split, keys, beside, reads)
         for split, keys in found.items()
     ]
+
+
+def _last(key: str) -> str:
+    """The name of an array without the folders that it lies in."""
+    return key.rpartition("/")[2]
 
 
 def _refuse_last(images: np.ndarray, count: int, part: _Part) -> None:
@@ -205,51 +216,27 @@ def _refuse_last(images: np.ndarray, count: int, part: _Part) -> None:
         )
 
 
-def _told(part: _Part, role: str, count: int) -> list[str] | None:
-    """What an array says of each image, as text; None where there is no such array."""
-    if role not in part.keys:
-        return None
-    values = _texts(np.ravel(part.read(role)))
-    if len(values) != count:
-        raise DataError(
-            f"{part.keys[role]} in {part.name} has {len(values)} values for {count} images; "
-            "save one for each"
-        )
-    return values
-
-
-def _pixels(values: np.ndarray, where: str) -> np.ndarray:
-    """uint8 (N, h, w) or (N, h, w, 1 or 3)."""
-    shape = values.shape
-    if len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
-        values = np.moveaxis(values, 1, 3)  # channels first, as torch has them
-        shape = values.shape
-    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3, 4)) or 0 in shape:
-        raise DataError(
-            f"{where} has shape {shape}; it should be (images, height, width) with "
-            "1, 3, 4 (with transparency) or no channels, last or after the images"
-        )
-    if is_deep(values):
-        return np.stack([stretch_to_uint8(picture) for picture in values])
-    _refuse_two_scales(values, where)
-    try:
-        pixels = to_uint8(values)
-    except DataError as error:
-        raise DataError(f"{where} cannot be read as pictures: {error}") from error
-    return on_black(pixels) if shape[3:] == (4,) else pixels
-
-
-def _refuse_two_scales(values: np.ndarray, where: str) -> None:
-    """Pictures of 0-1 among those of 0-255, which would come out black."""
-    if values.dtype.kind != "f":
-        return
-    highest = values.reshape(len(values), -1).max(axis=1)
-    is_small = (highest > 0.5) & (highest <= 1)  # of 0-255, that is black
-    if is_small.any() and highest.max() > 1:
-        count = int(is_small.sum())
-        raise DataError(
-            f"{where} has {count} pictures of 0-1 among those of 0-255; scale all alike"
-        )
+def _told(part: _Part, labels: Sequence[str], ignored: Counter[str]) -> dict[str, list[str]]:
+    """What arrays say of each image, as text, read as columns of a table are: patient, split."""
+    patient = part.keys.get("patient")
+    columns = [["path", *labels], ["label", *labels]]
+    for key in filter(None, (patient, *part.beside)):
+        name = "patient" if key == patient else _last(key)
+        values = _texts(np.ravel(part.reads[key]()))
+        if len(values) == len(labels):
+            columns.append([name, *values])
+        elif name in ("patient", "split", "subset"):
+            raise DataError(
+                f"{key} in {part.name} has {len(values)} values for {len(labels)} images; "
+                "save one for each"
+            )
+        else:
+            ignored[f"array {key}{why_unused(name)}"] += 1
+    header, *rows = map(list, zip(*columns, strict=True))
+    places, _ = find_columns(header, rows, Path(part.name))
+    unused = [name for place, name in enumerate(header) if place not in places.values()]
+    ignored.update(f"array {name}{why_unused(name)}" for name in unused)
+    return {role: [row[place] for row in rows] for role, place in places.items()}
 
 
 def _names(labels: np.ndarray, where: str) -> list[str]:
