@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from braintumor.data import audit
 from braintumor.data.audit import Audit, audit_images, describe_pairs, write_audit
-from braintumor.data.audit_summary import five_lines, summarise
+from braintumor.data.audit_summary import summarise
 from braintumor.data.dataset import Dataset
 from braintumor.data.images import Fit
 from braintumor.data.reading import Fingerprints, fingerprint
@@ -18,6 +18,7 @@ from braintumor.data.sources._look import Choice
 from braintumor.data.sources.phantom import Phantom
 from braintumor.data.split import assign_splits, refuse_crossing
 from braintumor.files import sha256_of
+from braintumor.workflows.describe import five_lines
 
 
 @pytest.fixture(autouse=True)
@@ -224,7 +225,7 @@ def test_report_counts_leaks_conflicts_and_oddities(
     assert content["test"] == {
         "images": 3,
         "seen": 2,
-        "share": 0.6667,
+        "share": 0.666667,
         "byte_identical": 1,
         "clean_by_class": {"glioma": 0, "no_tumor": 1},
     }
@@ -234,9 +235,22 @@ def test_report_counts_leaks_conflicts_and_oddities(
     assert table["path_b"].tolist() == ["5.png", "4.png"]  # the contradiction first
     lines = five_lines(summarise(manifest, result), "pad")
     assert len(lines) == 6
-    assert "2 of 3 test images (66.7%) have a copy in train or val" in lines[2]
+    assert "2 of 3 test images (66.7\N{NO-BREAK SPACE}%) have a copy in train or val" in lines[2]
     assert lines[3].startswith("  patients are not known: images of one patient may be in train")
     assert "1.png is no_tumor but 5.png is glioma" in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("seen", "images", "share"),
+    [(2_999, 3_000, "99.96"), (29_999, 30_000, "99.99"), (1, 30_000, "0.003"), (3, 3, "100.0")],
+)
+def test_a_share_of_copies_reads_as_all_only_where_it_is_all(
+    heads: list[np.ndarray], seen: int, images: int, share: str
+) -> None:
+    content = summarise(*audited(*table_of(heads[:2], split=["train", "test"])))
+    content["test"] |= {"seen": seen, "images": images, "share": 1.0}
+    (line,) = [line for line in five_lines(content, "pad") if "LEAK" in line]
+    assert f" {seen:,} of {images:,} test images ({share}\N{NO-BREAK SPACE}%) have" in line
 
 
 @pytest.mark.parametrize(
@@ -245,7 +259,11 @@ def test_report_counts_leaks_conflicts_and_oddities(
         ("pqrr", "no test image has a copy or its patient in train or val", None),
         ("pqr ", "no test image has a copy or its patient", "known for 3 of 4 images only: of the"),
         ("    ", "no test image has a copy in train or val", "patients are not known: images of"),
-        ("pqpr", "1 of 2 test images (50.0%) have a copy or their patient in train", None),
+        (
+            "pqpr",
+            "1 of 2 test images (50.0\N{NO-BREAK SPACE}%) have a copy or their patient in train",
+            None,
+        ),
     ],
 )
 def test_no_patient_is_claimed_that_the_data_do_not_name(

@@ -13,7 +13,6 @@ import pandas as pd
 
 from braintumor.config import Within, typed
 from braintumor.data.audit import audit_images, describe_pairs, write_audit
-from braintumor.data.audit_summary import five_lines
 from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.manifest import class_table, read_manifest, size_table
@@ -30,7 +29,7 @@ from braintumor.report.texts import some
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log
-from braintumor.workflows.describe import describe_data, warn_of_formulas, warn_of_lacks
+from braintumor.workflows.describe import describe_data, five_lines, warn_of_formulas, warn_of_lacks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braintumor.data.images import Fit
 from braintumor.data.labels import ask_names
+from braintumor.data.manifest import Patients
 from braintumor.records import EpochRecord
-from braintumor.report.texts import number, rate, some
+from braintumor.report.texts import number, percent, rate, some
 from braintumor.runs.kinds import EvaluationFile
 from braintumor.workflows.console import log, log_table
 
@@ -56,6 +58,78 @@ def describe_data(
         log.info("  ignored: %s", names)
     if unreadable:
         log.warning("  left out: %d unreadable images (data.skip_unreadable=true)", unreadable)
+
+
+def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
+    """The summary of an audit, as in audit.json. fit: how pictures become square."""
+    how = "from the cache" if content["from_cache"] else "searched"
+    counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
+    found = f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images"
+    lines = [f"{found}, no copies"]
+    if counts:
+        lines = [
+            f"{found} show {content['pictures']:,} different pictures, the commonest "
+            f"{content['largest_copy_group']} times",
+            f"  pairs of copies: {', '.join(counts)}",
+        ]
+    test, patients = content["test"], Patients(**content["patients"])
+    if test and test["seen"]:
+        also = " or their patient" if patients.known else ""
+        lines.append(
+            f"  LEAK: {test['seen']:,} of {test['images']:,} test images "
+            f"({percent(test['seen'] / test['images'])}) have a copy{also} in train or val, so a "
+            "model can answer them from memory; read the figures without copies, or use "
+            "split=official_clean or split=grouped"
+        )
+    elif test:
+        also = " or its patient" if patients.known else ""
+        lines.append(f"  no test image has a copy{also} in train or val")
+    if not patients.are_known:
+        lines.append(
+            f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
+            "test alike"
+        )
+        if pattern := content["patient_pattern"]:
+            lines.append(
+                "  paths seem to tell patients; if they do, say so: "
+                f"'data.patient_regex=\"{pattern}\"'"
+            )
+    elif patients.patients == patients.images:
+        lines.append(
+            "  each image has a patient of its own; if these are numbers of images, patients are "
+            "not known: leave them out"
+        )
+    if mixed := content["patients_of_several_classes"]:
+        lines.append(
+            f"  {mixed:,} of {patients.patients:,} patients have images of several classes: right "
+            "where each slice has a label of its own, else what tells patients is wrong"
+        )
+    if count := content["label_conflicts"]["pairs"]:
+        pair = content["label_conflicts"]["first"][0]
+        first = " but ".join(f"{path} is {label}" for path, label in pair.items())
+        lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+    if count := content["augmented"]:
+        lines.append(
+            f"  {count:,} pictures are augmented copies of others, as their names say: one may be "
+            "in train and its original in test, so leave them out"
+        )
+    modalities = content["modalities"]
+    if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):
+        named = ", ".join(f"{count:,} {name}" for name, count in modalities.items())
+        lines.append(
+            f"  more than one kind of scan, as names of files and folders say: {named}; a model "
+            "may tell the classes by the kind of scan, so keep one (data.ignore, data.classes)"
+        )
+    if fit == "stretch" and (count := content["not_square"]["images"]):
+        lines.append(
+            f"  {count:,} pictures are not square (sides up to "
+            f"{content['not_square']['largest_ratio']:g} to 1): data.fit=stretch squeezes the "
+            "heads in them, data.fit=pad keeps their shape"
+        )
+    if content["oddities"]:
+        odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
+        lines.append(f"  odd pictures: {odd}")
+    return lines
 
 
 def warn_of_lacks(table: pd.DataFrame) -> None:
