@@ -88,6 +88,35 @@ def test_names_that_only_punctuation_tells_apart_are_not_made_one_in_silence() -
 
 
 @pytest.mark.parametrize(
+    ("labels", "healthy"),
+    [
+        ("Normal Stroke", "normal"),
+        ("normal hemorrhagic ischemic", "normal"),
+        ("No Bleeding", "no"),
+        ("Healthy MS", "healthy"),
+        ("Normal Hematoma", "normal"),
+        ("Normal Abnormal", "normal"),
+        ("NORMAL", "no_tumor"),
+        ("Normal no_tumor Stroke", "no_tumor"),
+        ("normal Healthy stroke", "no_tumor"),  # two names of one class
+        ("no yes", "no_tumor"),
+        ("Normal glioma stroke", "no_tumor"),
+        ("Normal 512Glioma", "no_tumor"),
+        ("Normal Astrocitoma", "no_tumor"),
+        ("Normal LGG HGG", "no_tumor"),
+        ("Healthy Glioblastoma", "no_tumor"),
+        ("Normal Benign Malignant", "no_tumor"),
+    ],
+)
+def test_a_healthy_class_is_no_tumor_beside_tumors_alone(labels: str, healthy: str) -> None:
+    """Of normal and stroke nothing says that there is none; a model has its own name."""
+    found = labels.split()
+    assert harmonise_all(found)[found[0]] == healthy
+    assert harmonise_all(found, ("no_tumor", "glioma"))[found[0]] == "no_tumor"
+    assert harmonise_all(found, ("healthy", "stroke"))[found[0]] == "healthy"
+
+
+@pytest.mark.parametrize(
     ("name", "known"),
     [
         ("512Glioma", {"glioma"}),

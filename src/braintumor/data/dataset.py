@@ -20,7 +20,6 @@ from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
 from braintumor.data.labels import (
     collapse_to_binary,
-    harmonise,
     harmonise_all,
     name_numbers,
     refuse_mapping,
@@ -109,7 +108,7 @@ def read_dataset(
     source = build_source(settings.name, options)
     if not 1 <= image_size <= limits.IMAGE_SIDE:
         raise ConfigError(f"data.image_size={image_size} should be 1 to {limits.IMAGE_SIDE} pixels")
-    items, joined = _labelled(source.items, settings)
+    items, joined = _labelled(source.items, settings, classes or ())
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):
         raise DataError(
@@ -177,16 +176,18 @@ def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]
 
 
 def _labelled(
-    items: Sequence[Item], settings: DataSettings
+    items: Sequence[Item], settings: DataSettings, known: Sequence[str]
 ) -> tuple[list[Item], dict[str, list[str]]]:
     """Items with canonical labels, of each class and split the first `limit` by name; and joined.
 
+    known: the classes of a model that will be evaluated.
     The limit counts images: of a patient with many slices it may keep some only.
     """
     labels = [item.label for item in items]
     if settings.class_names:
         labels = name_numbers(labels, settings.class_names)
-    canonical = harmonise_all(set(labels))
+    named = settings.class_names or ()
+    canonical = harmonise_all({*labels, *named}, known)
     labels = [canonical[label] for label in labels]
     if settings.binary:
         labels = collapse_to_binary(labels)
@@ -199,9 +200,8 @@ def _labelled(
         taken[label, item.split] += 1
         if settings.limit is None or taken[label, item.split] <= settings.limit:
             kept.append(dataclasses.replace(item, label=label))
-    named = settings.class_names or ()
     for name in () if settings.binary else named:
-        joined.setdefault(harmonise(name), [])
+        joined.setdefault(canonical[name], [])
     return kept, {label: names for label, names in joined.items() if len(names) > 1 or named}
 
 

@@ -40,6 +40,15 @@ _ALIASES = {
 CANONICAL = tuple(sorted(_ALIASES))
 _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
+_HEALTHY = frozenset((  # of these, that there is no tumor is said by the other classes
+    "no", "normal", "normalbrain", "healthy", "healthybrain", "sano", "saudavel", "saglikli",
+    "gesund",
+))  # fmt: skip
+_TUMOR_WORD = re.compile(
+    r".*(?<!hemat)(oma|ома)s?|.*(tum(o|ou|eu)r|cancer|blast|metasta|malign|benign|neoplas).*|"
+    r"[lh]gg|gbm|grade|mass"
+)
+
 # Between the words of a name. Brackets and punctuation say nothing; a cell that begins with "=" or
 # "@" is a command to a spreadsheet. A hyphen joins words, but that of "T1C-" says minus.
 _SEPARATORS = re.compile(r"""[\s_.,;:!?/\\$'"`()\[\]{}=@|]+""")
@@ -62,8 +71,7 @@ def harmonise(label: str) -> str:
     >>> [harmonise(label) for label in ("No-Tumour", "notumor", "no", "T1C+", "T1C-")]
     ['no_tumor', 'no_tumor', 'no_tumor', 't1c+', 't1c-']
     """
-    name = _HYPHENS.sub("-", unicodedata.normalize("NFKC", label).casefold())
-    words = "_".join(_SEPARATORS.sub(" ", _JOINING.sub(" ", name)).split())
+    words = _lower_case_words(label)
     if not re.search(r"[^\W_]", words):
         raise DataError(
             f"class name {label!r} has no letter or digit; rename the class folder or the label"
@@ -71,9 +79,16 @@ def harmonise(label: str) -> str:
     return _CANONICAL_OF.get(_compact(words), words)
 
 
-def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
+def _lower_case_words(label: str) -> str:
+    name = _HYPHENS.sub("-", unicodedata.normalize("NFKC", label).casefold())
+    return "_".join(_SEPARATORS.sub(" ", _JOINING.sub(" ", name)).split())
+
+
+def harmonise_all(labels: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
     """Label as found -> its class, for all labels of a data set.
 
+    A healthy class keeps its name where no other class is a tumor: of normal and stroke nothing
+    says that there is none. known: the classes of a model, which may have such a name.
     Raises DataError when two unknown classes would become one though they differ in more than
     case, spaces, underscores and hyphens.
     """
@@ -91,7 +106,20 @@ def harmonise_all(labels: Iterable[str]) -> dict[str, str]:
                 f"{name}; rename them so that more than punctuation tells them apart, or give "
                 "them one name when they are one class"
             )
+    healthy = {x: w for x in canonical if _compact(w := _lower_case_words(x)) in _HEALTHY}
+    own = [name for name in known if classes_in(name) == {"no_tumor"}]
+    if len(own) == 1:
+        canonical |= dict.fromkeys(healthy, own[0])
+    elif len(healthy) < len(canonical) and len(set(healthy.values())) == 1:
+        canonical |= {} if any(map(_speaks_of_tumors, canonical)) else healthy
     return canonical
+
+
+def _speaks_of_tumors(label: str) -> bool:
+    """Whether a tumor or its absence is in the name: glioma, no tumor, LGG, Astrocytoma T1."""
+    words = words_of(label)
+    in_words = bool(classes_in(label)) and _compact("".join(words)) not in _HEALTHY
+    return in_words or any(map(_TUMOR_WORD.fullmatch, words))
 
 
 def _without_numbers(labels: Iterable[str]) -> dict[str, str]:
