@@ -21,7 +21,7 @@ SPLIT_WORDS = {**SPLIT_NAMES, "tr": "train", "te": "test", "ts": "test", "va": "
 _FILLERS = frozenset((
     "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
     "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
-    "slices", "sample", "samples", "mri",
+    "slices", "sample", "samples", "mri", "jpeg", "jpg", "png",
 ))  # fmt: skip
 _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
 _LONGEST_NUMBER = 2  # digits beside the word of a split: 01_train, Test (20 %), train_0.8

@@ -394,14 +394,49 @@ def test_a_folder_of_archives_or_arrays_says_how_to_read_them(
     assert str(caught.value).endswith(said.replace("ROOT", str(root)))
 
 
+BOXES = {  # sets for detection: folders of pictures, other files -> the format that is named
+    "yolo_by_split": (["train/images", "valid/images"], ["train/labels/1.txt", "a.yaml"], "YOLO"),
+    "yolo_by_kind": (["images/train", "images/val"], ["labels/train/1.txt"], "YOLO"),
+    "yolo_beside": (["obj_train_data"], ["obj_train_data/2.txt", "obj.names"], "YOLO"),
+    "yolo_wrapped": (["Brain.v1i.yolov8/train/images"], ["Brain.v1i.yolov8/train/labels/1.txt"],
+                     "YOLO"),
+    "coco": (["images"], ["annotations/all.json"], "COCO"),
+    "coco_2017": (["train2017", "val2017"], ["annotations/instances_val2017.json"], "COCO"),
+    "coco_by_split": (["train", "test"], ["train/_annotations.coco.json"], "COCO"),
+    "voc": (["JPEGImages"], ["Annotations/1.xml", "ImageSets/Main/train.txt"], "Pascal VOC"),
+    "voc_2007": (["VOC2007/JPEGImages"], ["VOC2007/Annotations/1.xml"], "Pascal VOC"),
+    "voc_beside": (["train", "test"], ["train/1.xml", "train/2.xml"], "Pascal VOC"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_set_for_detection_is_named_and_read_by_a_table(make_tree: MakeTree, name: str) -> None:
+    folders, others, kind = BOXES[name]
+    root = make_tree(*images_in(*folders), *others)
+    with pytest.raises(DataError, match=f"has the layout of {kind}, which holds boxes") as caught:
+        build(root)
+    advice = str(caught.value).partition("path,label): data=table ")[2]
+    rows = [f"{name},{label}" for name, label in zip(images_in(*folders), "abab", strict=False)]
+    (root / "FILE.csv").write_text("\n".join(["path,label", *rows]))
+    settings = options(advice.replace("FILE.csv", str(root / "FILE.csv")))
+    assert classes_of(build_source("table", settings)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "others", [["readme.txt"], ["glioma/1.txt"], ["annotations/all.json"], ["labels/1.txt"]]
+)
+def test_classes_beside_boxes_are_classes(make_tree: MakeTree, others: list[str]) -> None:
+    root = make_tree(*images_in("glioma", "stroke"), *others)
+    assert classes_of(build(root)) == {"glioma", "stroke"}
+
+
 @pytest.mark.parametrize("name", NO_CLASSES)
 def test_folders_that_are_no_classes_are_refused_and_a_table_is_named(
     make_tree: MakeTree, name: str
 ) -> None:
     folders, reason = NO_CLASSES[name]
-    labels = ["train/labels/1.txt"] if name == "detection" else []
-    root = make_tree(*images_in(*folders), *labels)
-    with pytest.raises(DataError, match="in a table: data=table data") as caught:
+    root = make_tree(*images_in(*folders))
+    with pytest.raises(DataError, match=r"in a table \(a CSV .*\): data=table data") as caught:
         build(root)
     assert reason in str(caught.value)
     for settings in readings(str(caught.value)):

@@ -13,7 +13,7 @@ from braintumor.data.names import split_of
 from braintumor.data.sources import Item
 from braintumor.data.sources._doubts import find_beside, find_doubts, hold_splits
 from braintumor.data.sources._folders import Tree, folders_at
-from braintumor.data.sources._look import LAYOUTS, Choice, ask_a_table, look
+from braintumor.data.sources._look import LAYOUTS, Choice, ask_a_table, boxes_in, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.data.sources._readings import Unclear, ask
 from braintumor.errors import DataError
@@ -35,6 +35,11 @@ def read_layout(
     Raises DataError when there is no image in any known layout, a class folder is empty, or the
     tree can be read in two ways, which are then listed.
     """
+    if choice.classes is None and (boxes := boxes_in(files)):
+        raise DataError(
+            f"{where} has the layout of {boxes}, which holds boxes in pictures and no class of "
+            f"each; {ask_a_table(files, where, is_folder=is_folder)}"
+        )
     tree, depth, classes = look(files, folders, where, choice)
     found = folders_at(tree.images, depth)
     own = {path: images for path, images in found.items() if path in classes}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from braintumor.data.labels import label_of
-from braintumor.data.names import is_never_class, split_of
+from braintumor.data.names import is_never_class, names_nothing, split_in, split_of
 from braintumor.data.sources._folders import (
     Tree,
     chosen_folders,
@@ -16,8 +17,9 @@ from braintumor.data.sources._folders import (
     folders_at,
     grow_tree,
     listed,
+    wrapping_folder,
 )
-from braintumor.data.sources._pictures import Parts, noise_in
+from braintumor.data.sources._pictures import Parts, image_paths, noise_in
 from braintumor.data.sources._table_files import tables_in
 from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable
@@ -26,6 +28,8 @@ Names = list[str | int] | None  # of folders; [0,1] on a command line are number
 
 LAYOUTS = "Training/<class>/ and Testing/<class>/, train|val|test/<class>/, or just <class>/"
 
+# text files that say where in a picture something is
+_BOXES = re.compile(r"\.(txt|xml)$|(?:annotation|instances|coco)[^/]*(?:/[^/]*)?\.json$")
 _SHOWN = 6  # kinds of files that are named
 
 
@@ -119,6 +123,21 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
         )
 
 
+def boxes_in(files: Collection[str]) -> str | None:
+    """The format of a set for detection, where its folders name no class; None of any other."""
+    texts = [name for name in files if _BOXES.search(name) and not noise_in(tuple(name.split("/")))]
+    images = image_paths(files, Counter()) if texts else []
+    base = len(wrapping_folder(images))
+    folders = {part for path in images for part in path[base:-1]}
+    stems = {path[-1].rpartition(".")[0] for path in images}
+    if all(split_in(part) or names_nothing(part) for part in folders):
+        for name in texts:
+            stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+            if stem in stems or suffix == "json":
+                return {"txt": "YOLO", "xml": "Pascal VOC"}.get(suffix, "COCO")
+    return None
+
+
 def ask_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
     """The way out by a table of labels, with the name of one of images, there or around it.
 
@@ -131,7 +150,11 @@ def ask_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
         near += [path for path in root.parent.glob("*") if not noise_in((path.name,))]
         found = tables_in(root, near)
     if not found:
-        return "say the class of each image in a table: data=table data.table=FILE.csv"
+        place = f" {pasteable('data.root', where)}" if is_folder else ""
+        return (
+            "say the class of each image in a table (a CSV with columns path,label): "
+            f"data=table data.table=FILE.csv{place}"
+        )
     first, *others = found
     more = f" (or {listed(others, _SHOWN)})" if others else ""
     return f"use a table that says the class of each image: data=table {first}{more}"
