@@ -306,15 +306,24 @@ def test_splits_in_classes_that_the_user_names_are_splits_too(make_tree: MakeTre
     }
 
 
-def test_parts_of_splits_that_hold_the_same_classes_are_one_set(make_tree: MakeTree) -> None:
+@pytest.mark.parametrize("order", ["{s}/{p}/{c}", "{p}/{s}/{c}", "archive/{p}/{s}_data/{c}"])
+def test_parts_and_splits_that_hold_the_same_classes_are_one_set(
+    make_tree: MakeTree, order: str
+) -> None:
+    """Planes in each split, and splits in each plane."""
     parts = [
-        f"{s}/{p}/{c}" for s in ("train", "test") for p in ("axial", "b") for c in ("no", "yes")
+        order.format(s=s, p=p, c=c)
+        for s in ("train", "test")
+        for p in ("axial", "b")
+        for c in ("no", "yes")
     ]
     root = make_tree(*images_in(*parts))
     with pytest.raises(DataError) as caught:
         build(root)
-    first, *_ = readings(str(caught.value))
+    first, *others = readings(str(caught.value))
     assert first == "'data.classes=[no,yes]'"
+    for other in others:
+        assert len(classes_of(build_source("folder", {"root": root} | options(other)))) == 2
     items = build(root, **options(first)).items
     assert len(items) == 16
     assert {(i.label, i.split) for i in items} == {

@@ -210,7 +210,7 @@ def chosen_folders(tree: Tree, classes: Sequence[str]) -> tuple[int, set[Parts]]
     folders: Folders = {}
     for depth in (0, 1, 2):
         below = folders_at(tree.images, depth)
-        if depth == 1 and not below:  # parts of one data set that are no splits: axial/, coronal/
+        if depth and not below:  # parts of one data set that are no splits: axial/, coronal/
             below = folders_at(tree.images, depth, any_top=True)
         folders = below or folders
         found = {name: _matching(folders, name) for name in classes}

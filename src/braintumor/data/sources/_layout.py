@@ -44,7 +44,7 @@ def read_layout(
     found = folders_at(tree.images, depth)
     own = {path: images for path, images in found.items() if path in classes}
     are_classes = choice.classes is not None or any(is_known_class(path[-1]) for path in own)
-    split_at = 0 if depth else 1 if are_classes and hold_splits(own) else None
+    split_at = 1 if not depth and are_classes and hold_splits(own) else _split_level(classes)
     doubts = [] if split_at else find_doubts(found)
     doubts += find_beside(tree.images) if depth else []
     if choice.classes is None and doubts:
@@ -56,6 +56,12 @@ def read_layout(
             f"the images in {tree.where} are in no class folder; expected {LAYOUTS}; or {a_table}"
         )
     return found_items, ignored
+
+
+def _split_level(classes: Collection[Parts]) -> int | None:
+    """The level of splits above the classes: train/axial/glioma and axial/train/glioma."""
+    levels = range(min(map(len, classes), default=1) - 1)
+    return next((level for level in levels if all(split_of(p[level]) for p in classes)), None)
 
 
 def _layout(
