@@ -67,6 +67,12 @@ TWO_WAYS = {
         ["'data.ignore=[test/all_of_them]'",
          "'data.classes=[glioma,no,all_of_them]' split=stratified"],
     ),
+    "numbers_in_train_beside_names_in_test": (
+        ["train/0", "train/1", "test/no", "test/yes"],
+        "0 lies beside no and yes, which are all classes of such a set; if it is one",
+        ["'data.classes=[no,yes]' split=stratified",
+         "\"data.classes=[no,yes,'0','1']\" split=stratified"],
+    ),
     "splits_in_a_class": (
         ["no", "yes", "Mask-RCNN/TRAIN", "Mask-RCNN/VAL"],
         "Mask-RCNN/ holds folders of splits: TRAIN, VAL",

@@ -177,6 +177,7 @@ def _beside_a_binary_set(folders: Sequence[Parts]) -> dict[Parts, str]:
     shown = " and ".join(sorted({path[-1] for path in folders if labels[path] in known}))
     return {
         path: f"{path[-1]} lies beside {shown}, which are all classes of such a set"
+        + ("; if it is one of them, rename it" if path[-1].isdecimal() else "")
         for path in folders
         if labels[path] not in known
     }

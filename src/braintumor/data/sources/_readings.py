@@ -118,12 +118,14 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
         settings = pasteable("data.classes", names)
     classes = unclear.classes(choice)
     shown = f"{listed(names, _SHOWN)} are the classes"
+    anew, divided = _divided_anew(unclear.sure)
     has_parts = any(doubt.inner for doubt in unclear.doubts)
     if len(classes) == 1 and is_known_class(names[0]) and not has_parts:
         shown = f"{names[0]} is the only class, which bt-eval takes and bt-train does not"
     elif len(classes) < 2:
         return []
-    return [(settings, f"{shown}; {rest} {'is' if len(doubtful) == 1 else 'are'} left out")]
+    are = "is" if len(doubtful) == 1 else "are"
+    return [(f"{settings}{anew}", f"{shown}; {rest} {are} left out{divided}")]
 
 
 def _one_kind(unclear: Unclear) -> list[_Reading]:
@@ -205,12 +207,18 @@ def _all_classes(unclear: Unclear) -> list[_Reading]:
         split_of(image[0]) for images in unclear.found.values() for image in images if image[1:]
     ):
         meaning += "; folders of splits in them are not told apart"
-    trained = {label_of(p[-1]) for p in unclear.found if split_of(p[0]) == "train"}
-    if trained and any(label_of(name) not in trained for name in names):
-        # bt-train and bt-data refuse a class that official splits never train
-        settings += " split=stratified"
-        meaning += "; training and test are divided anew (bt-train, bt-data)"
-    return [(settings, meaning)]
+    anew, divided = _divided_anew(unclear.found)
+    return [(f"{settings}{anew}", f"{meaning}{divided}")]
+
+
+def _divided_anew(folders: Collection[Parts]) -> tuple[str, str]:
+    """Of classes that official splits never train, which bt-train and bt-data refuse: what to add,
+    and what it does."""
+    inside = [path for path in folders if split_of(path[0]) and len(path) > 1]
+    trained = {label_of(path[-1]) for path in inside if split_of(path[0]) == "train"}
+    if all(label_of(path[-1]) in trained for path in inside):
+        return "", ""
+    return " split=stratified", "; training and test are divided anew (bt-train, bt-data)"
 
 
 def _all_without_outlines(unclear: Unclear) -> list[_Reading]:
