@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -391,8 +392,10 @@ def test_an_unlabelled_test_beside_a_wrapped_split_is_no_class(
     ("files", "said"),
     [
         (["archive.zip"], "give it: data.root=ROOT/archive.zip"),
-        (["train.zip", "test.tar.gz", "._x.zip"],
-         "class folders: data.root=ROOT/test.tar.gz, data.root=ROOT/train.zip"),
+        (["train.v1.zip", "test.tar.gz", "._x.zip"],
+         "archives; unpack them, and give data.root=ROOT/unpacked:\n"
+         "  python3 -m tarfile -e ROOT/test.tar.gz ROOT/unpacked/test\n"
+         "  python3 -m zipfile -e ROOT/train.v1.zip ROOT/unpacked/train.v1"),
         ([f"{c}/{n}.npy" for c in ("no", "yes") for n in range(3)],
          "save them as PNG files, or all together as X and Y of one .npz file for data=npz"),
         ([f"{s}/{n}.npy" for s in ("train", "test") for n in "xy"], "data=npz data.root=ROOT"),
@@ -407,6 +410,37 @@ def test_a_folder_of_archives_or_arrays_says_how_to_read_them(
     with pytest.raises(DataError) as caught:
         build(root)
     assert str(caught.value).endswith(said.replace("ROOT", str(root)))
+
+
+@pytest.mark.parametrize(
+    ("names", "folders", "alone"),
+    [
+        (["train", "test"], ["glioma", "no"], ["train"]),
+        (["glioma", "no"], [""], []),
+        (["train set", "Testing"], ["imgs/glioma", "imgs/no"], ["train set"]),
+    ],
+)
+def test_several_archives_are_unpacked_as_is_advised(
+    make_tree: MakeTree, tmp_path: Path, names: list[str], folders: list[str], alone: list[str]
+) -> None:
+    """What is printed works in a shell, and what is offered alone is a data set."""
+    root = tmp_path / "zips"
+    root.mkdir()
+    for name in names:
+        inside = make_tree(*images_in(*(f"{name}/{folder}".rstrip("/") for folder in folders)))
+        with zipfile.ZipFile(root / f"{name}.zip", "w") as file:
+            for path in sorted((inside / name).rglob("*.png")):
+                file.write(path, path.relative_to(inside))
+    with pytest.raises(DataError) as caught:
+        build(root)
+    said, *commands = str(caught.value).splitlines()
+    first, *others = re.findall(r"data\.root=(?:\"'.*?'\"|[^ ,:)]+)", said)
+    assert [options(word)["root"] for word in others] == [f"{root}/{name}.zip" for name in alone]
+    for command in commands:
+        subprocess.run(shlex.split(command), check=True, timeout=60)
+    source = build(Path(options(first)["root"]))
+    assert classes_of(source) == {"glioma", "no"}
+    assert {item.split for item in source.items} == ({"train", "test"} if alone else {None})
 
 
 BOXES = {  # sets for detection: folders of pictures, other files -> the format that is named

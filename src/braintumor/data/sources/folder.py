@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,13 +66,9 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
     clean = [name for name in files if not noise_in(tuple(name.split("/")))]
     if any(is_image_name(name) for name in clean):
         return
-    packed = sorted(name for name in clean if archive.is_archive_name(name))
+    packed = [root / name for name in sorted(clean) if archive.is_archive_name(name)]
     if packed:
-        commands = [pasteable("data.root", str(root / name)) for name in packed]
-        which = "give it"
-        if len(packed) > 1:
-            which = "unpack each into a folder of its own, or give the one with class folders"
-        raise DataError(f"{root} holds no image, but archives; {which}: {listed(commands)}")
+        raise DataError(f"{root} holds no image, but {_ways_to_unpack(root, packed)}")
     arrays = [name for name in sorted(clean) if name.lower().endswith((".npz", ".npy"))]
     folders = {name.split("/")[-2] for name in arrays if name.endswith(".npy") and "/" in name}
     if len(folders) > 1 and any(map(_may_be_class, folders)):
@@ -83,6 +81,31 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
             f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
             f"{pasteable('data.root', str(root))}"
         )
+
+
+def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
+    """What to do with archives: give the one, or unpack them side by side, a command each."""
+    if len(packed) == 1:
+        return f"an archive; give it: {pasteable('data.root', str(packed[0]))}"
+    whole = [pasteable("data.root", str(path)) for path in packed if _is_data_set(path)]
+    alone = f" (or, for one of them alone, {listed(whole)})" if whole else ""
+    place = root / "unpacked"
+    lines = [
+        f"  python3 -m {'zipfile' if path.suffix.lower() == '.zip' else 'tarfile'} -e "
+        + shlex.join([str(path), str(place / re.sub(r"(\.tar)?\.\w+$", "", path.name))])
+        for path in packed
+    ]
+    unpacked = pasteable("data.root", str(place))
+    return "\n".join([f"archives; unpack them, and give {unpacked}{alone}:", *lines])
+
+
+def _is_data_set(path: Path) -> bool:
+    """Whether a zip file can be trained on; to look into a tar file takes as long as to read it."""
+    try:
+        items = archive.build(path).items if path.suffix.lower() == ".zip" else ()
+    except DataError:
+        return False
+    return len({item.label for item in items if item.split != "test"}) > 1
 
 
 def _may_be_class(folder: str) -> bool:
