@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 import unicodedata
@@ -13,6 +14,7 @@ SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish an
     **dict.fromkeys(("egitim", "apprentissage", "entrainement"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "validacion", "validacao"), "val"),
     "dogrulama": "val",
+    "sinama": "test",
     **dict.fromkeys(("test", "testing", "holdout", "heldout", "tst", "prueba", "teste"), "test"),
 }
 # in the name of a file or array, beside other words
@@ -24,7 +26,9 @@ _FILLERS = frozenset((
     "slices", "sample", "samples", "mri", "jpeg", "jpg", "png",
 ))  # fmt: skip
 _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
-_LONGEST_NUMBER = 2  # digits beside the word of a split: 01_train, Test (20 %), train_0.8
+# beside the word of a split: 01_train, Test (20 %), train_0.8, Train_2021
+_NUMBER_OF_SPLIT = re.compile(r"\d{1,2}|(?:19|20)\d\d")
+_LONG = 7  # letters of a word that is known with a wrong one too: Trainning
 # what the field puts beside its classes: answers of a model, outlines, pictures without an answer
 _UNLABELLED = frozenset((
     "unlabeled", "unlabelled", "unknown", "unsure", "uncertain", "unclear", "unclassified",
@@ -41,7 +45,7 @@ _NEVER_CLASSES = _UNLABELLED | frozenset((
 _AUGMENTED = frozenset(("aug", "augmented", "augmentation"))
 _AUGUST = re.compile(r"\d[\W_]*aug[a-z]*[\W_]*(?:19|20)\d\d|(?:19|20)\d\d[\W_]*aug", re.IGNORECASE)
 # pictures made of others, or those that others are made of
-MADE_OF_ANOTHER = _AUGMENTED | {"raw", "original", "cropped", "crops"}
+MADE_OF_ANOTHER = _AUGMENTED | {"raw", "original", "cropped", "crops", "copy", "copia", "kopie"}
 # a column or an array of classes, without signs between words; names before numbers
 LABEL_NAMES = (
     "labelname", "classname", "label", "labels", "class", "classes", "classlabel", "category",
@@ -91,9 +95,12 @@ def split_of(folder: str) -> str | None:
     ('train', 'test', None)
     """
     words = [word for word in words_of(folder.partition("/")[0]) if word not in _FILLERS]
-    if any(word.isdecimal() and len(word) > _LONGEST_NUMBER for word in words):
+    if any(word.isdecimal() and not _NUMBER_OF_SPLIT.fullmatch(word) for word in words):
         return None
-    return _SPLIT_OF.get("".join(word for word in words if not word.isdecimal()))
+    name = "".join(word for word in words if not word.isdecimal())
+    if name not in _SPLIT_OF and len(name) >= _LONG:
+        name = next(iter(difflib.get_close_matches(name, SPLIT_NAMES, n=1, cutoff=0.9)), name)
+    return _SPLIT_OF.get(name)
 
 
 def split_in(name: str) -> str | None:

@@ -45,15 +45,14 @@ _PATIENTS = frozenset((
 ))  # fmt: skip
 # public sets, whose name begins that of each patient
 _COHORTS = ("tcga", "brats", "upenn", "ucsf", "oas1", "oas2", "oas3", "ixi")
-_LONGEST_CLASS = 2  # digits of a number that may be a class
 _REMEMBERED = 4_096  # names of folders: each holds many images
 
 
 def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, P3, BraTS20_Training_001, 0012."""
+    """Whether the name is that of a patient: patient 7, sub-012, BraTS20_1, 0012, 900-00-1961."""
     words = words_of(folder)
     is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
-    is_numbered = folder.isdecimal() and len(folder) > _LONGEST_CLASS
+    is_numbered = re.fullmatch(r"\d{3,}|\d+(?:[-_]\d+){2,}", folder) is not None
     return is_numbered or (is_named and any(word.isdecimal() for word in words))
 
 

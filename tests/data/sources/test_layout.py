@@ -120,6 +120,11 @@ TWO_WAYS = {
         ["'data.classes=[glioma,normal]'",
          "\"data.classes=[glioma,normal,'Augmented Normal',glioma_aug]\""],
     ),
+    "copies_as_windows_names_them": (
+        ["glioma", "no", "glioma - Copy", "no (1)"],
+        "glioma - Copy seems to be glioma once more; no (1) seems to be no once more",
+        ["'data.classes=[glioma,no]'", "\"data.classes=[glioma,no,'glioma - Copy','no (1)']\""],
+    ),
     "patients_above_the_classes": (
         [f"P{n}/{c}" for n in range(9) for c in ("no", "yes")],
         "P0/ holds folders that name classes: no, yes",
@@ -194,6 +199,11 @@ TWO_WAYS = {
 NO_CLASSES = {
     "patients": (["patient_1", "patient_2"], "a folder for each patient (patient_1, patient_2), "),
     "a_cohort": (["TCGA_CS_4941_1", "TCGA_DU_5849_2"], "(TCGA_CS_4941_1, TCGA_DU_5849_2), none"),
+    "rembrandt": (["900-00-1961", "900_00_5299"], "(900-00-1961, 900_00_5299), none for a class"),
+    "class_and_split": (
+        ["train_glioma", "train_cyst", "glioma_testing", "cyst_testing"],
+        "cyst_testing seems to be cyst of test: make it test/cyst; glioma_testing seems",
+    ),
     "numbered": (["0001", "0002", "P003"], "(0001, 0002, P003), none for a class; say"),
     "many": ([f"P{n}" for n in range(9)], "(P0, P1, P2, P3, 5 more), none for a class; say"),
     "outlines": (of_splits("images", "masks"), "put the images of each class into a folder"),
@@ -240,6 +250,11 @@ def test_what_can_be_read_in_two_ways_is_refused_and_both_ways_work(
         (["normal", "stroke", "ms"], {"normal", "stroke", "ms"}),
         (["label_0", "label_1"], {"label_0", "label_1"}),
         (["train_glioma", "train_no"], {"train_glioma", "train_no"}),
+        (["Brain Tumor/set/glioma", "Brain Tumor/set/no"], {"glioma", "no"}),
+        ([f"archive/archive/Brain Tumor/{s}/{s}/{c}" for s in ("Training", "Testing")
+          for c in ("glioma", "no")], {"glioma", "no"}),
+        ([f"Grade {g}/{p}" for g in ("II", "III") for p in ("900-00-1961", "900-00-5299")],
+         {"Grade II", "Grade III"}),
         (["archive/set/yes", "archive/set/no"], {"yes", "no"}),
         (["train/a", "train/b", "test/a", "test/b", "pred"], {"a", "b"}),
         ([*of_splits("glioma", "no"), "test/pituitary"], {"glioma", "no", "pituitary"}),
@@ -255,6 +270,10 @@ def test_what_can_be_read_in_one_way_is_read(
     ("folder", "split"),
     [
         ("Train_Data", "train"),
+        ("Trainning", "train"),
+        ("Testting data", "test"),
+        ("Train_2021", "train"),
+        ("Sınama", "test"),
         ("TrainingSet", "train"),
         ("train images", "train"),
         ("Validation_Data", "val"),
@@ -393,7 +412,7 @@ def test_an_unlabelled_test_beside_a_wrapped_split_is_no_class(
     [
         (["archive.zip"], "give it: data.root=ROOT/archive.zip"),
         (["train.v1.zip", "test.tar.gz", "._x.zip"],
-         "archives; unpack them, and give data.root=ROOT/unpacked:\n"
+         "archives; add data.root=ROOT/unpacked once they are unpacked:\n"
          "  python3 -m tarfile -e ROOT/test.tar.gz ROOT/unpacked/test\n"
          "  python3 -m zipfile -e ROOT/train.v1.zip ROOT/unpacked/train.v1"),
         ([f"{c}/{n}.npy" for c in ("no", "yes") for n in range(3)],

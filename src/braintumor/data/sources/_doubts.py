@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
 from braintumor.data.names import (
     MADE_OF_ANOTHER,
+    SPLIT_WORDS,
     is_never_class,
     is_view,
     names_nothing,
@@ -35,7 +36,10 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     known = {label_of(path[-1]) for path in folders}
     doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
     doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    rules = (_untrained, _never_a_class, _made_of_another, _beside_a_binary_set, _naming_nothing)
+    rules = (
+        _untrained, _never_a_class, _made_of_another, _split_and_class, _beside_a_binary_set,
+        _naming_nothing,
+    )  # fmt: skip
     for rule in rules:
         sure = [path for path in folders if path not in doubts]
         doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
@@ -150,15 +154,30 @@ def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
 
 
 def _made_of_another(folders: Sequence[Parts]) -> dict[Parts, str]:
-    """As glioma_augmented beside glioma: one in training and its original in test."""
+    """As glioma_augmented and "glioma - Copy (1)" beside glioma: one in training, one in test."""
     known = {label_of(path[-1]): path[-1] for path in folders}
     found = {}
     for path in folders:
-        words = words_of(path[-1])
+        words = [word for word in words_of(path[-1]) if not word.isdecimal()]
         other = label_of(" ".join(word for word in words if word not in MADE_OF_ANOTHER))
         if other in known and other != label_of(path[-1]):
             found[path] = f"{path[-1]} seems to be {known[other]} once more"
     return found
+
+
+def _split_and_class(folders: Sequence[Parts]) -> dict[Parts, str]:
+    """As train_glioma beside test_glioma: one class, and not two."""
+    told = {path: (split_in(path[-1]), _without_split(path[-1])) for path in folders}
+    splits = {name: {s for s, other in told.values() if other == name} for _, name in told.values()}
+    return {
+        path: f"{path[-1]} seems to be {name} of {split}: make it {split}/{name}"
+        for path, (split, name) in told.items()
+        if split and len(splits[name]) > 1
+    }
+
+
+def _without_split(name: str) -> str:
+    return " ".join(word for word in words_of(name) if word not in SPLIT_WORDS)
 
 
 def _naming_nothing(folders: Sequence[Parts]) -> dict[Parts, str]:

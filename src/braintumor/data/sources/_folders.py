@@ -84,14 +84,20 @@ def grow_tree(
 
 
 def wrapping_folder(images: Collection[Parts]) -> Parts:
-    """The folders around all images that are neither a split nor a class, such as archive/."""
+    """The folders around all images that are neither a split nor a class, such as archive/.
+
+    Nor is "Brain Tumor" one around glioma.
+    """
     base: Parts = ()
     while images:
         tops = {path[len(base)] for path in images}
         top = min(tops)
         if len(tops) > 1 or split_of(top) or any(len(path) <= len(base) + 2 for path in images):
             break  # it holds images itself, or is one
-        if is_known_class(top):
+        inside = {label_of(part) for path in images for part in path[len(base) + 1 : -1]}
+        if is_known_class(top) and (
+            label_of(top) != "tumor" or not inside & {*CANONICAL} - {"tumor"}
+        ):
             break
         base = (*base, top)
     return base

@@ -88,7 +88,7 @@ def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
     if len(packed) == 1:
         return f"an archive; give it: {pasteable('data.root', str(packed[0]))}"
     whole = [pasteable("data.root", str(path)) for path in packed if _is_data_set(path)]
-    alone = f" (or, for one of them alone, {listed(whole)})" if whole else ""
+    alone = f" (for one of them alone {listed(whole)})" if whole else ""
     place = root / "unpacked"
     lines = [
         f"  python3 -m {'zipfile' if path.suffix.lower() == '.zip' else 'tarfile'} -e "
@@ -96,7 +96,7 @@ def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
         for path in packed
     ]
     unpacked = pasteable("data.root", str(place))
-    return "\n".join([f"archives; unpack them, and give {unpacked}{alone}:", *lines])
+    return "\n".join([f"archives; add {unpacked} once they are unpacked{alone}:", *lines])
 
 
 def _is_data_set(path: Path) -> bool:
