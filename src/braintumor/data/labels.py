@@ -40,10 +40,8 @@ _ALIASES = {
 CANONICAL = tuple(sorted(_ALIASES))
 _CANONICAL_OF = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
-_HEALTHY = frozenset((  # of these, that there is no tumor is said by the other classes
-    "no", "normal", "normalbrain", "healthy", "healthybrain", "sano", "saudavel", "saglikli",
-    "gesund",
-))  # fmt: skip
+# of these, that there is no tumor is said by the other classes
+_HEALTHY = frozenset(alias for alias in _ALIASES["no_tumor"] if "tum" not in alias)
 _TUMOR_WORD = re.compile(
     r".*(?<!hemat)(oma|ома)s?|.*(tum(o|ou|eu)r|cancer|blast|metasta|malign|benign|neoplas).*|"
     r"[lh]gg|gbm|grade|mass"

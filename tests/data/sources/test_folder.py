@@ -223,3 +223,11 @@ def test_an_expression_that_finds_no_patient_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=reason):
         build(make_tree("a/p1.png", "b/p2.png"), patient_regex=expression)
+
+
+def test_a_zip_file_of_windows_unpacked_elsewhere_is_read(make_tree: MakeTree) -> None:
+    """Backslashes are letters of a name there."""
+    root = make_tree(*(f"mri\\train\\{c}\\{n}.png" for c in ("no", "yes") for n in range(3)))
+    source = build(root)
+    assert {(i.label, i.split) for i in source.items} == {("no", "train"), ("yes", "train")}
+    assert all(source.read(item) for item in source.items)

@@ -47,8 +47,10 @@ def build(
             )
         _refuse_packed(root, files)
         choice = Choice.given(classes, ignore, patient_regex)
-        found = read_layout(files, folders, str(root), choice, is_folder=True)
-        return FileSource(*found, lambda path: read_bounded(root / path, limits.FILE_BYTES))
+        # a zip file of Windows that was unpacked elsewhere has names such as "yes\\1.png"
+        places = {name.replace("\\", "/"): root / name for name in files}
+        found = read_layout(places, folders, str(root), choice, is_folder=True)
+        return FileSource(*found, lambda path: read_bounded(places[path], limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
     if root.suffix.lower() in _UNPACKED_BY_HAND:
