@@ -56,9 +56,8 @@ def find_columns(
         of_images = [p for p, c in enumerate(columns) if c and all(map(is_image_name, c))]
         meanings = ["path" if [p] == of_images else old for p, old in enumerate(meanings)]
     numbered = [all(without_decimals(cell).isdecimal() for cell in cells) for cells in columns]
-    order = [
-        (meanings[p] == "label" and numbered[p], _rank(names[p]), p) for p in range(len(names))
-    ]
+    ranks = [_RANK.get(name, len(_RANK) + (patient_rank(name) or 0)) for name in names]
+    order = [(meanings[p] == "label" and numbered[p], ranks[p], p) for p in range(len(names))]
     places: dict[str, int] = {}
     ignored: Counter[str] = Counter()
     for *_, place in sorted(order):
@@ -176,11 +175,6 @@ def _what_is_missing(
         )
     wanted = " and ".join(f"the column {_WANTED[name]} {name}" for name in missing)
     return f"has no column {' and no column '.join(missing)}, only {known}; call {wanted}"
-
-
-def _rank(name: str) -> int:
-    """The lower, the clearer the name says what the column is; in the order of no meaning else."""
-    return _RANK.get(name, len(_RANK) + (patient_rank(name) or 0))
 
 
 def _meaning_of(name: str, values: Sequence[str]) -> str | None:

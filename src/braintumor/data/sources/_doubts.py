@@ -36,11 +36,8 @@ def find_doubts(folders: Folders) -> list[Doubt]:
     known = {label_of(path[-1]) for path in folders}
     doubts = {path: doubt for path in folders if (doubt := _by_content(path, folders[path], known))}
     doubts |= _alike_inside({p: i for p, i in folders.items() if p not in doubts}, known)
-    rules = (
-        _untrained, _never_a_class, _made_of_another, _split_and_class, _beside_a_binary_set,
-        _naming_nothing,
-    )  # fmt: skip
-    for rule in rules:
+    of_names = (_never_a_class, _made_of_another, _split_and_class)
+    for rule in (_untrained, *of_names, _beside_a_binary_set, _naming_nothing):
         sure = [path for path in folders if path not in doubts]
         doubts |= {path: Doubt(path, why) for path, why in rule(sure).items()}
     return [doubts[path] for path in folders if path in doubts]
@@ -167,17 +164,14 @@ def _made_of_another(folders: Sequence[Parts]) -> dict[Parts, str]:
 
 def _split_and_class(folders: Sequence[Parts]) -> dict[Parts, str]:
     """As train_glioma beside test_glioma: one class, and not two."""
-    told = {path: (split_in(path[-1]), _without_split(path[-1])) for path in folders}
+    bare = {p: " ".join(w for w in words_of(p[-1]) if w not in SPLIT_WORDS) for p in folders}
+    told = {path: (split_in(path[-1]), name) for path, name in bare.items()}
     splits = {name: {s for s, other in told.values() if other == name} for _, name in told.values()}
     return {
         path: f"{path[-1]} seems to be {name} of {split}: make it {split}/{name}"
         for path, (split, name) in told.items()
         if split and len(splits[name]) > 1
     }
-
-
-def _without_split(name: str) -> str:
-    return " ".join(word for word in words_of(name) if word not in SPLIT_WORDS)
 
 
 def _naming_nothing(folders: Sequence[Parts]) -> dict[Parts, str]:

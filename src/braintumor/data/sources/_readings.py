@@ -109,7 +109,7 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
     if not unclear.sure:
         return []
     is_held_out = all(len(path) > 1 and split_of(path[0]) != "train" for path in doubtful)
-    names, rest = _class_names(unclear.sure), listed(_places(doubtful), _SHOWN)
+    names = _class_names(unclear.sure)
     if is_held_out:
         choice = replace(unclear.choice, ignore=unclear.ignoring(doubtful))
         settings = pasteable("data.ignore", choice.ignore)
@@ -124,8 +124,7 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
         shown = f"{names[0]} is the only class, which bt-eval takes and bt-train does not"
     elif len(classes) < 2:
         return []
-    are = "is" if len(doubtful) == 1 else "are"
-    return [(f"{settings}{anew}", f"{shown}; {rest} {are} left out{divided}")]
+    return [(f"{settings}{anew}", f"{shown}; {_left_out(doubtful)}{divided}")]
 
 
 def _one_kind(unclear: Unclear) -> list[_Reading]:
@@ -139,10 +138,7 @@ def _one_kind(unclear: Unclear) -> list[_Reading]:
         if unclear.sure or not others or is_never_class(name):
             continue
         if len(classes := unclear.classes(choice)) > 1:
-            shown, rest = listed(classes, _SHOWN), listed(_places(others), _SHOWN)
-            meaning = (
-                f"{shown} are the classes; {rest} {'is' if len(others) == 1 else 'are'} left out"
-            )
+            meaning = f"{listed(classes, _SHOWN)} are the classes; {_left_out(others)}"
             readings.append((pasteable("data.ignore", choice.ignore), meaning))
     return readings
 
@@ -237,6 +233,11 @@ def _class_names(folders: Iterable[Parts]) -> list[str]:
     for path in folders:
         by_label.setdefault(label_of(path[-1]), path[-1])
     return list(by_label.values())
+
+
+def _left_out(folders: Sequence[Parts]) -> str:
+    are = "is" if len(folders) == 1 else "are"
+    return f"{listed(_places(folders), _SHOWN)} {are} left out"
 
 
 def _places(folders: Sequence[Parts]) -> list[str]:

@@ -90,7 +90,8 @@ def _open_zip(root: Path) -> Archive:
         is_plain = kind in (0, stat.S_IFREG, stat.S_IFDIR)
         if entry.flag_bits & 1:
             raise found.refused(entry.filename, "is encrypted")
-        found.add(entry.filename, entry, entry.file_size, is_plain, _is_folder(entry.filename))
+        is_folder = entry.filename.endswith(("/", "\\"))  # as some programs of Windows write it
+        found.add(entry.filename, entry, entry.file_size, is_plain, is_folder)
 
     def read(name: str) -> bytes:
         try:
@@ -99,10 +100,6 @@ def _open_zip(root: Path) -> Archive:
             raise DataError(f"cannot be unpacked ({error or type(error).__name__})") from error
 
     return Archive(found.files, found.folders, read)
-
-
-def _is_folder(name: str) -> bool:
-    return name.endswith(("/", "\\"))  # as some programs of Windows write it
 
 
 def _open_tar(root: Path) -> Archive:

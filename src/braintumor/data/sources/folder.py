@@ -73,7 +73,8 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
         raise DataError(f"{root} holds no image, but {_ways_to_unpack(root, packed)}")
     arrays = [name for name in sorted(clean) if name.lower().endswith((".npz", ".npy"))]
     folders = {name.split("/")[-2] for name in arrays if name.endswith(".npy") and "/" in name}
-    if len(folders) > 1 and any(map(_may_be_class, folders)):
+    none = {name for f in (split_of, names_nothing, is_never_class) for name in filter(f, folders)}
+    if len(folders) > 1 and folders - none:
         raise DataError(
             f"{root} holds arrays of a picture each ({listed(arrays)}), which are not read; save "
             "them as PNG files, or all together as X and Y of one .npz file for data=npz"
@@ -108,10 +109,6 @@ def _is_data_set(path: Path) -> bool:
     except DataError:
         return False
     return len({item.label for item in items if item.split != "test"}) > 1
-
-
-def _may_be_class(folder: str) -> bool:
-    return not (split_of(folder) or names_nothing(folder) or is_never_class(folder))
 
 
 def walk(root: Path) -> tuple[list[str], list[str], dict[str, str]]:
