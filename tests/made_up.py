@@ -19,9 +19,20 @@ from braintumor.evaluation.record import (
     measure,
 )
 from braintumor.records import Predictions
+from braintumor.statistics import intervals
 from chromium import Browser
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+
+
+def intervals_by(
+    predictions: Predictions, groups: np.ndarray | None, resamples: int, seed: int = 0
+) -> dict[str, Any]:
+    """metric_intervals with fewer resamples, which take less time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "RESAMPLES", resamples)
+        patch.setattr(intervals, "SEED", seed)
+        return intervals.metric_intervals(predictions, groups)
 
 
 def evaluation_of(

@@ -60,6 +60,11 @@ open(run + "/times", "w").write(f"{begin} {time.time()}")
 COMMAND = [sys.executable, "-S", "-c", CHILD]
 
 
+@pytest.fixture(autouse=True)
+def _children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("braintumor.jobs.queue._CHILD", COMMAND)
+
+
 def jobs_in(folder: Path, *hows: str, seconds: float = 0.05) -> list[Job]:
     return [
         Job(
@@ -83,7 +88,7 @@ def test_a_box_of_four_gpus_is_never_shared_and_never_idle(tmp_path: Path) -> No
         Job(job.run, "", json.dumps(json.loads(job.order) | {"seconds": length}))
         for job, length in zip(jobs_in(tmp_path, *["well"] * 10), lengths, strict=True)
     ]
-    Queue(jobs, slots, tmp_path, COMMAND).run()
+    Queue(jobs, slots, tmp_path).run()
     table = pd.read_csv(tmp_path / "jobs.csv", parse_dates=["started", "ended"])
     assert sorted(table["job"]) == list(range(10)) and set(table["result"]) == {"completed"}
     assert set(table["gpu"]) == {0, 1, 2, 3}
@@ -111,7 +116,7 @@ def test_what_becomes_of_one_job_ends_no_other(tmp_path: Path) -> None:
         "SIGSEGV": ("failed", "ended by SIGSEGV$"),
         "leave": ("failed", "exit code 0 and did not say why"),
     }
-    Queue(jobs_in(tmp_path, *said), [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    Queue(jobs_in(tmp_path, *said), [Slot(0, None, 1)], tmp_path).run()
     results = list(pd.read_csv(tmp_path / "jobs.csv")["result"])
     for number, (state, why) in enumerate(said.values()):
         status = RunFolder(tmp_path / str(number)).read_status()
@@ -123,7 +128,7 @@ def test_what_becomes_of_one_job_ends_no_other(tmp_path: Path) -> None:
 def test_a_job_whose_files_are_damaged_ends_no_other(tmp_path: Path) -> None:
     jobs = jobs_in(tmp_path, "damage", "well")
     for _ in range(2):  # the second time the damage is there from the beginning
-        Queue(jobs, [Slot(0, None, 1)], tmp_path, COMMAND).run()
+        Queue(jobs, [Slot(0, None, 1)], tmp_path).run()
     assert list(pd.read_csv(tmp_path / "jobs.csv")["result"]) == ["failed", "completed"] * 2
 
 
@@ -133,7 +138,7 @@ def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(
     (job,) = jobs_in(tmp_path, "mute")
     with hold(job.run.path, RUN):
         job.run.set_status("failed", why="DataError: of yesterday")
-    Queue([job], [Slot(0, None, 1)], tmp_path, COMMAND).run()
+    Queue([job], [Slot(0, None, 1)], tmp_path).run()
     assert "no module named torch" in job.run.read_status()["why"]
     assert "job 0 failed: its process ended with exit code 1" in caplog.text
     assert "yesterday" not in caplog.text
@@ -141,7 +146,7 @@ def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(
 
 def test_a_queue_writes_on_where_another_left_off(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        Queue(jobs_in(tmp_path / name, "well"), [Slot(0, None, 1)], tmp_path, COMMAND).run()
+        Queue(jobs_in(tmp_path / name, "well"), [Slot(0, None, 1)], tmp_path).run()
     assert len(pd.read_csv(tmp_path / "jobs.csv")) == 2
 
 
@@ -150,10 +155,11 @@ def test_jobs_end_with_their_queue(how: signal.Signals, tmp_path: Path) -> None:
     """Told to stop they say so; where it is killed they end all the same."""
     code = (
         "import sys, test_queue as t, pathlib\n"
-        "from braintumor.jobs.queue import Queue, Slot\n"
+        "from braintumor.jobs import queue\n"
+        "queue._CHILD = t.COMMAND\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "jobs = t.jobs_in(folder, 'well', 'well', 'well', seconds=60)\n"
-        "Queue(jobs, [Slot(0, None, 1), Slot(1, None, 1)], folder, t.COMMAND).run()\n"
+        "queue.Queue(jobs, [queue.Slot(0, None, 1), queue.Slot(1, None, 1)], folder).run()\n"
     )
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     queue = subprocess.Popen(

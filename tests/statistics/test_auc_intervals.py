@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from braintumor.records import Predictions
-from braintumor.statistics.intervals import metric_intervals
 from braintumor.statistics.proportions import auroc_interval, wilson
+from made_up import intervals_by
 
 CLASSES = ("a", "b", "c", "d")
 RARE = (100, 100, 94, 6)
@@ -29,7 +29,7 @@ def test_means_with_a_rare_class_are_covered(skill: float, auroc: float, auprc: 
     """The truth is that of 200,000 images by scikit-learn; resamples alone cover 65 % to 90 %."""
     hits = {"auroc": 0, "auprc": 0}
     for seed in range(120):
-        found = metric_intervals(draw(seed, RARE, skill), None, resamples=150)
+        found = intervals_by(draw(seed, RARE, skill), None, 150)
         for name, truth in (("auroc", auroc), ("auprc", auprc)):
             low, high = found[f"{name}_ci"]
             hits[name] += low <= truth <= high
@@ -59,7 +59,7 @@ def test_worst_and_best_ranking_mirror_each_other() -> None:
 
 def test_ranking_without_an_error_has_an_interval() -> None:
     perfect = draw(0, (20, 20, 20, 20), 50.0)
-    found = metric_intervals(perfect, None, resamples=100)
+    found = intervals_by(perfect, None, 100)
     row = found["per_class"]["a"]
     assert row["auroc_ci"] == pytest.approx(auroc_interval(1.0, 20, 60))
     assert row["auprc_ci"] == wilson(20, 20)
@@ -69,12 +69,12 @@ def test_ranking_without_an_error_has_an_interval() -> None:
         CLASSES, tuple(map(str, range(240))), np.repeat(perfect.labels, 3),
         np.repeat(perfect.logits, 3, axis=0),
     )  # fmt: skip
-    grouped = metric_intervals(copies, np.repeat(np.arange(80), 3), resamples=100)
+    grouped = intervals_by(copies, np.repeat(np.arange(80), 3), 100)
     assert grouped["per_class"]["a"]["auroc_ci"] == pytest.approx(row["auroc_ci"])
     assert grouped["auprc_ci"] == pytest.approx(found["auprc_ci"])
 
 
 def test_class_of_one_image_has_an_interval_that_says_little() -> None:
-    found = metric_intervals(draw(3, (40, 40, 40, 1), 1.5), None, resamples=200)
+    found = intervals_by(draw(3, (40, 40, 40, 1), 1.5), None, 200)
     low, high = found["per_class"]["d"]["auroc_ci"]
     assert high - low > 0.3

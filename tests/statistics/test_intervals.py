@@ -13,6 +13,7 @@ from braintumor.records import Predictions
 from braintumor.statistics.intervals import metric_intervals, weighted_figures
 from braintumor.statistics.metrics import compute_metrics, with_intervals
 from braintumor.statistics.proportions import wilson
+from made_up import intervals_by
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -46,7 +47,7 @@ def _coverage(sets: int, groups: int, size: int, within: float, known: bool) -> 
     hits = dict.fromkeys(TRUTH, 0)
     for seed in range(sets):
         predictions, owner = _simulated(seed, groups, size, within)
-        found = metric_intervals(predictions, owner if known else None, resamples=150, seed=seed)
+        found = intervals_by(predictions, owner if known else None, 150, seed)
         for name, truth in TRUTH.items():
             low, high = found[f"{name}_ci"]
             hits[name] += low <= truth <= high
@@ -68,7 +69,7 @@ def test_intervals_of_groups_cover_and_those_that_ignore_groups_do_not():
 
 def test_proportions_of_single_images_are_wilsons(make_predictions):
     p = make_predictions(skill=1.0)
-    found = metric_intervals(p, None, resamples=20)
+    found = intervals_by(p, None, 20)
     assert found["accuracy_ci"] == wilson((p.labels == p.predicted).sum(), len(p))
     is_class, is_called = p.labels == 2, p.predicted == 2
     row = found["per_class"]["no_tumor"]
@@ -134,7 +135,7 @@ def test_copies_of_every_image_are_no_new_evidence(make_predictions):
 def test_every_figure_has_an_interval_around_it(make_predictions):
     p = make_predictions(skill=1.5)
     metrics = compute_metrics(p)
-    merged = with_intervals(metrics, metric_intervals(p, None, resamples=300))
+    merged = with_intervals(metrics, intervals_by(p, None, 300))
     for block in (merged, *merged["per_class"].values()):
         for name in set(block) - {"n", "per_class"}:
             if not name.endswith("_ci"):

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from braintumor.records import Predictions
+from braintumor.statistics.intervals import RESAMPLES, SEED
 from braintumor.statistics.paired import Answers, interval_of_difference, paired_bootstrap
 
 # M images evaluated, K classes
-
-_RESAMPLES, _SEED = 2000, 0  # as the intervals beside all other figures
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def _margin(predictions: Predictions, answers: pd.Series, groups: np.ndarray) ->
         [Answers(labels, chosen, one_hot[chosen], groups)]
         for chosen in (predictions.predicted, said)
     ]
-    model, floor = (drawn["accuracy"] for drawn in paired_bootstrap(sides, _RESAMPLES, _SEED))
+    model, floor = (drawn["accuracy"] for drawn in paired_bootstrap(sides, RESAMPLES, SEED))
     margin = float((predictions.predicted == labels).mean() - (said == labels).mean())
     return {
         "margin": margin,

@@ -34,7 +34,8 @@ log = logging.getLogger("braintumor")
 
 _POLL_S = 0.05
 _GRACE_S = 30.0  # for a job to write that it was interrupted
-_CHILD = ("-P", "-c", "from braintumor.cli.job import main; main()")
+# what does a job; it reads the order from its standard input
+_CHILD = (sys.executable, "-P", "-c", "from braintumor.cli.job import main; main()")
 
 
 @dataclass(frozen=True)
@@ -76,19 +77,9 @@ class _Running:
 
 
 class Queue:
-    """Jobs on slots; folder: of all of them, where jobs.csv says what ran where and when.
+    """Jobs on slots; folder: of all of them, where jobs.csv says what ran where and when."""
 
-    child: the command that does a job; it reads the order from its standard input.
-    """
-
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        slots: Sequence[Slot],
-        folder: Path,
-        child: Sequence[str] | None = None,
-    ) -> None:
-        self._child = child or (sys.executable, *_CHILD)
+    def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], folder: Path) -> None:
         self._waiting, self._free = deque(jobs), deque(slots)
         self._running: list[_Running] = []
         self._table = folder / JOBS
@@ -115,7 +106,7 @@ class Queue:
         output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the job has ended)
         order, stdin = os.pipe()
         process = subprocess.Popen(  # noqa: S603
-            self._child, env=slot.environment(), stdin=order, stdout=output,
+            _CHILD, env=slot.environment(), stdin=order, stdout=output,
             stderr=subprocess.STDOUT, start_new_session=True,  # Ctrl-C reaches it through us alone
         )  # fmt: skip
         os.close(order)

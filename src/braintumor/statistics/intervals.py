@@ -41,13 +41,12 @@ from braintumor.statistics.proportions import (
 
 # N images, G groups, K classes, R resamples, Q sums over images
 
+RESAMPLES, SEED = 2000, 0
 MOST = 2**20  # weights at once: 4 MB stay in the cache, and 20,000 images need no more
 _LIMITS = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0), "loss": (0.0, float("inf"))}
 
 
-def metric_intervals(
-    predictions: Predictions, groups: np.ndarray | None, *, resamples: int = 2000, seed: int = 0
-) -> dict[str, Any]:
+def metric_intervals(predictions: Predictions, groups: np.ndarray | None) -> dict[str, Any]:
     """An interval for every figure of compute_metrics: {"accuracy_ci": (low, high), …,
     "per_class": {name: {"recall_ci": (low, high), …}}}.
 
@@ -69,7 +68,7 @@ def metric_intervals(
     predictions, groups = _in_own_order(predictions, groups)
     count = groups.max() + 1
     figures = weighted_figures(predictions, groups, np.ones((count, 1), np.int32))
-    draws = draw_groups(count, resamples, seed, MOST // len(groups))
+    draws = draw_groups(count, RESAMPLES, SEED, MOST // len(groups))
     drawn = join_draws([weighted_figures(predictions, groups, weights) for weights in draws])
     found = _proportion_intervals(predictions, groups)
     for name, limits in _LIMITS.items():
