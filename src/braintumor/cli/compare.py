@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
+from braintumor.cli.shell import entry
 
-from braintumor.cli.shell import command, workflow
-
-run = workflow("compare", "compare")
-main = partial(command, "compare", run)
+run, main = entry("compare", "compare")

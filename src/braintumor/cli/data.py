@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
+from braintumor.cli.shell import entry
 
-from braintumor.cli.shell import command, workflow
-
-run = workflow("explore", "explore")
-main = partial(command, "data", run)
+run, main = entry("data", "explore")

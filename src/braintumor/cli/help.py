@@ -43,12 +43,7 @@ _USAGE = {
 _OF_TRAINING = [
     "data", "augment", "optimizer", "scheduler", "loss", "tracker", "experiment", "debug",
 ]  # fmt: skip
-_GROUPS = {
-    "train": _OF_TRAINING,
-    "tune": _OF_TRAINING,
-    "eval": ["data"],
-    "data": ["data"],
-}
+_GROUPS = {"train": _OF_TRAINING, "tune": _OF_TRAINING, "eval": ["data"], "data": ["data"]}
 
 
 def help_text(command: str) -> str:

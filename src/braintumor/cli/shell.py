@@ -14,6 +14,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,47 +58,13 @@ def command(
     """
     console.open_standard_files()
     typed = Typed(config_name, tuple(sys.argv[1:]))
-    if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
-        name = dataclasses.replace(typed, is_python=True).name_of(config_name)
-        said = f"bt-{config_name} is for a terminal; here use `import braintumor as bt; {name}(…)`"
-        print(f"{said}; help({name}) says how", file=sys.stderr)
-        return
-    if {"--help", "-h"} & set(typed.words):
-        try:
-            print(help_text(config_name), flush=True)
-        except BrokenPipeError:  # `| head`
-            console.silence_stdout()
-        return
-    if "--version" in typed.words:
-        print(f"braintumor {__version__}")
+    if _is_answered(typed):
         return
     # Hydra would print its own errors and leave; with this set it raises, and we explain
     os.environ["HYDRA_FULL_ERROR"] = "1"
     console.log_to_console()
     register_models()
-
-    @hydra.main(config_path=str(config_dir()), config_name=config_name, version_base="1.3")
-    def app(cfg: Any) -> Request | None:
-        known = HydraConfig.get()
-        if known.mode == RunMode.MULTIRUN:
-            request = _request(cfg, typed, Path(known.runtime.output_dir))
-            if known.runtime.choices["hydra/launcher"] == "gpus":
-                return request  # which it hands to a process
-            console.log_to_console()  # a job of the joblib launcher runs in a process of its own
-            run_job(config_name, run, request)
-            return None
-        try:
-            composed.append(_request(cfg, typed))
-        except BaseException as error:
-            failure.append(error)  # Hydra would print a line of its own before ours
-        return None
-
-    def compose_and_run() -> None:
-        app()
-        if failure:
-            raise failure[0]
-        for request in composed:
-            _run_checked(config_name, run, request)
+    _lost.clear()
 
     def whole() -> int:
         check_flags(typed)
@@ -108,7 +75,7 @@ def command(
         sys.argv[1:] = for_hydra(typed)
         choose_launcher(sys.argv, config_name)
         with held_sweep(sys.argv, config_name) as folder:
-            code = _exit_code_of(compose_and_run, typed)
+            code = _exit_code_of(lambda: _compose_and_run(typed, run), typed)
             if _lost:
                 return _report(_lost[0], 3)
             has_begun = folder is not None and any(folder.glob("*/status.json"))
@@ -116,12 +83,63 @@ def command(
                 code = max(code, _exit_code_of(lambda: after_sweep(folder, code), typed))
         return code
 
-    composed: list[Request] = []
-    failure: list[BaseException] = []
-    _lost.clear()
     with listening():
         code = _exit_code_of(whole, typed)
     sys.exit(code)
+
+
+def _is_answered(typed: Typed) -> bool:
+    """Whether a line or a page is all: in a notebook, on --help and --version."""
+    if re.match(r"(ipykernel|colab_kernel|ipython)", Path(sys.argv[0]).name):
+        name = dataclasses.replace(typed, is_python=True).name_of(typed.command)
+        said = (
+            f"bt-{typed.command} is for a terminal; here use `import braintumor as bt; {name}(…)`"
+        )
+        print(f"{said}; help({name}) says how", file=sys.stderr)
+    elif {"--help", "-h"} & set(typed.words):
+        try:
+            print(help_text(typed.command), flush=True)
+        except BrokenPipeError:  # `| head`
+            console.silence_stdout()
+    elif "--version" in typed.words:
+        print(f"braintumor {__version__}")
+    else:
+        return False
+    return True
+
+
+def _compose_and_run(typed: Typed, run: Run) -> None:
+    """Do what Hydra composes of the words of this process: one run, or the jobs of a sweep."""
+    composed: list[Request] = []
+    failure: list[BaseException] = []
+
+    @hydra.main(config_path=str(config_dir()), config_name=typed.command, version_base="1.3")
+    def app(cfg: Any) -> Request | None:
+        known = HydraConfig.get()
+        if known.mode == RunMode.MULTIRUN:
+            request = _request(cfg, typed, Path(known.runtime.output_dir))
+            if known.runtime.choices["hydra/launcher"] == "gpus":
+                return request  # which it hands to a process
+            console.log_to_console()  # a job of the joblib launcher runs in a process of its own
+            run_job(typed.command, run, request)
+            return None
+        try:
+            composed.append(_request(cfg, typed))
+        except BaseException as error:
+            failure.append(error)  # Hydra would print a line of its own before ours
+        return None
+
+    app()
+    if failure:
+        raise failure[0]
+    for request in composed:
+        _run_checked(typed.command, run, request)
+
+
+def entry(name: str, module: str) -> tuple[Run, Callable[[], None]]:
+    """What a command runs, the function of the module's name there, and its entry point."""
+    run = workflow(module, module)
+    return run, partial(command, name, run)
 
 
 def workflow(module: str, function: str) -> Callable[[Any], None]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
+from braintumor.cli.shell import entry
 
-from braintumor.cli.shell import command, workflow
-
-run = workflow("tune", "tune")
-main = partial(command, "tune", run)
+run, main = entry("tune", "tune")

@@ -25,7 +25,7 @@ from braintumor.data.labels import (
     refuse_mapping,
 )
 from braintumor.data.manifest import DTYPES
-from braintumor.data.reading import Fingerprints, read_images
+from braintumor.data.reading import Fingerprints, Reading, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.errors import ConfigError, DataError, listed_by_reason
 
@@ -120,31 +120,14 @@ def read_dataset(
         listed = [(item.path, item.label, item.split, item.patient) for item in items]
         check(pd.DataFrame(listed, columns=["path", "label", "split", "patient"]))
     read = read_images(source, items, image_size, settings.fit)
-    if read.unreadable and not settings.skip_unreadable:
-        some_can = len(read.unreadable) < len(items)
-        without = ", or go on without them with data.skip_unreadable=true" if some_can else ""
-        counts = f"{len(read.unreadable)} of {len(items)} images cannot be read"
-        raise DataError(
-            f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
-        )
-    if items and all("blank" in flags for flags in read.fingerprints.quality_flags):
-        raise DataError(
-            f"all {len(items)} images are blank: of one grey level, or nearly; were values of 0-1 "
-            "made whole numbers, or are they outlines? Save pictures of 0-255, or floats of 0-1"
-        )
     bad = {path for path, _ in read.unreadable}
     good = [item for item in items if item.path not in bad]
+    _refuse_unfit(read, items, good, settings)
     rows = [
         (item.path, item.label, item.split, item.patient, item.patient, sha256, *facts[:3])
         for item, sha256, facts in zip(good, read.sha256, read.facts, strict=True)
     ]
     manifest = pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
-    lost = set(found) - set(manifest["label"])
-    if lost:
-        raise DataError(
-            f"no image of class {', '.join(sorted(lost))} can be read; the first reason: "
-            f"{read.unreadable[0][0]}: {read.unreadable[0][1]}"
-        )
     return Dataset(
         manifest=manifest,
         pixels=read.pixels,
@@ -156,6 +139,31 @@ def read_dataset(
         reading=read.summary,
         lesion_mask=_lesion_mask(source, good, manifest, image_size, settings.fit),
     )
+
+
+def _refuse_unfit(
+    read: Reading, items: Sequence[Item], good: Sequence[Item], settings: DataSettings
+) -> None:
+    """Raises DataError on what cannot be read, and where nothing is in the pictures, or of a class.
+
+    good: the items that could be read.
+    """
+    if read.unreadable and not settings.skip_unreadable:
+        without = ", or go on without them with data.skip_unreadable=true" if good else ""
+        counts = f"{len(read.unreadable)} of {len(items)} images cannot be read"
+        raise DataError(
+            f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
+        )
+    if items and all("blank" in flags for flags in read.fingerprints.quality_flags):
+        raise DataError(
+            f"all {len(items)} images are blank: of one grey level, or nearly; were values of 0-1 "
+            "made whole numbers, or are they outlines? Save pictures of 0-255, or floats of 0-1"
+        )
+    if lost := {item.label for item in items} - {item.label for item in good}:
+        raise DataError(
+            f"no image of class {', '.join(sorted(lost))} can be read; the first reason: "
+            f"{read.unreadable[0][0]}: {read.unreadable[0][1]}"
+        )
 
 
 def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]]:

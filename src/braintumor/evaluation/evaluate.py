@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from braintumor.evaluation.record import Evaluation, Explanations, Leakage, choo
 from braintumor.models.ensemble import Network
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import calibration_figures
+from braintumor.statistics.decisions import Decided, Decisions
 
 # N images of the data set, M images evaluated
 
@@ -63,56 +65,80 @@ def evaluate(
     fitted: what the checkpoint carries; None where its training did not end, and of an ensemble.
     Raises ConfigError when the model has nothing that eval.cam could show.
     """
-    settings, how = options.settings, options.inference
+    settings, wanted = options.settings, images.classes
     check_method(model, settings.cam)
-    device = device_of(model)
-    pixels, labels = images.data.pixels[images.rows], images.labels[images.rows]
-    paths = tuple(images.data.manifest["path"].iloc[images.rows])
-
-    def on_device(pixels: np.ndarray) -> ImageSplit:
-        return load_split(pixels, labels, paths, np.arange(len(paths)), device)
-
+    names = [wanted[label] for label in images.labels[images.rows]] if wanted else []
     with model.fused():  # once for the answers, and for the checks of the heat maps
-        predictions, features = predict_with_features(
-            model, on_device(pixels), classes, how, settings.views
-        )
-        decisions = decided = None
-        if fitted:
-            decisions = fitted.decisions
-            predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
-            decided = fitted.decide(predictions, features)
-        occluded = {
-            name: predict(model, on_device(occlude(pixels)), classes, how)
-            for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
-        }
-        own = predictions
-        sure_from = decisions.confidence if decisions else None
-        if (wanted := images.classes) is not None:
-            names = [wanted[label] for label in labels]
-            predictions = in_classes(predictions, names, wanted)
-            temperature = own.temperature
-            occluded = {
-                name: in_classes(dataclasses.replace(other, temperature=temperature), names, wanted)
-                for name, other in occluded.items()
-            }
-            if decisions is not None and decided is not None:
-                decisions, decided = in_two(decisions, decided, classes)
-        explanations = explain(model, predictions, images, settings, heat_targets(own, predictions))
+        own = _answer(model, classes, images, options, fitted)
+        shown = own.joined(names, wanted) if wanted else own
+        targets = heat_targets(own.predictions, shown.predictions)
+        explanations = explain(model, shown.predictions, images, settings, targets)
     found = measure(
-        predictions, images.split, images.leakage, occluded, decisions, decided, options.prevalence
-    )
-    if wanted is not None:
-        plain = dataclasses.replace(own, temperature=1.0)
-        found = as_fitted(found, own, in_classes(plain, names, wanted), sure_from)
+        shown.predictions, images.split, images.leakage, shown.occluded, shown.decisions,
+        shown.decided, options.prevalence,
+    )  # fmt: skip
+    if wanted:
+        plain = dataclasses.replace(own.predictions, temperature=1.0)
+        sure_from = own.decisions.confidence if own.decisions else None
+        found = as_fitted(found, own.predictions, in_classes(plain, names, wanted), sure_from)
     return dataclasses.replace(
         found,
         explanations=explanations,
-        images=pixels,
+        images=images.data.pixels[images.rows],
         examples=settings.examples,
         wrong_pictures=settings.wrong_pictures,
         groups=images.data.manifest["group"].iloc[images.rows].fillna("").to_numpy(dtype=object),
         provenance=provenance,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What the model says of the images, as they are and with a part of each blanked."""
+
+    predictions: Predictions
+    occluded: dict[str, Predictions]
+    decisions: Decisions | None
+    decided: Decided | None
+
+    def joined(self, names: Sequence[str], wanted: tuple[str, ...]) -> _Answers:
+        """In the classes of the data. names: M, of the true ones."""
+        own, decisions, decided = self.predictions, self.decisions, self.decided
+        occluded = {
+            name: in_classes(dataclasses.replace(p, temperature=own.temperature), names, wanted)
+            for name, p in self.occluded.items()
+        }
+        if decisions is not None and decided is not None:
+            decisions, decided = in_two(decisions, decided, own.classes)
+        return _Answers(in_classes(own, names, wanted), occluded, decisions, decided)
+
+
+def _answer(
+    model: Network,
+    classes: tuple[str, ...],
+    images: EvaluatedImages,
+    options: EvalOptions,
+    fitted: PostProcessing | None,
+) -> _Answers:
+    pixels, labels, how = images.data.pixels[images.rows], images.labels, options.inference
+    paths, device = tuple(images.data.manifest["path"].iloc[images.rows]), device_of(model)
+
+    def on_device(pixels: np.ndarray) -> ImageSplit:
+        return load_split(pixels, labels[images.rows], paths, np.arange(len(paths)), device)
+
+    predictions, features = predict_with_features(
+        model, on_device(pixels), classes, how, options.settings.views
+    )
+    decisions = decided = None
+    if fitted:
+        decisions = fitted.decisions
+        predictions = dataclasses.replace(predictions, temperature=decisions.temperature)
+        decided = fitted.decide(predictions, features)
+    occluded = {
+        name: predict(model, on_device(occlude(pixels)), classes, how)
+        for name, occlude in (("rim blanked", occlude_rim), ("centre blanked", occlude_centre))
+    }
+    return _Answers(predictions, occluded, decisions, decided)
 
 
 def as_fitted(

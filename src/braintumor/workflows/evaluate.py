@@ -24,7 +24,7 @@ from braintumor.evaluation.common_classes import (
     fit_labels,
     labels_joined,
 )
-from braintumor.evaluation.provenance import data_title, read_provenance
+from braintumor.evaluation.provenance import Provenance, data_title, read_provenance
 from braintumor.privacy import with_places
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable
@@ -64,15 +64,8 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     """Evaluate one checkpoint on one split, and write the report."""
     card, run = read_model_card(path), run_of(path)
     check_output(request, EVALUATION, run.path / "eval")
-    is_refit = card.settings["train"]["refit"]
-    members = len(members_of(path)) if path.is_dir() else 1
-    if not asked.data and path.is_dir():
-        raise ConfigError(
-            f"{path} is an {card.model_name}, and images that one of them was tested on, others "
-            f"were trained on; figures on its own data are in {path / 'summary.md'}. Evaluate it "
-            "on other data: data=folder data.root=DIR"
-        )
     if not asked.data:
+        _refuse_own_of_several(path, card)
         _refuse_val_of_refit(path, card, asked, run)
     with waiting("loading the model"):
         # torch and matplotlib, once what was asked has been accepted
@@ -95,12 +88,9 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     if joined:
         log.warning("%s", joined)
     if is_own:
-        leakage = leakage_by_groups(data, split, card, refit=is_refit)
+        leakage = leakage_by_groups(data, split, card, refit=card.settings["train"]["refit"])
     else:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
-    which = "selected_" if path == run.selected else ""
-    slug = re.sub(r"[^A-Za-z0-9-]+", "-", data_name).strip("-")[:60] or "data"
-    own_name = which + (split if is_own else f"{slug}_{split}")
     keep = keeps_summaries(card.settings, device_of(model.network))
     own_prevalence = card.settings["decision"]["prevalence"]
     options = EvalOptions(
@@ -108,25 +98,49 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
         typed(EvalSettings, _eval_section(asked, card), "eval"),
         own_prevalence if asked.prevalence is None else asked.prevalence,
     )
-    known = read_provenance(run, card)
-    with _held(request, run.evaluation(own_name)) as folder:
+    provenance = _provenance(path, card, run, data_name, is_own=is_own)
+    which = "selected_" if path == run.selected else ""
+    name = split if is_own else f"{_slug(data_name)}_{split}"
+    with _held(request, run.evaluation(which + name)) as folder:
         evaluation = evaluate_images(
             model.network,
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage, classes),
             options,
             fitted,
-            dataclasses.replace(
-                known,
-                data_name=data_name,
-                learnt_from="" if is_own else known.data_name,
-                pictures=drawn(run.path) if is_own else {},
-                members=members,
-                best_epoch=card.epoch if members == 1 else None,
-            ),
+            provenance,
         )
         write_evaluation(dataclasses.replace(evaluation, joined=joined), folder)
     return EvaluationResult(folder)
+
+
+def _slug(data_name: str) -> str:
+    """As part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", data_name).strip("-")[:60] or "data"
+
+
+def _provenance(
+    path: Path, card: Card, run: RunFolder, data_name: str, *, is_own: bool
+) -> Provenance:
+    """What the run tells, of an evaluation on its own data or on those of that name."""
+    known, members = read_provenance(run, card), len(members_of(path)) if path.is_dir() else 1
+    return dataclasses.replace(
+        known,
+        data_name=data_name,
+        learnt_from="" if is_own else known.data_name,
+        pictures=drawn(run.path) if is_own else {},
+        members=members,
+        best_epoch=card.epoch if members == 1 else None,
+    )
+
+
+def _refuse_own_of_several(path: Path, card: Card) -> None:
+    if path.is_dir():
+        raise ConfigError(
+            f"{path} is an {card.model_name}, and images that one of them was tested on, others "
+            f"were trained on; figures on its own data are in {path / 'summary.md'}. Evaluate it "
+            "on other data: data=folder data.root=DIR"
+        )
 
 
 def _refuse_val_of_refit(path: Path, card: Card, asked: EvalArguments, run: RunFolder) -> None:

@@ -77,8 +77,7 @@ def predict(request: Request) -> pd.DataFrame:
         classifier = load(path, how)
     answers = classifier.classify(pictures)
     table = unlabelled_table(answers.predictions, answers.columns)
-    fitted = classifier.postprocessing
-    decisions = fitted.decisions if fitted else None
+    decisions = fitted.decisions if (fitted := classifier.postprocessing) else None
     mapped = doubtful(table, max(asked.overlays, 0))
     table["doubt"] = doubt_of(table)
     table["overlay"] = ""
@@ -87,19 +86,17 @@ def predict(request: Request) -> pd.DataFrame:
         remove_own(folder, PREDICTIONS)
         # names that were given whole, as a list of files is
         written = table.assign(path=without_names([*table["path"]]))
-        shown = doubtful(table, MOST_PICTURES)
+        unmapped = [i for i in doubtful(table, MOST_PICTURES) if i not in set(mapped)]
         try:
-            illustrations = {
-                **_plain(pictures, [i for i in shown if i not in set(mapped)]),
-                **_write_overlays(folder, classifier, pictures, mapped, answers),
-            }
+            plain = _plain(pictures, unmapped)
+            overlaid = _write_overlays(folder, classifier, pictures, mapped, answers)
         except DataError:  # one was changed meanwhile: nothing is to be taken for its answer
             remove_own(folder, PREDICTIONS)
             raise
         write_table(folder, written)
         page = PredictionsPage(
             table=written,
-            illustrations=illustrations,
+            illustrations=plain | overlaid,
             model=card.model_name,
             data=data_title(card.data_name, card.settings["data"]),
             cam=card.settings["eval"]["cam"],
@@ -107,10 +104,7 @@ def predict(request: Request) -> pd.DataFrame:
             unreadable=pictures.unreadable,
         )
         write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
-        if pictures.unreadable:
-            left_out = pd.DataFrame(without_names(pictures.unreadable), columns=["path", "reason"])
-            text = left_out.to_csv(index=False, quoting=csv.QUOTE_ALL)
-            write_atomic(folder / PredictionsFile.UNREADABLE, str(text))
+        _write_unreadable(folder, pictures)
     _describe(table, decisions)
     warn_of_formulas(table["path"])
     if pictures.unreadable:
@@ -119,6 +113,13 @@ def predict(request: Request) -> pd.DataFrame:
     log.info("page: %s", folder / PredictionsFile.PAGE)
     table.attrs["folder"] = str(folder)
     return table
+
+
+def _write_unreadable(folder: Path, pictures: PictureBatches) -> None:
+    if pictures.unreadable:
+        left_out = pd.DataFrame(without_names(pictures.unreadable), columns=["path", "reason"])
+        text = left_out.to_csv(index=False, quoting=csv.QUOTE_ALL)
+        write_atomic(folder / PredictionsFile.UNREADABLE, str(text))
 
 
 def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
