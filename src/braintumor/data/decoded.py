@@ -20,6 +20,7 @@ from PIL import features
 
 from braintumor import cache
 from braintumor.cache_folder import cache_dir, mark_cache
+from braintumor.data.images import as_rgb
 from braintumor.errors import MachineError
 from braintumor.machine import memory_bytes
 
@@ -144,7 +145,7 @@ class DecodedImages:
         gathered = self._new[ndim] if ndim in self._new else _allocate((count, *square))
         for row, (pixels, _, place) in enumerate(self._pictures):
             if pixels.ndim < ndim or place != row:  # from there on, never before: no place is lost
-                gathered[row] = _spread(pixels, ndim)
+                gathered[row] = pixels if ndim == 2 else as_rgb(pixels)
         gathered = gathered[:count]
         gathered.flags.writeable = False  # as a map is: nobody may count on writing
         return gathered
@@ -158,7 +159,7 @@ class DecodedImages:
         """(1, S, S) when all are grey, else (1, S, S, 3)."""
         ndim = self._ndim
         for picture in self._pictures:
-            yield _spread(picture.pixels, ndim)[None]
+            yield (picture.pixels if ndim == 2 else as_rgb(picture.pixels))[None]
 
     def _discard_damaged(self) -> None:
         for entry in self._entries:
@@ -169,11 +170,6 @@ class DecodedImages:
 
 def _as_list(column: np.ndarray) -> list[Any]:
     return (column.astype(str) if column.dtype.kind == "S" else column).tolist()
-
-
-def _spread(pixels: np.ndarray, ndim: int) -> np.ndarray:
-    """In 3 dimensions if those are wanted; stacking is ten times faster than broadcasting."""
-    return pixels if pixels.ndim == ndim else np.stack([pixels] * 3, axis=-1)
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:

@@ -157,6 +157,11 @@ def on_black(pixels: np.ndarray) -> np.ndarray:
     return np.rint(lit / 255).astype(np.uint8)
 
 
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (h, w, 3) of a grey or coloured picture; a stack takes a tenth of a repeat."""
+    return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
+
+
 def is_deep(values: np.ndarray) -> bool:
     """Whether they are whole numbers beyond 0-255: each picture is then to be stretched."""
     if values.dtype.kind not in "iu" or values.dtype == np.uint8 or not values.size:

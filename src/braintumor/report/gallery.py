@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from braintumor.evaluation.record import Evaluation, choose_examples
 from braintumor.files import natural_key
@@ -156,7 +155,7 @@ def make_thumbnails(images: np.ndarray, order: Sequence[int], budget: int) -> li
     if not chosen:
         return thumbnails
     step = _finest(images, chosen, budget)
-    drawn = in_threads(lambda i: _thumbnail(images[i], *step), chosen)  # Pillow releases the GIL
+    drawn = in_threads(lambda i: webp(images[i], *step, _EFFORT), chosen)  # Pillow releases the GIL
     for i, text in zip(chosen, drawn, strict=True):
         left -= len(text)
         if left < 0:
@@ -169,12 +168,8 @@ def _finest(images: np.ndarray, chosen: Sequence[int], budget: int) -> tuple[int
     """The first step at which all chosen images fit, judged by some of them; else the last."""
     tried = chosen[:: max(1, len(chosen) // _TRIED)]
     for step in _STEPS:
-        size = sum(len(_thumbnail(images[i], *step)) for i in tried)
+        size = sum(len(webp(images[i], *step, _EFFORT)) for i in tried)
         # 5 % for those that were not tried
         if 1.05 * size / len(tried) * len(chosen) <= budget:
             return step
     return _STEPS[-1]
-
-
-def _thumbnail(image: np.ndarray, side_px: int, quality: int) -> str:
-    return webp(Image.fromarray(image), side_px, quality, _EFFORT)

@@ -94,7 +94,7 @@ class Chart:
         if len(self.png) < 200_000:
             return _PNG + base64.b64encode(self.png).decode()
         with self._opened() as picture:
-            return WEBP + webp(picture.convert("RGB"), _WIDEST_PX, 85)
+            return WEBP + webp(np.asarray(picture.convert("RGB")), _WIDEST_PX, 85)
 
     def _opened(self) -> Image.Image:
         return Image.open(io.BytesIO(self.png), formats=["PNG"])
@@ -107,7 +107,7 @@ def draw_chart(title: str, alt: str, figure: Figure, file: str | None = None) ->
 
 def inlined_image(image: np.ndarray, largest_px: int, quality: int) -> str:
     """A picture, uint8 (S, S) or (S, S, 3|4), as WebP of at most `largest_px` a side."""
-    return WEBP + webp(Image.fromarray(image), largest_px, quality)
+    return WEBP + webp(image, largest_px, quality)
 
 
 def inlined_drawing(image: np.ndarray) -> str:
@@ -115,11 +115,10 @@ def inlined_drawing(image: np.ndarray) -> str:
     return _PNG + base64.b64encode(png_of(image, compress_level=6)).decode()
 
 
-def webp(picture: Image.Image, largest_px: int, quality: int, effort: int = 4) -> str:
+def webp(image: np.ndarray, largest_px: int, quality: int, effort: int = 4) -> str:
     """WebP in base64, without the prefix. effort: 0 quick to 6 small."""
-    if max(picture.size) > largest_px:
-        picture = picture.copy()
-        picture.thumbnail((largest_px, largest_px), Image.Resampling.LANCZOS)
+    picture = Image.fromarray(image)
+    picture.thumbnail((largest_px, largest_px), Image.Resampling.LANCZOS)  # or as it is
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality, method=effort)
     return base64.b64encode(buffer.getvalue()).decode()

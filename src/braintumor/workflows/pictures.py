@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from braintumor.data.images import resize
+from braintumor.data.images import as_rgb, resize
 from braintumor.errors import DataError, listed_by_reason, reason_of
 from braintumor.progress import bar, waiting
 from braintumor.runtime import in_threads
@@ -142,9 +142,7 @@ def _checksum(picture: np.ndarray) -> int:
 
 def stacked(squares: Sequence[np.ndarray], *, in_colour: bool) -> np.ndarray:
     """uint8 (S, S) or (S, S, 3) each as (B, S, S), of grey ones alone, or (B, S, S, 3)."""
-    if in_colour:
-        squares = [p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in squares]
-    return np.stack(squares)
+    return np.stack([as_rgb(square) for square in squares] if in_colour else squares)
 
 
 def _report(unreadable: Sequence[tuple[str, str]], count: int, *, is_refused: bool) -> None:

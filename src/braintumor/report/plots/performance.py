@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,15 +81,13 @@ def draw_roc(predictions: Predictions) -> Figure:
 
     A class without images on both sides has no curve, and the legend says so.
     """
-    curves: list[Curve] = []
-    for k, name in enumerate(style.class_labels(predictions.classes, 26)):
-        is_class = predictions.labels == k
-        if is_class.all() or not is_class.any():
-            curves.append((f"{name}: not defined here", *np.empty((2, 0)), np.nan))
-            continue
-        false_rate, true_rate, _ = roc_curve(is_class, predictions.probs[:, k])
+
+    def curve(name: str, is_class: np.ndarray, score: np.ndarray) -> Curve:
+        false_rate, true_rate, _ = roc_curve(is_class, score)
         area = float(auc(false_rate, true_rate))
-        curves.append((f"{name}: AUROC {number(area)}", false_rate, true_rate, area))
+        return f"{name}: AUROC {number(area)}", false_rate, true_rate, area
+
+    curves = _of_classes(predictions, curve)
     figure, axes = _square(len(curves))
     axes.plot([0, 1], [0, 1], color=Palette.muted, linewidth=1, linestyle=(0, (2, 3)))
     _plot(axes, curves)
@@ -115,22 +113,32 @@ def draw_precision_recall(predictions: Predictions) -> Figure:
     The average precision stands in the legend beside the share of the class, which is what a
     model without skill would get.
     """
-    curves: list[Curve] = []
-    for k, name in enumerate(style.class_labels(predictions.classes, 26)):
-        is_class, score = predictions.labels == k, predictions.probs[:, k]
-        if is_class.all() or not is_class.any():
-            curves.append((f"{name}: not defined here", *np.empty((2, 0)), np.nan))
-            continue
+
+    def curve(name: str, is_class: np.ndarray, score: np.ndarray) -> Curve:
         precision, recall, _ = precision_recall_curve(is_class, score)
         area = float(average_precision_score(is_class, score))
         text = f"{name}: AUPRC {number(area)} (no skill {is_class.mean():.2f})"
-        curves.append((text, recall, precision, area))
+        return text, recall, precision, area
+
+    curves = _of_classes(predictions, curve)
     figure, axes = _square(len(curves))
     _plot(axes, curves, drawstyle="steps-post")
     axes.set(xlabel="recall (sensitivity)", ylabel="precision")
     axes.set_title("Precision and recall, one class against the rest")
     style.legend_below(figure)
     return figure
+
+
+def _of_classes(predictions: Predictions, curve: Callable[..., Curve]) -> list[Curve]:
+    """A curve for each class against the rest; an empty one without images on both sides."""
+    curves = []
+    for k, name in enumerate(style.class_labels(predictions.classes, 26)):
+        is_class = predictions.labels == k
+        if is_class.all() or not is_class.any():
+            curves.append((f"{name}: not defined here", *np.empty((2, 0)), np.nan))
+        else:
+            curves.append(curve(name, is_class, predictions.probs[:, k]))
+    return curves
 
 
 def _square(curves: int) -> tuple[Figure, Axes]:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from braintumor.data.images import as_rgb
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
@@ -24,11 +25,6 @@ _PAIRS = 24
 _SPLITS = ("train", "val", "test")
 _MOST = 9  # bars of one panel; the rest is summed up
 _COLOURS = np.asarray(matplotlib.colormaps["plasma"](np.linspace(0.15, 1.0, 256)))[:, :3]
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """uint8 (S, S, 3) of a grey uint8 (S, S) or coloured uint8 (S, S, 3) image."""
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
 
 
 def overlay(image: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
