@@ -210,12 +210,9 @@ def printable(text: str, encoding: str = "utf-8") -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def sha256_of(*parts: bytes | memoryview) -> str:
-    """SHA-256, as 64 hexadecimal digits, of the parts one after the other."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def sha256_of(content: bytes) -> str:
+    """SHA-256, as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def natural_key(name: str) -> tuple[list[tuple[bool, int | str]], str]:

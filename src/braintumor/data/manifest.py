@@ -50,8 +50,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
         raise DataError(f"there is no manifest {path}; `bt-data data=…` writes one") from error
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path} is not a manifest ({error}); `bt-data` writes one") from error
-    missing = [name for name in COLUMNS if name not in manifest.columns]
-    if missing:
+    if missing := [name for name in COLUMNS if name not in manifest.columns]:
         raise DataError(
             f"{path} lacks the column {', '.join(missing)} of a manifest; `bt-data` writes one"
         )

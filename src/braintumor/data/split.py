@@ -182,8 +182,7 @@ def _without_copies(own: pd.Series, groups: pd.Series, *, clean: bool) -> pd.Ser
 
 
 def _refuse_untrained(labels: pd.Series, split: pd.Series) -> None:
-    untrained = sorted(set(labels) - set(labels[split == "train"]))
-    if untrained:
+    if untrained := sorted(set(labels) - set(labels[split == "train"])):
         copies = int((split[labels.isin(untrained)] == "excluded").sum())
         why = f" ({copies} are excluded as copies of images in other splits)" if copies else ""
         trained = ", ".join(sorted(set(labels[split == "train"])))

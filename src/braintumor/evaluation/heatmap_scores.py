@@ -103,8 +103,7 @@ def top_area_iou(heatmaps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """
     scores = np.full(len(heatmaps), np.nan)
     for i, (heat, mask) in enumerate(zip(heatmaps, masks, strict=True)):
-        area = int(mask.sum())
-        if area:
+        if area := int(mask.sum()):
             hottest = np.argsort(-heat, axis=None, kind="stable")[:area]
             both = int((mask.ravel()[hottest] & (heat.ravel()[hottest] > 0)).sum())
             scores[i] = both / (2 * area - both)

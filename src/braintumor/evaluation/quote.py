@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from braintumor.runs.history import kept_epoch
 from braintumor.statistics.metrics import means_over
 from braintumor.statistics.proportions import Interval, difference_interval, wilson
 
@@ -118,9 +119,9 @@ def fall_from_validation(
     Source: Newcombe 1998, Stat. Med. 17:873-890, method 10.
     """
     count = (images or {}).get("val", 0)
-    if history is None or not count or not history["is_best"].astype(bool).any():
+    if history is None or not count or (kept := kept_epoch(history)).empty:
         return None
-    before = float(history.loc[history["is_best"].astype(bool), "val_accuracy"].iloc[-1])
+    before = float(kept["val_accuracy"].item())
     if before != before:  # a refit has no validation
         return None
     here = float(figures["accuracy"])

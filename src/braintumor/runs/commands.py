@@ -78,9 +78,8 @@ def _words_of(run: RunFolder) -> list[str] | None:
         words = [str(word) for word in status.get("overrides") or ()]
     keys = {key_of(word) for word in words}
     if settings.get("seeds") is None and "seeds" in keys:
-        words = [w for w in words if key_of(w) not in ("seed", "seeds")] + [
-            f"seed={settings.get('seed')}"
-        ]
+        words = [word for word in words if key_of(word) not in ("seed", "seeds")]
+        words.append(f"seed={settings.get('seed')}")
     if settings.get("fold") is not None and "fold" not in keys:
         words.append(f"fold={settings['fold']}")
     return words if words or known else None

@@ -56,7 +56,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        rows = list(csv.DictReader(_lines(path), strict=True))
+        lines = read_table(path).getvalue().decode().splitlines()
+        rows = list(csv.DictReader(lines, strict=True))
         numbers = [_record(row).epoch for row in rows]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise CheckpointError(f"{path} is damaged ({error!r})") from error
@@ -73,8 +74,9 @@ def read_history(path: Path) -> pd.DataFrame:
     return pd.DataFrame([_record(row) for row in read_rows(path)], columns=names)
 
 
-def _lines(path: Path) -> list[str]:
-    return read_table(path).getvalue().decode().splitlines()
+def kept_epoch(history: pd.DataFrame) -> pd.DataFrame:
+    """The row of the epoch whose weights were kept, the last that was the best so far; or none."""
+    return history[history["is_best"].astype(bool)].tail(1)
 
 
 def _record(row: Mapping[str, str]) -> EpochRecord:

@@ -24,8 +24,9 @@ def to_host(tree: Any) -> Any:
         block = torch.cat([row.reshape(-1) for row in rows]).cpu()
         parts = block.split([row.numel() for row in rows])
         for key, row, part in zip(members, rows, parts, strict=True):
-            strides = _strides(members[key], row)
-            copies[key] = part.as_strided(members[key].shape, strides, part.storage_offset())
+            own = members[key]
+            strides = (own if row.data_ptr() == own.data_ptr() else row).stride()
+            copies[key] = part.as_strided(own.shape, strides, part.storage_offset())
     return _replaced(tree, copies)
 
 
@@ -34,10 +35,6 @@ def _in_memory_order(tensor: Tensor) -> Tensor:
     order = sorted(range(tensor.ndim), key=lambda axis: tensor.stride()[axis], reverse=True)
     permuted = tensor.permute(order)
     return permuted if permuted.is_contiguous() else tensor.contiguous()
-
-
-def _strides(tensor: Tensor, row: Tensor) -> tuple[int, ...]:
-    return tensor.stride() if row.data_ptr() == tensor.data_ptr() else row.stride()
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -37,8 +37,7 @@ def write_search(
     """
     trials = _table(study)
     write_atomic(folder / TuningFile.TRIALS, str(trials.to_csv(index=False)))
-    best = _best(study, metric, words, len(trials))
-    if best:
+    if best := _best(study, metric, words, len(trials)):
         write_json(folder / TuningFile.BEST, best)
     is_lower_better = study.direction.name == "MINIMIZE"
     charts: dict[str, Chart | None] = {

@@ -209,8 +209,7 @@ def check_settings(config_name: str, settings: Mapping[str, Any]) -> None:
         )
     keys = ARGUMENTS[config_name]
     missing = [f.name for f in dataclasses.fields(keys) if f.default is dataclasses.MISSING]
-    missing = [name for name in missing if name not in settings]
-    if missing:
+    if missing := [name for name in missing if name not in settings]:
         raise ConfigError(
             f"bt-{config_name} needs the setting or section `{missing[0]}`; leave out what takes "
             "it away or replaces it"

@@ -57,14 +57,10 @@ def finish_sweep(folder: Path) -> None:
     runs = [run for job, own in zip(jobs, trials, strict=True) for run in own or [job.path]]
     asked = compose("compare", ["split=test", "different_images=true"], {})
     _compare(runs, folder, asked.arguments(CompareArguments))
-    states = {job.path.name: job.state for job in jobs}
-    failed = [name for name, state in states.items() if state == "failed"]
-    cut_off = [name for name, state in states.items() if state in ("interrupted", "running")]
-    said = [
-        f"{len(names)} of {len(jobs)} jobs {what} ({', '.join(names)})"
-        for what, names in (("failed", failed), ("were interrupted", cut_off))
-        if names
-    ]
+    said = []
+    for what, states in (("failed", ("failed",)), ("were interrupted", ("interrupted", "running"))):
+        if names := [job.path.name for job in jobs if job.state in states]:
+            said.append(f"{len(names)} of {len(jobs)} jobs {what} ({', '.join(names)})")
     if said:
         raise TrainingError(
             f"{' and '.join(said)}; why stands in {folder}/<job>/status.json; try again: "

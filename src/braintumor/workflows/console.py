@@ -163,9 +163,7 @@ def log_until_file() -> None:
 
 def print_waiting() -> None:
     """Print the messages for which no log file has come."""
-    for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
-        waiting.setTarget(_Stdout())
-        waiting.flush()
+    _hand_over(_Stdout())
 
 
 def log_to_file(path: Path) -> logging.Handler:
@@ -175,9 +173,13 @@ def log_to_file(path: Path) -> logging.Handler:
     """
     handler = _File(path, encoding="utf-8")
     handler.setFormatter(_Kept("%(asctime)s %(levelname)s %(message)s"))
+    _hand_over(handler)
+    log.addHandler(handler)
+    return handler
+
+
+def _hand_over(handler: logging.Handler) -> None:
     for waiting in [h for h in log.handlers if isinstance(h, logging.handlers.MemoryHandler)]:
         waiting.setTarget(handler)
         waiting.flush()
         log.removeHandler(waiting)
-    log.addHandler(handler)
-    return handler

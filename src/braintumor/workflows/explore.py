@@ -63,8 +63,7 @@ def explore(request: Request) -> Dataset | None:
         if asked.probe:
             _probe(data, folder)
     log.info("manifest, tables and pictures: %s", folder)
-    kept = sum(map(size_bytes, list_files().values()))
-    if kept:
+    if kept := sum(map(size_bytes, list_files().values())):
         log.info("kept for later runs: %.1f MB (bt-data cache=clear removes it)", kept / 1e6)
     return data
 

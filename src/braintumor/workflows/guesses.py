@@ -180,16 +180,12 @@ def of_another_option(key: str, given: str) -> tuple[str, list[str], list[str]] 
 
 def _all_keys(groups: list[str]) -> list[str]:
     """Settings of all options of these groups."""
-    files = [(g, file) for g in groups for file in (config_dir() / g).glob("[!_]*.yaml")]
     skipped = ("experiment", "debug", "training", "evaluation", "decision", "features")
-    return sorted(
-        {
-            f"{group.replace('/', '.')}.{key}"
-            for group, file in files
-            if group not in skipped
-            for key in _keys_of(file)
-        }
-    )
+    found = set()
+    for group in set(groups).difference(skipped):
+        for file in (config_dir() / group).glob("[!_]*.yaml"):
+            found |= {f"{group.replace('/', '.')}.{key}" for key in _keys_of(file)}
+    return sorted(found)
 
 
 def _keys_of(file: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import traceback
 from pathlib import Path
@@ -26,16 +27,9 @@ _LONGEST = 300  # of what another program says
 _MAIN_KEY = {"eval": "ckpt={}", "predict": "input={}", "compare": "runs=[{}]"}
 _NEVER_EMPTY = ("model", "data.root", "data.table")
 _LISTS = (
-    "runs",
-    "on",
-    "ckpt",
-    "seeds",
-    "input",
-    "data.classes",
-    "data.ignore",
-    "data.class_names",
+    "runs", "on", "ckpt", "seeds", "input", "data.classes", "data.ignore", "data.class_names",
     "model.backbone.widths",
-)
+)  # fmt: skip
 
 
 def refuse_words(typed: Typed) -> None:
@@ -208,7 +202,7 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     if answer := explain_foreign(key, given, typed):
         return answer
     if near := guesses.same_name(key, known):
-        return _did_you_mean(key, near, given, typed)
+        return _did_you_mean(key, near, given, typed, known)
     if foreign := _of_another_command(key, typed):
         return foreign
     if owned := guesses.of_another_option(key, given):
@@ -226,18 +220,11 @@ def _explain_key(error: Exception, typed: Typed) -> str:
     return f"`{key}` is not a setting; {of} {listed}; {_all_of(typed)}"
 
 
-def _did_you_mean(
-    key: str, near: str, given: str, typed: Typed, known: list[str] | None = None
-) -> str:
+def _did_you_mean(key: str, near: str, given: str, typed: Typed, known: list[str]) -> str:
     if near.endswith(".weights"):  # pretrained=true
         given = {"true": "imagenet", "false": "none"}.get(given.casefold(), given)
-    words = [f"{near}={given}"]
-    if (
-        known is not None
-        and near not in known
-        and (owned := guesses.of_another_option(near, given))
-    ):
-        words = owned[2]
+    owned = None if near in known else guesses.of_another_option(near, given)
+    words = owned[2] if owned else [f"{near}={given}"]
     return f"`{key}` is not a setting; {typed.did_you_mean(near, *words)}; {_all_of(typed)}"
 
 
@@ -263,11 +250,7 @@ def _of_another_command(key: str, typed: Typed) -> str | None:
     """A sentence on a setting that other commands have and this one has not."""
     meant = SETTINGS.get(key.rpartition(".")[2], key)
     top = re.split(r"[./]", meant)[0]
-    theirs = [
-        command
-        for command, kind in ARGUMENTS.items()
-        if top in {field.name for field in dataclasses.fields(kind)}
-    ]
+    theirs = [name for name, kind in ARGUMENTS.items() if top in inspect.signature(kind).parameters]
     if typed.command in theirs or not (theirs or options_of(key)):
         return None
     *first, last = map(typed.name_of, theirs or ["train"])

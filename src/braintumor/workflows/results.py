@@ -103,11 +103,9 @@ class Run(_OnDisk):
 
         Raises DataError where there is none.
         """
-        names = ("test", "pooled")
-        paths = [self._paths.evaluation(name) for name in names]
-        found = [path for path in paths if (path / EvaluationFile.METRICS).is_file()]
-        if found:
-            return EvaluationResult(found[0])
+        for path in map(self._paths.evaluation, ("test", "pooled")):
+            if (path / EvaluationFile.METRICS).is_file():
+                return EvaluationResult(path)
         status = self.status.get("status", "unknown")
         if status != "completed":
             raise DataError(f"{self.folder} has no evaluation; it is {status}")

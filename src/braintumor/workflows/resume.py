@@ -86,8 +86,7 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     data.download=true.
     """
     here, named = request.settings, {key_of(override) for override in request.overrides}
-    foreign = [o for o in request.overrides if not _is_allowed(key_of(o))]
-    if foreign:
+    if foreign := [o for o in request.overrides if not _is_allowed(key_of(o))]:
         raise ConfigError(
             f"resume= takes all settings from the run folder, so {' '.join(foreign)} would be "
             "ignored; leave it out, or start a new run with it"

@@ -133,8 +133,7 @@ def go_on(request: Request) -> Path:
     Raises CheckpointError when all are complete, TrainingError when some failed.
     """
     folder = Path(request.settings["resume"]).expanduser()
-    foreign = [word for word in request.overrides if key_of(word) not in _ALLOWED]
-    if foreign:
+    if foreign := [word for word in request.overrides if key_of(word) not in _ALLOWED]:
         raise ConfigError(
             f"{folder} is a sweep, whose jobs have their settings; leave {' '.join(foreign)} out, "
             "or begin a new sweep with it"

@@ -16,6 +16,7 @@ from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
 from braintumor.report.texts import number, percent
+from braintumor.runs.history import kept_epoch
 
 # K classes
 
@@ -232,15 +233,12 @@ def draw_curves(history: pd.DataFrame) -> Figure:
         axes = left if "loss" in column else right
         look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 3.5}
         axes.plot(epochs, history[column], label=text, **look)
-    left.set_title("Loss (nats)")
-    left.set_ylim(bottom=0)
-    right.set_title("Accuracy and macro F1")
-    right.set_ylim(top=1.005)
+    left.set(title="Loss (nats)", ylim=(0, None))
+    right.set(title="Accuracy and macro F1", ylim=(None, 1.005))
     for axes, column in ((left, "val_loss"), (right, "val_accuracy")):
         _mark_phases(axes, history)
-        axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_xlim(1 - 0.02 * last, last * 1.02)
+        axes.set(xlabel="epoch", xlim=(1 - 0.02 * last, last * 1.02))
         _mark_best(axes, history, column)
         axes.legend(loc="best")
     return figure
@@ -257,11 +255,11 @@ def _mark_phases(axes: Axes, history: pd.DataFrame) -> None:
 
 
 def _mark_best(axes: Axes, history: pd.DataFrame, column: str) -> None:
-    """A ring at the epoch whose weights were kept: the last that was the best so far."""
-    best = history[history["is_best"].astype(bool)]
-    if best.empty or not np.isfinite(best[column].iloc[-1]):
+    """A ring at the epoch whose weights were kept."""
+    kept = kept_epoch(history)
+    if kept.empty or not np.isfinite(kept[column].item()):
         return
-    epoch, value = int(best["epoch"].iloc[-1]), float(best[column].iloc[-1])
+    epoch, value = int(kept["epoch"].item()), float(kept[column].item())
     axes.plot(
         epoch, value, "o", color=Palette.wrong, markersize=11, markerfacecolor="none",
         label=f"kept: epoch {epoch}",

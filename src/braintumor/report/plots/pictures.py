@@ -146,8 +146,7 @@ def draw_class_balance(manifest: pd.DataFrame) -> Figure:
     style.only_grid(axes, "x")
     axes.spines["left"].set_visible(False)
     axes.margins(x=0.09)
-    axes.set_xlabel("images")
-    axes.set_title(f"Classes and splits ({some(len(manifest), 'image')})")
+    axes.set(xlabel="images", title=f"Classes and splits ({some(len(manifest), 'image')})")
     style.legend_below(figure)
     return figure
 

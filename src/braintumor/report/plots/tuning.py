@@ -35,9 +35,8 @@ def draw_search(trials: pd.DataFrame, metric: str, *, is_lower_better: bool) -> 
         numbers, values = [*ended["trial"], trials["trial"].max() + 0.5], [*best, best.iloc[-1]]
         axes.step(numbers, values, where="post", color=Palette.wrong, label="best until then")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("trial")
-    axes.set_ylabel(f"{metric} ({'less' if is_lower_better else 'more'} is better)")
-    axes.set_title("Trials")
+    better = "less" if is_lower_better else "more"
+    axes.set(xlabel="trial", ylabel=f"{metric} ({better} is better)", title="Trials")
     style.legend_below(figure)
     return figure
 
@@ -52,8 +51,7 @@ def draw_importance(importance: Mapping[str, float]) -> Figure:
     axes = figure.subplots()
     bars = axes.barh(texts, values, color=Palette.right, height=0.6)
     axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4, size=8.5)
-    axes.set_xlim(0, 1)
     style.only_grid(axes, "x")
-    axes.set_xlabel("share of the differences between trials")
+    axes.set(xlim=(0, 1), xlabel="share of the differences between trials")
     axes.set_title("Which settings mattered")
     return figure
