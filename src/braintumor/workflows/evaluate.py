@@ -92,12 +92,10 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     else:
         leakage = leakage_by_hashes(data, rows, card, asked.copy_bits)
     keep = keeps_summaries(card.settings, device_of(model.network))
+    how = Inference(asked.batch_size, model.dtype, keep)
+    settings = typed(EvalSettings, _eval_section(asked, card), "eval")
     own_prevalence = card.settings["decision"]["prevalence"]
-    options = EvalOptions(
-        Inference(asked.batch_size, model.dtype, keep),
-        typed(EvalSettings, _eval_section(asked, card), "eval"),
-        own_prevalence if asked.prevalence is None else asked.prevalence,
-    )
+    prevalence = own_prevalence if asked.prevalence is None else asked.prevalence
     provenance = _provenance(path, card, run, data_name, is_own=is_own)
     which = "selected_" if path == run.selected else ""
     name = split if is_own else f"{_slug(data_name)}_{split}"
@@ -106,7 +104,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
             model.network,
             card.classes,
             EvaluatedImages(data, labels, rows, split, leakage, classes),
-            options,
+            EvalOptions(how, settings, prevalence),
             fitted,
             provenance,
         )

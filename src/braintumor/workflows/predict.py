@@ -70,17 +70,12 @@ def predict(request: Request) -> pd.DataFrame:
     card = read_model_card(path)
     pictures = PictureBatches(given, card, asked.batch_size, skip_unreadable=asked.skip_unreadable)
     pictures.begin()
-    with waiting("loading the model"):
-        from braintumor.workflows.load import Use, load  # torch, once there are pictures
-
-        how = Use(asked.device, asked.precision, asked.batch_size, asked.views)
-        classifier = load(path, how)
+    classifier = _load(path, asked)
     answers = classifier.classify(pictures)
     table = unlabelled_table(answers.predictions, answers.columns)
     decisions = fitted.decisions if (fitted := classifier.postprocessing) else None
     mapped = doubtful(table, max(asked.overlays, 0))
-    table["doubt"] = doubt_of(table)
-    table["overlay"] = ""
+    table = table.assign(doubt=doubt_of(table), overlay="")
     table.loc[mapped, "overlay"] = [overlay_file(i) for i in mapped]
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
@@ -106,13 +101,19 @@ def predict(request: Request) -> pd.DataFrame:
         write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
         _write_unreadable(folder, pictures)
     _describe(table, decisions)
-    warn_of_formulas(table["path"])
     if pictures.unreadable:
         log.info("not read: %s", folder / PredictionsFile.UNREADABLE)
     log.info("predictions: %s", folder / EvaluationFile.PREDICTIONS)
     log.info("page: %s", folder / PredictionsFile.PAGE)
     table.attrs["folder"] = str(folder)
     return table
+
+
+@waiting("loading the model")
+def _load(path: Path, asked: PredictArguments) -> LoadedModel:
+    from braintumor.workflows.load import Use, load  # torch, once there are pictures
+
+    return load(path, Use(asked.device, asked.precision, asked.batch_size, asked.views))
 
 
 def _write_unreadable(folder: Path, pictures: PictureBatches) -> None:
@@ -137,6 +138,7 @@ def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
             "undecided: the most probable class and the threshold for all tumors together "
             "disagree; a person should look"
         )
+    warn_of_formulas(table["path"])
 
 
 def _plain(pictures: PictureBatches, rows: Sequence[int]) -> dict[int, Illustration]:
