@@ -138,9 +138,8 @@ def as_markdown(table: pd.DataFrame, notes: Sequence[str] = ()) -> str:
         if pd.isna(value):
             return ""
         if isinstance(value, float):
-            return (
-                f"{value:.0f}" if value == round(value) and abs(value) > 1 else texts.number(value)
-            )
+            is_whole = value == round(value) and abs(value) > 1
+            return f"{value:.0f}" if is_whole else texts.number(value)
         return escaped(value)
 
     shown = table.dropna(axis="columns", how="all")

@@ -114,9 +114,8 @@ def above_baseline(best: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[s
     parts: list[str] = []
     places: list[int] = []
     for kind, images in kinds.items():
-        name, accuracy = best["clean_name" if kind else "name"], best[f"{kind}accuracy"]
-        if kind:
-            accuracy = best["clean_best"]
+        keys = ("clean_name", "clean_best") if kind else ("name", "accuracy")
+        name, accuracy = (best[key] for key in keys)
         margin, (low, high) = best[f"{kind}margin"], best[f"{kind}margin_ci"]
         place = int(low > 0) - int(high < 0)
         parts.append(
