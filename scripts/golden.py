@@ -177,6 +177,8 @@ def equal(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, float) and one != one:
+        return bool(other != other)
     same = one == other
     return bool(same.all()) if hasattr(same, "all") else bool(same)
 
