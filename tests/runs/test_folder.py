@@ -13,7 +13,7 @@ from braintumor.comparison.read import read_runs
 from braintumor.errors import CheckpointError
 from braintumor.files import write_rows
 from braintumor.records import EpochRecord
-from braintumor.runs.folder import RunFolder, open_run
+from braintumor.runs.folder import RunFolder, open_run, run_around
 from braintumor.runs.history import read_history, read_record, set_rows
 
 
@@ -89,3 +89,34 @@ def test_open_run_refuses_what_is_none(tmp_path: Path) -> None:
         open_run(tmp_path / "nope")
     with pytest.raises(CheckpointError, match=r"no config\.yaml"):
         open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part", ["last.ckpt", "best.safetensors", "config.yaml", "eval", "eval/test/floors.csv"]
+)
+def test_a_part_of_a_run_stands_for_the_run_and_nothing_else_does(
+    tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "eval" / "run"
+    run.mkdir(parents=True)
+    assert run_around(run / part) == run / part  # a folder of another kind
+    RunFolder(run).set_status("running")
+    assert run_around(run / part) == run
+    for other in (run, run / "model.pt", run / "fold_9", tmp_path / "last.ckpt"):
+        assert run_around(other) == other
+    monkeypatch.chdir(run)
+    assert run_around(Path(part)) == Path()
+
+
+def test_a_file_of_a_sweep_stands_for_the_sweep(tmp_path: Path) -> None:
+    (tmp_path / "multirun.yaml").touch()
+    RunFolder(tmp_path / "0").path.mkdir()
+    RunFolder(tmp_path / "0").set_status("running")
+    assert run_around(tmp_path / "multirun.yaml") == tmp_path
+    assert run_around(tmp_path / "0/last.ckpt") == tmp_path / "0"
+
+
+def test_a_name_that_no_run_has_names_the_run_around_it(tmp_path: Path) -> None:
+    RunFolder(tmp_path).set_status("running")
+    with pytest.raises(CheckpointError, match=f"; the run is {tmp_path}$"):
+        open_run(tmp_path / "best.pt")

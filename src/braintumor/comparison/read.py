@@ -17,7 +17,7 @@ from braintumor.comparison.names import About, name_runs
 from braintumor.config import typed_part
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, first_line
-from braintumor.runs.folder import RunFolder, read_config
+from braintumor.runs.folder import RunFolder, read_config, run_around
 from braintumor.runs.kinds import EvaluationFile
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
@@ -131,7 +131,8 @@ def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
 
 
 def is_comparable(folder: Path) -> bool:
-    """Whether a folder is a run, or holds the jobs of a sweep."""
+    """Whether a path is a run, or a file of one, or holds the jobs of a sweep."""
+    folder = run_around(folder)
     return folder.is_dir() and (_is_run(folder) or any(map(_is_run, folder.iterdir())))
 
 
@@ -199,6 +200,7 @@ def _runs_in(folder: Path, split: str) -> list[Path]:
     A run of folds or seeds stands for itself where it was evaluated (split=pooled), and else
     for its parts.
     """
+    folder = run_around(folder)
     if not folder.is_dir():
         raise CheckpointError(f"there is no run folder {folder}; check the path in runs=[…]")
     if _is_run(folder):

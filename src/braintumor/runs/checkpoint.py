@@ -19,7 +19,7 @@ from braintumor.places import as_path
 from braintumor.runs.card import Card as Card  # which most of its readers want from here
 from braintumor.runs.card import card_of
 from braintumor.runs.commands import resume_command
-from braintumor.runs.folder import RunFolder, folders_beside
+from braintumor.runs.folder import RunFolder, folders_beside, run_around
 from braintumor.runs.header import BLANK, DIGEST_KEY, around, read_header
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ def read_card(path: Path) -> Card:
 
 
 def find_checkpoint(ckpt: str | Path | None) -> Path:
-    """The weights file that `ckpt=` means: a run folder, its best.safetensors, or last.ckpt.
+    """The weights file that `ckpt=` means: a run folder, its best.safetensors, or a file in it.
 
     A folder of folds or seeds is given as it is: its models answer together (runs/ensemble.py).
     """
     if not ckpt:
         raise CheckpointError("no checkpoint given; name a run folder with ckpt=runs/<run>")
     path = as_path(ckpt, "ckpt")
-    if path.name == "last.ckpt":
-        log.info("taking the best epoch of the run, not its last: best.safetensors")
-        path = path.parent
+    if path.suffix != ".safetensors" and (around := run_around(path)) != path:
+        log.info("its best epoch answers, not its last: best.safetensors")
+        path = around
     if not path.exists():
         raise CheckpointError(f"there is no run folder or checkpoint {path}{folders_beside(path)}")
     if not path.is_dir():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,11 +15,15 @@ from braintumor.config import Within, typed_part
 from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
 from braintumor.privacy import start_of
-from braintumor.runs.kinds import EvaluationFile
+from braintumor.runs.kinds import RUN, SWEEP, EvaluationFile
+
+log = logging.getLogger(__name__)
 
 State = Literal["running", "completed", "interrupted", "failed"]
 _Whole = Annotated[int, Within(-(2**62), 2**62)]  # what tables hold
 _PART = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # name of a folder within that of its run
+_PARTS = (*RUN.files, *SWEEP.files, "eval", "eval/*", "plots")
+_TOLD_BY = ("status.json", "best.safetensors", "multirun.yaml")  # each tells a run or a sweep
 
 
 @dataclass(frozen=True)
@@ -159,9 +165,23 @@ def open_run(path: str | Path) -> RunFolder:
     return run
 
 
+def run_around(path: Path) -> Path:
+    """The run or sweep of which a path names a file, such as last.ckpt; another path as it is."""
+    for folder in path.parents:
+        inside = path.relative_to(folder).as_posix()
+        if any(fnmatch(inside, part) for part in _PARTS) and any(
+            (folder / name).is_file() for name in _TOLD_BY
+        ):
+            log.info("%s is part of a run, which is taken: %s", path, folder)
+            return folder
+    return path
+
+
 def folders_beside(path: Path) -> str:
-    """What an error adds on a path that is not there: the last runs beside it, by name."""
+    """What an error adds on a path that is not there: the last runs beside it, or that around."""
     names = sorted(p.name for p in path.parent.glob("*") if (p / "status.json").is_file())[-5:]
+    if not names and (path.parent / "status.json").is_file():
+        return f"; the run is {path.parent}"
     return f"; runs in {path.parent}: {', '.join(names)}" if names else ""
 
 

@@ -18,6 +18,7 @@ from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
 from braintumor.places import as_on_disk, as_path
 from braintumor.privacy import PrivacySettings
+from braintumor.runs.folder import run_around
 from braintumor.runtime import Precision
 
 Settings = dict[str, Any]
@@ -196,7 +197,9 @@ def _found(named: Any, key: str) -> Any:
         return [_found(one, key) for one in named]
     if not isinstance(named, str):
         return named
-    as_path(named, key)
+    path = as_path(named, key)
+    if key == "resume" and (run := run_around(path)) != path:
+        return str(run)
     return as_on_disk(named)
 
 
