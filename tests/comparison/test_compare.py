@@ -8,6 +8,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -181,6 +182,21 @@ def test_the_same_run_twice_is_one_row_and_equal_names_are_told_apart(tmp_path):
     first, second = _run(tmp_path / "x" / "r"), _run(tmp_path / "y" / "r")
     table = compare_runs([first, second, first])
     assert sorted(table["run"]) == ["r (x/r)", "r (y/r)"]
+
+
+def test_a_run_that_has_several_names_counts_once_and_is_said_to(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.chdir(_run(tmp_path / "x" / "r").parent)
+    _run(tmp_path / "x" / "s")
+    Path("link").symlink_to("r")
+    said = [f"{Path('r')} is named 2 times and counts once"]
+    for other in (Path("link"), Path("r").resolve(), Path("../x/r")):
+        caplog.clear()
+        assert sorted(compare_runs([Path("r"), Path("s"), other])["run"]) == ["r", "s"]
+        assert caplog.messages == said
+    caplog.clear()
+    assert len(compare_runs([Path.cwd(), Path("s"), Path("s/status.json")])) == 2
+    assert caplog.messages[-1].endswith("/x/s is named 3 times and counts once")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,10 @@ def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) 
 
 def test_checkpoints_may_have_numbers_for_names(trained: Path, bt: Command, tmp_path: Path) -> None:
     for name in ("1", "2"):
-        (tmp_path / name).symlink_to(trained)
-    bt("eval", "ckpt=[1,2]", "on=[phantom]", "run_dir=m", cwd=tmp_path, code=0)
+        shutil.copytree(trained, tmp_path / name)
+    done = bt("eval", "ckpt=[1,2,./1/]", "on=[phantom]", "run_dir=m", cwd=tmp_path, code=0)
+    assert "1/best.safetensors is named 2 times and counts once" in done.stdout + done.stderr
+    assert len(pd.read_csv(tmp_path / "m/matrix.csv")) == 2
     alone = bt("eval", "ckpt=[3]", cwd=tmp_path, code=2)
     assert "there is no run folder or checkpoint 3;" in alone.stderr
 
@@ -109,6 +112,7 @@ def test_sets_of_one_name_keep_their_whole_path(tmp_path: Path) -> None:
         (["nickpavar:/x"], "nickparvar"),
         (["/nowhere/at/all"], "no file or folder"),
         (["phantom", "phantom"], "twice"),
+        ([str(Path(__file__).parent), f"{Path(__file__).parent}/../workflows"], "twice"),
         ([__file__], "another kind"),
     ],
 )

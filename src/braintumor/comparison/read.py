@@ -17,7 +17,7 @@ from braintumor.comparison.names import About, name_runs
 from braintumor.config import typed_part
 from braintumor.data.manifest import Patients, count_patients
 from braintumor.errors import CheckpointError, ConfigError, first_line
-from braintumor.runs.folder import RunFolder, read_config, run_around
+from braintumor.runs.folder import RunFolder, once, read_config, run_around
 from braintumor.runs.kinds import EvaluationFile
 from braintumor.runs.metrics_file import read_metrics
 from braintumor.runs.predictions_table import PredictionsTable, read_predictions, read_texts
@@ -117,8 +117,7 @@ def read_runs(folders: Sequence[Path], split: str) -> list[Run]:
     folders: run folders, or folders of a sweep, which stand for all jobs in them.
     Raises CheckpointError when there is none, or a completed run without this evaluation.
     """
-    found = [path for folder in folders for path in _runs_in(Path(folder), split)]
-    paths = list({path.resolve(): path for path in found}.values())
+    paths = once(path for folder in folders for path in _runs_in(Path(folder), split))
     if not paths:
         raise CheckpointError("there is no run to compare; give run folders as runs=[RUN1,RUN2]")
     runs = [_read_run(path, split) for path in paths]

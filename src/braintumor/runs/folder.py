@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatch
@@ -175,6 +175,17 @@ def run_around(path: Path) -> Path:
             log.info("%s is part of a run, which is taken: %s", path, folder)
             return folder
     return path
+
+
+def once(paths: Iterable[Path]) -> list[Path]:
+    """Each place once, in order, by its first name; says which have several."""
+    names: dict[Path, list[str]] = {}
+    for path in paths:
+        names.setdefault(path.resolve(), []).append(str(path))
+    for first, *others in names.values():
+        if others:
+            log.warning("%s is named %d times and counts once", first, 1 + len(others))
+    return [Path(first) for first, *_ in names.values()]
 
 
 def folders_beside(path: Path) -> str:

@@ -21,6 +21,7 @@ from braintumor.records import Predictions
 from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import read_model_card, run_of
+from braintumor.runs.folder import once
 from braintumor.runs.kinds import MATRIX
 from braintumor.runs.ownership import remove_own
 from braintumor.workflows.arguments import Request, Settings
@@ -81,7 +82,7 @@ def _listed(value: Any) -> list[str]:
 
 def _checkpoints(given: list[str]) -> list[_Checkpoint]:
     """All cards read, before the first image is."""
-    paths = list(dict.fromkeys(find_checkpoint(path) for path in given))
+    paths = once(map(find_checkpoint, given))
     names = run_names([run_of(path).path for path in paths])
     if len(set(names)) < len(names):  # two files of one folder
         names = [str(path) for path in paths]
@@ -166,8 +167,8 @@ def data_sets(items: Sequence[str]) -> list[Named]:
     its data.root (data.table for `table`).
     Raises ConfigError when an item is none of these or comes twice.
     """
-    twice = sorted({item for item in items if items.count(item) > 1})
-    if twice:
+    places = [Path(item).expanduser().resolve() for item in items]
+    if twice := [item for n, item in enumerate(items) if places[n] in places[:n]]:
         raise ConfigError(f"on=[…] names {twice[0]} twice; leave one out")
     sets = [_named(item) for item in items]
     names = [data.name for data in sets]
