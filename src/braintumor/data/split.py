@@ -164,7 +164,7 @@ def _check_folds(kind: str, folds: int | None, fold: int | None) -> None:
     if kind in ("official", "official_clean"):
         raise ConfigError(
             f"folds={folds} divides all images anew, but split={kind} keeps the data set's own "
-            "test split; use split=grouped (or split=stratified), or leave folds out"
+            "test split; use split=stratified, or split=grouped where patients are known"
         )
 
 
