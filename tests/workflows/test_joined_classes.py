@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +110,12 @@ def test_classes_that_cannot_be_joined_are_still_refused(
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed/glioma").symlink_to(slices / "four/glioma")
     (tmp_path / "mixed/tumor").symlink_to(slices / "two/yes")
-    done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path, code=2)
-    assert "classes that the model does not know: tumor" in done.stderr
+    words = ["eval", f"ckpt={trained}", "data=folder", "data.root=mixed"]
+    said = bt(*words, cwd=tmp_path, code=2).stderr
+    assert "the model does not know tumor; it knows glioma" in said
+    advised = re.search(r"add (data.binary=true), .* or '(data.classes=.*?)', ", said)
+    for number, word in enumerate(advised.groups()):
+        bt(*words, word, *FAST, f"run_dir={number}", cwd=tmp_path, code=0)
     (tmp_path / "mixed/tumor").rename(tmp_path / "mixed/1")
     (tmp_path / "mixed/glioma").rename(tmp_path / "mixed/0")
     done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path, code=2)

@@ -6,13 +6,16 @@ round.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 
-from braintumor.data.labels import CANONICAL
+from braintumor.data.labels import CANONICAL, collapse_to_binary
+from braintumor.errors import DataError
+from braintumor.quoting import pasteable
 from braintumor.records import Predictions
 from braintumor.statistics.decisions import NO_TUMOR, Decided, Decisions
 
@@ -41,6 +44,30 @@ def fit_labels(classes: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str
         return None, "the model has no class no_tumor, and the data tells only tumor from no_tumor"
     unknown = ", ".join(strange or sorted(found - known))
     return None, f"the model does not know {unknown}; it knows {', '.join(classes)}"
+
+
+def ways_to_fit(classes: Sequence[str], labels: Sequence[str], *, in_folders: bool) -> str:
+    """What to type where `fit_labels` finds no classes: settings that work for these data.
+
+    in_folders: the data set takes data.classes.
+
+    >>> print(ways_to_fit(["glioma", "no_tumor"], ["astro", "no_tumor"], in_folders=True))
+    add data.binary=true, which compares tumor with no_tumor alone, or \
+'data.classes=[no_tumor]', which leaves the others out; or rename classes to those of the model
+    """
+    known = set(classes) & set(labels)
+    if all(name.removeprefix("class_").isdecimal() for name in set(labels) - known):
+        named = pasteable("data.class_names", classes)
+        return f"say what 0, 1, … are in this data, in its own order, such as {named}"
+    ways = []
+    with contextlib.suppress(DataError):  # nothing tells which of them are healthy
+        if fit_labels(classes, collapse_to_binary(labels))[0]:
+            ways = ["data.binary=true, which compares tumor with no_tumor alone"]
+    if in_folders and known:
+        named = pasteable("data.classes", sorted(known))
+        ways.append(f"{named}, which leaves the others out")
+    add = f"add {', or '.join(ways)}; or " if ways else ""
+    return f"{add}rename classes to those of the model"
 
 
 def in_classes(

@@ -24,7 +24,6 @@ from braintumor.files import write_atomic
 from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
-from braintumor.quoting import pasteable
 from braintumor.report.texts import some
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import RunFolder
@@ -143,23 +142,8 @@ def require_place(options: Mapping[str, Any]) -> None:
 
 
 def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
-    """Class numbers in the order of `classes`: int64 (N,).
-
-    Raises DataError when the data has a class that the model does not know.
-    """
+    """Class numbers in the order of `classes`, which has every label: int64 (N,)."""
     number = {name: i for i, name in enumerate(classes)}
-    unknown = sorted(set(data.manifest["label"]) - set(number))
-    if unknown:
-        ways = "rename the class folders to those, or leave the others out"
-        if all(name.removeprefix("class_").isdecimal() for name in unknown):
-            ways = (
-                "say what 0, 1, … are in this data, in its own order, such as "
-                f"{pasteable('data.class_names', classes)}"
-            )
-        raise DataError(
-            f"the data has classes that the model does not know: {', '.join(unknown)}; it knows "
-            f"{', '.join(classes)}; {ways}"
-        )
     return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
 
 

@@ -23,6 +23,7 @@ from braintumor.evaluation.common_classes import (
     answers_joined,
     fit_labels,
     labels_joined,
+    ways_to_fit,
 )
 from braintumor.evaluation.provenance import Provenance, data_title, read_provenance
 from braintumor.privacy import with_places
@@ -82,9 +83,9 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     if is_own:
         _refuse_val_of_refit(path, card, asked, run)
         _refuse_other_splits(path, card, data, run)
-    split, rows = choose_rows(data.manifest, asked.split)
-    fitted = model.postprocessing
-    labels, classes, joined = _labels_for(data, card, fitted.decisions if fitted else None)
+    split, rows, fitted = *choose_rows(data.manifest, asked.split), model.postprocessing
+    decisions, in_folders = fitted.decisions if fitted else None, "classes" in (asked.data or {})
+    labels, classes, joined = _labels_for(data, card, decisions, in_folders=in_folders)
     if joined:
         log.warning("%s", joined)
     if is_own:
@@ -226,11 +227,10 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
 
 
 def _labels_for(
-    data: Dataset, card: Card, decisions: Decisions | None
+    data: Dataset, card: Card, decisions: Decisions | None, *, in_folders: bool
 ) -> tuple[np.ndarray, tuple[str, ...] | None, str]:
     """Class numbers of the labels, int (N,); their classes where not the model's; and what to say.
 
-    Where one side tells tumor from no_tumor only, both are compared in these two classes.
     Raises DataError when the data has a class that the model does not know.
     """
     labels = data.manifest["label"].tolist()
@@ -239,9 +239,9 @@ def _labels_for(
     if set(card.classes) == set(BINARY):
         two = collapse_to_binary(labels)
         return _numbers(two, card.classes), None, labels_joined(labels)
-    wanted, _ = fit_labels(card.classes, labels)
+    wanted, why = fit_labels(card.classes, labels)
     if wanted is None:
-        return labels_of(data, card.classes), None, ""  # which says why it cannot be
+        raise DataError(f"{why}; {ways_to_fit(card.classes, labels, in_folders=in_folders)}")
     return _numbers(labels, wanted), wanted, answers_joined(card.classes, decisions)
 
 
