@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,6 @@ from braintumor.report.plots.style import label
 from braintumor.report.texts import isolated, rate
 from braintumor.report.write import render
 from braintumor.statistics.decisions import Decided, Decisions
-from chromium import CHROMIUM, Browser
 from made_up import evaluation_of
 
 FIGURES = {"ece": 0.1, "ece_mass": 0.1, "brier": 0.1, "loss": 0.1}
@@ -197,22 +195,6 @@ def test_the_axis_of_a_ranking_tells_where_it_starts() -> None:
         board[["val_macro_f1", "macro_f1", "accuracy"]] = [[0.9] * 3, [lowest] * 3]
         (axes,) = draw_comparison(board).axes
         assert ("does not start at 0" in axes.get_xlabel()) == is_cut == (axes.get_xlim()[0] > 0)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_fifteen_classes_of_long_names_fit_on_paper(tmp_path: Path) -> None:
-    classes = tuple(f"a_name_of_a_class_as_long_as_they_come_{k}" for k in range(15))
-    labels = [*range(15)] * 3
-    page = tmp_path / "report.html"
-    page.write_text(render(evaluation_of(answers(labels, labels[::-1], classes)), {}), "utf-8")
-    browser = Browser()
-    try:
-        browser.resize(794, 1123)  # A4 at 96 dots an inch
-        browser.print_media(is_on=True)
-        browser.open(page)
-        assert browser.run("document.documentElement.scrollWidth") == 794
-    finally:
-        browser.close()
 
 
 def test_a_refitted_model_was_trained_on_validation_images_too() -> None:

@@ -328,3 +328,33 @@ def test_the_result_takes_half_a_page_of_paper_and_ends_it(browser, tmp_path):
         assert browser.run(ending) == "page"
     finally:
         browser.print_media(is_on=False)
+
+
+@pytest.mark.parametrize("count", [4, 24])
+def test_paper_holds_the_width_of_everything(browser, tmp_path, count):
+    """Nothing scrolls on paper: what is broader than an A4 page would be cut, or shrink it all."""
+    random = np.random.default_rng(0)
+    labels = np.arange(240) % count
+    logits = random.normal(size=(240, count)).astype(np.float32) + 3 * np.eye(count)[labels]
+    classes = tuple(f"{k} pilocytic_astrocytoma_{'x' * (30 if k % 2 else 3)}" for k in range(count))
+    p = Predictions(classes, tuple(f"{i:0>80}.jpg" for i in range(240)), labels, logits)
+    page = tmp_path / "broad.html"
+    about = {"command": f"bt-train data.root={'x' * 300}", "settings": {"seed": 17}}
+    evaluation = evaluation_of(
+        p, labels == 1, FLOORS, {"rim blanked": p}, examples=4, about=about, **SECTIONS
+    )
+    page.write_text(render(evaluation, {}), encoding="utf-8")
+    browser.open(page)
+    browser.resize(718, 1047)
+    browser.print_media(is_on=True)
+    try:
+        browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+        beyond = browser.run(
+            "[...document.querySelectorAll('main *')].filter(e => !e.closest('.unseen')"
+            " && (e.getBoundingClientRect().right > 718.5 || e.matches('th, pre')"
+            " && e.scrollWidth > e.clientWidth + 1)).map(e => e.outerHTML.slice(0, 90))"
+        )
+        assert beyond == []
+        assert browser.run("document.documentElement.scrollWidth") <= 718
+    finally:
+        browser.print_media(is_on=False)
