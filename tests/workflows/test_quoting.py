@@ -107,3 +107,11 @@ def test_a_name_that_hydra_reads_otherwise_is_answered_with_quotes_around_it(nam
     assert not re.search("full_key|multirun", str(refused.value))
     word = ast.literal_eval(str(refused.value).rpartition(" use ")[2])
     assert compose("train", ["data=folder", word], {}).settings["data"]["root"] == name
+
+
+def test_a_name_with_a_comma_and_a_space_is_one_run_of_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ور, x").mkdir()
+    assert read_by_hydra("runs=[a, ور, x ,b]") == ["a", "ور, x", "b"]

@@ -134,11 +134,11 @@ def _quoted(word: str) -> str:
 
 def _parts(text: str) -> Iterator[str]:
     """What stands between commas, for Hydra; a name with commas where there is one."""
-    parts = [found[1] for found in _QUOTED_OR_NOT.finditer(text) if found[0]]
+    parts = [found for found in _QUOTED_OR_NOT.finditer(text) if found[0]]
     while parts:
-        lengths = range(len(parts), 1, -1)
-        length = next((n for n in lengths if is_there(",".join(parts[:n]))), 1)
-        part = ",".join(parts[:length])
+        names = [text[parts[0].start(1) : part.end(1)] for part in parts]
+        length = next((n for n in range(len(parts), 1, -1) if is_there(names[n - 1])), 1)
+        part = names[length - 1]
         yield part if part[:1] in ("'", '"') and part[-1:] == part[:1] else hydra_value(part)
         parts = parts[length:]
 
