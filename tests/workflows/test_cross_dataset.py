@@ -66,6 +66,12 @@ def test_a_missing_checkpoint_is_named_before_any_image_is_read(tmp_path: Path) 
         evaluate_across(Request(settings))
 
 
+def test_a_prevalence_that_would_change_nothing_is_refused() -> None:
+    settings = {"ckpt": ["a"], "on": ["phantom"], "run_dir": None, "prevalence": 0.1}
+    with pytest.raises(ConfigError, match=r"prevalence=0\.1 changes no figure of a matrix"):
+        evaluate_across(Request(settings))
+
+
 def test_checkpoints_may_have_numbers_for_names(trained: Path, bt: Command, tmp_path: Path) -> None:
     for name in ("1", "2"):
         shutil.copytree(trained, tmp_path / name)

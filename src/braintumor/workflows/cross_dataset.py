@@ -50,6 +50,11 @@ def evaluate_across(request: Request) -> CrossDatasetResult:
     settings = request.settings
     if settings.get("data"):
         raise ConfigError("data= and on=[…] both name data sets; add the one to on=[…]")
+    if (share := settings.get("prevalence")) is not None:
+        raise ConfigError(
+            f"prevalence={share} changes no figure of a matrix; leave it out, or evaluate one "
+            "checkpoint on one data set: data=folder data.root=DIR"
+        )
     if not settings["on"]:
         raise ConfigError(
             "several checkpoints need the data sets to evaluate them on: "
