@@ -64,3 +64,15 @@ def test_wrong_settings_are_answered(bt: Command, tmp_path: Path) -> None:
     for wrong, answer in (("by=tests", "test"), ("resamples=3", "too few"), ("runs=[]", "no runs")):
         done = bt("compare", "runs=[a]", wrong, cwd=tmp_path, code=2)
         assert answer in done.stderr
+
+
+def test_runs_named_without_their_setting_are_answered_with_all_of_them(
+    bt: Command, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        _run(tmp_path / name, ["x", "y"])
+    for words in (["a", "b"], ["runs=a", "b"]):
+        said = bt("compare", *words, cwd=tmp_path, code=2).stderr
+        assert said.endswith("did you mean 'runs=[a,b]'?\n")
+    said = bt("predict", "a", "x", cwd=tmp_path, code=2).stderr
+    assert said.endswith("did you mean ckpt=a?\n")

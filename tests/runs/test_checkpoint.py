@@ -174,6 +174,8 @@ def test_a_run_that_is_not_there_names_its_neighbours(tmp_path: Path) -> None:
         find_checkpoint(tmp_path / "2025_run")
     with pytest.raises(CheckpointError, match=r"no best\.safetensors"):
         find_checkpoint(tmp_path / "2026_run")
+    with pytest.raises(CheckpointError, match=f"give a finished run; runs in {tmp_path}: 2026_run"):
+        find_checkpoint(tmp_path)  # of a sweep, or runs themselves
 
 
 def test_what_lies_beside_the_weights_comes_back(tmp_path: Path) -> None:

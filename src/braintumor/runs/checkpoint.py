@@ -95,7 +95,8 @@ def find_checkpoint(ckpt: str | Path | None) -> Path:
     if members_of(path):
         return path
     state = f" (its status is {run.state!r})" if run.state else ""
-    raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run")
+    jobs = folders_beside(path / "0") if not state else ""
+    raise CheckpointError(f"{path} has no best.safetensors{state}; give a finished run{jobs}")
 
 
 def members_of(path: Path) -> list[RunFolder]:

@@ -170,12 +170,17 @@ def _explain_bare(word: str, typed: Typed) -> str:
             return f"{word!r} has no value; give one of its options: {word}={'|'.join(options)}"
         if setting := guesses.setting_called(word, typed.command):
             return f"{word!r} has no value; settings are given as key=value: {setting}=VALUE"
-    key = _MAIN_KEY.get(typed.command)
+    key, bare = _MAIN_KEY.get(typed.command), word
     if not key and "/" not in word and not is_there(word):
         return f"{word!r} is no setting, and no file or folder; settings look like key=value"
+    if typed.command == "predict" and (Path(word) / "status.json").is_file():
+        key = _MAIN_KEY["eval"]  # a run holds no pictures to classify
+    if typed.command == "compare":  # which takes several
+        named = [each.removeprefix("runs=").strip("[]") for each in typed.words]
+        word = ",".join(filter(is_there, named)) or word
     meant = [key.format(word)] if key else guesses.own_data(word)
     said = typed.use(*meant).removeprefix("use ")
-    return f"{word!r} is no setting; settings look like key=value; did you mean {said}?"
+    return f"{bare!r} is no setting; settings look like key=value; did you mean {said}?"
 
 
 def _explain_key(error: Exception, typed: Typed) -> str:
