@@ -41,27 +41,6 @@ def test_the_picture_keeps_hostile_names_on_its_paper(low):
             assert box.y1 <= height + 1
 
 
-@pytest.mark.parametrize("accuracy", [[0.9] * 14, [0.9, 0.899, 0.9, 0.88, 0.879, 0.5]])
-def test_no_number_covers_another_and_each_stays_by_its_dot(accuracy):
-    count = len(accuracy)
-    board = pd.DataFrame({"run": [f"m{i}" for i in range(count)], "accuracy": accuracy})
-    figure = draw_pareto(board.assign(parameters=10**5, images_per_s=range(200, 200 + count)))
-    figure.draw_without_rendering()
-    for axes in figure.axes:
-        numbers = [text for text in axes.texts if text.get_text().isdecimal()]
-        assert [text.get_text() for text in numbers] == [str(n + 1) for n in range(count)]
-        boxes = [text.get_bbox_patch().get_window_extent() for text in numbers]
-        middles = np.array([[(b.x0 + b.x1) / 2, (b.y0 + b.y1) / 2] for b in boxes])
-        apart = np.linalg.norm(middles[:, None] - middles, axis=2) + np.eye(count) * 1e3
-        widths = np.array([box.width for box in boxes])
-        assert (apart + 1 >= (widths[:, None] + widths) / 2).all()
-        places = axes.transData.transform([text.xy for text in numbers])
-        is_moved = np.array([text.arrow_patch is not None for text in numbers])
-        assert (np.linalg.norm(middles - places, axis=1)[~is_moved] < 3).all()
-        assert not is_moved[0]
-        assert not is_moved[-1] or accuracy[-1] == 0.9
-
-
 def test_costs_that_nobody_knows_are_said():
     board = pd.DataFrame({"run": ["a"], "accuracy": [0.8], "images_per_s": [None]})
     figure = draw_pareto(board.assign(parameters=pd.array([None], dtype="Int64")))

@@ -18,7 +18,6 @@ _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
 _APART = 0.2  # of a line, between the dots of one configuration, so that none hides another
 _LISTED = 12  # names beside the picture of costs; more would be taller than it
-_CIRCLE = 17  # points between the middles of two numbers
 _LEAST = 0.25  # balanced accuracy of chance among four classes; the palest colour
 _STRONG = 0.65  # share of the colour from which the paper's own tone reads better on it
 _CELL = (1.7, 0.85)  # inches
@@ -108,21 +107,17 @@ def draw_pareto(board: pd.DataFrame) -> Figure:
     beside = 0.4 + style.width_of(names)
     figure = style.new_figure(8.4 + beside, max(3.9, 1.2 + 0.22 * len(names)))
     left, right = figure.subplots(1, 2, sharey=True)
-    fast = _draw_cost(left, board, "images_per_s", more_is_better=True)
+    _draw_cost(left, board, "images_per_s", more_is_better=True)
     left.set_xlabel("images/s in training (more is better)")
     left.set_ylabel("accuracy")
     left.set_title("Accuracy against speed")
-    small = _draw_cost(right, board, "parameters", more_is_better=False)
+    _draw_cost(right, board, "parameters", more_is_better=False)
     right.set_xlabel("parameters (fewer is better)")
     right.set_title("Accuracy against size")
     right.annotate(
         "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
         linespacing=1.5, color=Palette.ink,
     )  # fmt: skip
-    figure.draw_without_rendering()  # from here on it is known what lies where
-    for axes, column, drawn in ((left, "images_per_s", fast), (right, "parameters", small)):
-        if drawn:
-            _write_numbers(axes, _numbers(board, column), _numbers(board, "accuracy"), *drawn)
     return figure
 
 
@@ -136,16 +131,13 @@ def on_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
     return np.asarray(~(as_good & better).any(axis=0))
 
 
-def _draw_cost(
-    axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """All but the dots. Gives the rows that have figures, int (N,), and which nobody beats."""
+def _draw_cost(axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: bool) -> None:
     x, y = _numbers(board, column), _numbers(board, "accuracy")
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & (x > 0))
     if not len(known):
         axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=Palette.muted)
         axes.set_xticks([])
-        return None
+        return
     axes.set_xscale("log")
     axes.set_autoscalex_on(False)  # _name_ticks sets the limits, also where there is one x alone
     is_best = on_front(-x[known] if more_is_better else x[known], y[known])
@@ -160,52 +152,15 @@ def _draw_cost(
         x[ranged], y[ranged], yerr=np.abs(ends[:, ranged] - y[ranged]), fmt="none",
         ecolor=Palette.muted, elinewidth=1, alpha=0.6,
     )  # fmt: skip
+    for i, best in zip(known, is_best, strict=True):
+        colour = Palette.right if best else Palette.muted
+        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=Palette.paper)
+        axes.annotate(
+            str(i + 1), (x[i], y[i]), ha="center", va="center_baseline", size=8, zorder=4,
+            color=Palette.paper, weight="bold",
+        )  # fmt: skip
     axes.margins(y=0.16)
     _name_ticks(axes, x[known])
-    return known, is_best
-
-
-def _write_numbers(
-    axes: Axes, x: np.ndarray, y: np.ndarray, rows: np.ndarray, is_best: np.ndarray
-) -> None:
-    """Each row's number where its figures are, or beside it with a line, so that all are seen.
-
-    x, y: of all rows.  rows: int (N,), those that are drawn.  is_best: bool (N,).
-    """
-    at = axes.transData.transform(np.stack([x[rows], y[rows]], axis=1))
-    for i, best, offset in zip(rows, is_best, _apart(at * 72 / axes.figure.dpi), strict=True):
-        colour, moved = Palette.right if best else Palette.muted, any(offset)
-        axes.scatter(x[i], y[i], s=22, color=colour, zorder=3, edgecolors=Palette.paper)
-        axes.annotate(
-            str(i + 1), (x[i], y[i]), offset, textcoords="offset points", ha="center", size=8,
-            va="center_baseline", color=Palette.paper, weight="bold", zorder=4 if moved else 5,
-            bbox={"boxstyle": "circle,pad=0.3", "facecolor": colour, "edgecolor": Palette.paper},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8} if moved else None,
-        )  # fmt: skip
-
-
-def _apart(at: np.ndarray) -> np.ndarray:
-    """By how much to move a circle at each place, so that none covers another: float (N, 2).
-
-    at: in points, (N, 2). The first at a place stays there; a moved one leaves all places free.
-    """
-    turns = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    ring = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    ways = np.concatenate([ring * _CIRCLE * r / 2 for r in range(3, 2 * len(at) + 4)])
-    taken: list[np.ndarray] = []
-    for own in at:
-        tried = np.concatenate([[own], own + ways])
-        free = _distance(tried, np.array(taken)) >= _CIRCLE
-        free[1:] &= _distance(tried[1:], at) >= _CIRCLE
-        taken.append(tried[free.argmax()])
-    return np.array(taken) - at
-
-
-def _distance(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """From each place to the nearest of the others: float (N,); inf without others."""
-    if not len(others):
-        return np.full(len(places), np.inf)
-    return np.linalg.norm(places[:, None] - others, axis=2).min(axis=1)
 
 
 def _name_ticks(axes: Axes, x: np.ndarray) -> None:
