@@ -145,6 +145,11 @@ def flat(section: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
             yield f"{above}{name}", value
 
 
+def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from a mapping, checked as by `call`."""
+    return call(cls, values, where)
+
+
 def typed_part(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """As `typed`, of what the mapping has of its fields: beside them may be anything."""
     names = {field.name for field in dataclasses.fields(typing.cast(Any, cls))}
@@ -174,9 +179,6 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
             raise ConfigError(f"`{prefix}{name}` is not set; give it as {prefix}{name}=…")
     checked = {n: _checked(v, hints.get(n, Any), f"{prefix}{n}") for n, v in options.items()}
     return function(**given, **checked)
-
-
-typed = call  # of a dataclass
 
 
 def call_named(

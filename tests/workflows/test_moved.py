@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from braintumor.data.manifest import read_manifest
+from braintumor.data.manifest import read_manifest, write_manifest
 from braintumor.files import sha256_of
 from braintumor.runs.folder import RunFolder
+from braintumor.workflows.compose import compose
+from braintumor.workflows.data import read_again, read_data
 from support import QUICK, Command, cut, tumor_pictures
 
 pytestmark = pytest.mark.usefixtures("no_drawings")
@@ -104,3 +106,21 @@ def test_other_settings_of_the_data_are_no_move(bt: Command, moved: Path) -> Non
     words = ["data=folder", "data.root='new place'", "data.image_size=32"]
     done = bt("train", "resume=run", *words, cwd=moved, code=2)
     assert "the run began with 64" in done.stderr
+
+
+def test_a_healthy_class_is_called_as_when_the_run_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a stroke `Normal` is no longer no_tumor, which it is in older runs."""
+    tumor_pictures(tmp_path / "mri", 12)
+    for old, new in (("no_tumor", "Normal"), ("glioma", "Stroke")):
+        (tmp_path / "mri" / old).rename(tmp_path / "mri" / new)
+    monkeypatch.chdir(tmp_path)
+    settings = compose("train", ["data=folder", "data.root=mri", "split=stratified"], {}).settings
+    now = read_data(settings, 32, "folder").manifest
+    assert set(now["label"]) == {"normal", "stroke"}
+    (tmp_path / "run").mkdir()
+    run = RunFolder(tmp_path / "run")
+    write_manifest(run.manifest, now.assign(label=now["label"].replace("normal", "no_tumor")))
+    again = read_again(settings, 32, run, "")
+    assert set(again.manifest["label"]) == {"no_tumor", "stroke"}

@@ -167,22 +167,22 @@ def describe(
     """Features (N, F) of the images in `rows`, and the seconds they took, by name.
 
     pixels: uint8 (…, S, S) or (…, S, S, 3).  rows: int (N,), at least one.
-    Reading and making grey is shared, and counted for none of them.
+    Reading and making grey is shared, and counted for none of them; seconds are those of all
+    threads.
     """
-    seconds = dict.fromkeys(wanted, 0.0)
     count = max(1, _BLOCK // pixels.shape[1] ** 2)
 
-    def describe_block(start: int) -> dict[str, np.ndarray]:
+    def describe_block(start: int) -> dict[str, tuple[np.ndarray, float]]:
         grey = _to_grey(pixels[rows[start : start + count]])
         found = {}
         for name, function in wanted.items():
             before = time.perf_counter()
-            found[name] = function(grey)
-            seconds[name] += time.perf_counter() - before
+            found[name] = (function(grey), time.perf_counter() - before)
         return found
 
     blocks = list(in_threads(describe_block, range(0, len(rows), count)))
-    return {name: np.concatenate([block[name] for block in blocks]) for name in wanted}, seconds
+    features = {name: np.concatenate([block[name][0] for block in blocks]) for name in wanted}
+    return features, {name: sum(block[name][1] for block in blocks) for name in wanted}
 
 
 def thumbnails(side_px: int) -> Describe:

@@ -66,10 +66,11 @@ def evaluate(
     Raises ConfigError when the model has nothing that eval.cam could show.
     """
     settings, wanted = options.settings, images.classes
+    pixels = images.data.pixels[images.rows]
     check_method(model, settings.cam)
     names = [wanted[label] for label in images.labels[images.rows]] if wanted else []
     with model.fused():  # once for the answers, and for the checks of the heat maps
-        own = _answer(model, classes, images, options, fitted)
+        own = _answer(model, classes, images, pixels, options, fitted)
         shown = own.joined(names, wanted) if wanted else own
         targets = heat_targets(own.predictions, shown.predictions)
         explanations = explain(model, shown.predictions, images, settings, targets)
@@ -84,7 +85,7 @@ def evaluate(
     return dataclasses.replace(
         found,
         explanations=explanations,
-        images=images.data.pixels[images.rows],
+        images=pixels,
         examples=settings.examples,
         wrong_pictures=settings.wrong_pictures,
         groups=images.data.manifest["group"].iloc[images.rows].fillna("").to_numpy(dtype=object),
@@ -117,10 +118,12 @@ def _answer(
     model: Network,
     classes: tuple[str, ...],
     images: EvaluatedImages,
+    pixels: np.ndarray,
     options: EvalOptions,
     fitted: PostProcessing | None,
 ) -> _Answers:
-    pixels, labels, how = images.data.pixels[images.rows], images.labels, options.inference
+    """pixels: of the rows of `images`."""
+    labels, how = images.labels, options.inference
     paths, device = tuple(images.data.manifest["path"].iloc[images.rows]), device_of(model)
 
     def on_device(pixels: np.ndarray) -> ImageSplit:

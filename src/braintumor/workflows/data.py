@@ -84,20 +84,20 @@ def read_again(
     """
     options = settings["data"]
     try:
-        data = read_dataset(options, image_size)
-    except DataError as error:
-        places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
-        if all(place.exists() for place in places):
-            raise
-        words = f"{error}; if the images lie elsewhere now, say where: {elsewhere}"
-        raise DataError(words) from error
-    try:
         before = read_manifest(run.manifest)
     except DataError as error:
         raise CheckpointError(
             f"{run.manifest}, the images and splits of the run, is missing or damaged ({error}); "
             f"copy it back, or start again with: {repeat_command(run, in_place=True)}"
         ) from error
+    try:  # a healthy class may have another name in a run that was begun earlier
+        data = read_dataset(options, image_size, tuple(before["label"].unique()))
+    except DataError as error:
+        places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
+        if all(place.exists() for place in places):
+            raise
+        words = f"{error}; if the images lie elsewhere now, say where: {elsewhere}"
+        raise DataError(words) from error
     found = find_images(before, data.manifest)
     if found.differences:
         raise DataError(

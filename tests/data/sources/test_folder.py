@@ -231,3 +231,9 @@ def test_a_zip_file_of_windows_unpacked_elsewhere_is_read(make_tree: MakeTree) -
     source = build(root)
     assert {(i.label, i.split) for i in source.items} == {("no", "train"), ("yes", "train")}
     assert all(source.read(item) for item in source.items)
+
+
+def test_no_file_of_a_windows_zip_takes_the_place_of_another(make_tree: MakeTree) -> None:
+    root = make_tree("no/1.png", "no/2.png", "yes/1.png", "yes\\1.png")
+    with pytest.raises(DataError, match="holds yes.1.png once with / and once with"):
+        build(root)

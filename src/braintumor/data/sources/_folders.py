@@ -94,11 +94,11 @@ def wrapping_folder(images: Collection[Parts]) -> Parts:
         top = min(tops)
         if len(tops) > 1 or split_of(top) or any(len(path) <= len(base) + 2 for path in images):
             break  # it holds images itself, or is one
-        inside = {label_of(part) for path in images for part in path[len(base) + 1 : -1]}
-        if is_known_class(top) and (
-            label_of(top) != "tumor" or not inside & {*CANONICAL} - {"tumor"}
-        ):
-            break
+        if is_known_class(top):
+            inside = {part for path in images for part in path[len(base) + 1 : -1]}
+            others = {label_of(part) for part in inside} & {*CANONICAL} - {"tumor"}
+            if label_of(top) != "tumor" or not others:
+                break
         base = (*base, top)
     return base
 
