@@ -116,6 +116,12 @@ def test_classes_that_cannot_be_joined_are_still_refused(
     advised = re.search(r"add (data.binary=true), .* or '(data.classes=.*?)', ", said)
     for number, word in enumerate(advised.groups()):
         bt(*words, word, *FAST, f"run_dir={number}", cwd=tmp_path, code=0)
+    pictures = sorted((tmp_path / "mixed").glob("*/*"))
+    rows = [f"{picture},{picture.parent.name}\n" for picture in pictures]
+    (tmp_path / "list.csv").write_text("".join(["path,label\n", *rows]))
+    table = ["eval", f"ckpt={trained}", "data=table", "data.table=list.csv"]
+    said = bt(*table, cwd=tmp_path, code=2).stderr
+    assert "add data.binary=true, " in said and "data.classes" not in said  # a table has none
     (tmp_path / "mixed/tumor").rename(tmp_path / "mixed/1")
     (tmp_path / "mixed/glioma").rename(tmp_path / "mixed/0")
     done = bt("eval", f"ckpt={trained}", "data=folder", "data.root=mixed", cwd=tmp_path, code=2)
