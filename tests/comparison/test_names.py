@@ -83,6 +83,14 @@ def test_epochs_are_said_by_the_phases_that_they_change() -> None:
     assert names(*same) == ["cnn_se (a)", "cnn_se (b)"]
 
 
+@pytest.mark.parametrize(
+    "train", [None, 3, {"phases": [3]}, {"phases": [{"trainable": "all"}]}, {"phases": 2},
+              {"phases": [{"epochs": "x"}], "max_epochs": 2}],
+)  # fmt: skip
+def test_settings_that_were_edited_name_a_run_as_they_are(train: Any) -> None:
+    assert names(about("a", train=train), about("b")) != ["cnn_se", "cnn_se"]
+
+
 def test_keys_of_one_last_word_are_told_in_full() -> None:
     runs = [
         about("a", "optimizer.name=sgd", optimizer__name="sgd"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,18 +41,15 @@ class About:
     @property
     def settings(self) -> Mapping[str, Any]:
         """Those of its config.yaml, with phases of the epochs that they take at most."""
-        train = self.config.get("train") or {}
-        own, most = (train.get(name.rpartition(".")[2]) for name in _OF_PHASES)
-        if not train.get("phases"):
-            return self.config
-        phases = []
-        for phase in train["phases"]:
-            epochs = own or phase["epochs"]
-            phases.append(phase | {"epochs": min(epochs, most or epochs)})
-        return {
-            **self.config,
-            "train": train | {"phases": phases, "epochs": None, "max_epochs": None},
-        }
+        with suppress(AttributeError, KeyError, TypeError):  # edited by hand: it is taken as it is
+            train = dict(self.config["train"])
+            own, most = (train.pop(name.rpartition(".")[2], None) for name in _OF_PHASES)
+            phases = []
+            for phase in train["phases"]:
+                epochs = own or phase["epochs"]
+                phases.append(phase | {"epochs": min(epochs, most or epochs)})
+            return {**self.config, "train": train | {"phases": phases}}
+        return self.config
 
     @property
     def model(self) -> str:

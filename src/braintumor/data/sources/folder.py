@@ -50,10 +50,8 @@ def build(
         # a zip file of Windows that was unpacked elsewhere has names such as "yes\\1.png"
         places = {name.replace("\\", "/"): root / name for name in files}
         if len(places) < len(files):
-            twice = next(name for name in files if places[name.replace("\\", "/")] != root / name)
-            raise DataError(
-                f"{root} holds {twice} once with / and once with \\; rename one of them"
-            )
+            lost = next(name for name in files if places[name.replace("\\", "/")] != root / name)
+            raise DataError(f"{root} holds {lost} once with / and once with \\; rename one of them")
         found = read_layout(places, folders, str(root), choice, is_folder=True)
         return FileSource(*found, lambda path: read_bounded(places[path], limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
