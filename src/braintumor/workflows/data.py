@@ -91,7 +91,7 @@ def read_again(
             f"copy it back, or start again with: {repeat_command(run, in_place=True)}"
         ) from error
     try:  # a healthy class may have another name in a run that was begun earlier
-        data = read_dataset(options, image_size, tuple(before["label"].unique()))
+        data = read_dataset(options, image_size, tuple(sorted(before["label"].unique())))
     except DataError as error:
         places = [Path(options[key]).expanduser() for key in ("root", "table") if options.get(key)]
         if all(place.exists() for place in places):
