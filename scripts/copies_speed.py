@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from braintumor.data.duplicates import find_near_copies, phashes
-from braintumor.data.reading import fingerprint
+from braintumor.data.fingerprint import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 _SLICES, _SIZE_PX, _PLANTED = 5, 96, 300

@@ -12,8 +12,9 @@ from braintumor.data import audit
 from braintumor.data.audit import Audit, audit_images, describe_pairs, write_audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.dataset import Dataset
+from braintumor.data.fingerprint import fingerprint
 from braintumor.data.images import Fit
-from braintumor.data.reading import Fingerprints, fingerprint
+from braintumor.data.reading import Fingerprints
 from braintumor.data.sources._look import Choice
 from braintumor.data.sources.phantom import Phantom
 from braintumor.data.split import assign_splits, refuse_crossing

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from braintumor.cache_folder import KINDS, mark_cache
-from braintumor.data import decoded, reading
+from braintumor.data import decoded, decoders, reading
 from braintumor.data.dataset import Dataset
 from braintumor.data.reading import Reading, read_images
 from braintumor.data.sources import Item
@@ -72,10 +72,10 @@ class Calls:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     counted = Calls()
-    decode, fingerprint = reading.decode, reading.fingerprint
-    monkeypatch.setattr(reading, "decode", lambda x: counted.decoded.append(1) or decode(x))
+    decode, fingerprint = decoders.decode, decoders.fingerprint
+    monkeypatch.setattr(decoders, "decode", lambda x: counted.decoded.append(1) or decode(x))
     monkeypatch.setattr(
-        reading, "fingerprint", lambda x: counted.fingerprinted.append(1) or fingerprint(x)
+        decoders, "fingerprint", lambda x: counted.fingerprinted.append(1) or fingerprint(x)
     )
     return counted
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 from braintumor.data import duplicates as copies
 from braintumor.data import neighbours
 from braintumor.data.duplicates import find_near_copies, phashes
-from braintumor.data.reading import fingerprint
+from braintumor.data.fingerprint import fingerprint
 from braintumor.data.sources.phantom import Phantom
 
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from braintumor.data.duplicates import phashes
-from braintumor.data.reading import fingerprint, read_images
+from braintumor.data.fingerprint import fingerprint
+from braintumor.data.reading import read_images
 from braintumor.data.sources import Item, Source
 from braintumor.data.sources.phantom import Phantom
 

@@ -6,19 +6,19 @@ earlier run decoded of the same bytes is taken from the cache.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
-from PIL import Image as pil
 from threadpoolctl import threadpool_limits
 
 from braintumor.data.decoded import DecodedImages, Picture
-from braintumor.data.images import Fit, decode, resize
+from braintumor.data.decoders import Decoders
+from braintumor.data.fingerprint import THUMBNAIL_PX, Fingerprint
+from braintumor.data.images import Fit
 from braintumor.data.sources import Generates, Item, Source
 from braintumor.errors import DataError, reason_of
 from braintumor.files import sha256_of
@@ -29,17 +29,9 @@ from braintumor.runtime import in_threads
 # N images, h, w height and width of a picture in its file, S side of the square that a model
 # sees, T side of a thumbnail, in px
 
-THUMBNAIL_PX = 64
-
 _BATCH = 16  # images a thread reads before it hands over; one by one costs a third of the speed
 _WORTH_KEEPING_S = 2.0  # a data set that is decoded in less is decoded again rather than kept
 _SEPARATOR = "|"  # of quality flags
-_BLANK_STD = 2.0  # grey levels of 255
-_COLOUR_SPREAD = 48  # between channels; JPEG makes up to about 20 of a grey picture
-_COLOUR_SHARE = 0.001  # of all pixels; a coloured arrow or a ruler is more
-_NEAR, _TWO_LEVELS = 8, 0.99  # grey levels that JPEG moves an end by; the share at the ends
-_LIT, _BRIGHT = 0.15, 0.5  # of the brightest pixel: not air; as bright as burnt-in letters
-_LETTERS = (3, 60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +46,6 @@ class Fingerprints:
     pixel_sha256: np.ndarray
     thumbnails: np.ndarray
     quality_flags: tuple[tuple[str, ...], ...]
-
-
-class Fingerprint(NamedTuple):
-    """A row of Fingerprints."""
-
-    pixel_sha256: str
-    thumbnail: np.ndarray
-    quality_flags: tuple[str, ...]
 
 
 class Facts(NamedTuple):
@@ -116,6 +100,15 @@ class _Read(NamedTuple):
     seconds: float
 
 
+class _Into(NamedTuple):
+    """Where pictures go, and who decodes them."""
+
+    pixels: DecodedImages
+    thumbnails: DecodedImages
+    fit: Fit
+    decoders: Decoders
+
+
 @threadpool_limits.wrap(limits=1, user_api="blas")  # a thread a core is enough
 def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -> Reading:
     """Decode, fingerprint and resize all items, or take them from the cache.
@@ -133,21 +126,22 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
 
     def read_batch(start: int) -> list[_Read | str]:
         batch = enumerate(items[start : start + _BATCH], start)
-        return [_read_one(source, place, item, pixels, thumbnails, fit) for place, item in batch]
+        return [_read_one(source, place, item, into) for place, item in batch]
 
-    # Pillow, hashlib and read() release the GIL
-    starts = range(0, len(items), _BATCH)
-    results = itertools.chain.from_iterable(in_threads(read_batch, starts))
-    shown = bar("reading images", results, total=len(items), unit="img")
-    for item, read in zip(items, shown, strict=True):
-        if isinstance(read, str):
-            unreadable.append((item.path, read))
-            continue
-        pixels.add(read.sha256, read.pixels)
-        thumbnails.add(read.sha256, read.thumbnail)
-        sha256.append(read.sha256)
-        if read.seconds:
-            took_s.append(read.seconds)
+    with Decoders(len(items)) as decoders:
+        into = _Into(pixels, thumbnails, fit, decoders)
+        starts = range(0, len(items), _BATCH)
+        results = itertools.chain.from_iterable(in_threads(read_batch, starts))
+        shown = bar("reading images", results, total=len(items), unit="img")
+        for item, read in zip(items, shown, strict=True):
+            if isinstance(read, str):
+                unreadable.append((item.path, read))
+                continue
+            pixels.add(read.sha256, read.pixels)
+            thumbnails.add(read.sha256, read.thumbnail)
+            sha256.append(read.sha256)
+            if read.seconds:
+                took_s.append(read.seconds)
     if took_s and sum(took_s) / len(took_s) * len(items) / cores() > _WORTH_KEEPING_S:
         is_saved = pixels.save()
         if is_saved:  # else there is no room for these either, and one warning is enough
@@ -162,18 +156,12 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
     return Reading(sha256, facts, gathered, fingerprints, unreadable, len(took_s), seconds)
 
 
-def _read_one(
-    source: Source,
-    place: int,
-    item: Item,
-    pixels: DecodedImages,
-    thumbnails: DecodedImages,
-    fit: Fit,
-) -> _Read | str:
+def _read_one(source: Source, place: int, item: Item, into: _Into) -> _Read | str:
     """The image, or the reason why it cannot be read.  place: of the item among all.
 
     Generated pictures are known by what they are made of, and made once.
     """
+    pixels, thumbnails, fit, decoders = into
     try:
         began = time.perf_counter()
         raw = None
@@ -187,15 +175,15 @@ def _read_one(
             return _Read(sha256, square, known, 0.0)
         if raw is not None:  # every run reads its files
             began = time.perf_counter()
-        image, mode = decode(source.read(item) if raw is None else raw)
+        raw = source.read(item) if raw is None else raw
+        image = decoders.decode(raw, pixels.size_px, fit, with_print=known is None)
     except (DataError, OSError) as error:
         return reason_of(error)
     if known is None:
-        pixel_sha256, thumbnail, flags = fingerprint(image)
-        height, width = image.shape[:2]
-        facts = Facts(width, height, mode, pixel_sha256, _SEPARATOR.join(flags))
+        sha, thumbnail, flags = cast(Fingerprint, image.print)
+        facts = Facts(image.width, image.height, image.mode, sha, _SEPARATOR.join(flags))
         known = thumbnails.put(place, thumbnail, facts)
-    square = square or pixels.put(place, resize(image, pixels.size_px, fit), ())
+    square = square or pixels.put(place, image.square, ())
     return _Read(sha256, square, known, time.perf_counter() - began)
 
 
@@ -204,63 +192,3 @@ def _content_hash(raw: bytes | np.ndarray) -> str:
     if isinstance(raw, bytes):
         return sha256_of(raw)
     return sha256_of(f"{raw.dtype.str}{raw.shape}".encode() + raw.tobytes())
-
-
-def fingerprint(pixels: np.ndarray) -> Fingerprint:
-    """Of a decoded picture, uint8 (h, w) or (h, w, 3)."""
-    digest = hashlib.sha256(f"{pixels.shape}".encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    grey = pixels if pixels.ndim == 2 else np.asarray(pil.fromarray(pixels).convert("L"))
-    thumbnail = resize(grey, THUMBNAIL_PX, "stretch")
-    return Fingerprint(digest.hexdigest(), thumbnail, _quality_flags(pixels, thumbnail))
-
-
-def _quality_flags(pixels: np.ndarray, thumbnail: np.ndarray) -> tuple[str, ...]:
-    if thumbnail.std() < _BLANK_STD:
-        return ("blank",)
-    if _is_outline(pixels):
-        return ("of two grey levels, as outlines are",)
-    found: tuple[str, ...] = ()
-    brightest = pixels
-    if pixels.ndim == 3:
-        brightest = pixels.max(axis=2)
-        spread = brightest - pixels.min(axis=2)
-        found = ("colour",) if (spread > _COLOUR_SPREAD).mean() > _COLOUR_SHARE else ()
-    return (*found, "text in the margin") if _has_text_in_margin(brightest) else found
-
-
-def _is_outline(pixels: np.ndarray) -> bool:
-    """Whether nearly all is as dark or as bright as can be."""
-    top = int(pixels.max())
-    is_end = (pixels <= _NEAR) | (pixels >= top - _NEAR)
-    return top > 4 * _NEAR and bool(is_end.mean() > _TWO_LEVELS)
-
-
-def _has_text_in_margin(grey: np.ndarray) -> bool:
-    """Whether a few small bright marks stand beside the head: letters, the ticks of a scale.
-
-    Many of them are speckle, not text. A hint for the reader, right in about two of three.
-    """
-    # for which a start with known pictures would wait
-    from scipy import ndimage
-
-    top = max(int(grey.max()), 1)
-    marks, count = ndimage.label(grey > _LIT * top)
-    if count < min(_LETTERS):
-        return False
-    area = np.bincount(marks.ravel())
-    area[0] = 0
-    small = np.flatnonzero((area >= 6) & (area <= 0.004 * grey.size))
-    if len(small) < min(_LETTERS):
-        return False
-    boxes = ndimage.find_objects(marks)
-    head = boxes[area.argmax() - 1]
-    letters = 0
-    for k in small:
-        box = boxes[k - 1]
-        is_beside = any(
-            own.start >= of_head.stop or own.stop <= of_head.start
-            for own, of_head in zip(box, head, strict=True)
-        )
-        letters += is_beside and grey[box].max() > _BRIGHT * top
-    return min(_LETTERS) <= letters <= max(_LETTERS)
