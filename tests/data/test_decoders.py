@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from braintumor.data import decoders
 from braintumor.data.decoders import Decoded, Decoders, decode_square
 from braintumor.data.reading import read_images
 from braintumor.data.sources.folder import build
+from braintumor.data.sources.phantom import Phantom
 from braintumor.errors import DataError
 
 SIZE = 32
@@ -118,6 +121,16 @@ def test_a_data_set_is_read_alike(
     np.testing.assert_array_equal(
         by_processes.fingerprints.thumbnails, by_threads.fingerprints.thumbnails, strict=True
     )
+
+
+def test_phantoms_are_drawn_alike(begun: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Phantom(patients=8, slices_per_patient=2, size_px=48, seed=3, test_share=0.25)
+    calls = [functools.partial(source.read, item) for item in source.items]
+    expected = [decode_square(call, SIZE, "pad") for call in calls]
+    nobody_here(monkeypatch)
+    for call, other in zip(calls, expected, strict=True):
+        assert_same(begun.decode(call, SIZE, "pad", with_print=True), other)
+    assert len(pickle.dumps(calls[0])) < 1000  # what is sent for each
 
 
 def test_no_print_where_none_is_asked_for(begun: Decoders, raws: Sequence[bytes]) -> None:

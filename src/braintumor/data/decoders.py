@@ -24,6 +24,7 @@ from braintumor.data.fingerprint import Fingerprint, fingerprint
 from braintumor.data.images import Fit, decode, resize
 from braintumor.errors import DataError
 from braintumor.machine import cores
+from braintumor.runtime import keep_big_blocks
 
 # h, w height and width of a picture in its file, S side of the square that a model sees, in px
 
@@ -32,6 +33,9 @@ _BEGUN = b"."  # the first that a process says
 _LOST = (OSError, EOFError, pickle.UnpicklingError)  # what tells that it has ended
 _SERVE = "from braintumor.data.decoders import answer_questions; answer_questions()"
 _CHILD = [sys.executable, "-P", "-c", _SERVE]  # -P: no module of the user's working directory
+
+
+Raw = bytes | np.ndarray
 
 
 class Decoded(NamedTuple):
@@ -48,10 +52,13 @@ class Decoded(NamedTuple):
 
 
 def decode_square(
-    raw: bytes | np.ndarray, size_px: int, fit: Fit, with_print: bool = True
+    raw: Raw | Callable[[], Raw], size_px: int, fit: Fit, with_print: bool = True
 ) -> Decoded:
-    """The picture of a file's content, or an array of one; raises DataError as `decode` does."""
-    pixels, mode = decode(raw)
+    """The picture of a file's content or in an array, or of what a call gives as such.
+
+    Raises DataError as `decode` does.
+    """
+    pixels, mode = decode(raw() if callable(raw) else raw)
     height, width = pixels.shape[:2]
     found = fingerprint(pixels) if with_print else None
     return Decoded(resize(pixels, size_px, fit), width, height, mode, found)
@@ -73,7 +80,7 @@ class Decoders:
                     self._processes.append(_Process(self._free.put))
 
     def decode(
-        self, raw: bytes | np.ndarray, size_px: int, fit: Fit, *, with_print: bool
+        self, raw: Raw | Callable[[], Raw], size_px: int, fit: Fit, *, with_print: bool
     ) -> Decoded:
         """As `decode_square`; several threads may ask."""
         with suppress(Empty, *_LOST):
@@ -135,6 +142,7 @@ def answer_questions() -> None:
 
     Any other error ends it: whoever asked meets that too, and tells it where it can be read.
     """
+    keep_big_blocks()
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints is no answer
     importlib.import_module("scipy.ndimage")  # which the first picture would wait for

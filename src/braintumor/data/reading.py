@@ -6,9 +6,10 @@ earlier run decoded of the same bytes is taken from the cache.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from braintumor.data.decoded import DecodedImages, Picture
-from braintumor.data.decoders import Decoders
+from braintumor.data.decoders import Decoders, Raw
 from braintumor.data.fingerprint import THUMBNAIL_PX, Fingerprint
 from braintumor.data.images import Fit
 from braintumor.data.sources import Generates, Item, Source
@@ -163,19 +164,17 @@ def _read_one(source: Source, place: int, item: Item, into: _Into) -> _Read | st
     """
     pixels, thumbnails, fit, decoders = into
     try:
-        began = time.perf_counter()
-        raw = None
+        raw: Raw | Callable[[], Raw]
         if isinstance(source, Generates):
             sha256 = sha256_of(source.identity(item).encode())
-        else:
+            raw = functools.partial(source.read, item)
+        else:  # every run reads its files
             raw = source.read(item)
             sha256 = _content_hash(raw)
         square, known = pixels.find(sha256), thumbnails.find(sha256)
         if square and known:
             return _Read(sha256, square, known, 0.0)
-        if raw is not None:  # every run reads its files
-            began = time.perf_counter()
-        raw = source.read(item) if raw is None else raw
+        began = time.perf_counter()
         image = decoders.decode(raw, pixels.size_px, fit, with_print=known is None)
     except (DataError, OSError) as error:
         return reason_of(error)

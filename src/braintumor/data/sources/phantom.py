@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,6 +76,10 @@ class Phantom:
             split = _split_of(patient, self.test_share)
             items += [Item(path, label, split, name) for path in paths]
         return tuple(items)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without its items, which a process that draws has no use for."""
+        return Phantom, astuple(self)
 
     def identity(self, item: Item) -> str:
         """What the picture is a function of."""
