@@ -165,17 +165,27 @@ def test_binary_joins_the_tumors(make_tree: MakeTree, read: Any) -> None:
     assert out.manifest["label"].tolist() == ["tumor", "no_tumor", "tumor"]
 
 
-def test_limit_takes_the_first_by_name_of_each_class_and_split(
-    make_tree: MakeTree, read: Any
-) -> None:
+def test_limit_draws_as_many_of_each_class_and_split(make_tree: MakeTree, read: Any) -> None:
     names = [f"{s}/{c}/{i}.png" for s in ("train", "test") for c in "ab" for i in (1, 2, 10)]
-    out = read(make_tree(*names), limit=2)
-    assert sorted(out.manifest["path"]) == sorted(n for n in names if not n.endswith("10.png"))
+    drawn = read(make_tree(*names), limit=2).manifest
+    assert drawn.groupby(["label", "split"], observed=True).size().tolist() == [2, 2, 2, 2]
+    pd.testing.assert_frame_equal(drawn, read(make_tree(), limit=2).manifest)
+    assert set(read(make_tree(), limit=1).manifest["path"]) <= set(drawn["path"])
+    assert len(read(make_tree(), limit=9).manifest) == len(names)
+
+
+def test_limit_draws_from_all_patients_and_scanners(make_tree: MakeTree, read: Any) -> None:
+    """The first by name were all of the first patient, or of the scanner of that letter."""
+    names = [f"{c}/p{p:02}_{i}.png" for c in "ab" for p in range(10) for i in range(10)]
+    drawn = read(make_tree(*names), limit=20).manifest
+    patients = drawn["path"].str.extract(r"(./p\d+)")[0]
+    assert patients.nunique() >= 14 and patients.value_counts().max() <= 6
 
 
 def test_limit_comes_before_decoding(make_tree: MakeTree, read: Any) -> None:
-    root = make_tree("a/1.png", "b/1.png", "b/2.jpg")  # 2.jpg cannot be read
-    assert len(read(root, limit=1).manifest) == 2
+    root = make_tree("a/1.png", *(f"b/{i}.jpg" for i in range(9)))  # which cannot be read
+    with pytest.raises(DataError, match="1 of 2 images cannot be read"):
+        read(root, limit=1)
 
 
 @pytest.mark.parametrize(

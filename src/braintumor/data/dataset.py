@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections import Counter, defaultdict
+import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -186,10 +187,9 @@ def check_options(data: Mapping[str, Any]) -> tuple[DataSettings, dict[str, Any]
 def _labelled(
     items: Sequence[Item], settings: DataSettings, known: Sequence[str]
 ) -> tuple[list[Item], dict[str, list[str]]]:
-    """Items with canonical labels, of each class and split the first `limit` by name; and joined.
+    """Items with canonical labels, at most `limit` of each class and split; and joined.
 
     known: the classes of a model that will be evaluated.
-    The limit counts images: of a patient with many slices it may keep some only.
     """
     labels = [item.label for item in items]
     if settings.class_names:
@@ -202,15 +202,23 @@ def _labelled(
     joined: dict[str, list[str]] = defaultdict(list)
     for found, label in sorted(set(zip((item.label for item in items), labels, strict=True))):
         joined[label].append(found)
-    kept = []
-    taken: Counter[tuple[str, str | None]] = Counter()
-    for item, label in zip(items, labels, strict=True):
-        taken[label, item.split] += 1
-        if settings.limit is None or taken[label, item.split] <= settings.limit:
-            kept.append(dataclasses.replace(item, label=label))
     for name in () if settings.binary else named:
         joined.setdefault(canonical[name], [])
+    kept = [dataclasses.replace(i, label=label) for i, label in zip(items, labels, strict=True)]
+    kept = _drawn(kept, settings.limit) if settings.limit else kept
     return kept, {label: names for label, names in joined.items() if len(names) > 1 or named}
+
+
+def _drawn(items: Sequence[Item], limit: int) -> list[Item]:
+    """At most `limit` of each class and split, in order; the first by name may be one patient's.
+
+    Drawn by their places alone: all commands and seeds get the same, wherever the files lie.
+    """
+    places = defaultdict(list)
+    for place, item in enumerate(items):
+        places[item.label, item.split].append(place)
+    drawn = (np.random.default_rng(0).permutation(p)[:limit].tolist() for p in places.values())
+    return [items[place] for place in sorted(itertools.chain.from_iterable(drawn))]
 
 
 def _lesion_mask(
