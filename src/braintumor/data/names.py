@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import re
 import unicodedata
 
@@ -28,7 +29,6 @@ _FILLERS = frozenset((
 _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
 # beside the word of a split: 01_train, Test (20 %), train_0.8, Train_2021
 _NUMBER_OF_SPLIT = re.compile(r"\d{1,2}|(?:19|20)\d\d")
-_LONG = 7  # letters of a word that is known with a wrong one too: Trainning
 # what the field puts beside its classes: answers of a model, outlines, pictures without an answer
 _UNLABELLED = frozenset((
     "unlabeled", "unlabelled", "unknown", "unsure", "uncertain", "unclear", "unclassified",
@@ -98,9 +98,15 @@ def split_of(folder: str) -> str | None:
     if any(word.isdecimal() and not _NUMBER_OF_SPLIT.fullmatch(word) for word in words):
         return None
     name = "".join(word for word in words if not word.isdecimal())
-    if name not in _SPLIT_OF and len(name) >= _LONG:
-        name = next(iter(difflib.get_close_matches(name, SPLIT_NAMES, n=1, cutoff=0.9)), name)
-    return _SPLIT_OF.get(name)
+    return _SPLIT_OF.get(name) or _SPLIT_OF.get(_as_meant(name))
+
+
+def _as_meant(name: str) -> str:
+    """The word of a split with its letters in another order (Vaild) or, if long, a wrong one."""
+    known = [word for word in SPLIT_NAMES if word[0] == name[:1]]  # not of "brain" or "resting"
+    turned = (word for word in known if sorted(word) == sorted(name))
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.87) if len(name) > 5 else ()
+    return next(itertools.chain(turned, close), name)
 
 
 def split_in(name: str) -> str | None:

@@ -271,6 +271,11 @@ def test_what_can_be_read_in_one_way_is_read(
     [
         ("Train_Data", "train"),
         ("Trainning", "train"),
+        ("Tranning", "train"),
+        ("Trian", "train"),
+        ("Vaild", "val"),
+        ("Validaton_set", "val"),
+        ("Tesing", "test"),
         ("Testting data", "test"),
         ("Train_2021", "train"),
         ("Sınama", "test"),
