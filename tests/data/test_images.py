@@ -168,6 +168,9 @@ def test_truncation_is_found_or_costs_no_pixel(file_format: str) -> None:
         (b"\0\0\0\x1cftypavif" + b"\0" * 99, "it is an AVIF picture and no image that is read"),
         (b"\0\0\0\x0cjP  \r\n" + b"\0" * 99, "JPEG 2000.*save its pictures as PNG"),
         (b"\0" * 344 + b"n+1\0", "a NIfTI file"),
+        (b"\x1c\2\0\0n+2\0\r\n\x1a\n" + b"\0" * 99, "a NIfTI file"),
+        (b"NRRD0004\ntype: short\n", "a NRRD file"),
+        (b"ObjectType = Image\nNDims = 3\n\0\xff", "a MetaImage file"),
         (b"%PDF-1.7\n", "a PDF document"),
         (
             b"II*\0\x08\0\0\0" + b"\0" * 99,

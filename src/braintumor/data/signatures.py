@@ -10,6 +10,8 @@ _READ = {  # what an image file that is read begins with
 _OTHERS = {
     b"\x89HDF": "an HDF5 file (.h5, or .mat of MATLAB 7.3)",
     b"MATLAB 5": "a MATLAB file (.mat)",
+    b"NRRD0": "a NRRD file",
+    b"ObjectType =": "a MetaImage file (.mha)",
     b"Rar!": "a RAR archive",
     b"7z\xbc\xaf": "a 7z archive",
     b"%PDF": "a PDF document",
@@ -37,7 +39,7 @@ def named_by_content(head: bytes, *, also_packed: bool) -> str | None:
     """
     if head[128:132] == b"DICM":
         return "a DICOM file"
-    if head[344:347] == b"n+1":
+    if head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"):
         return "a NIfTI file"
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "a video or picture in an MP4 container")

@@ -21,7 +21,7 @@ from braintumor.data.images import (
     stretch_to_uint8,
     to_uint8,
 )
-from braintumor.data.sources._pictures import image_paths
+from braintumor.data.sources._pictures import how_to_convert, image_paths
 from braintumor.data.sources.archive import is_archive_name, open_archive
 from braintumor.data.sources.folder import walk
 from braintumor.errors import DataError
@@ -54,10 +54,8 @@ def find_pictures(
             if packed and root.is_dir():
                 given = pasteable("input", packed[0] if len(packed) == 1 else sorted(packed))
                 raise DataError(f"{picture} holds no pictures, but archives; give them: {given}")
-            raise DataError(
-                f"{picture} holds no pictures ({held}); they are {_TAKEN}: convert others to PNG "
-                "first"
-            )
+            way = how_to_convert(here) or f"they are {_TAKEN}: convert others to PNG first"
+            raise DataError(f"{picture} holds no pictures ({held}); {way}")
         passed_over.update(here)
         for name in sorted(files, key=natural_key):
             yield name if len(pictures) == 1 else (root / name).as_posix(), files[name]

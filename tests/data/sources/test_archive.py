@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import stat
 import tarfile
 import tempfile
@@ -195,3 +197,23 @@ def test_a_tar_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert source.read(source.items[0]) == b"x"
     assert not list(inside.iterdir())  # the copy has no name, so a kill leaves nothing
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "temporary"]
+
+
+def test_an_archive_of_archives_is_told_to_be_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it prints is done, twice, and leads to the images."""
+    monkeypatch.chdir(tmp_path)
+    inner = {
+        f"{name}.zip": make_zip(tmp_path / name, {f"{name}/{c}/1.png": b"x" for c in ("no", "yes")})
+        for name in ("Training", "Testing")
+    }
+    make_zip(tmp_path / "a set.zip", {name: path.read_bytes() for name, path in inner.items()})
+    root = Path("a set.zip")
+    for _ in range(2):
+        with pytest.raises(DataError, match="holds no image, but archives") as told:
+            folder.build(root)
+        for line in re.findall(r"python3 -m zipfile -e [^;\n]+", str(told.value)):
+            zipfile.main(shlex.split(line)[3:])  # type: ignore[attr-defined]
+        (root,) = map(Path, re.findall(r"data\.root=([^; ]+)", str(told.value))[:1])
+    assert {item.split for item in folder.build(root).items} == {"train", "test"}

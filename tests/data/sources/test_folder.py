@@ -200,8 +200,27 @@ def test_a_link_to_a_folder_elsewhere_is_followed(make_tree: MakeTree, tmp_path:
 
 def test_what_is_no_image_file_is_named(make_tree: MakeTree) -> None:
     root = make_tree("no/1.dcm", "yes/1.dcm", "yes/2.DCM", "yes/3.nii.gz", "yes/4.mat")
-    reason = "passed over: 3 DICOM files (*.dcm), 1 NIfTI files (*.nii.gz), 1 MATLAB files"
-    with pytest.raises(DataError, match=re.escape(reason)):
+    reason = "passed over: 3 DICOM files (*.dcm), 1 NIfTI files (*.nii.gz), 1 MATLAB files (*.mat)"
+    way = "; save each slice as a PNG file, as docs/data.md shows"
+    with pytest.raises(DataError, match=re.escape(reason + way)):
+        build(root)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.mha", "a.nrrd", "a.mat", "a.DCM", "a.h5"])
+def test_a_volume_is_told_to_be_saved_as_slices(make_tree: MakeTree, name: str) -> None:
+    """A .nii.gz file was told to be unpacked; one of the others to be a folder instead."""
+    root = make_tree(f"yes/{name}", f"no/{name}")
+    for given in (root, root / "yes" / name):
+        with pytest.raises(DataError, match="save each slice as a PNG file, as docs/data"):
+            build(given)
+
+
+def test_dicom_files_without_a_suffix_are_known_by_content(make_tree: MakeTree) -> None:
+    root = make_tree("yes/IM-0001", "no/1.2.840.113")
+    for path in root.glob("*/*"):
+        path.write_bytes(b"\0" * 128 + b"DICM")
+    said = "holds no image: no/1.2.840.113 is a DICOM file; save each slice as a PNG file"
+    with pytest.raises(DataError, match=said):
         build(root)
 
 

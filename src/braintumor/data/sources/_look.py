@@ -19,7 +19,12 @@ from braintumor.data.sources._folders import (
     listed,
     wrapping_folder,
 )
-from braintumor.data.sources._pictures import Parts, image_paths, noise_in
+from braintumor.data.sources._pictures import (
+    Parts,
+    how_to_convert,
+    image_paths,
+    noise_in,
+)
 from braintumor.data.sources._table_files import tables_in
 from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable
@@ -83,10 +88,9 @@ def look(
     """The tree, how deep its class folders are, and those that are taken."""
     tree = grow_tree(files, folders, where, choice.ignore)
     if not tree.images:
-        raise DataError(
-            f"no image in {where}{_passed_over(tree)}; expected {LAYOUTS} with PNG, JPEG or TIFF "
-            "files inside, or .npz and .npy files for data=npz"
-        )
+        what = "PNG, JPEG or TIFF files inside, or .npz and .npy files for data=npz"
+        way = how_to_convert(tree.ignored) or f"expected {LAYOUTS} with {what}"
+        raise DataError(f"no image in {where}{_passed_over(tree)}; {way}")
     if choice.classes is None:
         depth = depth_of(tree.images)
         classes = set(folders_at(tree.images, depth))
@@ -116,10 +120,11 @@ def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
     ]
     if empty:
         others = {path[-1] for path in tree.filled if len(path) == depth + 1}
+        put = how_to_convert(tree.ignored) or "put its images there"
         way = f", or leave it out with {pasteable('data.ignore', empty)}" if len(others) > 1 else ""
         raise DataError(
             f"no image in the class folder {', '.join(empty[:10])} of {tree.where}"
-            f"{_passed_over(tree)}; put its images there{way}"
+            f"{_passed_over(tree)}; {put}{way}"
         )
 
 

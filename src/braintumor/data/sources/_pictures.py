@@ -20,6 +20,9 @@ _KINDS = {  # what the field keeps pictures in that is no image file
     "jp2": "JPEG 2000", "avif": "AVIF", "heic": "HEIC", "heif": "HEIF",
     "npz": "NumPy", "npy": "NumPy", "gz": "packed", "zip": "archive", "tar": "archive",
 }  # fmt: skip
+_VOLUMES = {"DICOM", "NIfTI", "Analyze", "MetaImage", "NRRD", "MATLAB", "HDF5"}  # or slices of them
+AS_SLICES = "save each slice as a PNG file, as docs/data.md shows"
+_PACKED = {"packed", "archive", "NumPy"}
 # an outline beside its picture: 12_mask.png, mask_12.png, 1_seg_70.png beside 1_flair_70.png
 _OUTLINE = re.compile(
     r"(?<![^\W\d_])(masks?|seg(mentation)?s?|segmented|ground[ _-]?truth|gt|rois?|labels?|"
@@ -56,7 +59,7 @@ def image_paths(files: Iterable[str], ignored: Counter[str]) -> list[Parts]:
         elif noise := noise_in(path):
             ignored[noise] += 1
         elif not is_image_name(path[-1]):
-            ignored[_kind_of(path[-1].lower())] += 1
+            ignored[kind_of(path[-1])] += 1
         else:
             images.append(path)
     outlines = _outlines(images)
@@ -104,9 +107,21 @@ def _plain(stem: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", stem))
 
 
-def _kind_of(name: str) -> str:
+def kind_of(name: str) -> str:
     """What a file that is no image is, in words, by the end of its name."""
-    _, dot, suffix = name.rpartition(".")
-    suffix = "nii.gz" if name.endswith(".nii.gz") else suffix
+    _, dot, suffix = name.lower().rpartition(".")
+    suffix = "nii.gz" if name.lower().endswith(".nii.gz") else suffix
     kind = f"{_KINDS[suffix]} files (*.{suffix})" if suffix in _KINDS else f"*.{suffix}"
     return kind if dot else "files without a suffix"
+
+
+def how_to_convert(kinds: Iterable[str]) -> str:
+    """What makes images of files of the kinds that `kind_of` names; "" where nobody knows.
+
+    >>> how_to_convert(["NIfTI files (*.nii.gz)", "*.txt"])
+    'save each slice as a PNG file, as docs/data.md shows'
+    """
+    names = {kind.partition(" files (")[0] for kind in kinds}
+    if names & _VOLUMES:
+        return AS_SLICES
+    return "save them as PNG files" if names & ({*_KINDS.values()} - _PACKED) else ""

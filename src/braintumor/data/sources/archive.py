@@ -7,6 +7,8 @@ import errno
 import gzip
 import lzma
 import os
+import re
+import shlex
 import shutil
 import stat
 import tarfile
@@ -25,6 +27,7 @@ from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
 from braintumor.data.sources._members import Members
 from braintumor.errors import BraintumorError, DataError, MachineError
+from braintumor.quoting import pasteable
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
@@ -46,6 +49,13 @@ def is_archive_name(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
 
 
+def unpack_line(path: Path, place: Path) -> str:
+    """The command that unpacks it into a folder of its name in another."""
+    module = "zipfile" if path.suffix.lower() == ".zip" else "tarfile"
+    folder = place / re.sub(r"(\.tar)?\.\w+$", "", path.name)
+    return f"python3 -m {module} -e {shlex.join([str(path), str(folder)])}"
+
+
 def build(
     root: Path | None, classes: Names = None, ignore: Names = None, patient_regex: str | None = None
 ) -> Source:
@@ -61,6 +71,11 @@ def build(
         raise DataError(f"data.root={root} is not a file (looked from {Path.cwd()})")
     choice = Choice.given(classes, ignore, patient_regex)
     archive = open_archive(root)
+    if not any(map(is_image_name, archive.files)) and any(map(is_archive_name, archive.files)):
+        place = root.with_name("unpacked")
+        name = pasteable("data.root", str(place))
+        line = unpack_line(root, place)
+        raise DataError(f"{root} holds no image, but archives; unpack it: {line}; then use {name}")
     found = read_layout(archive.files, archive.folders, str(root), choice, is_folder=False)
     return FileSource(*found, archive.read)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from braintumor import limits
 from braintumor.data.images import is_image_name
 from braintumor.data.names import is_never_class, names_nothing, split_of
+from braintumor.data.signatures import HEAD_BYTES, named_by_content
 from braintumor.data.sources import FileSource, Source, archive, require_root
 from braintumor.data.sources._folders import listed
 from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
-from braintumor.data.sources._pictures import noise_in
+from braintumor.data.sources._pictures import AS_SLICES, how_to_convert, kind_of, noise_in
 from braintumor.errors import DataError
-from braintumor.files import read_bounded
+from braintumor.files import open_bounded, read_bounded
 from braintumor.quoting import pasteable
 
 OTHER_SOURCES = {".npz": "npz", ".csv": "table", ".tsv": "table"}
@@ -56,6 +56,9 @@ def build(
         return FileSource(*found, lambda path: read_bounded(places[path], limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
+    kind = kind_of(root.name)
+    if way := how_to_convert([kind]):
+        raise DataError(f"data.root={root} is one of the {kind}, which are not read; {way}")
     if root.suffix.lower() in _UNPACKED_BY_HAND:
         raise DataError(
             f"data.root={root} is packed in a way that is not read; unpack it, and give "
@@ -67,7 +70,7 @@ def build(
 
 
 def _refuse_packed(root: Path, files: Sequence[str]) -> None:
-    """A folder without images that holds archives or arrays: how to read those."""
+    """A folder without images that holds archives, arrays or else: how to read those."""
     clean = [name for name in files if not noise_in(tuple(name.split("/")))]
     if any(is_image_name(name) for name in clean):
         return
@@ -87,6 +90,15 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
             f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
             f"{pasteable('data.root', str(root))}"
         )
+    for name in sorted(clean)[:1]:  # such as IM-0001, whose end says nothing
+        what = None
+        with (
+            suppress(OSError, DataError),
+            open_bounded(root / name, limits.FILE_BYTES) as (file, _),
+        ):
+            what = named_by_content(file.read(HEAD_BYTES), also_packed=False)
+        if what and not how_to_convert([kind_of(name)]):
+            raise DataError(f"{root} holds no image: {name} is {what}; {AS_SLICES}")
 
 
 def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
@@ -96,11 +108,7 @@ def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
     whole = [pasteable("data.root", str(path)) for path in packed if _is_data_set(path)]
     alone = f" (for one of them alone {listed(whole)})" if whole else ""
     place = root / "unpacked"
-    lines = [
-        f"  python3 -m {'zipfile' if path.suffix.lower() == '.zip' else 'tarfile'} -e "
-        + shlex.join([str(path), str(place / re.sub(r"(\.tar)?\.\w+$", "", path.name))])
-        for path in packed
-    ]
+    lines = [f"  {archive.unpack_line(path, place)}" for path in packed]
     unpacked = pasteable("data.root", str(place))
     return "\n".join([f"archives; add {unpacked} once they are unpacked{alone}:", *lines])
 
