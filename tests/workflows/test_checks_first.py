@@ -109,6 +109,12 @@ def test_bt_data_knows_its_splits_before_the_data(
     assert "has none: use split=stratified" in done.stderr
 
 
+def test_bt_eval_knows_its_splits_before_the_checkpoint(bt: Command, tmp_path: Path) -> None:
+    for name, use in (("validation", "; use split=val\n"), ("tests", "\n")):
+        done = bt("eval", "ckpt=runs/none", f"split={name}", cwd=tmp_path, code=2)
+        assert done.stderr.endswith(f"split={name} is not one of train, val, test, all{use}")
+
+
 def test_a_run_with_cuda_graphs_goes_on_without_a_gpu(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from braintumor.data.patients import patient_key
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import DataError
 from braintumor.files import read_table, write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
@@ -104,12 +104,10 @@ def size_table(manifest: pd.DataFrame) -> pd.DataFrame:
 def choose_rows(manifest: pd.DataFrame, wanted: str | None) -> tuple[str, np.ndarray]:
     """A split's name and its row numbers; unless one is wanted, that is test, else all.
 
-    Raises ConfigError on another name, DataError when the split has no images.
+    Raises DataError when the split has no images.
     """
     splits = manifest["split"]
     split = wanted or ("test" if (splits == "test").any() else "all")
-    if split not in ("train", "val", "test", "all"):
-        raise ConfigError(f"split={split} is not one of train, val, test, all")
     rows = np.arange(len(manifest)) if split == "all" else np.flatnonzero(splits == split)
     if not len(rows):
         raise DataError(f"the data has no images in split={split}; use split=all for all of them")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from braintumor.config import typed, typed_part, with_changed
+from braintumor.data.names import split_of
 from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
 from braintumor.places import as_on_disk, as_path
@@ -124,6 +125,11 @@ class EvalArguments(_Common):
     batch_size: int
     copy_bits: int
     data: Mapping | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in (None, "train", "val", "test", "all"):
+            use = f"; use split={meant}" if (meant := split_of(self.split)) else ""
+            raise ConfigError(f"split={self.split} is not one of train, val, test, all{use}")
 
 
 @dataclass(frozen=True)
