@@ -1,5 +1,7 @@
 """Run the transcripts of docs/*.md and write what the commands answer: scripts/guides.py [FILE …].
 
+With --inputs FOLDER only make the folder that their commands are typed in.
+
 A transcript is a ```console block: lines that begin with "$ " are commands, the rest is what they
 print. The commands of a page run in one folder, which holds small pictures under the names that the
 guides use. tests/test_guides.py runs them too and compares; there times may differ.
@@ -13,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from braintumor.data.sources import Item
 from braintumor.data.sources.phantom import build
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -25,21 +29,29 @@ _BAR = re.compile(r".*\r")  # a progress bar that was overwritten
 
 def make_inputs(folder: Path) -> None:
     """Pictures of phantoms as folders, as named files with a table, and without labels."""
-    source = build(patients=24, slices_per_patient=2, size_px=64, seed=0, test_share=0.25)
-    rows = []
+    for item in (other := _phantoms(patients=8, seed=1)).items:
+        _save(other, item, folder, f"elsewhere/{item.label}")
+    source, rows = _phantoms(patients=24, seed=0), []
     for item in source.items:
-        picture, name = Image.fromarray(source.read(item)), f"{Path(item.path).name}.png"
         split = {"train": "Training", "test": "Testing"}[str(item.split)]
         yes_no = "no" if item.label == "no_tumor" else "yes"
         places = [f"mri/{split}/{item.label}", f"named/{item.label}", f"yes_no/{yes_no}"]
-        places += ["scans"] if name.endswith("s1.png") and item.split == "test" else []
-        for place in places:
-            (folder / place).mkdir(parents=True, exist_ok=True)
-            picture.save(folder / place / name)
+        places += ["scans"] if item.path.endswith("s1") and item.split == "test" else []
+        _save(source, item, folder, *places)
         rows.append(f"{item.label}/{Path(item.path).name},{item.label},{item.patient}")
-    (folder / "yes_no/pred").mkdir()
-    picture.save(folder / "yes_no/pred/1.png")
+    _save(source, source.items[-1], folder, "yes_no/pred")
     (folder / "list.csv").write_text("\n".join(["path,label,PatientID", *rows]) + "\n")
+
+
+def _phantoms(patients: int, seed: int) -> Any:
+    return build(patients=patients, slices_per_patient=2, size_px=64, seed=seed, test_share=0.25)
+
+
+def _save(source: Any, item: Item, folder: Path, *places: str) -> None:
+    picture = Image.fromarray(source.read(item))
+    for place in places:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        picture.save(folder / place / f"{Path(item.path).name}.png")
 
 
 def answered(page: str, folder: Path) -> str:
@@ -65,6 +77,11 @@ def _run(command: str, folder: Path) -> str:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--inputs"]:
+        if len(sys.argv) != 3 or Path(sys.argv[2]).exists():
+            sys.exit("error: name a new folder: scripts/guides.py --inputs FOLDER")
+        make_inputs(Path(sys.argv[2]))
+        return
     for file in map(Path, sys.argv[1:] or sorted(DOCS.glob("*.md"))):
         with tempfile.TemporaryDirectory() as folder:
             make_inputs(Path(folder))
