@@ -79,7 +79,7 @@ def test_what_is_left_of_a_sweep_is_named_and_done(
     record_failure(RunFolder(Path("sw/2")), ValueError("a test"))
     shutil.rmtree("sw/3")
     said = describe_left(Path("sw"))
-    assert "completed: 0, failed: 2, interrupted: 1, not begun: 3" in said
+    assert "job 0 completed, job 2 failed, job 1 interrupted, job 3 not begun" in said
     refused = bt("train", "-m", *sweep, "train.batch_size=4", cwd=tmp_path)
     assert words_after(said) == ["resume=sw"] and "bt-train resume=sw," in refused.stderr
     before = {p: p.read_bytes() for p in Path("sw/0").rglob("*") if p.is_file()}

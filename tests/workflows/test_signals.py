@@ -48,6 +48,7 @@ def test_interrupted_while_its_folder_is_made_a_run_says_a_command_that_works(
         patch.setattr(one_run, "write_manifest", signalled)
         done = bt("train", *WORDS, cwd=tmp_path, code=130)
     assert RunFolder(tmp_path / "run").state == "interrupted"
+    assert (done.stdout + done.stderr).count("interrupted") == 1
     (command,) = re.findall(r"(?:start again|go on) with: bt-train (.*)", done.stdout)
     bt("train", *shlex.split(command), cwd=tmp_path, code=0)
 

@@ -222,19 +222,19 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 
 
 def _interrupted(error: KeyboardInterrupt, typed: Typed) -> int:
-    console.complain(f"\ninterrupted{_how_to_repeat(error, typed)}")
-    return INTERRUPTED
-
-
-def _how_to_repeat(error: KeyboardInterrupt, typed: Typed) -> str:
-    """Ends the message where a command was cut off before it could say how to go on."""
-    if isinstance(error, ToldInterrupt) or is_sweep(typed.words):
-        return ""
+    if is_sweep(typed.words):  # of whose jobs more is said
+        console.complain("\ninterrupted")
+        return INTERRUPTED
+    if isinstance(error, ToldInterrupt):
+        return INTERRUPTED
+    # it was cut off before it could say how to go on
     words = [*typed.words, *(n for n in getattr(error, "__notes__", ()) if n not in typed.words)]
     done = "nothing was trained yet; " if typed.command == "train" else ""
     if any(word.startswith("resume=") for word in typed.words):
         done = "nothing was changed; "
-    return f": {done}start again with: {shlex.join([f'bt-{typed.command}', *words])}"
+    how = f": {done}start again with: {shlex.join([f'bt-{typed.command}', *words])}"
+    console.complain(f"\ninterrupted{how}")
+    return INTERRUPTED
 
 
 def _report(message: str, code: int) -> int:

@@ -87,8 +87,7 @@ def recorded(run: RunFolder, started: float) -> Iterator[None]:
             yield
     # the second is how submitit ends it to begin it again
     except (KeyboardInterrupt, SystemExit) as error:
-        run.set_status("interrupted")
-        log.warning("interrupted%s", how_to_go_on(run))
+        _tell_interrupted(run)
         if isinstance(error, KeyboardInterrupt):
             raise ToldInterrupt from error
         raise
@@ -117,9 +116,14 @@ def told(run: RunFolder) -> Iterator[None]:
         if run.is_complete:
             log.warning("interrupted, but %s is complete", run.path)
         else:
-            run.set_status("interrupted")
-            log.warning("interrupted%s", how_to_go_on(run))
+            _tell_interrupted(run)
         raise ToldInterrupt from error
+
+
+def _tell_interrupted(run: RunFolder) -> None:
+    run.set_status("interrupted")
+    if how := how_to_go_on(run):  # else the folder around it tells
+        log.warning("interrupted%s", how)
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:

@@ -122,8 +122,8 @@ def describe_left(folder: Path) -> str:
     states: dict[str, list[str]] = {}
     for job in list_jobs(folder):
         states.setdefault(job.state, []).append(job.run.path.name)
-    listed = ", ".join(f"{state}: {' '.join(names)}" for state, names in sorted(states.items()))
-    return f"jobs of the sweep {folder}: {listed}; go on with: {resume_command(folder)}"
+    listed = ", ".join(f"job {' '.join(n)} {state}" for state, n in sorted(states.items()))
+    return f"sweep {folder}: {listed}; go on with: {resume_command(folder)}"
 
 
 def go_on(request: Request) -> Path:
