@@ -43,5 +43,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def test_the_inputs_of_the_guides_can_be_made(
+    guides: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["guides.py", "--inputs", str(tmp_path / "guides")])
+    guides.main()
+    names = {path.name for path in (tmp_path / "guides").iterdir()}
+    assert {"mri", "elsewhere", "scans", "named", "yes_no", "list.csv"} == names
+    with pytest.raises(SystemExit, match="name a new folder"):
+        guides.main()
+
+
 def test_the_readme_is_two_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
