@@ -158,6 +158,15 @@ def test_one_class_only_is_refused(
         read_dataset(section, 16)
 
 
+def test_images_of_one_class_beside_a_table_of_classes_are_told_to_use_it(
+    make_tree: MakeTree, data_section: Section
+) -> None:
+    root = make_tree("Brain Tumor/1.png", "Brain Tumor/2.png")
+    (root / "Brain Tumor.csv").write_text("Image,Class\n1,0\n2,1\n")
+    with pytest.raises(DataError, match=r"data=table data\.table=.*Brain Tumor\.csv"):
+        read_dataset(data_section("folder", root=str(root)), 16)
+
+
 def test_binary_joins_the_tumors(make_tree: MakeTree, read: Any) -> None:
     root = make_tree("glioma/1.png", "pituitary/1.png", "notumor/1.png")
     out = read(root, binary=True)

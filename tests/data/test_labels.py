@@ -39,6 +39,10 @@ from braintumor.errors import DataError
         ("Meningeoma", "meningioma"),
         ("Hipófisis", "pituitary"),
         ("Not Tumor", "no_tumor"),
+        ("Kein Tumor", "no_tumor"),
+        ("Tidak Ada Tumor", "no_tumor"),
+        ("Нет опухоли", "no_tumor"),
+        ("脑膜瘤", "meningioma"),
         ("tumor_no", "no_tumor"),
     ],
 )

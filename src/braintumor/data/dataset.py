@@ -9,6 +9,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from braintumor.data.labels import (
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, Reading, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
+from braintumor.data.sources._look import ask_a_table
 from braintumor.errors import ConfigError, DataError, listed_by_reason
 
 # N images, S side of the square in pixels
@@ -112,10 +114,12 @@ def read_dataset(
     items, joined = _labelled(source.items, settings, classes or ())
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):
+        ways, root = "each in its own folder or with its own label", options.get("root")
+        if settings.name == "folder" and Path(root).is_dir():
+            ways = f"each in its own folder; or {ask_a_table((), root, is_folder=True)}"
         raise DataError(
             f"data={settings.name} has {len(items)} images of one class only "
-            f"({', '.join(found) or 'none'}); a classifier needs two, each in its own folder "
-            "or with its own label"
+            f"({', '.join(found) or 'none'}); a classifier needs two, {ways}"
         )
     if check:
         listed = [(item.path, item.label, item.split, item.patient) for item in items]

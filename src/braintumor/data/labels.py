@@ -17,20 +17,24 @@ from braintumor.quoting import pasteable
 _ALIASES = {
     "glioma": (
         "glioma", "gliomas", "gliomatumor", "gliomatumors", "brainglioma", "gliom", "gliome",
+        "глиома", "胶质瘤", "神经胶质瘤",
     ),
     "meningioma": (
         "meningioma", "meningiomas", "meningiomatumor", "meningiomatumors", "brainmenin",
         "meningiom", "meningiome", "meningeoma", "meningiyom", "menenjiyom",
+        "meningeom", "менингиома", "脑膜瘤",
     ),
     "pituitary": (
         "pituitary", "pituitarytumor", "pituitarytumors", "pituitaryadenoma", "pituitaryadenomas",
         "pituitaria", "pituitario", "hipofiz", "hipofiztumoru", "hipofisis", "hipofise",
+        "hypophyse", "hypophysentumor", "pituitari", "гипофиз", "垂体瘤",
     ),
     "no_tumor": (
         "no", "notumor", "notumors", "nottumor", "nontumor", "nontumorous", "withouttumor",
         "tumorfree", "nobraintumor", "tumorno", "normal", "normalbrain", "healthy", "healthybrain",
         "sintumor", "sano", "semtumor", "saudavel", "tumoryok", "saglikli", "sanstumeur",
-        "ohnetumor", "gesund",
+        "ohnetumor", "keintumor", "gesund", "nessuntumore", "senzatumore", "bukantumor",
+        "tidakadatumor", "нетопухоли", "无肿瘤",
     ),
     "tumor": (
         "yes", "tumor", "tumors", "tumorous", "braintumor", "braintumors", "withtumor", "tumoryes",

@@ -8,23 +8,20 @@ import itertools
 import re
 import unicodedata
 
-SPLIT_NAMES = {  # English, and what the field's Spanish, Portuguese, Turkish and French sets say
-    **dict.fromkeys(
-        ("train", "training", "trn", "entrenamiento", "treino", "treinamento"), "train"
-    ),
-    **dict.fromkeys(("egitim", "apprentissage", "entrainement"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "validacion", "validacao"), "val"),
-    "dogrulama": "val",
-    "sinama": "test",
-    **dict.fromkeys(("test", "testing", "holdout", "heldout", "tst", "prueba", "teste"), "test"),
+_SPLITS = {  # in the languages of the field's sets
+    "train": "train training trainings trn entrenamiento treino treinamento egitim apprentissage "
+    "entrainement 训练 训练集",
+    "val": "val valid validation dev validacion validacao validierung dogrulama 验证 验证集",
+    "test": "test testing holdout heldout tst prueba teste sinama 测试 测试集",
 }
+SPLIT_NAMES = {name: split for split, names in _SPLITS.items() for name in names.split()}
 # in the name of a file or array, beside other words
 SPLIT_WORDS = {**SPLIT_NAMES, "tr": "train", "te": "test", "ts": "test", "va": "val"}
 # words that a name may hold beside the one that matters
 _FILLERS = frozenset((
     "data", "dataset", "datasets", "set", "sets", "image", "images", "img", "imgs", "picture",
     "pictures", "file", "files", "folder", "folders", "split", "splits", "scan", "scans", "slice",
-    "slices", "sample", "samples", "mri", "jpeg", "jpg", "png",
+    "slices", "sample", "samples", "mri", "jpeg", "jpg", "png", "daten",
 ))  # fmt: skip
 _SPLIT_OF = {f"{word}{end}": s for word, s in SPLIT_NAMES.items() for end in ("", *_FILLERS)}
 # beside the word of a split: 01_train, Test (20 %), train_0.8, Train_2021
@@ -45,7 +42,9 @@ _NEVER_CLASSES = _UNLABELLED | frozenset((
 _AUGMENTED = frozenset(("aug", "augmented", "augmentation"))
 _AUGUST = re.compile(r"\d[\W_]*aug[a-z]*[\W_]*(?:19|20)\d\d|(?:19|20)\d\d[\W_]*aug", re.IGNORECASE)
 # pictures made of others, or those that others are made of
-MADE_OF_ANOTHER = _AUGMENTED | {"raw", "original", "cropped", "crops", "copy", "copia", "kopie"}
+MADE_OF_ANOTHER = _AUGMENTED | frozenset((
+    "raw", "original", "real", "cropped", "crops", "copy", "copia", "kopie", "synthetic",
+))  # fmt: skip
 # a column or an array of classes, without signs between words; names before numbers
 LABEL_NAMES = (
     "labelname", "classname", "label", "labels", "class", "classes", "classlabel", "category",

@@ -49,10 +49,10 @@ _REMEMBERED = 4_096  # names of folders: each holds many images
 
 
 def is_patient(folder: str) -> bool:
-    """Whether the name is that of a patient: patient 7, sub-012, BraTS20_1, 0012, 900-00-1961."""
+    """Whether the name is that of a patient: patient 7, sub-012, BraTS20_1, 0012, 002_S_0295."""
     words = words_of(folder)
     is_named = folder.casefold().startswith(_COHORTS) or bool(_PATIENTS & set(words))
-    is_numbered = re.fullmatch(r"\d{3,}|\d+(?:[-_]\d+){2,}", folder) is not None
+    is_numbered = re.fullmatch(r"\d{3,}|\d+(?:[-_]\d+){2,}|\d+_[sS]_\d+", folder) is not None
     return is_numbered or (is_named and any(word.isdecimal() for word in words))
 
 

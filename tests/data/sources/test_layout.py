@@ -120,6 +120,16 @@ TWO_WAYS = {
         ["'data.classes=[glioma,normal]'",
          "\"data.classes=[glioma,normal,'Augmented Normal',glioma_aug]\""],
     ),
+    "made_pictures_of_each_class": (
+        ["real_glioma", "synthetic_glioma", "no"],
+        "synthetic_glioma seems to be real_glioma once more",
+        ["'data.classes=[no,real_glioma]'", "'data.classes=[no,real_glioma,synthetic_glioma]'"],
+    ),
+    "folds_with_their_own_splits": (
+        [f"fold_{n}/{place}" for n in (1, 2) for place in of_splits("glioma", "no")],
+        "fold_1/ holds folders of splits",
+        ["data.root=ROOT/fold_1", "data.root=ROOT/fold_2", "'data.classes=[fold_1,fold_2]'"],
+    ),
     "copies_as_windows_names_them": (
         ["glioma", "no", "glioma - Copy", "no (1)"],
         "glioma - Copy seems to be glioma once more; no (1) seems to be no once more",
@@ -256,6 +266,8 @@ def test_what_can_be_read_in_two_ways_is_refused_and_both_ways_work(
         ([f"Grade {g}/{p}" for g in ("II", "III") for p in ("900-00-1961", "900-00-5299")],
          {"Grade II", "Grade III"}),
         (["archive/set/yes", "archive/set/no"], {"yes", "no"}),
+        (["Brain Tumor/1", "Brain Tumor/2", "Brain Tumor/3"], {"1", "2", "3"}),
+        ([f"{c}/{p}" for c in ("AD", "CN") for p in ("002_S_0295", "002_S_0413")], {"AD", "CN"}),
         (["train/a", "train/b", "test/a", "test/b", "pred"], {"a", "b"}),
         ([*of_splits("glioma", "no"), "test/pituitary"], {"glioma", "no", "pituitary"}),
     ],
@@ -299,6 +311,8 @@ def test_what_can_be_read_in_one_way_is_read(
         ("Teste", "test"),
         ("holdout_set", "test"),
         ("Hold-Out", "test"),
+        ("Trainingsdaten", "train"),
+        ("测试集", "test"),
     ],
 )
 def test_a_folder_that_says_split_in_words_is_that_split(

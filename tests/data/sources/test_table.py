@@ -419,3 +419,14 @@ def test_a_name_that_may_be_several_files_is_refused(make_tree: MakeTree) -> Non
 def test_whole_numbers_that_a_spreadsheet_wrote_are_whole_numbers(root: Path) -> None:
     source = build(write(root, "path,label\nimg/1.png,0.0\nimg/2.png,1.00\nimg/10.png,1.5\n"), None)
     assert [item.label for item in source.items] == ["0", "1", "1.5"]
+
+
+@pytest.mark.parametrize("table", ["train.csv", "train/metadata.csv"])
+def test_of_two_files_of_a_name_the_one_of_the_split_is_taken(
+    make_tree: MakeTree, table: str
+) -> None:
+    """As competitions come: train.csv beside train/, and test/ with the same names."""
+    root = make_tree("train/1.png", "train/2.png", "test/1.png", "test/2.png")
+    (root / table).write_text("id,label\n1,a\n2,b\n")
+    paths = [item.path for item in build(root / table, root).items]
+    assert paths == ["train/1.png", "train/2.png"]

@@ -151,15 +151,18 @@ def _never_a_class(folders: Sequence[Parts]) -> dict[Parts, str]:
 
 
 def _made_of_another(folders: Sequence[Parts]) -> dict[Parts, str]:
-    """As glioma_augmented and "glioma - Copy (1)" beside glioma: one in training, one in test."""
-    known = {label_of(path[-1]): path[-1] for path in folders}
-    found = {}
-    for path in folders:
+    """As "glioma - Copy (1)" beside glioma, and synthetic_glioma beside real_glioma."""
+    first, bare = {label_of(path[-1]): path[-1] for path in folders}, {}
+    for path in sorted(folders, key=lambda path: len(path[-1])):
         words = [word for word in words_of(path[-1]) if not word.isdecimal()]
-        other = label_of(" ".join(word for word in words if word not in MADE_OF_ANOTHER))
-        if other in known and other != label_of(path[-1]):
-            found[path] = f"{path[-1]} seems to be {known[other]} once more"
-    return found
+        bare[path] = label_of(" ".join(word for word in words if word not in MADE_OF_ANOTHER))
+        if bare[path] and not MADE_OF_ANOTHER.isdisjoint(words):
+            first.setdefault(bare[path], path[-1])
+    return {
+        path: f"{path[-1]} seems to be {first[label]} once more"
+        for path, label in bare.items()
+        if label in first and label_of(path[-1]) not in (label, label_of(first[label]))
+    }
 
 
 def _split_and_class(folders: Sequence[Parts]) -> dict[Parts, str]:

@@ -86,7 +86,7 @@ def grow_tree(
 def wrapping_folder(images: Collection[Parts]) -> Parts:
     """The folders around all images that are neither a split nor a class, such as archive/.
 
-    Nor is "Brain Tumor" one around glioma.
+    Nor is "Brain Tumor" one around glioma, or around 1, 2 and 3.
     """
     base: Parts = ()
     while images:
@@ -97,7 +97,8 @@ def wrapping_folder(images: Collection[Parts]) -> Parts:
         if is_known_class(top):
             inside = {part for path in images for part in path[len(base) + 1 : -1]}
             others = {label_of(part) for part in inside} & {*CANONICAL} - {"tumor"}
-            if label_of(top) != "tumor" or not others:
+            are_numbers = 1 < len(inside) < 10 and all(map(str.isdecimal, inside))
+            if label_of(top) != "tumor" or not (others or are_numbers):
                 break
         base = (*base, top)
     return base

@@ -172,6 +172,9 @@ def _parts_together(unclear: Unclear) -> list[_Reading]:
     if len(parts) != len(unclear.found) or any(split_in(part[-1]) for part in parts):
         return []
     words = {word for part in parts for word in words_of(part[-1])}
+    tops = {image[0] for images in unclear.found.values() for image in images if image[1:]}
+    if not words.isdisjoint(("fold", "kfold", "cv")) and any(map(split_of, tops)):
+        return []  # each image is in each fold, in train of most
     if words & MADE_OF_ANOTHER or any(is_never_class(part[-1]) for part in parts):
         return []
     if len({modality_of(part[-1]) for part in parts}) > 1:

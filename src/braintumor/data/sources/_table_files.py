@@ -122,6 +122,7 @@ def find_files(
                 else "put them there, or remove their rows"
             )
         )
+    found = {path: _near(table, folder, files) for path, files in found.items()}
     unclear = {path: files for path, files in found.items() if len(files) > 1}
     for path, files in unclear.items():
         raise DataError(
@@ -136,6 +137,13 @@ def find_files(
     }
     shown = {words: count for words, count in otherwise.items() if count}
     return [replace(item, path=places.get(item.path, item.path)) for item in items], shown
+
+
+def _near(table: Path, folder: Path, files: list[str]) -> list[str]:
+    """Of several files those beside the table, else those in the split that it names: train.csv."""
+    beside = [file for file in files if (folder / file).parent == table.parent]
+    split = split_in(table.stem)
+    return beside or [file for file in files if split and split_of(file) == split] or files
 
 
 def _shared_starts(paths: Sequence[str]) -> list[str]:
