@@ -114,7 +114,7 @@ def read_dataset(
     items, joined = _labelled(source.items, settings, classes or ())
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):
-        ways, root = "each in its own folder or with its own label", options.get("root")
+        ways, root = "each in its own folder or with its own label", str(options.get("root"))
         if settings.name == "folder" and Path(root).is_dir():
             ways = f"each in its own folder; or {ask_a_table((), root, is_folder=True)}"
         raise DataError(

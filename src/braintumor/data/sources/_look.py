@@ -19,12 +19,7 @@ from braintumor.data.sources._folders import (
     listed,
     wrapping_folder,
 )
-from braintumor.data.sources._pictures import (
-    Parts,
-    how_to_convert,
-    image_paths,
-    noise_in,
-)
+from braintumor.data.sources._pictures import Parts, how_to_convert, image_paths, noise_in
 from braintumor.data.sources._table_files import tables_in
 from braintumor.errors import ConfigError, DataError
 from braintumor.quoting import pasteable

@@ -116,12 +116,7 @@ def kind_of(name: str) -> str:
 
 
 def how_to_convert(kinds: Iterable[str]) -> str:
-    """What makes images of files of the kinds that `kind_of` names; "" where nobody knows.
-
-    >>> how_to_convert(["NIfTI files (*.nii.gz)", "*.txt"])
-    'save each slice as a PNG file, as docs/data.md shows'
-    """
+    """What makes images of files of the kinds that `kind_of` names; "" where nobody knows."""
     names = {kind.partition(" files (")[0] for kind in kinds}
-    if names & _VOLUMES:
-        return AS_SLICES
-    return "save them as PNG files" if names & ({*_KINDS.values()} - _PACKED) else ""
+    is_known = names & ({*_KINDS.values()} - _PACKED)
+    return AS_SLICES if names & _VOLUMES else "save them as PNG files" if is_known else ""

@@ -113,14 +113,12 @@ def find_files(
             break
     lost = [path for path, files in found.items() if not files]
     if lost:
+        way = "put them there, or remove their rows"
+        if len(lost) == len(items):
+            way = "set data.root to the folder that the paths start at"
         raise DataError(
             f"{len(lost)} of {len(items)} files that {table} lists are not under {folder}: "
-            f"{first_of(lost, NAMED)}; "
-            + (
-                "set data.root to the folder that the paths start at"
-                if len(lost) == len(items)
-                else "put them there, or remove their rows"
-            )
+            f"{first_of(lost, NAMED)}; {way}"
         )
     found = {path: _near(table, folder, files) for path, files in found.items()}
     unclear = {path: files for path, files in found.items() if len(files) > 1}

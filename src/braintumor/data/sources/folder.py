@@ -56,16 +56,12 @@ def build(
         return FileSource(*found, lambda path: read_bounded(places[path], limits.FILE_BYTES))
     if archive.is_archive_name(root.name):
         return archive.build(root, classes, ignore, patient_regex)
-    kind = kind_of(root.name)
-    if way := how_to_convert([kind]):
-        raise DataError(f"data.root={root} is one of the {kind}, which are not read; {way}")
-    if root.suffix.lower() in _UNPACKED_BY_HAND:
-        raise DataError(
-            f"data.root={root} is packed in a way that is not read; unpack it, and give "
-            f"the folder with {LAYOUTS}"
-        )
-    other = OTHER_SOURCES.get(root.suffix.lower())
-    hint = f"use data={other} for it" if other else f"give a folder with {LAYOUTS}"
+    suffix, hint = root.suffix.lower(), how_to_convert([kind_of(root.name)])
+    if suffix in OTHER_SOURCES:
+        hint = f"use data={OTHER_SOURCES[suffix]} for it"
+    elif not hint:
+        unpacked = "unpack it, and " if suffix in _UNPACKED_BY_HAND else ""
+        hint = f"{unpacked}give a folder with {LAYOUTS}"
     raise DataError(f"data.root={root} is a file, and no zip or tar; {hint}")
 
 
