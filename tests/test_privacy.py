@@ -198,9 +198,9 @@ def test_a_sweep_is_known_again(bt: Command, home: Path) -> None:
     words = ["-m", *SETTINGS, "eval.heatmaps=0", "eval.examples=0", "train.tensorboard=false"]
     words += [f"data.root={work}/mri", "seed=1", f"hydra.sweep.dir={work}/out/sweep"]
     done = bt("train", *words, "hydra/launcher=basic", cwd=work, HOME=str(home), code=2)
-    assert "are complete" in done.stderr, done.stderr
+    assert "is complete (" in done.stderr, done.stderr
     done = bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home), code=2)
-    assert "are complete" in done.stderr, done.stderr
+    assert "is complete (" in done.stderr, done.stderr
     (work / "out/sweep/0/status.json").unlink()
     bt("train", f"resume={work}/out/sweep", cwd=work, HOME=str(home), code=0)
     assert tell(work / "out/sweep", NAME) == []

@@ -6,6 +6,7 @@ The commands print the message without a traceback and leave with `exit_code`.
 
 from collections.abc import Sequence
 
+_OF_SEVERAL = {"is": "are", "has": "have"}
 _FILES, _REASONS = 3, 20  # named in a message, of each reason and of them all
 
 
@@ -72,6 +73,18 @@ def first_line(said: object) -> str:
     return next(iter(str(said).strip().splitlines()), type(said).__name__)
 
 
+def some(count: int, what: str, verb: str = "") -> str:
+    """A number of things, and what they do.
+
+    >>> some(1, "image", "is"), some(1200, "image", "is"), some(2, "copy")
+    ('1 image is', '1,200 images are', '2 copies')
+    """
+    if count != 1:
+        what = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+        verb = _OF_SEVERAL.get(verb, verb)
+    return f"{count:,} {what} {verb}".rstrip()
+
+
 def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
     """Lines of files and why they cannot be read; each reason once, the commonest first.
 
@@ -89,7 +102,7 @@ def listed_by_reason(unreadable: Sequence[tuple[str, str]]) -> str:
     for reason, paths in ranked[:_REASONS]:
         named, more = ", ".join(paths[:_FILES]), len(paths) - _FILES
         if len(paths) > 1:
-            named = f"{len(paths):,} files ({named}{', …' if more > 0 else ''})"
+            named = f"{some(len(paths), 'file')} ({named}{', …' if more > 0 else ''})"
         lines.append(f"  {named}: {reason}")
     if left := ranked[_REASONS:]:
         lines.append(f"  … and {sum(len(paths) for _, paths in left):,} more")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from braintumor.errors import CheckpointError
+from braintumor.errors import CheckpointError, some
 
 # N images, K classes
 
@@ -59,9 +59,9 @@ class Predictions:
         bad = ~np.isfinite(self.logits).all(axis=1)
         if bad.any():
             raise CheckpointError(
-                f"the model's outputs are not finite for {bad.sum()} of {len(bad)} images (first: "
-                f"{self.paths[int(bad.argmax())]}); the training has diverged: train again with a "
-                "lower optimizer.lr, or with train.precision=fp32"
+                f"the model's outputs are not finite for {bad.sum()} of {some(len(bad), 'image')} "
+                f"(first: {self.paths[int(bad.argmax())]}); the training has diverged: train "
+                "again with a lower optimizer.lr, or with train.precision=fp32"
             )
 
 

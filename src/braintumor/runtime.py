@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from braintumor._version import __version__
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, some
 from braintumor.machine import cores, cores_to_run_on
 from braintumor.privacy import working_directory
 
@@ -184,8 +184,8 @@ def _own_gpu(name: str | int, count: int) -> torch.device:
         )
     if processes > count:
         raise ConfigError(
-            f"torchrun started {processes} processes on a machine with {count} GPU"
-            f"{'s' * (count > 1)}; use --nproc-per-node={count}"
+            f"torchrun started {processes} processes on a machine with "
+            f"{some(count, 'GPU')}; use --nproc-per-node={count}"
         )
     return torch.device("cuda", own)
 

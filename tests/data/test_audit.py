@@ -115,7 +115,7 @@ def test_patients_of_several_classes_are_counted(heads: list[np.ndarray]) -> Non
     patients, labels = ["1", "2", "1", "2", "3", "3"], ["a", "a", "b", "a", "b", "b"]
     manifest, prints = table_of(heads[:6], patient=patients, label=labels)
     said = five_lines(summarise(*audited(manifest, prints)), "stretch")
-    assert any(line.startswith("  1 of 3 patients have images of several classes") for line in said)
+    assert any(line.startswith("  1 of 3 patients has images of several classes") for line in said)
 
 
 def test_outlines_among_pictures_are_odd(heads: list[np.ndarray]) -> None:
@@ -262,7 +262,7 @@ def test_a_share_of_copies_reads_as_all_only_where_it_is_all(
         ("    ", "no test image has a copy in train or val", "patients are not known: images of"),
         (
             "pqpr",
-            "1 of 2 test images (50.0\N{NO-BREAK SPACE}%) have a copy or their patient in train",
+            "1 of 2 test images (50.0\N{NO-BREAK SPACE}%) has a copy or its patient in train",
             None,
         ),
     ],

@@ -72,7 +72,7 @@ def test_what_is_left_of_a_sweep_is_named_and_done(
     bt("train", "-m", *sweep, cwd=tmp_path, code=0)
     expected = {n: Path(f"sw/{n}/metrics.csv").read_text().splitlines()[1][:30] for n in range(4)}
     done = bt("train", "resume=sw", cwd=tmp_path, code=2)
-    assert "all 4 jobs of sw are complete" in done.stderr
+    assert "sw is complete (4 jobs)" in done.stderr
     Path("sw/comparison.html").unlink()
     cut(Path("sw/1"), epochs=True)
     shutil.rmtree("sw/2")

@@ -30,7 +30,7 @@ from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, Reading, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.data.sources._look import ask_a_table
-from braintumor.errors import ConfigError, DataError, listed_by_reason
+from braintumor.errors import ConfigError, DataError, listed_by_reason, some
 
 # N images, S side of the square in pixels
 
@@ -118,7 +118,7 @@ def read_dataset(
         if settings.name == "folder" and Path(root).is_dir():
             ways = f"each in its own folder; or {ask_a_table((), root, is_folder=True)}"
         raise DataError(
-            f"data={settings.name} has {len(items)} images of one class only "
+            f"data={settings.name} has {some(len(items), 'image')} of one class only "
             f"({', '.join(found) or 'none'}); a classifier needs two, {ways}"
         )
     if check:
@@ -155,7 +155,7 @@ def _refuse_unfit(
     """
     if read.unreadable and not settings.skip_unreadable:
         without = ", or go on without them with data.skip_unreadable=true" if good else ""
-        counts = f"{len(read.unreadable)} of {len(items)} images cannot be read"
+        counts = f"{len(read.unreadable)} of {some(len(items), 'image')} cannot be read"
         raise DataError(
             f"{counts}; mend or remove them{without}:\n{listed_by_reason(read.unreadable)}"
         )

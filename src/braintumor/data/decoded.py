@@ -21,7 +21,7 @@ from PIL import features
 from braintumor import cache
 from braintumor.cache_folder import cache_dir, mark_cache
 from braintumor.data.images import as_rgb
-from braintumor.errors import MachineError
+from braintumor.errors import MachineError, some
 from braintumor.machine import memory_bytes
 
 # N images, S side of the square picture in px
@@ -186,7 +186,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
             return np.asarray(np.memmap(file, np.uint8, "r+", 0, shape))
     except (MemoryError, OSError) as error:
         raise MachineError(
-            f"{shape[0]:,} images at {shape[1]} px need {size_bytes / 1e9:.1f} GB, which there "
-            f"are neither in memory nor in {cache_dir()}; name a folder on a larger disk "
+            f"{some(shape[0], 'image')} at {shape[1]} px: {size_bytes / 1e9:.1f} GB are "
+            f"free neither in memory nor in {cache_dir()}; name a folder on a larger disk "
             "with BT_CACHE, or use a smaller data.image_size, or data.limit"
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.runtime import mix_seed
 
 # N images, K classes
@@ -16,8 +16,8 @@ from braintumor.runtime import mix_seed
 def too_few_for(folds: int, label: str, count: int) -> DataError:
     """What is said of a class that has fewer images, or groups of them, than there are folds."""
     return DataError(
-        f"class {label} has only {count} images or groups of images (patients, copies), and "
-        f"folds={folds} need at least {folds}; use fewer folds, or leave the class out"
+        f"class {label} has only {some(count, 'image')} or sets of images (of a patient, copies), "
+        f"and folds={folds} need at least {folds}; use fewer folds, or leave the class out"
     )
 
 

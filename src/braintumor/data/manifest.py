@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from braintumor.data.patients import patient_key
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.files import read_table, write_atomic
 
 COLUMNS = ("path", "label", "split", "group", "patient", "sha256", "width", "height", "mode")
@@ -134,7 +134,7 @@ class Patients:
             return "patients are not known"
         if not self.are_known:
             return f"patients are known for {self.known:,} of {self.images:,} images only"
-        return f"the patient of every image is known ({self.patients:,} patients)"
+        return f"the patient of every image is known ({some(self.patients, 'patient')})"
 
     @property
     def others(self) -> str:

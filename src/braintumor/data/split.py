@@ -12,7 +12,7 @@ import pandas as pd
 from braintumor.config import did_you_mean, first_of
 from braintumor.data.folds import assign_folds, in_drawn_order, too_few_for
 from braintumor.data.manifest import KNOWN
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import ConfigError, DataError, some
 from braintumor.files import natural_key
 from braintumor.runtime import mix_seed
 
@@ -109,7 +109,9 @@ def _check_official(own: pd.Series, kind: str) -> None:
         )
     unknown = int((~own.isin(_PARTS)).sum())
     if unknown and kind != "auto":
-        raise DataError(f"{unknown} images have no split of their own; use split=stratified")
+        raise DataError(
+            f"{some(unknown, 'image', 'has')} no split of their own; use split=stratified"
+        )
 
 
 def refuse_crossing(manifest: pd.DataFrame) -> None:
@@ -119,8 +121,8 @@ def refuse_crossing(manifest: pd.DataFrame) -> None:
     if not crossing.empty:
         names = sorted(crossing["group"].unique(), key=natural_key)
         raise DataError(
-            f"{len(names):,} groups (copies of one picture, or images of one patient) with "
-            f"{len(crossing):,} images are in more than one of train, val and test (first: "
+            f"{some(len(names), 'group')} (copies of one picture, or images of one patient) with "
+            f"{some(len(crossing), 'image', 'is')} in more than one of train, val and test (first: "
             f"{first_of(names, 3)}); divide anew with split=grouped, or drop the test "
             "images' copies from training with split=official_clean"
         )
@@ -240,7 +242,7 @@ def _refuse_too_few(counts: pd.DataFrame, labels: pd.Series, needed: int) -> Non
     names = "training, validation and test" if needed == 3 else "training and validation"
     for label in counts.columns[units < needed]:
         of, kinds = images[label], units[label]
-        held, ways = f"{of} image{'s' if of > 1 else ''}", "add some, or leave the class out"
+        held, ways = some(of, "image"), "add some, or leave the class out"
         if kinds < of:
             one = "one patient, or copies of one picture"
             held += f" of {one if kinds == 1 else f'{kinds} patients or sets of copies'}"

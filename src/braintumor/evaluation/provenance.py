@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from braintumor.data.manifest import KNOWN, Patients, count_patients, read_manifest
+from braintumor.errors import some
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_history
 
@@ -168,8 +169,8 @@ def about_training(known: KnownPatients) -> str:
         )
     trained, named = known.trained, "the training data name none"
     if trained.known:
-        some = "" if trained.are_known else f" for {trained.known:,} of {trained.images:,} images"
-        named = f"the training data name {trained.patients:,} patients{some}"
+        part = "" if trained.are_known else f" for {trained.known:,} of {trained.images:,} images"
+        named = f"the training data name {some(trained.patients, 'patient')}{part}"
     return (
         f"Whether patients evaluated here were in training too is not known: {named}, and patients "
         "of two data sets cannot be compared."

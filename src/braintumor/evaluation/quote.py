@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from braintumor.errors import some
 from braintumor.runs.history import kept_epoch
 from braintumor.statistics.metrics import means_over
 from braintumor.statistics.proportions import Interval, difference_interval, wilson
@@ -71,11 +72,10 @@ def choose_quote(
     if not emptied:
         return Quote("clean", clean)
     left = [f"{n or 'none'} of {name}" for name, n in emptied.items()]
-    images = "image" if clean["n"] == 1 else "images"
     remedy = f"A training with {LEAVES_MORE} gives one" if is_own else "Evaluate more new images"
     return Quote(
-        why=f"No overall figure can be quoted: the {clean['n']:,} {images} without a copy in "
-        f"training hold {_listed(left)}. {remedy}."
+        why=f"No overall figure can be quoted: the {some(clean['n'], 'image')} without a copy in "
+        f"training {'holds' if clean['n'] == 1 else 'hold'} {_listed(left)}. {remedy}."
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from braintumor.errors import some
 from braintumor.records import Predictions
 from braintumor.report.plots.style import elide
-from braintumor.report.texts import defined_pair, is_defined, number, percent, percents, some
+from braintumor.report.texts import defined_pair, is_defined, number, percent, percents
 from braintumor.statistics.metrics import confusion_matrix
 
 _CHECKS = {
@@ -105,7 +106,7 @@ def _sets(block: Mapping[str, Any], unit: str) -> list[dict[str, str]]:
 def _abstention(block: Mapping[str, Any]) -> list[dict[str, str]]:
     fitted, rows = block["fitted"], []
     if fitted.get("confidence") is not None:
-        among = f"wrong ones of the {_n(fitted, 'n')} answers given"
+        among = f"wrong ones of the {_n(fitted, 'n', 'answer')} given"
         rows = [
             _row(fitted, "share", "Answered", "share of images"),
             _row(
@@ -114,7 +115,7 @@ def _abstention(block: Mapping[str, Any]) -> list[dict[str, str]]:
         ]
     rows += [
         _row(row, "accuracy", f"{row.get('share', 1):.0%} answered".replace("%", " %"),
-             f"accuracy of the {_n(row, 'n')} most confident images")
+             f"accuracy of the {_n(row, 'n', 'most confident image')}")
         for row in block.get("kept") or ()
     ]  # fmt: skip
     best = "share of wrong answers, averaged over leaving out none to nearly all images, the least "
@@ -141,5 +142,6 @@ def _row(block: Mapping[str, Any], key: str, name: str, hint: str) -> dict[str, 
     return _entry(name, percent(block.get(key)), hint, percents(pair) if pair else "")
 
 
-def _n(block: Mapping[str, Any], key: str) -> str:
-    return f"{block[key]:,}" if block.get(key) is not None else "–"
+def _n(block: Mapping[str, Any], key: str, what: str = "") -> str:
+    count = block.get(key)
+    return f"– {what}".strip() if count is None else some(count, what) if what else f"{count:,}"

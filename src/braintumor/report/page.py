@@ -22,6 +22,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from braintumor.errors import some
 from braintumor.report import texts
 from braintumor.report.plots.style import elide, png_of, to_png
 
@@ -31,8 +32,7 @@ FOLDER = Path(__file__).parent
 WEBP = "data:image/webp;base64,"
 _PNG = "data:image/png;base64,"
 _FILTERS = (  # of texts
-    "accuracy_ci", "accuracy_with_ci", "interval", "number", "percent", "some", "which_split",
-    "width",
+    "accuracy_ci", "accuracy_with_ci", "interval", "number", "percent", "which_split", "width",
 )  # fmt: skip
 _WIDEST_PX = 1500  # of an inlined picture
 
@@ -47,7 +47,11 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=lambda value: texts.isolated(value) if type(value) is str else value,
     )
-    jinja.filters |= {"elide": elide, **{name: getattr(texts, name) for name in _FILTERS}}
+    jinja.filters |= {
+        "elide": elide,
+        "some": some,
+        **{name: getattr(texts, name) for name in _FILTERS},
+    }
     jinja.globals["inlined"] = inlined
     return jinja
 

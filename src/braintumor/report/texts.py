@@ -49,6 +49,7 @@ def percent(share: float | None) -> str:
     """98.3 %, and never 100 % or 0 % of what is neither; a dash for what is not defined."""
     if not is_defined(share):
         return "–"
+    share = float(share)  # NumPy's float32 would not keep what is added
     text = f"{share + 1e-12:.1%}"
     if text == "100.0%" and share < _WHOLE:
         text = f"{math.floor(share * 1e4) / 1e4:.2%}"
@@ -76,11 +77,6 @@ def accuracy_with_ci(metrics: Mapping[str, Any]) -> str:
 def width(value: float | None) -> str:
     """Length of the bar under a figure in [0, 1], in percent."""
     return number(100 * value, ".1f") if is_defined(value) else "0"
-
-
-def some(count: int, what: str) -> str:
-    """A number of things."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def which_split(name: str) -> str:

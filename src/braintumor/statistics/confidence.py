@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp, softmax
 
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.records import Predictions
 from braintumor.statistics.proportions import upper_limit
 
@@ -53,9 +53,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if slope(1 / _LEAST) <= 0 or slope(1 / _MOST) >= 0:
         is_right = (gaps <= 0).all(axis=1)
         _log.warning(
-            "no temperature: none can be fitted on %d validation images of which %d are right; "
+            "no temperature: none can be fitted on %s, %d of them right; "
             "probabilities stay as they are; validate on more images",
-            len(labels),
+            some(len(labels), "validation image"),
             is_right.sum(),
         )
         return 1.0

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import ConfigError, DataError, some
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import fit_confidence, fit_temperature
 
@@ -228,10 +228,10 @@ def _conformal(predictions: Predictions, groups: np.ndarray, coverage: float) ->
     needed = coverage * (count + 1) - _ROUNDING
     if needed > count:
         _log.warning(
-            "no conformal sets: a coverage of %g takes %d groups of images, and validation "
+            "no conformal sets: a coverage of %g takes %s of images, and validation "
             "has %d; validate on more images, or lower decision.coverage",
             coverage,
-            math.ceil(coverage / (1 - coverage) - _ROUNDING),
+            some(math.ceil(coverage / (1 - coverage) - _ROUNDING), "group"),
             count,
         )
         return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 
 # N images, F features, D dimensions of the subspace
 
@@ -45,8 +45,8 @@ def fit_outliers(features: np.ndarray, labels: np.ndarray) -> Outliers:
     """
     if len(features) < 2:
         raise DataError(
-            f"there are {len(features)} training images to learn the common features from; "
-            "it takes two or more"
+            f"{some(len(features), 'training image', 'is')} not enough to learn the common "
+            "features from; it takes two or more"
         )
     # slow to import, and needed by training alone
     from scipy.linalg import eigh

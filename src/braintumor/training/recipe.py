@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, differences, first_of
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import CheckpointError, ConfigError, some
 from braintumor.quoting import pasteable
 from braintumor.runtime import Precision
 
@@ -77,7 +77,9 @@ class TrainSettings:
                 f"{pasteable('train.phases', [{'epochs': 18, 'trainable': 'all'}])}"
             )
         if self.epochs is not None and len(self.phases) > 1:
-            listed = [f"trainable: {p.trainable} for {p.epochs} epochs" for p in self.phases]
+            listed = [
+                f"trainable: {p.trainable} for {some(p.epochs, 'epoch')}" for p in self.phases
+            ]
             given = [{k: v for k, v in vars(p).items() if v is not None} for p in self.phases]
             phases = pasteable("train.phases", given)
             raise ConfigError(

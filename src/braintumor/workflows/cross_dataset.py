@@ -14,11 +14,10 @@ from braintumor.comparison.read import run_names
 from braintumor.config import did_you_mean, options_of
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.manifest import choose_rows
-from braintumor.errors import BraintumorError, ConfigError, DataError
+from braintumor.errors import BraintumorError, ConfigError, DataError, some
 from braintumor.evaluation.leakage import leakage_by_hashes
 from braintumor.places import as_path
 from braintumor.records import Predictions
-from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import once

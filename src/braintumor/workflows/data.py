@@ -19,12 +19,11 @@ from braintumor.data.manifest import class_table, read_manifest, size_table
 from braintumor.data.moved import Found, as_before, find_images
 from braintumor.data.sources import require_root
 from braintumor.data.split import assign_splits, check_kind, check_listed
-from braintumor.errors import CheckpointError, DataError
+from braintumor.errors import CheckpointError, DataError, some
 from braintumor.files import write_atomic
 from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
-from braintumor.report.texts import some
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log

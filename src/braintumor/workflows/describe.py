@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from braintumor.data.images import Fit
 from braintumor.data.labels import ask_names
 from braintumor.data.manifest import Patients
+from braintumor.errors import some
 from braintumor.records import EpochRecord
-from braintumor.report.texts import number, percent, rate, some
+from braintumor.report.texts import number, percent, rate
 from braintumor.runs.kinds import EvaluationFile
 from braintumor.workflows.console import log, log_table
 
@@ -32,8 +33,8 @@ def warn_of_formulas(names: Iterable[str]) -> None:
     """Where a spreadsheet would run a cell of a table: names stay, as other tables have them."""
     if found := sorted({name for name in names if name.startswith(_FORMULA)}):
         log.warning(
-            "  %d names that a spreadsheet may run as formulas (such as %s): import the CSV tables "
-            "as text", len(found), found[0],
+            "  %s that a spreadsheet may run as a formula (such as %s): import the CSV tables as "
+            "text", some(len(found), "name"), found[0],
         )  # fmt: skip
 
 
@@ -57,27 +58,30 @@ def describe_data(
         names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
         log.info("  ignored: %s", names)
     if unreadable:
-        log.warning("  left out: %d unreadable images (data.skip_unreadable=true)", unreadable)
+        log.warning(
+            "  left out: %s (data.skip_unreadable=true)", some(unreadable, "unreadable image")
+        )
 
 
 def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
     """The summary of an audit, as in audit.json. fit: how pictures become square."""
     how = "from the cache" if content["from_cache"] else "searched"
     counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
-    found = f"audit ({how}, {content['seconds']:.1f} s): {content['images']:,} images"
+    found = f"audit ({how}, {content['seconds']:.1f} s): {some(content['images'], 'image')}"
     lines = [f"{found}, no copies"]
     if counts:
         lines = [
-            f"{found} show {content['pictures']:,} different pictures, the commonest "
+            f"{found} show {some(content['pictures'], 'different picture')}, the commonest "
             f"{content['largest_copy_group']} times",
             f"  pairs of copies: {', '.join(counts)}",
         ]
     test, patients = content["test"], Patients(**content["patients"])
     if test and test["seen"]:
-        also = " or their patient" if patients.known else ""
+        have, their = ("has", "its") if test["seen"] == 1 else ("have", "their")
+        also = f" or {their} patient" if patients.known else ""
         lines.append(
-            f"  LEAK: {test['seen']:,} of {test['images']:,} test images "
-            f"({percent(test['seen'] / test['images'])}) have a copy{also} in train or val, so a "
+            f"  LEAK: {test['seen']:,} of {some(test['images'], 'test image')} "
+            f"({percent(test['seen'] / test['images'])}) {have} a copy{also} in train or val, so a "
             "model can answer them from memory; read the figures without copies, or use "
             "split=official_clean or split=grouped"
         )
@@ -100,17 +104,19 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
             "not known: leave them out"
         )
     if mixed := content["patients_of_several_classes"]:
+        have = "has" if mixed == 1 else "have"
         lines.append(
-            f"  {mixed:,} of {patients.patients:,} patients have images of several classes: right "
-            "where each slice has a label of its own, else what tells patients is wrong"
+            f"  {mixed:,} of {some(patients.patients, 'patient')} {have} images of several "
+            "classes: right where each slice has a label of its own, else what tells patients is "
+            "wrong"
         )
     if count := content["label_conflicts"]["pairs"]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())
-        lines.append(f"  contradicting labels: {count:,} pairs of copies (first: {first})")
+        lines.append(f"  contradicting labels: {some(count, 'pair')} of copies (first: {first})")
     if count := content["augmented"]:
         lines.append(
-            f"  {count:,} pictures are augmented copies of others, as their names say: one may be "
+            f"  augmented copies of other pictures, as their names say: {count:,}; one may be "
             "in train and its original in test, so leave them out"
         )
     modalities = content["modalities"]
@@ -122,7 +128,7 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
         )
     if fit == "stretch" and (count := content["not_square"]["images"]):
         lines.append(
-            f"  {count:,} pictures are not square (sides up to "
+            f"  {some(count, 'picture', 'is')} not square (sides up to "
             f"{content['not_square']['largest_ratio']:g} to 1): data.fit=stretch squeezes the "
             "heads in them, data.fit=pad keeps their shape"
         )

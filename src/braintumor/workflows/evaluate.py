@@ -17,7 +17,7 @@ from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
 from braintumor.data.manifest import KNOWN, SPLITS, choose_rows, class_table, read_manifest
 from braintumor.data.moved import find_images
-from braintumor.errors import CheckpointError, ConfigError, DataError
+from braintumor.errors import CheckpointError, ConfigError, DataError, some
 from braintumor.evaluation.common_classes import (
     BINARY,
     answers_joined,
@@ -29,7 +29,6 @@ from braintumor.evaluation.provenance import Provenance, data_title, read_proven
 from braintumor.privacy import with_places
 from braintumor.progress import waiting
 from braintumor.quoting import key_of, pasteable
-from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint, members_of
 from braintumor.runs.ensemble import read_model_card, run_of
 from braintumor.runs.folder import RunFolder, begun_in
@@ -261,8 +260,10 @@ def _moved(data: Dataset, split: str | None, run: RunFolder, fit: Fit) -> Datase
     found = find_images(before, data.manifest)
     has_own = data.manifest["split"].eq(split).any()
     if not found.missing and not (found.new and has_own):
-        there = "" if not found.new else f", and {len(found.new)} others, which are left out"
-        return restore(data, before, found, f"the {len(before)} images of {run.path}{there}", fit)
+        there = "" if not found.new else f", and {some(len(found.new), 'other', 'is')} left out"
+        return restore(
+            data, before, found, f"the {some(len(before), 'image')} of {run.path}{there}", fit
+        )
     if len(found.missing) < len(before) and not has_own:
         raise DataError(
             f"the data has no split={split} of its own, and not all images of {run.path}, whose "

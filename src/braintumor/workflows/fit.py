@@ -16,7 +16,7 @@ from torch import Tensor
 from braintumor._version import __version__
 from braintumor.data.host_images import ImageSplit
 from braintumor.data.manifest import KNOWN, count_patients
-from braintumor.errors import MachineError, first_line
+from braintumor.errors import MachineError, first_line, some
 from braintumor.files import write_atomic, write_rows
 from braintumor.interrupts import deferred
 from braintumor.models.classifier import model_name
@@ -89,8 +89,8 @@ def _refit(experiment: Experiment, run: RunFolder, trackers: Trackers, chosen: C
     recipe = refit_recipe(experiment.recipe, read_history(run.history))
     images = experiment.images(*KNOWN)
     log.info(
-        "refit: %d epochs from the start on train and val together, %s images",
-        recipe.total_epochs, f"{len(images):,}",
+        "refit: %s from the start on train and val together, %s",
+        some(recipe.total_epochs, "epoch"), some(len(images), "image"),
     )  # fmt: skip
     experiment = dataclasses.replace(experiment, recipe=recipe)
     folder = RunFolder(run.path / "refit")

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from braintumor.config import call, setting
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, some
 from braintumor.quoting import hydra_value, key_of
 from braintumor.training.recipe import Phase
 from braintumor.workflows.words import Typed, own_hydra
@@ -50,7 +50,7 @@ def _set_part(whole: list[Any], match: re.Match[str], word: str) -> None:
     number = int(match[2] or match[3])
     if number >= len(whole):
         raise ConfigError(
-            f"{word}: {match[1]} has {len(whole)} entries, which are counted from 0: "
+            f"{word}: {match[1]} has {some(len(whole), 'entry')}, which are counted from 0: "
             f"{match[1]}={hydra_value(whole)}"
         )
     value = yaml.safe_load(word.partition("=")[2].strip("'\"")) if "=" in word else None

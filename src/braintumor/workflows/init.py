@@ -8,10 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, some
 from braintumor.models.classifier import Classifier
 from braintumor.quoting import pasteable
-from braintumor.report.texts import some
 from braintumor.runs.checkpoint import Card, find_checkpoint, load_weights, members_of, read_card
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log

@@ -16,7 +16,7 @@ import yaml
 
 from braintumor.data.manifest import group_numbers, write_manifest
 from braintumor.data.moved import refuse_others
-from braintumor.errors import CheckpointError
+from braintumor.errors import CheckpointError, some
 from braintumor.evaluation.postprocessing import (
     MOST_COMMON,
     FitImages,
@@ -175,7 +175,7 @@ def _resumed(request: Request) -> Iterator[tuple[Experiment, RunFolder]]:
         if run.parts:
             raise CheckpointError(
                 f"{run.config} asks for one run, and the folder was begun as "
-                f"{len(run.parts)} parts; put folds and seeds back in it, or start a new run"
+                f"{some(len(run.parts), 'part')}; put folds and seeds back in it, or start anew"
             )
         with naming(run.config, request.overrides):
             experiment = setup(settings, data_name, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from braintumor.errors import BraintumorError
+from braintumor.errors import BraintumorError, some
 from braintumor.jobs.queue import Job, Queue
 from braintumor.jobs.slots import Slot, make_slots
 from braintumor.runs.folder import RunFolder
@@ -25,8 +25,8 @@ def run_requests(
     Raises KeyboardInterrupt when all have been ended.
     """
     left = [request for request in requests if not _is_over(request)]
-    if len(left) < len(requests):
-        log.info("%d of %d jobs are complete", len(requests) - len(left), len(requests))
+    if done := len(requests) - len(left):
+        log.info("%d of %s are complete", done, some(len(requests), "job"))
     if not left:
         return
     common = set(left[0].overrides).intersection(*(request.overrides for request in left))
@@ -39,7 +39,7 @@ def run_requests(
     gpus = [slot.gpu for slot in slots if slot.gpu is not None]
     where = f"GPU {', '.join(dict.fromkeys(gpus))}" if gpus else "the CPU"
     threads = min(slot.threads for slot in slots)
-    log.info("%d at a time on %s, %d threads each", len(slots), where, threads)
+    log.info("%d at a time on %s, %s each", len(slots), where, some(threads, "thread"))
     Queue(jobs, slots, folder).run()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from braintumor.errors import CheckpointError, DataError
+from braintumor.errors import CheckpointError, DataError, some
 from braintumor.files import read_json
 from braintumor.report.texts import rate
 from braintumor.runs.folder import RunFolder
@@ -111,8 +111,8 @@ class Run(_OnDisk):
             raise DataError(f"{self.folder} has no evaluation; it is {status}")
         if self.trials:
             raise DataError(
-                f"{self.folder} holds {len(self.trials)} trials, each with figures of its own; "
-                "see .summary, or .trials[0].metrics"
+                f"{self.folder} holds {some(len(self.trials), 'trial')}, each with figures of "
+                "its own; see .summary, or .trials[0].metrics"
             )
         raise DataError(f"{self.folder} has no evaluation: the data has no test split")
 
@@ -136,7 +136,7 @@ class Run(_OnDisk):
         """metrics.csv: a row an epoch."""
         if self.trials:
             raise DataError(
-                f"{self.folder} holds {len(self.trials)} trials; see .trials[0].history"
+                f"{self.folder} holds {some(len(self.trials), 'trial')}; see .trials[0].history"
             )
         if not self._paths.history.is_file():
             raise CheckpointError(f"{self.folder} has no metrics.csv: no epoch of it has ended")
@@ -154,7 +154,7 @@ class Run(_OnDisk):
     def __repr__(self) -> str:
         status = self.status
         about = f"{status.get('model_name')} on {status.get('data_name')}, {status.get('status')}"
-        trials = f", {len(self.trials)} trials" if self.trials else ""
+        trials = f", {some(len(self.trials), 'trial')}" if self.trials else ""
         return f"Run({str(self.folder)!r}): {about}{trials}"
 
     def _repr_html_(self) -> str:

@@ -13,7 +13,7 @@ import yaml
 
 from braintumor.config import differences, flat, typed, typed_part
 from braintumor.data.dataset import DataSettings
-from braintumor.errors import CheckpointError, ConfigError
+from braintumor.errors import CheckpointError, ConfigError, some
 from braintumor.models.backbones import no_downloads
 from braintumor.privacy import with_places, without_names
 from braintumor.quoting import key_of, pasteable
@@ -97,8 +97,8 @@ def take_over(run: RunFolder, request: Request) -> tuple[Settings, str]:
     longer = _with_length(stored["train"], here["train"], named)
     if longer != stored["train"] and "parts" in status:
         raise ConfigError(
-            f"{run.path} holds {len(status['parts'])} parts; make each longer by itself, such as "
-            f"{resume_command(run.path / status['parts'][0])} and what you have added to it here"
+            f"{run.path} holds {some(len(status['parts']), 'part')}; make each longer by itself, "
+            f"such as {resume_command(run.path / status['parts'][0])} and what you add"
         )
     if run.is_over and longer == stored["train"]:
         no_cap = "" if stored["train"]["max_epochs"] is None else " train.max_epochs=null"
@@ -213,9 +213,7 @@ def _with_length(stored: Settings, here: Settings, named: set[str]) -> Settings:
 
 
 def _words(phases: tuple[Phase, ...]) -> str:
-    return " + ".join(
-        f"{phase.epochs} epoch{'s' * (phase.epochs != 1)} of {phase.trainable}" for phase in phases
-    )
+    return " + ".join(f"{some(phase.epochs, 'epoch')} of {phase.trainable}" for phase in phases)
 
 
 def is_longer(run: RunFolder, settings: Settings) -> bool:

@@ -18,7 +18,7 @@ from braintumor.data.images import Fit
 from braintumor.data.manifest import KNOWN
 from braintumor.data.split import check_kind
 from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
-from braintumor.errors import ConfigError
+from braintumor.errors import ConfigError, some
 from braintumor.evaluation.heatmaps import check_method
 from braintumor.evaluation.predict import EvalSettings
 from braintumor.models.classifier import Body, Classifier, build_body, model_name
@@ -158,10 +158,9 @@ def setup(
         warn_of_known(known.start, data.manifest)
     if is_auto:
         experiment = _choose_batch_size(experiment)
-    name, millions = model_name(settings["model"]), experiment.num_parameters() / 1e6
-    log.info(
-        "%s: %.2f M parameters, on %s in %s", name, millions, device, str(experiment.dtype)[6:]
-    )
+    size = some(experiment.num_parameters(), "parameter")
+    kind = str(experiment.dtype)[6:]
+    log.info("%s: %s, on %s in %s", model_name(settings["model"]), size, device, kind)
     return experiment
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from braintumor.comparison import aggregate
 from braintumor.data.manifest import count_patients, group_numbers, read_manifest
 from braintumor.data.moved import refuse_others
-from braintumor.errors import TrainingError
+from braintumor.errors import TrainingError, some
 from braintumor.evaluation.provenance import KnownPatients, about_training, read_provenance
 from braintumor.evaluation.record import Leakage, measure
 from braintumor.report.write import write
@@ -54,7 +54,7 @@ def write_results(parent: RunFolder, trials: Sequence[Trial], settings: Settings
     log.info("summary: %s", parent.path / "summary.md")
     if failed:
         raise TrainingError(
-            f"{len(failed)} of {len(trials)} parts failed ({', '.join(failed)}); why stands in "
+            f"{len(failed)} of {some(len(trials), 'part')} failed ({', '.join(failed)}); see "
             f"{parent.path}/<part>/status.json, and `{resume_command(parent.path)}` tries again"
         )
     for name in pooled:

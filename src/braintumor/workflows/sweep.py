@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from braintumor.errors import CheckpointError, ConfigError, device_failure
+from braintumor.errors import CheckpointError, ConfigError, device_failure, some
 from braintumor.files import read_yaml
 from braintumor.privacy import start_of, without_names, words_again
 from braintumor.quoting import key_of
@@ -85,7 +85,7 @@ def check_same(folder: Path, words: list[str]) -> None:
 def _refuse_complete(folder: Path, jobs: list[Job]) -> None:
     if all(job.state == "completed" for job in jobs):
         raise CheckpointError(
-            f"all {len(jobs)} jobs of {folder} are complete, there is nothing to resume; their "
+            f"{folder} is complete ({some(len(jobs), 'job')}), there is nothing to resume; their "
             f"table is {folder / 'comparison.html'}"
         )
 

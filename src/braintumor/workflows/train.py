@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from braintumor import limits
-from braintumor.errors import CheckpointError, ConfigError, DiskError
+from braintumor.errors import CheckpointError, ConfigError, DiskError, some
 from braintumor.runs.folder import RunFolder, open_run, read_config
 from braintumor.runs.kinds import RUN, STATES
 from braintumor.runs.ownership import hold
@@ -173,7 +173,7 @@ def _begun(
     trials, seeds, folds = list_trials(settings), settings["seeds"], settings["folds"]
     if seeds is not None and any(o.startswith("seed=") for o in request.overrides):
         raise ConfigError(f"seeds={seeds} leaves seed=… without use; leave it out")
-    log.info("checking the input of %s, the first of %d parts", trials[0].name, len(trials))
+    log.info("checking the input of %s, the first of %s", trials[0].name, some(len(trials), "part"))
     first = _settings_of(trials[0], settings)
     prepared: list[Experiment] = []
     if is_parallel:

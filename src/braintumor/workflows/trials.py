@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import optuna
 import torch
 
-from braintumor.errors import BraintumorError, MachineError, TrainingError
+from braintumor.errors import BraintumorError, MachineError, TrainingError, some
 from braintumor.interrupts import INTERRUPTED, listening
 from braintumor.privacy import without_names
 from braintumor.runtime import configure_process
@@ -134,7 +134,7 @@ def describe(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> str:
     epochs = known.get(EPOCHS, 0)
     how = f"cut short after {epochs}"
     if trial.state.name == "COMPLETE":
-        how = f"{epochs} epoch{'s' * (epochs != 1)}"
+        how = some(epochs, "epoch")
     elif WHY in known:
         how = "diverged"
     best = best_trial(study)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braintumor.config import flat, typed
-from braintumor.errors import ConfigError, MachineError, TrainingError
+from braintumor.errors import ConfigError, MachineError, TrainingError, some
 from braintumor.interrupts import ToldInterrupt, before_leaving, listening, tell
 from braintumor.jobs.slots import make_slots
 from braintumor.models.classifier import model_name
@@ -125,7 +125,8 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
         start = find_start(search.space, base.settings, base.choices)
         study.enqueue_trial(start, skip_if_exists=True)
     same_images(study, setup(base.settings, base.choices["data"], read=images))
-    log.info("study: %s, %d of %d trials done", storage, len(done(study)), tuning.trials)
+    planned = some(tuning.trials, "trial")
+    log.info("study: %s, %d of %s done", storage, len(done(study)), planned)
     for parameter in search.space:
         log.info("  %s: %s", parameter.key, parameter)
     words = [word for word in request.overrides if key_of(word) not in ("run_dir", "overwrite")]
@@ -136,7 +137,7 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
             _work(search, images, request.settings["device"])
             count = len(done(search.open()))
             if count < tuning.trials:
-                log.warning("%d of %d trials are done%s", count, tuning.trials, go_on)
+                log.warning("%d of %s are done%s", count, planned, go_on)
             _finish(search, folder)
         if tuning.final:
             _train_best(search, folder)
@@ -144,7 +145,7 @@ def _search(request: Request, tuning: TuneSettings, fixed: dict[str, Any], folde
         raise
     except KeyboardInterrupt as error:
         count = len(done(search.open()))
-        log.warning("interrupted with %d of %d trials done%s", count, tuning.trials, go_on)
+        log.warning("interrupted with %d of %s done%s", count, planned, go_on)
         raise ToldInterrupt from error
 
 
@@ -183,8 +184,9 @@ def _work(search: Search, images: Images, device: str | int) -> None:
             log.warning("worker %d was ended by signal %d; others take up its trial", number, -code)
     if all(codes):
         raise MachineError(
-            f"all {len(codes)} workers have failed (exit codes {', '.join(map(str, codes))}); what "
-            "they said stands above; with tune.workers=1 the search is in one process"
+            f"{some(len(codes), 'worker', 'has')} failed, and none is left (exit codes "
+            f"{', '.join(map(str, codes))}); what they said stands above; with "
+            "tune.workers=1 the search is in one process"
         )
 
 
@@ -202,9 +204,9 @@ def _finish(search: Search, folder: Path) -> None:
         )
     log.info("best: trial %d, %s %.4f on validation", best["trial"], search.metric, best["value"])
     log.info(
-        "  the best of %d trials is also the luckiest: expect worse on other images; test was not "
-        "used", best["trials"],
-    )  # fmt: skip
+        "  the best of %s is also the luckiest: expect worse on other images; test was not used",
+        some(best["trials"], "trial"),
+    )
     log.info("train it: %s", best["command"])
     log.info("page: %s", folder / TuningFile.PAGE)
 

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from braintumor import limits
 from braintumor.data.images import is_deep, on_black, stretch_to_uint8, to_uint8
 from braintumor.data.sources import why_unreadable
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.machine import memory_bytes
 
 Read = Callable[[], np.ndarray]
@@ -148,5 +148,5 @@ def _refuse_two_scales(values: np.ndarray, where: str) -> None:
     if is_small.any() and highest.max() > 1:
         count = int(is_small.sum())
         raise DataError(
-            f"{where} has {count} pictures of 0-1 among those of 0-255; scale all alike"
+            f"{where} has {some(count, 'picture')} of 0-1 among those of 0-255; scale all alike"
         )

@@ -23,7 +23,7 @@ from braintumor.data.patients import patient_named, patient_rank
 from braintumor.data.sources import Item, Source, require_root
 from braintumor.data.sources._arrays import Read, as_pixels, npy_reader, npz_readers
 from braintumor.data.sources._columns import find_columns, may_say_split, why_unused
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.files import natural_key
 
 # N images, h, w their height and width, K classes
@@ -93,8 +93,8 @@ def build(root: Path | None) -> Source:
         pixels = as_pixels(images, part.keys["images"])
         if len(pixels) != len(labels):
             raise DataError(
-                f"{part.name} has {len(pixels)} images and {len(labels)} labels; save both from "
-                "the same list"
+                f"{part.name} has {some(len(pixels), 'image')} and {some(len(labels), 'label')}; "
+                "save both from the same list"
             )
         told = _told(part, labels, ignored)
         patients, splits = told.get("patient"), told.get("split")
@@ -227,8 +227,8 @@ def _told(part: _Part, labels: Sequence[str], ignored: Counter[str]) -> dict[str
             columns.append([name, *values])
         elif name in ("patient", "split", "subset"):
             raise DataError(
-                f"{key} in {part.name} has {len(values)} values for {len(labels)} images; "
-                "save one for each"
+                f"{key} in {part.name} has {some(len(values), 'value')} for "
+                f"{some(len(labels), 'image')}; save one for each"
             )
         else:
             ignored[f"array {key}{why_unused(name)}"] += 1

@@ -23,7 +23,7 @@ from braintumor.data.sources._table_files import (
     tables_of_splits,
 )
 from braintumor.data.sources._table_text import read_lines
-from braintumor.errors import DataError
+from braintumor.errors import DataError, some
 from braintumor.files import natural_key, read_bounded
 
 
@@ -81,7 +81,7 @@ def _read_table(table: Path, folder: Path) -> tuple[list[Item], dict[str, int]]:
     places, ignored = find_columns(header, even, table)
     if uneven:
         raise DataError(
-            f"{table} has {columns} columns, but line {', '.join(uneven[:NAMED])} has not; "
+            f"{table} has {some(columns, 'column')}, but line {', '.join(uneven[:NAMED])} has not; "
             "quote values that hold a separator"
         )
     if not lines:

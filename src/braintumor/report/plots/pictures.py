@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braintumor.data.images import as_rgb
+from braintumor.errors import some
 from braintumor.records import Predictions
 from braintumor.report.plots import style
 from braintumor.report.plots.style import Palette
-from braintumor.report.texts import percent, some
+from braintumor.report.texts import percent
 
 # N images, S image size px, K classes, P pairs
 
+_COARSE = 4  # cells a side; of fewer, one alone would hide a third of a head
 STRONGEST = 0.72  # share of colour where the heat is 1: the anatomy still shows through
 _PER_CLASS, _COLUMNS = 6, 4  # samples of a class; examples, and pairs, in a row
 _PAIRS = 24
@@ -60,6 +62,11 @@ def heat_layer(heatmap: np.ndarray, strongest: float = STRONGEST) -> np.ndarray:
     colour = _COLOURS[(heat * 255).astype(np.uint8)]
     layer = np.concatenate([colour, strongest * heat[..., None]], axis=-1)
     return (layer * 255).round().astype(np.uint8)
+
+
+def is_coarse(cells: Sequence[int]) -> bool:
+    """Whether a map of so many rows and columns is too coarse to cover a picture with."""
+    return bool(cells) and min(cells) < _COARSE
 
 
 @style.using()
@@ -177,7 +184,7 @@ def _stack(axes: Axes, counts: pd.DataFrame) -> None:
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     shown = counts.iloc[:_MOST]
     if len(counts) > _MOST:
-        rest = counts.iloc[_MOST:].sum().rename(f"{len(counts) - _MOST:,} others")
+        rest = counts.iloc[_MOST:].sum().rename(some(len(counts) - _MOST, "other"))
         shown = pd.concat([shown, rest.to_frame().T])
     names = [style.label(str(name), 20) for name in shown.index]
     start = pd.Series(0, index=shown.index)
