@@ -20,6 +20,7 @@ from braintumor.runtime import rank
 
 _REDRAW_S = 0.25
 _DELAY_S = 0.5  # what takes less shows no bar
+_FORMAT = "{l_bar}{bar}| {n_fmt} of {total_fmt} {unit}, {elapsed} so far, {remaining} left"
 _is_ticking = threading.Lock()  # held by the thread that redraws, from the first bar on
 
 
@@ -27,14 +28,15 @@ def bar(what: str, items: Iterable | None = None, *, is_shown: bool = True, **op
     """tqdm's bar over the items, or to be moved on by `update`; on a terminal until it is closed.
 
     Of several processes that train together the first one shows it.
-    is_shown: False: not even on a terminal.  options: tqdm's, such as total and unit.
+    is_shown: False: not even on a terminal.  options: tqdm's, such as total and unit (of many).
     """
     is_shown = is_shown and rank() == 0
     if sys.stderr.isatty() and _is_ticking.acquire(blocking=False):
         threading.Thread(target=_redraw, daemon=True).start()
     # of a terminal that says 0 x 0, as one without a window does, tqdm would show nothing
     columns, lines = shutil.get_terminal_size()
-    how = {"desc": what, "leave": False, "ncols": columns, "nrows": lines, "delay": _DELAY_S}
+    how: dict[str, Any] = {"desc": what, "leave": False, "delay": _DELAY_S, "bar_format": _FORMAT}
+    how |= {"ncols": columns, "nrows": lines}
     disable = None if is_shown else True  # None: on no other file than a terminal
     return tqdm(items, disable=disable, **(how | options))
 

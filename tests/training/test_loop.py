@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import sys
 from typing import Any
 
 import pytest
 import torch
 
+from braintumor import progress
 from braintumor.data.tensors import Augment
 from braintumor.errors import ConfigError, TrainingError
-from braintumor.training.loop import fit
+from braintumor.training.loop import fit, steps_per_epoch
 from braintumor.training.recipe import EarlyStoppingSettings, Phase
 from braintumor.training.state import BestCheckpoint, check_recipe
 from small_fit import AUGMENT, CLASSES, TRAIN, VAL, new_state, recipe, run
@@ -251,3 +253,18 @@ def test_each_training_forgets_what_former_ones_compiled(monkeypatch: pytest.Mon
         plan = recipe((Phase(1),), compile=is_compiled)
         run(new_state(plan), plan)
     assert len(resets) == 2
+
+
+def test_the_bar_says_what_it_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All batches of all epochs, and not those of the epoch that it names."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "_DELAY_S", 0)
+    plan = recipe((Phase(2),))
+    batches = 2 * steps_per_epoch(plan, TRAIN)
+    for _ in fit(new_state(plan), TRAIN, VAL, plan, Augment(AUGMENT, CLASSES), progress=True):
+        pass
+    said = capsys.readouterr().err
+    assert "training, epoch 1 of 2:" in said
+    assert f" of {batches} batches, " in said and " left" in said

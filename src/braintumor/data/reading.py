@@ -133,7 +133,7 @@ def read_images(source: Source, items: Sequence[Item], size_px: int, fit: Fit) -
         into = _Into(pixels, thumbnails, fit, decoders)
         starts = range(0, len(items), _BATCH)
         results = itertools.chain.from_iterable(in_threads(read_batch, starts))
-        shown = bar("reading images", results, total=len(items), unit="img")
+        shown = bar("reading images", results, total=len(items), unit="images")
         for item, read in zip(items, shown, strict=True):
             if isinstance(read, str):
                 unreadable.append((item.path, read))

@@ -155,7 +155,7 @@ def predict_logits(
     with fused, torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         batches: Iterable[Tensor] = images.split(batch_size)
         if what:
-            batches = bar(what, batches, total=math.ceil(len(images) / batch_size), unit="batch")
+            batches = bar(what, batches, total=math.ceil(len(images) / batch_size), unit="batches")
         size = min(batch_size, len(images))
         pad = device.type == "cuda" or (isinstance(model, Classifier) and model.is_compiled)
         logits = []

@@ -31,6 +31,7 @@ from braintumor import cache, interrupts
 from braintumor.data.host_images import HostImages, ImageSplit, is_too_large, sent, to_device
 from braintumor.data.read_ahead import asked_ahead, read_ahead
 from braintumor.data.tensors import Augment, Part
+from braintumor.errors import some
 from braintumor.models.classifier import Classifier
 from braintumor.progress import bar
 from braintumor.runtime import in_threads, mix_seed
@@ -144,8 +145,8 @@ def feature_batches(
         features = store.features(val.images, digest_of(val.images), None)
         seen = ImageSplit(_placed([features], device)[0], val.labels, val.paths)
     log.info(
-        "features of the frozen backbone: %d view%s, %.2f GB, %s, %.1f s",
-        len(views), "" if len(views) == 1 else "s", sum(view.nbytes for view in views) / 1e9,
+        "features of the frozen backbone: %s, %.3g GB, %s, %.1f s",
+        some(len(views), "view"), sum(view.nbytes for view in views) / 1e9,
         "computed" if store.has_computed else "from the cache", time.perf_counter() - started,
     )  # fmt: skip
     placed = _placed(views, device)
@@ -241,7 +242,7 @@ class FeatureStore:
     def _compute(self, images: Tensor | HostImages, view: ViewOf | None) -> Iterator[Tensor]:
         what, total = "features of the frozen backbone", math.ceil(len(images) / _BATCH)
         batches = images.split(_BATCH)
-        shown = bar(what, batches, total=total, unit="batch", is_shown=self.progress)
+        shown = bar(what, batches, total=total, unit="batches", is_shown=self.progress)
         for step, batch in enumerate(shown):
             interrupts.check()
             x = to_device(batch, self.device)

@@ -72,7 +72,7 @@ def fit(
     weights = balanced_weights(train.labels, state.model.num_classes) if is_weighted else None
     loss_of = build_loss(recipe.loss, weights)
     total, done = recipe.total_epochs * steps, state.epoch * steps + state.steps_of_epoch
-    with bar("training", is_shown=progress, total=total, initial=done, unit="batch") as shown:
+    with bar("training", is_shown=progress, total=total, initial=done, unit="batches") as shown:
         job = _FitContext(
             state, train, val, recipe, augment, loss_of, weights, dtype, together, shown
         )
@@ -132,7 +132,7 @@ def _epoch(job: _FitContext, step: Step, train_on: StepOf) -> EpochRecord:
     """Train on every image and validate; the state then stands behind the epoch."""
     state = job.state
     started = time.perf_counter()
-    job.bar.set_description(f"epoch {state.epoch + 1}")
+    job.bar.set_description(f"training, epoch {state.epoch + 1} of {job.recipe.total_epochs}")
     order = _order(job.recipe, job.train, state.epoch)
     own = [job.team.rank] if job.team.rank else []  # or all would drop the same of their images
     with seeded(mix_seed(job.recipe.seed, "dropout", state.epoch, *own), job.train.device):

@@ -104,7 +104,7 @@ class PictureBatches:
         """After the first that cannot be read nothing more is handed out, unless it is skipped."""
         batch: list[np.ndarray] = []
         results = in_threads(self._try, [read for _, read in self._found], self._size)
-        shown = bar("reading pictures", results, total=len(self), unit="img")
+        shown = bar("reading pictures", results, total=len(self), unit="pictures")
         for (name, read), result in zip(self._found, shown, strict=True):
             if isinstance(result, str):
                 self.unreadable.append((name, result))
