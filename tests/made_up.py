@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,14 @@ from braintumor.statistics import intervals
 from chromium import Browser
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+
+
+def misnamed_links(page: str) -> list[tuple[str, str]]:
+    """Links of a page's index, and the headings that they lead to, where the words differ."""
+    links = re.findall(r'<a href="#([\w-]+)">([^<]*)</a>', page[: page.index("</nav>")])
+    headings = dict(re.findall(r'<h2 id="([\w-]+)-h"[^>]*>([^<]*)</h2>', page))
+    assert len(links) > 2
+    return [(words, headings[name]) for name, words in links if words != headings[name]]
 
 
 def intervals_by(

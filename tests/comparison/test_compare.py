@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,13 @@ from sklearn.metrics import f1_score
 from braintumor.comparison.compare import Comparison, compare
 from braintumor.comparison.leaderboard import _common, ranked, runs_table
 from braintumor.comparison.read import read_runs
-from braintumor.comparison.write import _difference, write_comparison
+from braintumor.comparison.write import _difference, board_lines, write_comparison
 from braintumor.errors import CheckpointError, DataError
 from braintumor.quoting import shell_line
 from braintumor.report import page
+from braintumor.workflows.compare import _table
 from chromium import CHROMIUM
+from made_up import misnamed_links
 
 
 def compare_runs(folders, split="test"):
@@ -430,18 +433,27 @@ def test_the_policy_of_the_page_allows_its_own_style(tmp_path):
 def test_the_page_says_when_test_ranked(tmp_path):
     runs = [_run(tmp_path / "r"), _run(tmp_path / "s")]
     write_comparison(tmp_path / "out", _compare(runs, by="test"))
-    assert "by=test" in (tmp_path / "out" / "comparison.html").read_text()
+    page = (tmp_path / "out" / "comparison.html").read_text()
+    assert "by=test" in page
+    assert misnamed_links(page) == []
     assert "by=test" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+_PUSHED = (
+    "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    ".map(e => e.ariaLabel)"
+)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 @pytest.mark.usefixtures("_no_pictures")
-def test_axe_finds_nothing_on_the_page(tmp_path, browser):
+def test_axe_finds_nothing_on_the_page_and_no_table_is_cut(tmp_path, browser):
     paths = tuple(f"{i}.jpg" for i in range(20))
     known = {"clean": {"accuracy": 0.5, "n": 1}, "floor": {"name": "f", "accuracy": 0.7}}
-    figures = {"accuracy_ci": [0.7, 0.9]}
+    shown = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+    figures = {"balanced_accuracy": 1.0, "auroc": 1.0} | {f"{k}_ci": [0.7, 0.9] for k in shown}
     runs = [
-        _run(tmp_path / "a", val_f1=0.9, paths=paths, figures=figures, **known),
+        _run(tmp_path / "mobilenetv2_035_mhsa", paths=paths, figures=figures, **known),
         _run(tmp_path / "b", val_f1=0.8, paths=paths, wrong=paths[:15]),
         _run(tmp_path / "c", status="failed", accuracy=None),
     ]
@@ -450,6 +462,7 @@ def test_axe_finds_nothing_on_the_page(tmp_path, browser):
         browser.resize(width, 844, dark=is_dark)
         browser.open(tmp_path / "out" / "comparison.html")
         assert browser.audit() == ""
+        assert browser.run(_PUSHED) == []
 
 
 def test_all_jobs_failed_is_still_a_table(tmp_path):
@@ -505,3 +518,59 @@ def test_an_undefined_interval_is_a_dash():
         "+0.0125 (-0.0100 to –)"
     )
     assert _difference(row | {"auroc": nan}, "auroc") == "–"
+
+
+_WHY = "No overall figure can be quoted: all 2 images are known to the model from its training."
+
+
+@pytest.mark.parametrize(
+    ("quote", "headline"),
+    [
+        ({"images": "all"}, r"On test its accuracy is 100\.0\s%, n = 2\."),
+        (None, r"On test its accuracy is 100\.0\s%, n = 2\."),  # of an earlier version
+        (
+            {"images": "clean"},
+            r"On test its accuracy over images without a copy in training is 50\.0\s%, n = 1\.",
+        ),
+        ({"images": None, "why": _WHY}, r"No accuracy on test can be quoted; why stands below\."),
+    ],
+)
+@pytest.mark.usefixtures("_no_pictures")
+def test_the_headline_quotes_what_the_report_of_the_run_quotes(tmp_path, quote, headline):
+    found = _compare([_run(tmp_path / "r", clean={"accuracy": 0.5, "n": 1}, quote=quote)])
+    write_comparison(tmp_path / "out", found)
+    text = (tmp_path / "out" / "comparison.html").read_text()
+    said = re.search(r'class="headline">(.*?)</p>', text, re.S)
+    assert re.search(headline, " ".join(said[1].split())), said[1]
+    is_none = bool(quote) and quote["images"] is None
+    for name in ("comparison.html", "comparison.md"):
+        assert (_WHY in (tmp_path / "out" / name).read_text()) == is_none
+    caption = (tmp_path / "out" / "leaderboard.tex").read_text()
+    assert ("Reports of all runs quote no accuracy" in caption) == is_none
+
+
+def test_of_several_seeds_the_most_careful_report_is_followed(tmp_path):
+    quotes = ({"images": "all"}, {"images": None, "why": _WHY}, {"images": "clean"})
+    runs = [
+        _run(tmp_path / str(seed), seed=seed, settings="one", model="m", quote=quote)
+        for seed, quote in enumerate(quotes)
+    ]
+    assert _compare(runs).board["quoted"].tolist() == ["none"]
+    assert _compare(runs[::2]).board["quoted"].tolist() == ["clean"]
+
+
+def test_the_table_of_a_console_has_100_columns(tmp_path):
+    """Long names go over several lines, and intervals stand under their figures."""
+    ends = {"accuracy_ci": [0.81234, 0.95678]}
+    for name, seeds in (("w" * 60, 2), ("efficientnetb0 image_size=224 lr=0.001", 1)):
+        for seed in range(seeds):
+            _run(
+                tmp_path / f"{name[:9]}{seed}", seed=seed, settings=name, model=name, figures=ends,
+                accuracy=0.8 + seed / 10, clean={"accuracy": 0.5, "n": 1, **ends},
+            )  # fmt: skip
+    lines = [*_table(board_lines(_compare([*tmp_path.iterdir()])))]
+    assert max(map(len, lines)) <= 100
+    assert "accuracy" in lines[0] and "without copies" in lines[1]
+    place = next(i for i, line in enumerate(lines) if "0.8500 ± 0.0707" in line)
+    assert "(0.8123–0.9568)" in lines[place + 1]
+    assert "2 runs, seeds 0, 1" in lines[place + 2]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from braintumor.comparison.agreement import refuse_edited
 from braintumor.comparison.read import damaged
-from braintumor.errors import CheckpointError
+from braintumor.errors import CheckpointError, some
 from braintumor.evaluation.baseline_figures import Baselines
 from braintumor.files import read_table, write_atomic, write_json
 from braintumor.records import Predictions
@@ -56,8 +56,9 @@ def pool_folds(folders: Sequence[Path]) -> tuple[Predictions, np.ndarray | None]
     twice = paths[paths.duplicated()].unique()
     if len(twice):
         raise CheckpointError(
-            f"{len(twice)} images are tested in more than one fold (first: {twice[0]}), so these "
-            "folds are not of one division; train them anew with one seed and one folds=…"
+            f"{some(len(twice), 'image', 'is')} tested in more than one fold (first: "
+            f"{twice[0]}), so these folds are not of one division; train them anew with one seed "
+            "and one folds=…"
         )
     probs = np.concatenate([table.probs for table in tables])
     predictions = Predictions(

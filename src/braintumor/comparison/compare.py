@@ -38,7 +38,8 @@ TESTED = (
 )
 _NAMED = 8  # runs that a note names; the count covers all
 _NOTES = (
-    "ranking", "different", "untold", "copies", "patients", "validated", "repeated", "machines",
+    "ranking", "different", "untold", "reports", "copies", "patients", "validated", "repeated",
+    "machines",
 )  # fmt: skip
 _MACHINE = ("platform", "gpu", "cpu_threads")  # what speeds depend on
 
@@ -124,6 +125,7 @@ def _notes(
     # share of images with a copy in training, and what is not known of patients -> configurations
     shares: dict[str, list[str]] = {}
     unknown: dict[str, list[str]] = {}
+    unquoted: dict[str, list[str]] = {}
     for one in configurations:
         seen = [e.table.in_training for e in one.evaluated if e.table.in_training is not None]
         share = max((float(known.mean()) for known in seen), default=0)
@@ -131,6 +133,10 @@ def _notes(
         patients = [e.patients for e in one.evaluated if not e.patients.are_known]
         for words in dict.fromkeys(found.words for found in patients):
             unknown.setdefault(words, []).append(one.name)
+    for one in configurations:
+        said = [(run.metrics.get("quote") or {}).get("why") for run in one.runs]
+        for why in dict.fromkeys(map(str, filter(None, said))):
+            unquoted.setdefault(why, []).append(one.name)
     validated = [{run.validation_images for run in one.runs} - {None} for one in configurations]
     machines = [run.environment for run in runs if run.environment]
     return sentences(
@@ -144,6 +150,7 @@ def _notes(
         shares=shares,
         known={share: names for share, names in shares.items() if share != percent(0)},
         unknown=unknown,
+        unquoted=unquoted,
         validations=len({frozenset(sets) for sets in validated if sets}),
         twice=[
             f"{one.name}: {', '.join(s)}" for one in configurations if (s := one.repeated_seeds)

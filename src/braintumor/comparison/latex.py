@@ -64,6 +64,11 @@ def _caption(comparison: Comparison) -> str:
     split = comparison.split
     by = "validation" if comparison.by == "validation" else split
     said = [f"Figures on {split}, ranked by macro F1 on {by}."]
+    quoted = set(comparison.board["quoted"])
+    if "none" in quoted:
+        said.append(f"Reports of {'all' if len(quoted) == 1 else 'some'} runs quote no accuracy.")
+    if "clean" in quoted:
+        said.append("The accuracy to quote is that without copies.")
     if comparison.board["accuracy_std"].notna().any():
         said.append("After ±: the standard deviation over runs that differ in seed or fold.")
     if comparison.board["accuracy_low"].notna().any():

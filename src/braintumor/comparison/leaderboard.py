@@ -25,12 +25,12 @@ _OF_SPLIT = ("n", "accuracy", "balanced_accuracy", "macro_f1", "mcc", "auroc", "
 _OF_CLEAN = ("n", "accuracy", "balanced_accuracy", "macro_f1")  # images without copies in training
 _OF_VALIDATION = ("macro_f1", "accuracy", "balanced_accuracy", "auroc", "loss")
 _COUNTS = ("seed", "n", "clean_n", "best_epoch", "parameters")
-_TEXTS = ("run", "folder", "model", "data", "overrides", "status", "split", "why")
+_TEXTS = ("run", "folder", "model", "data", "overrides", "status", "split", "quoted", "why")
 RUN_COLUMNS = (
     "run", "folder", "model", "data", "seed", "overrides", "status", "split", *_OF_SPLIT,
     *(f"clean_{name}" for name in _OF_CLEAN), "floor_accuracy", "best_epoch",
-    *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "images_per_s", "seconds", "why",
-    *(f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")),
+    *(f"val_{name}" for name in _OF_VALIDATION), "parameters", "images_per_s", "seconds", "quoted",
+    "why", *(f"{name}_{end}" for name in WITH_INTERVAL for end in ("low", "high")),
 )  # fmt: skip
 _MEANS = (
     *WITH_INTERVAL, "loss", "clean_balanced_accuracy", "clean_macro_f1", "val_macro_f1",
@@ -41,7 +41,7 @@ BOARD_COLUMNS = (
     "run", "model", "data", "overrides", "seeds", "runs", "completed", "status", "split", "n",
     *(f"{name}{end}" for name in _MEANS
       for end in ("", "_std", *(("_low", "_high") if name in WITH_INTERVAL else ()))),
-    "clean_n", "floor_accuracy", "parameters", "images_per_s", "seconds", "why",
+    "clean_n", "floor_accuracy", "parameters", "images_per_s", "seconds", "quoted", "why",
 )  # fmt: skip
 
 
@@ -128,6 +128,7 @@ def leaderboard(
     """BOARD_COLUMNS, a row a configuration, the best mean macro F1 first.
 
     table: by runs_table.
+    quoted: over which images its reports quote the accuracy, "all" or "clean", or "none".
     A figure is the mean over the completed runs that have it, `_std` their sample standard
     deviation (NaN for one), `_low` and `_high` the mean ends of their intervals: the spread
     speaks of the training, the interval of the images.
@@ -159,6 +160,7 @@ def _run_row(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "overrides": status.get("overrides", []),
         "split": run.split if metrics else None,
+        "quoted": (metrics.get("quote") or {"images": "all"}).get("images") or "none",
         "floor_accuracy": (metrics.get("floor") or {}).get("accuracy"),
         **_training_figures(run),
         **{name: status.get(name) for name in told},
@@ -222,6 +224,8 @@ def _board_row(runs: pd.DataFrame) -> dict[str, object]:
         "completed": len(done),
         "status": ", ".join(runs["status"].dropna().unique()) or None,
         "split": next(iter(done["split"].dropna()), None),
+        # of several seeds the most careful
+        "quoted": next((w for w in ("none", "clean") if (done["quoted"] == w).any()), "all"),
         "why": next(iter(runs["why"].dropna()), None),
     }
     for name in (*_MEANS, *_PLAIN_MEANS):

@@ -15,7 +15,8 @@ from markupsafe import Markup, escape
 from braintumor.comparison.compare import TESTED, Comparison
 from braintumor.comparison.latex import leaderboard_table
 from braintumor.comparison.leaderboard import as_rows, figure_of
-from braintumor.comparison.pairs import LEVEL, TESTS, TIE, differences
+from braintumor.comparison.pairs import LEVEL, TIE, differences
+from braintumor.errors import some
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
 from braintumor.report.page import Chart, as_markdown, draw_chart, environment
@@ -27,10 +28,11 @@ _NAMES = {
     "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "auroc": "AUROC",
     "clean_accuracy": "accuracy without copies", "floor_accuracy": "best floor",
 }  # fmt: skip
+_TESTS = {"mcnemar_holm": "McNemar p", "delong_holm": "DeLong p"}
 _DIFFERENCES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
-_ABOUT = ("run", "model", "data", "overrides", "status")
+_ABOUT = ("run", "data", "overrides", "status")  # the name of a run begins with its model
 _RUN_COLUMNS = (
-    "configuration", "run", "folder", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
+    "run", "folder", "seed", "status", "n", "val_macro_f1", "accuracy", "macro_f1",
     "auroc", "clean_accuracy", "best_epoch", "seconds", "why",
 )  # fmt: skip
 
@@ -87,12 +89,12 @@ def _render(comparison: Comparison, charts: Mapping[str, Chart]) -> str:
         has_intervals=bool(board["accuracy_low"].notna().any()),
         has_spread=bool(board["accuracy_std"].notna().any()),
         pairs={kind: own.to_dict("records") for kind, own in pairs.groupby("images")},
-        differences=_DIFFERENCES,
+        differences={name: _NAMES[name] for name in _DIFFERENCES},
         tie=TIE,
-        tests=[f"{test}_holm" for test, _ in TESTS],
+        tests=_TESTS,
         level=LEVEL,
         tested=TESTED,
-        run_columns=_RUN_COLUMNS,
+        run_columns=[_NAMES.get(name, name.replace("_", " ")) for name in _RUN_COLUMNS],
         run_rows=[[_run_cell(k, row[k]) for k in _RUN_COLUMNS] for _, row in runs.iterrows()],
         charts=charts,
     )
@@ -129,10 +131,9 @@ def _pair_lines(pairs: pd.DataFrame) -> pd.DataFrame:
         {
             "first": row["first"],
             "second": row["second"],
-            "images": f"{row['images']}, n={row['n']} in {row['groups']} groups",
+            "images": f"{row['images']}, n={row['n']} in {some(row['groups'], 'group')}",
             **{f"Δ {_NAMES[name]}": _difference(row, name) for name in _DIFFERENCES},
-            "McNemar p": _p_value(row["mcnemar_holm"]),
-            "DeLong p": _p_value(row["delong_holm"]),
+            **{words: _p_value(row[test]) for test, words in _TESTS.items()},
             "verdict": row["verdict"],
         }
         for _, row in pairs.iterrows()

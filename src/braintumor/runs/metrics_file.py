@@ -10,8 +10,8 @@ from braintumor.errors import CheckpointError, DataError
 from braintumor.files import read_json
 from braintumor.runs.kinds import EvaluationFile
 
-_BLOCKS = ("all", "clean", "floor")  # that others compute with
-_NO_FIGURES = ("per_class", "means_over", "name", "clean_name")  # what else they hold
+_BLOCKS = ("all", "clean", "floor", "quote")  # that others compute with
+_NO_FIGURES = {"per_class", "means_over", "name", "clean_name", "images", "why"}  # what else
 _MOST = 2**62  # what tables hold
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,7 @@ from braintumor.comparison.compare import compare as compare_runs
 from braintumor.comparison.leaderboard import as_rows
 from braintumor.comparison.read import is_comparable
 from braintumor.comparison.write import board_lines, write_comparison
-from braintumor.errors import ConfigError, TrainingError
-from braintumor.report.plots.style import elide
+from braintumor.errors import ConfigError, TrainingError, some
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.kinds import COMPARISON
@@ -22,8 +23,9 @@ from braintumor.workflows.console import log
 from braintumor.workflows.outputs import check_output, held_output, of_now
 from braintumor.workflows.results import ComparisonResult
 
-_SHOWN = ("", "run", "val macro F1", "accuracy", "accuracy without copies")  # on a console
-_ABOUT = ("model", "data", "status", "seeds", "n")  # there too, where they differ
+_SHOWN = ("val macro F1", "accuracy", "accuracy without copies")  # on a console
+_ABOUT = ("data", "status", "seeds", "n")  # there too, under the name, where they differ
+_COLUMNS, _FIGURE = 100, 15  # characters of a line; of a column, which "(0.9806–0.9933)" takes
 
 
 def compare(request: Request) -> ComparisonResult:
@@ -60,7 +62,7 @@ def finish_sweep(folder: Path) -> None:
     said = []
     for what, states in (("failed", ("failed",)), ("were interrupted", ("interrupted", "running"))):
         if names := [job.path.name for job in jobs if job.state in states]:
-            said.append(f"{len(names)} of {len(jobs)} jobs {what} ({', '.join(names)})")
+            said.append(f"{len(names)} of {some(len(jobs), 'job')} {what} ({', '.join(names)})")
     if said:
         raise TrainingError(
             f"{' and '.join(said)}; why stands in {folder}/<job>/status.json; try again: "
@@ -78,14 +80,8 @@ def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
         seed=asked.bootstrap_seed,
     )
     write_comparison(folder, comparison)
-    board = board_lines(comparison)
-    differ = [name for name in _ABOUT if name in board and len(set(board[name])) > 1]
-    lines = board[[name for name in board if name in (*_SHOWN, *differ)]]
-    lines = lines.map(lambda text: elide(text, 60))  # as long as a name
-    widths = {name: max(map(len, [name, *lines[name]])) for name in lines}
-    for row in (lines.columns, *lines.to_numpy()):
-        cells = zip(row, widths.values(), strict=True)
-        log.info("%s", "  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    for line in _table(board_lines(comparison)):
+        log.info("%s", line)
     for rank, said in _verdicts(comparison.board):
         log.info("%d against 1: %s", rank, said)
     ranking, *cautions = comparison.notes
@@ -93,6 +89,27 @@ def _compare(runs: list[Path], folder: Path, asked: CompareArguments) -> None:
     for caution in cautions:
         log.warning("%s", caution)
     log.info("comparison: %s", folder / "comparison.html")
+
+
+def _table(board: pd.DataFrame) -> Iterator[str]:
+    """The lines of board_lines that fit a console: a figure stands over its interval."""
+    shown = [name for name in _SHOWN if name in board]
+    differ = [name for name in _ABOUT if name in board and len(set(board[name])) > 1]
+    room = _COLUMNS - 4 - (_FIGURE + 2) * len(shown)
+    rows: list[list[list[str]]] = [
+        [[""], ["run"], *(textwrap.wrap(name, _FIGURE) for name in shown)]
+    ]
+    for one in board.to_dict("records"):
+        about = [f"n = {one[k]}" if k == "n" and one[k] else one[k] for k in differ]
+        called = [one["run"], " · ".join(filter(None, about))]
+        called = [line for text in called for line in textwrap.wrap(text, room)]
+        rows.append([[one[""]], called, *(one[k].replace(" (", "\n(").split("\n") for k in shown)])
+    widths = [max(len(line) for row in rows for line in row[k]) for k in range(len(shown) + 2)]
+    for row in rows:
+        for cells in itertools.zip_longest(*row, fillvalue=""):
+            padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+            if line := "  ".join(padded).rstrip():
+                yield line
 
 
 def _verdicts(board: pd.DataFrame) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,22 @@ def test_the_picture_keeps_hostile_names_on_its_paper(low):
             assert box.x1 <= width + 1
             assert box.y0 >= -1
             assert box.y1 <= height + 1
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-4, 3e-3])
+def test_every_number_can_be_read_where_dots_lie_together(apart):
+    """The first two differ by little, the third lies far away."""
+    board = pd.DataFrame({"run": list("abc"), "accuracy": [0.9, 0.9 + apart, 0.7]})
+    board = board.assign(images_per_s=[50.0, 50, 400], parameters=[10**4, 10**4, 10**6])
+    figure = draw_pareto(board)
+    for axes in figure.axes:
+        numbers = [text for text in axes.texts if "  " not in text.get_text()]  # not the names
+        told = sorted(n for text in numbers for n in text.get_text().split(", "))
+        assert told == ["1", "2", "3"]
+        boxes = [text.get_window_extent() for text in numbers]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+        dots = axes.transData.transform(axes.collections[-1].get_offsets())
+        assert not any(box.contains(*dot) for box in boxes for dot in dots)
 
 
 def test_costs_that_nobody_knows_are_said():

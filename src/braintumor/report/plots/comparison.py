@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ _COLUMNS = ("val_macro_f1", "macro_f1", "accuracy")
 _MARKERS = ("D", "o", "s")
 _APART = 0.2  # of a line, between the dots of one configuration, so that none hides another
 _LISTED = 12  # names beside the picture of costs; more would be taller than it
+_BESIDE, _DIGIT, _LINE = 6, 5, 11  # points: from a dot to its number; of a letter; of a line
 _LEAST = 0.25  # balanced accuracy of chance among four classes; the palest colour
 _STRONG = 0.65  # share of the colour from which the paper's own tone reads better on it
 _CELL = (1.7, 0.85)  # inches
@@ -99,7 +101,7 @@ def _numbers(board: pd.DataFrame, column: str) -> np.ndarray:
 def draw_pareto(board: pd.DataFrame) -> Figure:
     """Accuracy against training images/s and against parameters; a dot a configuration.
 
-    board: as Comparison.board; the number in a dot is the row from 1. On the stepped line are
+    board: as Comparison.board; the number at a dot is the row from 1. On the stepped line are
     those that nobody beats in both. A configuration without a figure is left out.
     """
     names = [f"{n}  {style.label(name, 60)}" for n, name in enumerate(board["run"], start=1)]
@@ -118,7 +120,46 @@ def draw_pareto(board: pd.DataFrame) -> Figure:
         "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
         linespacing=1.5, color=Palette.ink,
     )  # fmt: skip
+    figure.draw_without_rendering()  # from here on it is known what lies where
+    for axes, column in ((left, "images_per_s"), (right, "parameters")):
+        _write_numbers(axes, _numbers(board, column), _numbers(board, "accuracy"))
     return figure
+
+
+def _write_numbers(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The number of each row beside its dot; of dots that lie together one text, "1, 3".
+
+    x, y: of all rows, NaN where there is none.
+    """
+    x = np.where(x > 0, x, np.nan)
+    at = axes.transData.transform(np.stack([x, y], axis=1)) * 72 / axes.figure.dpi
+    groups: list[list[int]] = []
+    for row in np.flatnonzero(np.isfinite(at).all(axis=1)):
+        own = [int(row)]
+        while near := [group for group in groups if _would_meet(at, own, group)]:
+            own = sorted(sum(near, own))
+            groups = [group for group in groups if group not in near]
+        groups.append(own)
+    for own in groups:
+        axes.annotate(
+            _numbered(own), (x[own].max(), y[own].mean()), (_BESIDE, 0), va="center", zorder=4,
+            textcoords="offset points", size=8, weight="bold", color=Palette.ink,
+        )  # fmt: skip
+
+
+def _numbered(rows: Sequence[int]) -> str:
+    return ", ".join(str(row + 1) for row in rows[:4]) + ", …" * (len(rows) > 4)
+
+
+def _would_meet(at: np.ndarray, *groups: Sequence[int]) -> bool:
+    """Whether dots and text of one group would cover those of the other. at: in points."""
+    boxes = []
+    for own in groups:
+        (left, low), (right, high) = at[own].min(axis=0), at[own].max(axis=0)
+        right += 2 * _BESIDE + _DIGIT * len(_numbered(own))
+        boxes.append((left, low - _LINE / 2, right, high + _LINE / 2))
+    a, b = boxes
+    return bool(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
 
 
 def on_front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -152,13 +193,8 @@ def _draw_cost(axes: Axes, board: pd.DataFrame, column: str, *, more_is_better: 
         x[ranged], y[ranged], yerr=np.abs(ends[:, ranged] - y[ranged]), fmt="none",
         ecolor=Palette.muted, elinewidth=1, alpha=0.6,
     )  # fmt: skip
-    for i, best in zip(known, is_best, strict=True):
-        colour = Palette.right if best else Palette.muted
-        axes.scatter(x[i], y[i], s=190, color=colour, zorder=3, edgecolors=Palette.paper)
-        axes.annotate(
-            str(i + 1), (x[i], y[i]), ha="center", va="center_baseline", size=8, zorder=4,
-            color=Palette.paper, weight="bold",
-        )  # fmt: skip
+    colours = [Palette.right if best else Palette.muted for best in is_best]
+    axes.scatter(x[known], y[known], s=36, color=colours, zorder=3, edgecolors=Palette.paper)
     axes.margins(y=0.16)
     _name_ticks(axes, x[known])
 
