@@ -30,6 +30,7 @@ from braintumor.report.plots.pictures import (
     draw_samples,
     overlay,
 )
+from braintumor.report.plots.tuning import draw_search
 from braintumor.statistics.confidence import calibration_summary
 from braintumor.statistics.metrics import confusion_matrix
 
@@ -263,3 +264,16 @@ def test_a_slice_without_a_map_is_not_stretched_beside_one_that_has_one(make_pre
         height, width = axes.images[0].get_array().shape[:2]
         box = axes.get_window_extent()
         assert box.width / box.height == pytest.approx(width / height, rel=0.01)
+
+
+@pytest.mark.parametrize("values", [(0.97, 0.970001), (1e-7, 3e-7), (2e6, 2.00001e6)])
+def test_every_tick_is_its_whole_number(values):
+    """Never a part of it, with +9.7e-1 or 1e-7 at the end of the axis."""
+    trials = pd.DataFrame({"trial": [1, 2], "state": "complete", "value": values})
+    (axes,) = (figure := draw_search(trials, "val_loss", is_lower_better=True)).axes
+    style.to_png(figure)
+    assert axes.yaxis.get_offset_text().get_text() == ""
+    ticks = [
+        float(tick.get_text().replace("\N{MINUS SIGN}", "-")) for tick in axes.get_yticklabels()
+    ]
+    assert any(min(values) <= tick <= max(values) for tick in ticks)

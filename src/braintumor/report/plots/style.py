@@ -48,6 +48,8 @@ def using() -> Iterator[None]:
     look = Palette
     settings: dict[Any, Any] = {
         "text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False,
+        # a tick is its whole number, never "+9.7e-1" beside the axis
+        "axes.formatter.useoffset": False, "axes.formatter.limits": (-12, 12),
         "font.family": fonts.families(), "font.size": 9.5, "text.color": look.ink,
         "figure.facecolor": look.paper, "savefig.facecolor": look.paper, "savefig.dpi": "figure",
         "axes.facecolor": look.paper, "axes.edgecolor": look.muted, "axes.labelcolor": look.ink,
