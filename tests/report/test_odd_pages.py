@@ -14,10 +14,11 @@ from braintumor.evaluation.provenance import KnownPatients, patients_unknown
 from braintumor.evaluation.quote import choose_quote
 from braintumor.records import Predictions
 from braintumor.report import verdict
+from braintumor.report.gallery import browser_data
 from braintumor.report.plots import fonts
 from braintumor.report.plots.comparison import draw_comparison
 from braintumor.report.plots.style import label
-from braintumor.report.texts import isolated, rate
+from braintumor.report.texts import isolated, percent, rate
 from braintumor.report.write import render
 from braintumor.statistics.decisions import Decided, Decisions
 from made_up import evaluation_of
@@ -179,6 +180,29 @@ def test_heat_beside_the_head_is_said_where_the_maps_are_shown() -> None:
     assert "avoids the head" not in render(
         evaluation_of(p, heatmaps=maps, checks={"outside_head": even}), {}
     )
+
+
+@pytest.mark.parametrize(("cells", "is_small"), [((2, 2), True), ((4, 4), False)])
+def test_a_coarse_heat_map_is_small_and_each_says_how_coarse(
+    cells: tuple[int, int], is_small: bool
+) -> None:
+    p, images = answers([0, 1], [0, 1], ("a", "b")), np.zeros((2, 16, 16), np.uint8)
+    html = render(evaluation_of(p, images=images, heatmaps={0: np.ones(cells)}), {})
+    assert f"A map has {cells[0]} × {cells[1]} cells" in html
+    assert ('<img class="coarse"' in html) == ("very coarse" in html) == is_small
+
+
+@pytest.mark.parametrize("share", [0.0625, 0.06246, 0.0115, 0.9375, 0.99996])
+def test_a_share_is_rounded_one_way_everywhere(share: float) -> None:
+    """Half of the last digit goes up, on the console, in tables and in what the script shows."""
+    said = percent(share)
+    assert said == percent(np.float32(share)) == percent(1 - (1 - share))
+    if share < 0.999:
+        assert float(said[:-2]) == pytest.approx(100 * float(rate(share)))
+    logits = np.log(np.array([[1 - share, share], [share, 1 - share]]))
+    p = Predictions(("a", "b"), ("0", "1"), np.array([1, 0]), logits)
+    sure = browser_data(evaluation_of(p), [], 0)["sure"]
+    assert sure == [percent(max(share, 1 - share))] * 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ from braintumor.report.predictions import (
 )
 from braintumor.statistics.decisions import Decisions
 from chromium import CHROMIUM, Browser
+from made_up import misnamed_links
 
 DECISIONS = Decisions(
     n=90, groups=80, temperature=1.2, sensitivity=0.98, threshold=0.6, coverage=0.95,
@@ -72,7 +74,11 @@ def test_a_meningioma_below_the_threshold_of_a_tumor_is_explained(page: Predicti
     text = render_predictions(page)
     assert note in text
     assert "all tumors together are below the threshold" in text
-    assert "1 picture is undecided; a person should look." in text
+    called = (
+        "2 pictures are called tumor, 2 are not. 1 not called tumor has a tumor as the most "
+        "probable class. This is undecided; a person should look."
+    )
+    assert called in " ".join(text.split())
     called = {"pred": "no_tumor", "tumor_prob": 0.7, "is_tumor": True}
     assert notes_of(called, DECISIONS) == [
         "undecided: tumors together 0.70, above the threshold 0.60"
@@ -94,10 +100,21 @@ def test_pictures_and_heat_keep_their_own_shape(page: PredictionsPage) -> None:
     assert sum(bool(kind) for kind, _ in inlined) == 4
 
 
+@pytest.mark.parametrize(("cells", "is_small"), [((2, 2), True), ((3, 5), True), ((4, 4), False)])
+def test_a_coarse_map_is_small_and_every_map_says_how_coarse(
+    page: PredictionsPage, cells: tuple[int, int], is_small: bool
+) -> None:
+    shown = {i: dataclasses.replace(one, cells=cells) for i, one in page.illustrations.items()}
+    text = render_predictions(dataclasses.replace(page, illustrations=shown))
+    assert f"The map has {cells[0]} × {cells[1]} cells" in text
+    assert ('class="heat coarse"' in text) == ("very coarse" in text) == is_small
+
+
 def test_the_page_runs_nothing_and_loads_nothing(page: PredictionsPage) -> None:
     text = render_predictions(page)
     assert "default-src 'none'; img-src data:; style-src 'sha256-" in text
     assert "<script" not in text
+    assert misnamed_links(text) == []
     assert "http://" not in text and "https://" not in text
     assert "&lt;script&gt;" in text
     assert "bad.png" in text and "it is a text file" in text
@@ -106,7 +123,7 @@ def test_the_page_runs_nothing_and_loads_nothing(page: PredictionsPage) -> None:
 def test_without_decisions_nothing_is_said_of_them(page: PredictionsPage) -> None:
     plain = page.table[[name for name in page.table if name[:4] in ("path", "pred", "prob")]]
     text = render_predictions(PredictionsPage(plain, {}, "cnn", "mine", "gradcam", None, []))
-    assert "Called tumor" not in text and "Foreign" not in text
+    assert "called tumor" not in text and "Foreign" not in text
     assert "they may be too high or too low" in text
 
 

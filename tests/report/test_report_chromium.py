@@ -22,11 +22,12 @@ from braintumor.report.page import Chart
 from braintumor.report.write import render
 from braintumor.statistics.metrics import compute_metrics
 from chromium import CHROMIUM, Browser
-from made_up import CLASSES, evaluation_of
+from made_up import CLASSES, evaluation_of, misnamed_links
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 HOSTILE = ("$\\frac$", "<img src=x onerror=alert(1)>" + "x" * 300, "日本語", "</script><b>c")
+CHARTED = ("performance", "calibration", "decisions")
 CARDS = "document.querySelectorAll('.card').length"
 FOUND = "document.getElementById('found').textContent"
 FLOORS = {"majority class": (0.3, 0.4), "outer rim only": (0.9, 0.8)}
@@ -70,7 +71,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path,
             about={"model_name": "m", "command": "bt-train", "settings": {"seed": 17}},
             **SECTIONS,
         )  # fmt: skip
-        html = render(evaluation, {"performance": [chart], "decisions": [chart]})
+        html = render(evaluation, {section: [chart] for section in CHARTED})
         path = folder / f"{page.cache_info().misses}.html"
         path.write_bytes(html.encode("utf-8", "backslashreplace"))
         return path, p
@@ -108,6 +109,12 @@ def test_page_asks_for_nothing_and_the_console_is_silent(opened):
     assert browser.problems == []
     assert [url for url in browser.asked if not url.startswith(("data:", "file:"))] == []
     assert len([url for url in browser.asked if url.startswith("file:")]) == 1
+
+
+def test_each_link_of_the_index_says_the_heading_that_it_leads_to(pages):
+    page = pages(150, tuple("abcd"), None)[0].read_text(encoding="utf-8")
+    assert misnamed_links(page) == []
+    assert page.count(">Calibration</h2>") == 1
 
 
 def test_filters_show_the_rows_that_they_name(opened):
@@ -330,12 +337,21 @@ def test_the_result_takes_half_a_page_of_paper_and_ends_it(browser, tmp_path):
         browser.print_media(is_on=False)
 
 
+_TOO_WIDE = """[...document.querySelectorAll('.confusion td :is(b, small)')].filter(e => {
+  const text = document.createRange(), cell = e.closest('td').getBoundingClientRect();
+  text.selectNodeContents(e);
+  const { left, right } = text.getBoundingClientRect();
+  return left < cell.left - 0.5 || right > cell.right + 0.5;
+}).map(e => e.textContent)"""
+
+
 @pytest.mark.parametrize("count", [4, 24])
 def test_paper_holds_the_width_of_everything(browser, tmp_path, count):
     """Nothing scrolls on paper: what is broader than an A4 page would be cut, or shrink it all."""
     random = np.random.default_rng(0)
     labels = np.arange(240) % count
-    logits = random.normal(size=(240, count)).astype(np.float32) + 3 * np.eye(count)[labels]
+    logits = random.normal(size=(240, count)).astype(np.float32)
+    logits += np.where(np.arange(count) % 2, 9, 3) * np.eye(count)[labels]  # some are 100.0 % right
     classes = tuple(f"{k} pilocytic_astrocytoma_{'x' * (30 if k % 2 else 3)}" for k in range(count))
     p = Predictions(classes, tuple(f"{i:0>80}.jpg" for i in range(240)), labels, logits)
     page = tmp_path / "broad.html"
@@ -355,6 +371,25 @@ def test_paper_holds_the_width_of_everything(browser, tmp_path, count):
             " && e.scrollWidth > e.clientWidth + 1)).map(e => e.outerHTML.slice(0, 90))"
         )
         assert beyond == []
+        assert browser.run(_TOO_WIDE) == []
         assert browser.run("document.documentElement.scrollWidth") <= 718
     finally:
         browser.print_media(is_on=False)
+
+
+def test_paper_shows_what_is_folded_and_breaks_no_row_or_picture(browser, pages):
+    """Without a script that unfolds it before, as where scripts are off."""
+    browser.run_scripts(allowed=False)
+    browser.open(pages(150, tuple("abcd"), None)[0])
+    browser.print_media(is_on=True)
+    try:
+        for name, is_seen in (("#calibration table", True), ("#card dl", True), ("nav", False)):
+            of = f"document.querySelector('{name}')"
+            assert browser.run(f"{of}.checkVisibility()") == is_seen
+            assert browser.run(f"{of}.getBoundingClientRect().height > 20") == is_seen
+        for name in ("main figure", "tr", ".tiles div", ".caution"):
+            style = f"getComputedStyle(document.querySelector('{name}'))"
+            assert browser.run(f"{style}.breakInside") == "avoid"
+    finally:
+        browser.print_media(is_on=False)
+        browser.run_scripts(allowed=True)

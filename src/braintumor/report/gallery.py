@@ -96,6 +96,7 @@ def browser_data(evaluation: Evaluation, shown: Sequence[int], budget: int) -> d
         "probs": np.round(np.where(probs < 1, probs.clip(max=0.9999), 1) * 1e4)
         .astype(int)
         .tolist(),
+        "sure": [percent(p) for p in probs.max(axis=1)],
         "known": _bits(evaluation.assessment.contaminated),
         "foreign": _bits(decided.get("is_foreign")),
         "turned": _bits(decided.get("is_upside_down")),

@@ -15,7 +15,7 @@ import pandas as pd
 from PIL import Image
 
 from braintumor.report.page import environment, inlined_drawing, inlined_image
-from braintumor.report.plots.pictures import heat_layer, overlay
+from braintumor.report.plots.pictures import heat_layer, is_coarse, overlay
 from braintumor.report.texts import percent
 from braintumor.statistics.decisions import NO_TUMOR, Decisions
 
@@ -33,10 +33,14 @@ _FLAGS = (  # column of predictions.csv, its value, what is said of such a pictu
 
 @dataclass(frozen=True, eq=False)
 class Illustration:
-    """A picture at its own shape, uint8 (h, w[, 3]), and its heat, float (h, w); None: not made."""
+    """A picture at its own shape, uint8 (h, w[, 3]), and its heat, float (h, w); None: not made.
+
+    cells: rows and columns of the map that the heat comes from.
+    """
 
     picture: np.ndarray
     heat: np.ndarray | None
+    cells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,7 @@ def render_predictions(page: PredictionsPage) -> str:
     flags = {said: sum(said in row["notes"] for row in rows) for _, _, said in _FLAGS}
     ramp = np.tile(np.linspace(0, 1, 192), (14, 1))
     has_calls = "is_tumor" in page.table
+    cells = next((one.cells for one in page.illustrations.values() if one.cells), ())
     return (
         environment()
         .get_template("predictions.html.j2")
@@ -110,9 +115,11 @@ def render_predictions(page: PredictionsPage) -> str:
             shown=[row for row in rows if row["picture"]],
             answers=Counter(page.table["pred"]).most_common(),
             called=int(page.table["is_tumor"].sum()) if has_calls else None,
-            undecided=sum(row["is_undecided"] for row in rows),
+            undecided=Counter(bool(row["is_tumor"]) for row in rows if row["is_undecided"]),
             flags={said: count for said, count in flags.items() if count},
             has_heat=any(row["heat"] for row in rows),
+            cells=cells,
+            is_coarse=is_coarse(cells),
             is_attention=page.cam == "attention",
             scale=inlined_image(overlay(np.full((14, 192), 60, np.uint8), ramp), 192, 90),
             about=page,

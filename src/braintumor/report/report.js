@@ -12,7 +12,6 @@
 
   const isRight = (i) => data.truth[i] === data.guess[i];
   const confidence = (i) => data.probs[i][data.guess[i]];
-  const share = (p) => `${(p / 100).toFixed(p > 9994 && p < 1e4 ? 2 : 1)}\u00a0%`;
   const count = (n) => n.toLocaleString("en");
   // what is read from the right would move the figures beside it
   const WORD = "[\\p{L}\\p{N}_]*[\\p{sc=Hebr}\\p{sc=Arab}\\p{sc=Syrc}][\\p{L}\\p{M}\\p{N}_]*";
@@ -78,7 +77,7 @@
 
   function verdict(i) {
     const sign = isRight(i) ? "✓" : "✗";
-    return `${sign} ${short(data.classes[data.guess[i]], 40)}, ${share(confidence(i))}`;
+    return `${sign} ${short(data.classes[data.guess[i]], 40)}, ${data.sure[i]}`;
   }
 
   function card(i, place) {

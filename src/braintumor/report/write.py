@@ -37,7 +37,7 @@ from braintumor.report.plots.performance import (
     draw_precision_recall,
     draw_roc,
 )
-from braintumor.report.plots.pictures import draw_examples, overlay
+from braintumor.report.plots.pictures import draw_examples, is_coarse, overlay
 from braintumor.report.plots.style import about_numbers, png_of, to_png
 from braintumor.report.texts import percent
 from braintumor.runs.kinds import EVALUATION, EvaluationFile, overlay_file
@@ -49,7 +49,7 @@ from braintumor.statistics.metrics import classification_report, confusion_matri
 
 _ROOM = 4_700_000  # characters of a page that mails and opens well, but for its rows of text
 _LEAST_ROOM = 500_000  # that its pictures have whatever the charts take
-_CHARTS = ("performance", "decisions", "training", "data")
+_CHARTS = ("performance", "calibration", "decisions", "training", "data")
 _ALT = {
     "Decisions": "Errors by the share of images answered, and sensitivity and specificity of the "
     "tumor call by its threshold; figures in the table.",
@@ -153,6 +153,7 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
     shown = [*wrong, *right]
     indices = [example["index"] for example in shown]
     browser = browser_data(evaluation, indices, _room(charts, shown))
+    cells = next((m.shape for m in evaluation.explanations.heatmaps.values()), ())
     facts, errors = known_facts(evaluation), int((~evaluation.is_right).sum())
     commands = [c if isinstance(c, str) else shell_line(c) for c in (about.command, *about.longer)]
     jinja = environment()
@@ -163,6 +164,8 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         model=about.model_name or "The model",
         data=about.data_name or "the data",
         n=len(evaluation.predictions),
+        cells=cells,
+        is_coarse=is_coarse(cells),
         errors=errors,
         chance_loss=float(np.log(len(evaluation.predictions.classes))),
         headline=verdict.headline(evaluation),
@@ -188,7 +191,6 @@ def render(evaluation: Evaluation, charts: Mapping[str, Sequence[Chart]] | None 
         browser=browser,
         most_thumbnails=MOST,
         bins=BINS,
-        unseen=f"{int(evaluation.unseen.sum()):,}",
         decision_rows=figures.decision_rows(evaluation.decision_summary, trust.patients.unit),
         about_fit=about_fit(trust.patients),
         certainty=percent(CERTAINTY).replace(".0", ""),
@@ -215,7 +217,7 @@ def draw_charts(evaluation: Evaluation) -> dict[str, list[Chart]]:
     pr_file = EvaluationFile.PRECISION_RECALL
     add("performance", "Precision and recall", pr_file, draw_precision_recall(predictions))
     unseen = predictions.subset(evaluation.unseen)  # as the table of calibration
-    add("performance", "Calibration", EvaluationFile.CALIBRATION, draw_calibration(unseen))
+    add("calibration", "Calibration", EvaluationFile.CALIBRATION, draw_calibration(unseen))
     if evaluation.decisions:
         file = EvaluationFile.DECISIONS
         add("decisions", "Decisions", file, draw_decisions(unseen, evaluation.decisions))

@@ -147,7 +147,8 @@ def _plain(pictures: PictureBatches, rows: Sequence[int]) -> dict[int, Illustrat
     def small(row: int) -> Illustration:
         return Illustration(shrink(pictures.originals[row](), PICTURE_PX), None)
 
-    shown = bar("reading the pictures of the page", in_threads(small, rows), total=len(rows))
+    read, what = in_threads(small, rows), "reading the pictures of the page"
+    shown = bar(what, read, total=len(rows), unit="pictures")
     return dict(zip(rows, shown, strict=True))
 
 
@@ -168,7 +169,7 @@ def _write_overlays(
         return shrink(picture, _LARGEST_PX), square
 
     coming = in_threads(decoded, mapped, _BATCH)
-    with bar("drawing heat maps", total=len(mapped), unit="img") as progress:
+    with bar("drawing heat maps", total=len(mapped), unit="pictures") as progress:
         for start in range(0, len(mapped), _BATCH):
             rows = mapped[start : start + _BATCH]
             large, squares = zip(*itertools.islice(coming, len(rows)), strict=True)
@@ -180,6 +181,6 @@ def _write_overlays(
                 if len(made) < MOST_PICTURES:
                     size = shrunk(picture.shape, HEAT_PX)
                     heat = at_own_size(cells, size, model.card.fit)
-                    made[i] = Illustration(shrink(picture, PICTURE_PX), heat)
+                    made[i] = Illustration(shrink(picture, PICTURE_PX), heat, cells.shape)
             progress.update(len(rows))
     return made
