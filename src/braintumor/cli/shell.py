@@ -222,10 +222,10 @@ def _exit_code_of(work: Callable[[], int | None], typed: Typed) -> int:
 
 
 def _interrupted(error: KeyboardInterrupt, typed: Typed) -> int:
+    if isinstance(error, ToldInterrupt):
+        return INTERRUPTED
     if is_sweep(typed.words):  # of whose jobs more is said
         console.complain("\ninterrupted")
-        return INTERRUPTED
-    if isinstance(error, ToldInterrupt):
         return INTERRUPTED
     # it was cut off before it could say how to go on
     words = [*typed.words, *(n for n in getattr(error, "__notes__", ()) if n not in typed.words)]

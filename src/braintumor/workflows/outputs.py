@@ -122,8 +122,8 @@ def told(run: RunFolder) -> Iterator[None]:
 
 def _tell_interrupted(run: RunFolder) -> None:
     run.set_status("interrupted")
-    if how := how_to_go_on(run):  # else the folder around it tells
-        log.warning("interrupted%s", how)
+    if run not in RunFolder(run.path.parent).parts:  # which is told for all of them
+        log.warning("interrupted%s", how_to_go_on(run))
 
 
 def record_failure(run: RunFolder, error: Exception, **facts: Any) -> None:
