@@ -116,8 +116,8 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
         lines.append(f"  contradicting labels: {some(count, 'pair')} of copies (first: {first})")
     if count := content["augmented"]:
         lines.append(
-            f"  augmented copies of other pictures, as their names say: {count:,}; one may be "
-            "in train and its original in test, so leave them out"
+            f"  {some(count, 'picture', 'is')} augmented from others, as their names say: one "
+            "may be in train and its original in test, so leave them out"
         )
     modalities = content["modalities"]
     if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -120,7 +121,7 @@ def draw_pareto(board: pd.DataFrame) -> Figure:
         "\n".join(names), (1.04, 1), xycoords="axes fraction", va="top", size=8.5,
         linespacing=1.5, color=Palette.ink,
     )  # fmt: skip
-    figure.draw_without_rendering()  # from here on it is known what lies where
+    FigureCanvasAgg(figure).draw()  # from here on it is known what lies where
     for axes, column in ((left, "images_per_s"), (right, "parameters")):
         _write_numbers(axes, _numbers(board, column), _numbers(board, "accuracy"))
     return figure
