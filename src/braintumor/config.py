@@ -84,7 +84,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"{hint}Known: {', '.join(known) or 'none'}"
 
 
-def first_of(names: Iterable[str], most: int, between: str = ", ") -> str:
+def first_of(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
     """The first names, and how many more there are.
 
     >>> first_of(["a", "b", "c"], 2)
@@ -177,8 +177,8 @@ def call(function: Callable[..., T], options: Mapping[str, Any], where: str, **g
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:
             raise ConfigError(f"`{prefix}{name}` is not set; give it as {prefix}{name}=…")
-    checked = {n: _checked(v, hints.get(n, Any), f"{prefix}{n}") for n, v in options.items()}
-    return function(**given, **checked)
+    values = {n: checked(v, hints.get(n, Any), f"{prefix}{n}") for n, v in options.items()}
+    return function(**given, **values)
 
 
 def call_named(
@@ -193,11 +193,6 @@ def call_named(
     if name not in known:
         raise ConfigError(f"{where}.name={name!r} is not known; {did_you_mean(name, known)}")
     return call(known[name], options, where, **given)
-
-
-def not_negative(value: Any, where: str) -> float:
-    """value as a number of 0 or more. Raises ConfigError naming the key `where`."""
-    return float(_checked(value, NotNegative, where))
 
 
 def find_builder(package: str, name: str, where: str) -> Callable[..., Any]:
@@ -218,13 +213,16 @@ def component_names(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(found) if not m.name.startswith("_"))
 
 
-def _checked(value: Any, hint: Any, where: str) -> Any:
-    """value if it fits the type hint (int passes as float, list as tuple), else ConfigError."""
+def checked(value: Any, hint: Any, where: str) -> Any:
+    """value if it fits the type hint (int passes as float, list as tuple), else ConfigError.
+
+    where: the key that the error names.
+    """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
     if origin is Annotated:
-        value = _checked(value, args[0], where)
+        value = checked(value, args[0], where)
         if value is not None and value not in args[1]:
             raise ConfigError(f"`{where}={value}` should be {args[1]}")
         return value
@@ -240,7 +238,7 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if origin in (list, tuple) and isinstance(value, list | tuple):
         return _checked_list(value, origin, args, where)
     if origin is dict and isinstance(value, dict) and args[1] is not Any:
-        return {k: _checked(v, args[1], f"{where}.{k}") for k, v in value.items()}
+        return {k: checked(v, args[1], f"{where}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         try:
             return float(value)
@@ -265,10 +263,10 @@ def _checked_union(value: Any, options: tuple[Any, ...], where: str) -> Any:
             f"`{where}={value}` should be null where nothing is meant; use {where}=null"
         )
     if len(rest) == 1:
-        return _checked(value, rest[0], where)
+        return checked(value, rest[0], where)
     for option in rest:
         try:
-            return _checked(value, option, where)
+            return checked(value, option, where)
         except ConfigError:
             continue
     wanted = " or ".join(_type_name(option) for option in rest)
@@ -281,7 +279,7 @@ def _checked_list(value: Any, origin: type, args: tuple[Any, ...], where: str) -
     if len(hints) != len(value):
         raise ConfigError(f"`{where}={value}` should have {len(hints)} values, not {len(value)}")
     pairs = enumerate(zip(value, hints, strict=True))
-    return origin(_checked(inner, hint, f"{where}[{i}]") for i, (inner, hint) in pairs)
+    return origin(checked(inner, hint, f"{where}[{i}]") for i, (inner, hint) in pairs)
 
 
 def _type_name(hint: Any) -> str:

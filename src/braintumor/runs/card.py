@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from braintumor import limits
-from braintumor.config import Within, typed, typed_part
+from braintumor.config import Within, checked, setting, typed
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models import ModelSections
 from braintumor.runtime import Precision
@@ -55,42 +55,13 @@ class Card:
     decisions: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True)
-class _Sections:
-    """Of the settings on a card: what is used of them, beside what a training checks itself."""
-
-    data: Mapping
-    train: Mapping
-    eval: Mapping
-    decision: Mapping
-
-
-@dataclass(frozen=True)
-class _Data:
-    root: str | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class _Train:
-    channels_last: bool
-    precision: Precision
-    refit: bool
-
-
-@dataclass(frozen=True)
-class _Eval:
-    views: Annotated[int, Within(1, limits.VIEWS)]
-    cam: str
-    cam_layer: str | int
-
-
-@dataclass(frozen=True)
-class _Decision:
-    prevalence: float | None
-
-
-_USED: dict[str, type] = {"data": _Data, "train": _Train, "eval": _Eval, "decision": _Decision}
+# of the settings on a card: what is used of them, beside what a training checks itself
+_USED: dict[str, Any] = {
+    "data": Mapping, "data.root": str | None, "data.name": str | None,
+    "train.channels_last": bool, "train.precision": Precision, "train.refit": bool,
+    "eval.views": Annotated[int, Within(1, limits.VIEWS)], "eval.cam": str,
+    "eval.cam_layer": str | int, "decision": Mapping, "decision.prevalence": float | None,
+}  # fmt: skip
 
 
 def card_of(values: Any, path: Path) -> Card:
@@ -116,10 +87,8 @@ def card_of(values: Any, path: Path) -> Card:
 
 def _check(card: Card) -> None:
     typed(ModelSections, card.model, "model")
-    # settings of other versions have more
-    typed_part(_Sections, card.settings, "settings")
-    for name, kind in _USED.items():
-        typed_part(kind, card.settings[name], f"settings.{name}")
+    for key, kind in _USED.items():
+        checked(setting(card.settings, key), kind, f"settings.{key}")
     if card.decisions is not None:
         typed(Decisions, card.decisions, "decisions")
         if not card.decisions["temperature"] > 0:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from braintumor.config import Count, Share, ShareBelow1, Within, call_named, not_negative
+from braintumor.config import Count, NotNegative, Share, ShareBelow1, Within, call_named, checked
 from braintumor.eager import eager
 from braintumor.errors import ConfigError
 
@@ -32,7 +32,7 @@ def build_optimizer(
     Weight decay skips vectors (biases, norms): it is meant for what multiplies inputs.
     """
     options = {k: v for k, v in options.items() if k not in ("lr", "head_lr_scale")}
-    decay = not_negative(options.pop("weight_decay"), "optimizer.weight_decay")
+    decay = checked(options.pop("weight_decay"), NotNegative, "optimizer.weight_decay")
     params: list[dict[str, Any]] = []
     for group, members in groups.items():
         rate = lr * lr_scales[group]
@@ -94,7 +94,8 @@ class Schedule:
 
     def __init__(self, options: Mapping[str, Any], epochs: int, steps_per_epoch: int):
         options = dict(options)
-        self.warmup_epochs = not_negative(options.pop("warmup_epochs"), "scheduler.warmup_epochs")
+        warmup, where = options.pop("warmup_epochs"), "scheduler.warmup_epochs"
+        self.warmup_epochs = checked(warmup, NotNegative, where)
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.factor = 1.0
         shapes: dict[str, Callable[..., Shape]] = {

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from braintumor.config import not_negative
+from braintumor.config import NotNegative, checked
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
 from braintumor.runs.items import misfit
@@ -172,14 +172,13 @@ class FitState:
         self.phase, self.phase_epoch = index, 0
         self.best.begin_phase()
         self.model.set_trainable(phase.trainable)
-        if phase.lr is None:
-            lr = not_negative(options["lr"], "optimizer.lr")
-        else:
-            lr = not_negative(phase.lr, f"train.phases[{index}].lr")
-        scales = {
-            "backbone": not_negative(recipe.backbone_lr_scale, "model.backbone.lr_scale"),
-            "head": not_negative(options["head_lr_scale"], "optimizer.head_lr_scale"),
+        rates = {
+            "optimizer.lr": options["lr"] if phase.lr is None else phase.lr,
+            "model.backbone.lr_scale": recipe.backbone_lr_scale,
+            "optimizer.head_lr_scale": options["head_lr_scale"],
         }
+        lr, backbone, head = (checked(rate, NotNegative, key) for key, rate in rates.items())
+        scales = {"backbone": backbone, "head": head}
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)
         self.schedule = Schedule(recipe.scheduler, recipe.train.epochs_of(phase), steps_per_epoch)
         device = next(self.model.parameters()).device

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from braintumor.config import Within, typed
+from braintumor.config import Within, checked
 from braintumor.data.audit import audit_images, describe_pairs, write_audit
 from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
@@ -29,10 +29,7 @@ from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log
 from braintumor.workflows.describe import describe_data, five_lines, warn_of_formulas, warn_of_lacks
 
-
-@dataclasses.dataclass(frozen=True)
-class _Side:
-    image_size: Annotated[int, Within(1, IMAGE_SIDE)]
+_Side = Annotated[int, Within(1, IMAGE_SIDE)]
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
@@ -70,7 +67,7 @@ def size_of(settings: Mapping[str, Any]) -> int:
     where = "data"
     if section.get("image_size") is None:
         section, where = settings["model"]["backbone"], "model.backbone"
-    return typed(_Side, {"image_size": section["image_size"]}, where).image_size
+    return int(checked(section["image_size"], _Side, f"{where}.image_size"))
 
 
 def read_again(

@@ -94,7 +94,7 @@ def _evaluate_checkpoint(path: Path, asked: EvalArguments, request: Request) -> 
     keep = keeps_summaries(card.settings, device_of(model.network))
     how = Inference(asked.batch_size, model.dtype, keep)
     settings = typed(EvalSettings, _eval_section(asked, card), "eval")
-    own_prevalence = card.settings["decision"]["prevalence"]
+    own_prevalence = card.settings["decision"].get("prevalence")
     prevalence = own_prevalence if asked.prevalence is None else asked.prevalence
     provenance = _provenance(path, card, run, data_name, is_own=is_own)
     which = "selected_" if path == run.selected else ""
