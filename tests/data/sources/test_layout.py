@@ -215,7 +215,7 @@ NO_CLASSES = {
         "cyst_testing seems to be cyst of test: make it test/cyst; glioma_testing seems",
     ),
     "numbered": (["0001", "0002", "P003"], "(0001, 0002, P003), none for a class; say"),
-    "many": ([f"P{n}" for n in range(9)], "(P0, P1, P2, P3, 5 more), none for a class; say"),
+    "many": ([f"P{n}" for n in range(9)], "(P0, P1, P2, P3 and 5 more), none for a class; say"),
     "outlines": (of_splits("images", "masks"), "put the images of each class into a folder"),
     "detection": (["train/images", "test/images"], "test/images names no class; train/images"),
     "one_folder": (["images"], "images names no class"),
@@ -534,7 +534,7 @@ def test_patients_with_a_folder_a_sequence_are_no_data_sets_of_their_own(
     make_tree: MakeTree,
 ) -> None:
     root = make_tree(*images_in(*(f"train/{n:05}/{s}" for n in range(9) for s in ("FLAIR", "T1"))))
-    with pytest.raises(DataError, match=r"patient \(00000, .*, 5 more\), none for a class; say"):
+    with pytest.raises(DataError, match=r"patient \(00000, .* and 5 more\), none for a class; say"):
         build(root)
 
 

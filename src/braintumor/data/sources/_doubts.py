@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from braintumor.config import first_of
 from braintumor.data.labels import CANONICAL, classes_in, is_known_class, label_of
 from braintumor.data.names import (
     MADE_OF_ANOTHER,
@@ -18,7 +19,7 @@ from braintumor.data.names import (
     words_of,
 )
 from braintumor.data.patients import is_patient
-from braintumor.data.sources._folders import Folders, listed, wrapping_folder
+from braintumor.data.sources._folders import Folders, wrapping_folder
 from braintumor.data.sources._pictures import Parts
 
 
@@ -56,13 +57,13 @@ def _by_content(path: Parts, images: Sequence[Parts], known: set[str]) -> Doubt 
     if split_of(path[-1]):
         why = f"{place} has the name of a split"
     elif splits:
-        why = f"{place}/ holds folders of splits: {listed(splits)}"
+        why = f"{place}/ holds folders of splits: {first_of(splits)}"
     elif again:
-        why = f"{place}/ holds class folders again: {listed(again)}"
+        why = f"{place}/ holds class folders again: {first_of(again)}"
     elif speaking and not holds_images:
-        why = f"{place}/ holds folders that name classes: {listed(speaking)}"
+        why = f"{place}/ holds folders that name classes: {first_of(speaking)}"
     elif never := outlines_in(path, images):
-        why = f"{place}/ holds what is seldom of a class: {listed([name for *_, name in never])}"
+        why = f"{place}/ holds what is seldom of a class: {first_of([name for *_, name in never])}"
     elif is_patient(path[-1]):
         return Doubt(path, f"{path[-1]} is the name of a patient, not of a class")
     else:
@@ -127,7 +128,7 @@ def _alike_inside(folders: Folders, known: set[str]) -> dict[Parts, Doubt]:
         others = [name for name in names if name != path[-1]]
         same = next((s for o in others if len(s := names[o] & names[path[-1]]) > 1), None)
         if same:
-            why = f"{'/'.join(path)}/ holds folders as others do: {listed(sorted(same))}"
+            why = f"{'/'.join(path)}/ holds folders as others do: {first_of(sorted(same))}"
             doubts[path] = Doubt(path, why, (*path, *base))
     return doubts
 

@@ -19,8 +19,6 @@ from braintumor.errors import DataError
 
 Folders = Mapping[Parts, Sequence[Parts]]  # class folder -> its images, from the class folder on
 
-_NAMED = 4  # names in a reason
-
 
 @dataclass(frozen=True)
 class Tree:
@@ -238,12 +236,6 @@ def _matching(folders: Folders, name: str) -> set[Parts]:
         own = [path for path in here if path[-1].casefold() == name.casefold()]
         found.update(own or [path for path in here if label_of(path[-1]) == label_of(name)])
     return found
-
-
-def listed(names: Sequence[str], longest: int = _NAMED, between: str = ", ") -> str:
-    """The first names, and how many more there are."""
-    more = f"{between}{len(names) - longest} more" if len(names) > longest else ""
-    return between.join(names[:longest]) + more
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from braintumor.config import first_of
 from braintumor.data.labels import label_of
 from braintumor.data.names import is_never_class, names_nothing, split_in, split_of
 from braintumor.data.sources._folders import (
@@ -16,7 +17,6 @@ from braintumor.data.sources._folders import (
     depth_of,
     folders_at,
     grow_tree,
-    listed,
     wrapping_folder,
 )
 from braintumor.data.sources._pictures import Parts, how_to_convert, image_paths, noise_in
@@ -98,7 +98,7 @@ def look(
 def _passed_over(tree: Tree) -> str:
     """The kinds of files that are no images, to add to a sentence."""
     found = [f"{count} {name}" for name, count in tree.ignored.most_common()]
-    return f"; passed over: {listed(found, _SHOWN)}" if found else ""
+    return f"; passed over: {first_of(found, _SHOWN)}" if found else ""
 
 
 def _refuse_empty_folders(tree: Tree, depth: int, choice: Choice) -> None:
@@ -156,5 +156,5 @@ def ask_a_table(files: Collection[str], where: str, *, is_folder: bool) -> str:
             f"data=table data.table=FILE.csv{place}"
         )
     first, *others = found
-    more = f" (or {listed(others, _SHOWN)})" if others else ""
+    more = f" (or {first_of(others, _SHOWN)})" if others else ""
     return f"use a table that says the class of each image: data=table {first}{more}"

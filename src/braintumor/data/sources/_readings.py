@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from braintumor.config import first_of
 from braintumor.data.labels import is_known_class, label_of
 from braintumor.data.names import (
     MADE_OF_ANOTHER,
@@ -17,7 +18,7 @@ from braintumor.data.names import (
 )
 from braintumor.data.patients import is_patient
 from braintumor.data.sources._doubts import Doubt, find_doubts, hold_splits, outlines_in
-from braintumor.data.sources._folders import Folders, Tree, folders_at, listed
+from braintumor.data.sources._folders import Folders, Tree, folders_at
 from braintumor.data.sources._look import Choice, ask_a_table, look
 from braintumor.data.sources._pictures import Parts
 from braintumor.errors import DataError
@@ -81,11 +82,13 @@ def ask(unclear: Unclear) -> str:
     some = parts if len(parts) <= _MOST_PARTS or not together else []
     found = [*_without_doubtful(unclear), *together, *some, *_all_classes(unclear)]
     found += [] if parts else _all_without_outlines(unclear)
-    why = listed([doubt.why for doubt in unclear.doubts], 3, "; ")
+    why = first_of([doubt.why for doubt in unclear.doubts], 3, "; ")
     a_table = ask_a_table(unclear.files, unclear.tree.where, is_folder=unclear.is_folder)
     if all(is_patient(path[-1]) for path in unclear.found) and not together:
         names = list(dict.fromkeys(path[-1] for path in unclear.found))
-        ask_for = f"holds a folder for each patient ({listed(names)}), none for a class; {a_table}"
+        ask_for = (
+            f"holds a folder for each patient ({first_of(names)}), none for a class; {a_table}"
+        )
         found = found if len(names) <= _SHOWN else []
         ask_for += "; or, if these are classes, add to the command:" if found else ""
     elif not found:
@@ -117,7 +120,7 @@ def _without_doubtful(unclear: Unclear) -> list[_Reading]:
         choice = replace(unclear.choice, classes=tuple(names))
         settings = pasteable("data.classes", names)
     classes = unclear.classes(choice)
-    shown = f"{listed(names, _SHOWN)} are the classes"
+    shown = f"{first_of(names, _SHOWN)} are the classes"
     anew, divided = _divided_anew(unclear.sure)
     has_parts = any(doubt.inner for doubt in unclear.doubts)
     if len(classes) == 1 and is_known_class(names[0]) and not has_parts:
@@ -138,7 +141,7 @@ def _one_kind(unclear: Unclear) -> list[_Reading]:
         if unclear.sure or not others or is_never_class(name):
             continue
         if len(classes := unclear.classes(choice)) > 1:
-            meaning = f"{listed(classes, _SHOWN)} are the classes; {_left_out(others)}"
+            meaning = f"{first_of(classes, _SHOWN)} are the classes; {_left_out(others)}"
             readings.append((pasteable("data.ignore", choice.ignore), meaning))
     return readings
 
@@ -158,7 +161,7 @@ def _parts_alone(unclear: Unclear) -> list[_Reading]:
             classes = unclear.classes(Choice(ignore=others))
             settings = pasteable("data.ignore", others)
         if len(classes) > 1:
-            part, shown = "/".join(doubt.inner), listed(classes, _SHOWN)
+            part, shown = "/".join(doubt.inner), first_of(classes, _SHOWN)
             readings.append((settings, f"only {part} is the data set; its classes are {shown}"))
     return readings
 
@@ -186,7 +189,9 @@ def _parts_together(unclear: Unclear) -> list[_Reading]:
     choice = replace(unclear.choice, classes=tuple(names))
     if len(unclear.classes(choice)) < 2:
         return []
-    meaning = f"{listed(names, _SHOWN)} are the classes, in all of {listed(_places(parts), _SHOWN)}"
+    meaning = (
+        f"{first_of(names, _SHOWN)} are the classes, in all of {first_of(_places(parts), _SHOWN)}"
+    )
     return [(pasteable("data.classes", names), meaning)]
 
 
@@ -227,7 +232,7 @@ def _all_without_outlines(unclear: Unclear) -> list[_Reading]:
     if not left_out or len(unclear.classes(choice)) < 2:
         return []
     settings = f"{pasteable('data.classes', names)} {pasteable('data.ignore', choice.ignore)}"
-    return [(settings, f"the same without {listed(_places(left_out), _SHOWN)}")]
+    return [(settings, f"the same without {first_of(_places(left_out), _SHOWN)}")]
 
 
 def _class_names(folders: Iterable[Parts]) -> list[str]:
@@ -240,7 +245,7 @@ def _class_names(folders: Iterable[Parts]) -> list[str]:
 
 def _left_out(folders: Sequence[Parts]) -> str:
     are = "is" if len(folders) == 1 else "are"
-    return f"{listed(_places(folders), _SHOWN)} {are} left out"
+    return f"{first_of(_places(folders), _SHOWN)} {are} left out"
 
 
 def _places(folders: Sequence[Parts]) -> list[str]:

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from braintumor import limits
+from braintumor.config import first_of
 from braintumor.data.images import is_image_name
 from braintumor.data.names import is_never_class, names_nothing, split_of
 from braintumor.data.signatures import HEAD_BYTES, named_by_content
 from braintumor.data.sources import FileSource, Source, archive, require_root
-from braintumor.data.sources._folders import listed
 from braintumor.data.sources._layout import read_layout
 from braintumor.data.sources._look import LAYOUTS, Choice, Names
 from braintumor.data.sources._pictures import AS_SLICES, how_to_convert, kind_of, noise_in
@@ -78,12 +78,12 @@ def _refuse_packed(root: Path, files: Sequence[str]) -> None:
     none = {name for f in (split_of, names_nothing, is_never_class) for name in filter(f, folders)}
     if len(folders) > 1 and folders - none:
         raise DataError(
-            f"{root} holds arrays of a picture each ({listed(arrays)}), which are not read; save "
+            f"{root} holds arrays of a picture each ({first_of(arrays)}), which are not read; save "
             "them as PNG files, or all together as X and Y of one .npz file for data=npz"
         )
     if arrays:
         raise DataError(
-            f"{root} holds no image, but arrays ({listed(arrays)}): data=npz "
+            f"{root} holds no image, but arrays ({first_of(arrays)}): data=npz "
             f"{pasteable('data.root', str(root))}"
         )
     for name in sorted(clean)[:1]:  # such as IM-0001, whose end says nothing
@@ -102,7 +102,7 @@ def _ways_to_unpack(root: Path, packed: Sequence[Path]) -> str:
     if len(packed) == 1:
         return f"an archive; give it: {pasteable('data.root', str(packed[0]))}"
     whole = [pasteable("data.root", str(path)) for path in packed if _is_data_set(path)]
-    alone = f" (for one of them alone {listed(whole)})" if whole else ""
+    alone = f" (for one of them alone {first_of(whole)})" if whole else ""
     place = root / "unpacked"
     lines = [f"  {archive.unpack_line(path, place)}" for path in packed]
     unpacked = pasteable("data.root", str(place))
