@@ -39,13 +39,7 @@ def train(*words: str, **settings: Any) -> Run:
     Raises ConfigError, DataError, CheckpointError, TrainingError or MachineError, each with what
     is wrong and what to do.
     """
-    request = _request("train", words, settings)
-    from braintumor.workflows.sweep import go_on, holds_sweep  # see above
-    from braintumor.workflows.train import Run
-    from braintumor.workflows.train import train as workflow
-
-    resume = request.settings["resume"]
-    return Run(go_on(request)) if resume and holds_sweep(Path(resume)) else workflow(request)
+    return _run("sweep", "train_or_go_on", _request("train", words, settings))
 
 
 def tune(*words: str, **settings: Any) -> TuningResult:

@@ -1,4 +1,4 @@
-"""A sweep that was cut off: which of its jobs are left, and to do these."""
+"""bt-train, and a sweep of it that was cut off: which of its jobs are left, and to do these."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from braintumor.errors import CheckpointError, ConfigError, device_failure, some
 from braintumor.files import read_yaml
 from braintumor.privacy import start_of, without_names, words_again
+from braintumor.progress import waiting
 from braintumor.quoting import key_of
 from braintumor.runs.commands import resume_command, sweep_told
-from braintumor.runs.folder import RunFolder
+from braintumor.runs.folder import RunFolder, open_run
 from braintumor.runs.kinds import SWEEP
 from braintumor.runs.ownership import hold
 from braintumor.workflows.arguments import Request
@@ -22,6 +23,7 @@ from braintumor.workflows.compose import compose
 from braintumor.workflows.console import log
 from braintumor.workflows.outputs import record_failure
 from braintumor.workflows.parallel import run_requests, slots_for_parts
+from braintumor.workflows.results import Run
 from braintumor.workflows.words import quote_paths
 
 _FILE = "multirun.yaml"
@@ -115,6 +117,17 @@ def _typed_words(folder: Path) -> list[str]:
 
 def _one_by_one(folder: Path) -> str:
     return f"go on with its jobs one by one, such as {resume_command(folder / '0')}"
+
+
+def train_or_go_on(request: Request) -> Run:
+    """What `train` does; with resume=SWEEP what is left of the sweep, see `go_on`."""
+    if resume := request.settings["resume"]:
+        if holds_sweep(Path(resume)):
+            return Run(go_on(request))
+        open_run(resume)
+    with waiting("starting"):
+        from braintumor.workflows.train import train  # torch, once there is a run to go on with
+    return train(request)
 
 
 def describe_left(folder: Path) -> str:
