@@ -45,7 +45,7 @@ def open_bounded(path: Path, most_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
     link in a data set) is as empty as it says.
     Raises OSError, or DataError when it is no regular file or larger than `most_bytes`.
     """
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(number, "rb") as file:
         about = os.fstat(number)
         if not stat.S_ISREG(about.st_mode):

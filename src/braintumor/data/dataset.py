@@ -20,12 +20,7 @@ from braintumor.config import Count, Within, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
-from braintumor.data.labels import (
-    collapse_to_binary,
-    harmonise_all,
-    name_numbers,
-    refuse_mapping,
-)
+from braintumor.data.labels import collapse_to_binary, harmonise_all, name_numbers, refuse_mapping
 from braintumor.data.manifest import DTYPES
 from braintumor.data.reading import Fingerprints, Reading, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
@@ -109,8 +104,6 @@ def read_dataset(
     """
     settings, options = check_options(data)
     source = build_source(settings.name, options)
-    if not 1 <= image_size <= limits.IMAGE_SIDE:
-        raise ConfigError(f"data.image_size={image_size} should be 1 to {limits.IMAGE_SIDE} pixels")
     items, joined = _labelled(source.items, settings, classes or ())
     found = tuple(sorted({item.label for item in items}))
     if len(found) < (1 if classes else 2):

@@ -16,12 +16,9 @@ from torch import Tensor
 
 _AHEAD = 2  # batches; with 1 a disk has nothing to do while a batch is copied
 
-# Python's own madvise wants the object of the mapping, which neither numpy nor torch hands on.
-# The system of Windows has no such call; there rows are read when they are touched
-_WILL_NEED: int | None = getattr(mmap, "MADV_WILLNEED", None)
-_madvise = None if _WILL_NEED is None else ctypes.CDLL(None).madvise
-if _madvise is not None:
-    _madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+# Python's own madvise wants the object of the mapping, which neither numpy nor torch hands on
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def read_ahead(source: Tensor, rows: Tensor) -> None:
@@ -29,14 +26,14 @@ def read_ahead(source: Tensor, rows: Tensor) -> None:
 
     source: (M, ...), contiguous.  rows: int64 (B,).
     """
-    if _madvise is None or source.device.type != "cpu":
+    if source.device.type != "cpu":
         return
     first, row_bytes = source.data_ptr(), source.stride(0) * source.element_size()
     for row in rows.tolist():
         start = first + row * row_bytes
         page = start - start % mmap.PAGESIZE
         # advice alone: memory of another kind refuses it, which changes nothing
-        _madvise(page, start + row_bytes - page, _WILL_NEED)
+        _madvise(page, start + row_bytes - page, mmap.MADV_WILLNEED)
 
 
 def asked_ahead(parts: Sequence[Tensor], ask: Callable[[Tensor], None]) -> Iterator[Tensor]:

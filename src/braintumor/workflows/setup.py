@@ -32,13 +32,7 @@ from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSett
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import (
-    labels_of,
-    read_again,
-    read_data,
-    require_place,
-    size_of,
-)
+from braintumor.workflows.data import labels_of, read_again, read_data, require_place, size_of
 from braintumor.workflows.init import Start, find_start, take_weights, warn_of_known, with_start
 
 _ANY_CLASSES = 2  # of a head that is built before the data say how many they have

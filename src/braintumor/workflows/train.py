@@ -181,10 +181,7 @@ def _begun(
     else:
         prepared.append(setup(first, data_name))
     suffix = (f"_{len(seeds)}seeds" if seeds else "") + (f"_{folds}fold" if folds else "")
-    facts = {
-        "overrides": list(request.overrides),
-        "parts": [trial.name for trial in trials],
-    }
+    facts = {"overrides": list(request.overrides), "parts": [trial.name for trial in trials]}
     with new_run(request, settings, data_name, facts, suffix=suffix) as parent:
         yield parent, settings, prepared
 
