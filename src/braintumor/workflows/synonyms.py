@@ -45,30 +45,33 @@ FOUND_BY_ITSELF = {
                     "memory, ready for the device"),
     "verbose": "what is done is always said",
 }  # fmt: skip
-_HEAD = "train.phases=[{epochs: 18, trainable: head}]"
-_FREEZE = ("freeze", "freeze_backbone", "freeze_base", "frozen", "feature_extract")
-_GPU = ("gpu", "gpus", "cuda", "use_gpu", "use_cuda")
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+_TRACKERS = ("wandb", "mlflow", "trackio")
+_SWITCHES = {  # what is on or off elsewhere -> the words for on, and for off where there is one
+    "freeze freeze_backbone freeze_base frozen feature_extract": (
+        "train.phases=[{epochs: 18, trainable: head}]",
+        "train.phases=[{epochs: 18, trainable: all}]",
+    ),
+    "cuda use_gpu use_cuda": ("device=cuda", "device=cpu"),
+    "gpu gpus": ("device=cuda", ""),
+    "amp mixed_precision": ("train.precision=auto", "train.precision=fp32"),
+    "fp16 half": ("train.precision=fp16", ""),
+    "bf16": ("train.precision=bf16", ""),
+    "early_stopping": ("train.early_stopping.patience=8", "train.early_stopping.patience=null"),
+    "class_weights class_weight weighted_loss": ("train.imbalance=class_weights", ""),
+    "oversample balanced weighted_sampler": ("train.imbalance=oversample", ""),
+    **{name: (f"tracker={name}", "tracker=none") for name in _TRACKERS},
+}
 _SAID_OTHERWISE = {  # (name, value in lower case) -> the word
-    **{(name, yes): _HEAD for name in _FREEZE for yes in _YES},
-    **{(name, no): "train.phases=[{epochs: 18, trainable: all}]" for name in _FREEZE for no in _NO},
-    **{(name, yes): "device=cuda" for name in _GPU for yes in _YES},
-    **{(name, no): "device=cpu" for name in _GPU[2:] for no in _NO},
-    **{("gpu", str(number)): f"device=cuda:{number}" for number in range(16)},
-    **{(name, yes): "train.precision=auto" for name in ("amp", "mixed_precision") for yes in _YES},
-    **{(name, no): "train.precision=fp32" for name in ("amp", "mixed_precision") for no in _NO},
-    **{(name, yes): "train.precision=fp16" for name in ("fp16", "half") for yes in _YES},
-    **{("bf16", yes): "train.precision=bf16" for yes in _YES},
-    **{("early_stopping", no): "train.early_stopping.patience=null" for no in _NO},
-    **{("early_stopping", yes): "train.early_stopping.patience=8" for yes in _YES},
-    **{(name, yes): f"tracker={name}" for name in ("wandb", "mlflow", "trackio") for yes in _YES},
-    **{(name, no): "tracker=none" for name in ("wandb", "mlflow", "trackio") for no in _NO},
-    **{(name, yes): "train.imbalance=class_weights"
-       for name in ("class_weights", "class_weight", "weighted_loss") for yes in _YES},
-    ("class_weight", "balanced"): "train.imbalance=class_weights",
-    **{(name, yes): "train.imbalance=oversample"
-       for name in ("oversample", "balanced", "weighted_sampler") for yes in _YES},
-}  # fmt: skip
+    (name, value): word
+    for names, words in _SWITCHES.items()
+    for values, word in zip((_YES, _NO), words, strict=True)
+    for name in names.split()
+    for value in values
+    if word
+}
+_SAID_OTHERWISE |= {("gpu", str(number)): f"device=cuda:{number}" for number in range(16)}
+_SAID_OTHERWISE["class_weight", "balanced"] = "train.imbalance=class_weights"
 
 _OPTIONS = {  # of any group, without case and separators
     "ce": "cross_entropy", "bce": "cross_entropy", "categoricalcrossentropy": "cross_entropy",
