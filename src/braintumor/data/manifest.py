@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if foreign := sorted(set(manifest["split"].dropna()) - set(SPLITS)):
         raise DataError(f"{path} has a split {foreign[0]!r}, and there are {', '.join(SPLITS)}")
     return manifest.loc[:, list(COLUMNS)]
+
+
+def class_numbers(labels: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Of each label its place among the classes, which hold every one: int64 (N,)."""
+    place = {name: number for number, name in enumerate(classes)}
+    return np.array([place[label] for label in labels], dtype=np.int64)
 
 
 def group_numbers(groups: pd.Series) -> np.ndarray:

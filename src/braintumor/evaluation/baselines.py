@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from braintumor import cache
 from braintumor.data.images import rim_px
+from braintumor.data.manifest import class_numbers
 from braintumor.data.split import seen_in_training
 from braintumor.errors import DataError
 from braintumor.evaluation.baseline_figures import Baselines, baseline_figures
@@ -108,7 +109,7 @@ def answer_baselines(
                 f"no image is in the split {part}, so no floor can be measured; assign splits "
                 "first, such as with split=auto"
             )
-    labels = manifest["label"].map(list(classes).index).to_numpy(dtype=np.int64)
+    labels = class_numbers(manifest["label"], classes)
     known = labels[train]
 
     used = np.concatenate([train, test])

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from braintumor.data.labels import CANONICAL, collapse_to_binary
+from braintumor.data.manifest import class_numbers
 from braintumor.errors import DataError
 from braintumor.quoting import pasteable
 from braintumor.records import Predictions
@@ -88,7 +89,7 @@ def in_classes(
             healthy = predictions.classes.index(NO_TUMOR)
             tumour = logsumexp(np.delete(logits, healthy, axis=1).astype(np.float64), axis=1)
             logits = np.stack([logits[:, healthy], tumour], axis=1)
-    truth = np.array([wanted.index(label) for label in labels], dtype=np.int64)
+    truth = class_numbers(labels, wanted)
     return Predictions(wanted, predictions.paths, truth, logits.astype(np.float32))
 
 

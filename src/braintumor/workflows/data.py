@@ -6,30 +6,27 @@ import dataclasses
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from braintumor.config import Within, checked
+from braintumor.config import checked
 from braintumor.data.audit import audit_images, describe_pairs, write_audit
 from braintumor.data.dataset import Dataset, check_options, read_dataset
 from braintumor.data.images import Fit
-from braintumor.data.manifest import class_table, read_manifest, size_table
+from braintumor.data.manifest import class_numbers, class_table, read_manifest, size_table
 from braintumor.data.moved import Found, as_before, find_images
 from braintumor.data.sources import require_root
 from braintumor.data.split import assign_splits, check_kind, check_listed
 from braintumor.errors import CheckpointError, DataError, some
 from braintumor.files import write_atomic
-from braintumor.limits import IMAGE_SIDE
 from braintumor.places import as_path
 from braintumor.progress import waiting
+from braintumor.ranges import PictureSide
 from braintumor.runs.commands import repeat_command
 from braintumor.runs.folder import RunFolder
 from braintumor.workflows.console import log
 from braintumor.workflows.describe import describe_data, five_lines, warn_of_formulas, warn_of_lacks
-
-_Side = Annotated[int, Within(1, IMAGE_SIDE)]
 
 
 def read_data(settings: Mapping[str, Any], image_size: int, label: str) -> Dataset:
@@ -67,7 +64,7 @@ def size_of(settings: Mapping[str, Any]) -> int:
     where = "data"
     if section.get("image_size") is None:
         section, where = settings["model"]["backbone"], "model.backbone"
-    return int(checked(section["image_size"], _Side, f"{where}.image_size"))
+    return int(checked(section["image_size"], PictureSide, f"{where}.image_size"))
 
 
 def read_again(
@@ -120,9 +117,8 @@ def _audited(data: Dataset) -> Dataset:
 
 
 def _describe(data: Dataset, fit: Fit) -> None:
-    table = class_table(data.manifest)
-    describe_data(table, data.joined, data.ignored, len(data.unreadable))
-    warn_of_lacks(table)
+    describe_data(data)
+    warn_of_lacks(data)
     columns = (data.manifest[name].dropna() for name in ("path", "label", "patient"))
     warn_of_formulas(chain.from_iterable(columns))
     log.info("  %s", data.reading)
@@ -135,12 +131,6 @@ def require_place(options: Mapping[str, Any]) -> None:
     """Raises DataError where data.root is not there: before weights are fetched for it."""
     if options["name"] in ("folder", "npz") and (root := options.get("root")):
         require_root(as_path(root, "data.root"))
-
-
-def labels_of(data: Dataset, classes: tuple[str, ...]) -> np.ndarray:
-    """Class numbers in the order of `classes`, which has every label: int64 (N,)."""
-    number = {name: i for i, name in enumerate(classes)}
-    return data.manifest["label"].map(number).to_numpy(dtype=np.int64)
 
 
 def write_tables(data: Dataset, folder: Path) -> None:
@@ -158,7 +148,7 @@ def draw_data(data: Dataset, folder: Path) -> None:
     from braintumor.report.plots import pictures
     from braintumor.report.plots.style import to_png
 
-    labels = labels_of(data, data.classes)
+    labels = class_numbers(data.manifest["label"], data.classes)
     figures = {
         "class_balance": pictures.draw_class_balance(data.manifest),
         "image_sizes": pictures.draw_image_sizes(data.manifest),

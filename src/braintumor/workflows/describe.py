@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braintumor.data.images import Fit
 from braintumor.data.labels import ask_names
-from braintumor.data.manifest import Patients
+from braintumor.data.manifest import Patients, class_table
 from braintumor.errors import some
 from braintumor.records import EpochRecord
 from braintumor.report.texts import number, percent, rate
@@ -17,8 +17,7 @@ from braintumor.runs.kinds import EvaluationFile
 from braintumor.workflows.console import log, log_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from braintumor.data.dataset import Dataset
     from braintumor.evaluation.record import Evaluation
     from braintumor.statistics.decisions import Decisions
 
@@ -38,15 +37,11 @@ def warn_of_formulas(names: Iterable[str]) -> None:
         )  # fmt: skip
 
 
-def describe_data(
-    table: pd.DataFrame,
-    joined: Mapping[str, Sequence[str]],
-    ignored: Mapping[str, int],
-    unreadable: int,
-) -> None:
+def describe_data(data: Dataset) -> None:
     """The class table, which names became one class, and what was left out."""
+    table = class_table(data.manifest)
     log_table(table.to_string())
-    for label, names in joined.items():
+    for label, names in data.joined.items():
         if not names:
             log.info("  no image is of %s, which data.class_names names", label)
         else:
@@ -54,32 +49,40 @@ def describe_data(
             log.info(f"  {how}", label, ", ".join(names))
     if setting := ask_names(list(table.index)):
         log.info("  numbers are no names of classes; say what each is: %s", setting)
-    if ignored:
-        names = "; ".join(f"{name} ({count})" for name, count in ignored.items())
+    if data.ignored:
+        names = "; ".join(f"{name} ({count})" for name, count in data.ignored.items())
         log.info("  ignored: %s", names)
-    if unreadable:
-        log.warning(
-            "  left out: %s (data.skip_unreadable=true)", some(unreadable, "unreadable image")
-        )
+    if count := len(data.unreadable):
+        log.warning("  left out: %s (data.skip_unreadable=true)", some(count, "unreadable image"))
 
 
 def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
     """The summary of an audit, as in audit.json. fit: how pictures become square."""
+    patients = Patients(**content["patients"])
+    return [
+        *_about_copies(content, patients),
+        *_about_patients(content, patients),
+        *_about_pictures(content, fit),
+    ]
+
+
+def _about_copies(content: Mapping[str, Any], patients: Patients) -> Iterator[str]:
     how = "from the cache" if content["from_cache"] else "searched"
     counts = [f"{count:,} {kind}" for kind, count in content["pairs"].items() if count]
     found = f"audit ({how}, {content['seconds']:.1f} s): {some(content['images'], 'image')}"
-    lines = [f"{found}, no copies"]
-    if counts:
-        lines = [
+    if not counts:
+        yield f"{found}, no copies"
+    else:
+        yield (
             f"{found} show {some(content['pictures'], 'different picture')}, the commonest "
-            f"{content['largest_copy_group']} times",
-            f"  pairs of copies: {', '.join(counts)}",
-        ]
-    test, patients = content["test"], Patients(**content["patients"])
+            f"{content['largest_copy_group']} times"
+        )
+        yield f"  pairs of copies: {', '.join(counts)}"
+    test = content["test"]
     if test and test["seen"]:
         have, their = ("has", "its") if test["seen"] == 1 else ("have", "their")
         also = f" or {their} patient" if patients.known else ""
-        lines.append(
+        yield (
             f"  LEAK: {test['seen']:,} of {some(test['images'], 'test image')} "
             f"({percent(test['seen'] / test['images'])}) {have} a copy{also} in train or val, so a "
             "model can answer them from memory; read the figures without copies, or use "
@@ -87,59 +90,65 @@ def five_lines(content: Mapping[str, Any], fit: Fit) -> list[str]:
         )
     elif test:
         also = " or its patient" if patients.known else ""
-        lines.append(f"  no test image has a copy{also} in train or val")
+        yield f"  no test image has a copy{also} in train or val"
+
+
+def _about_patients(content: Mapping[str, Any], patients: Patients) -> Iterator[str]:
     if not patients.are_known:
-        lines.append(
+        yield (
             f"  {patients.words}: {patients.others}images of one patient may be in train, val and "
             "test alike"
         )
         if pattern := content["patient_pattern"]:
-            lines.append(
+            yield (
                 "  paths seem to tell patients; if they do, say so: "
                 f"'data.patient_regex=\"{pattern}\"'"
             )
     elif patients.patients == patients.images:
-        lines.append(
+        yield (
             "  each image has a patient of its own; if these are numbers of images, patients are "
             "not known: leave them out"
         )
     if mixed := content["patients_of_several_classes"]:
         have = "has" if mixed == 1 else "have"
-        lines.append(
+        yield (
             f"  {mixed:,} of {some(patients.patients, 'patient')} {have} images of several "
             "classes: right where each slice has a label of its own, else what tells patients is "
             "wrong"
         )
+
+
+def _about_pictures(content: Mapping[str, Any], fit: Fit) -> Iterator[str]:
     if count := content["label_conflicts"]["pairs"]:
         pair = content["label_conflicts"]["first"][0]
         first = " but ".join(f"{path} is {label}" for path, label in pair.items())
-        lines.append(f"  contradicting labels: {some(count, 'pair')} of copies (first: {first})")
+        yield f"  contradicting labels: {some(count, 'pair')} of copies (first: {first})"
     if count := content["augmented"]:
-        lines.append(
+        yield (
             f"  {some(count, 'picture', 'is')} augmented from others, as their names say: one "
             "may be in train and its original in test, so leave them out"
         )
     modalities = content["modalities"]
     if any(modalities.get(name, 0) not in (0, content["images"]) for name in ("CT", "PET")):
         named = ", ".join(f"{count:,} {name}" for name, count in modalities.items())
-        lines.append(
+        yield (
             f"  more than one kind of scan, as names of files and folders say: {named}; a model "
             "may tell the classes by the kind of scan, so keep one (data.ignore, data.classes)"
         )
     if fit == "stretch" and (count := content["not_square"]["images"]):
-        lines.append(
+        yield (
             f"  {some(count, 'picture', 'is')} not square (sides up to "
             f"{content['not_square']['largest_ratio']:g} to 1): data.fit=stretch squeezes the "
             "heads in them, data.fit=pad keeps their shape"
         )
     if content["oddities"]:
         odd = ", ".join(f"{item['images']:,} {word}" for word, item in content["oddities"].items())
-        lines.append(f"  odd pictures: {odd}")
-    return lines
+        yield f"  odd pictures: {odd}"
 
 
-def warn_of_lacks(table: pd.DataFrame) -> None:
-    """Which classes nothing is chosen by, or judged on. table: of describe_data, for a training."""
+def warn_of_lacks(data: Dataset) -> None:
+    """Which classes nothing is chosen by, or judged on, in a training."""
+    table = class_table(data.manifest)
     for split, said in _LACKS.items():
         if split in table and (absent := [*table.index[table[split] == 0]]):
             log.warning("  no %s", said.format(", ".join(absent)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from braintumor.config import typed
 from braintumor.data.dataset import Dataset, read_dataset
 from braintumor.data.images import Fit
 from braintumor.data.labels import collapse_to_binary
-from braintumor.data.manifest import KNOWN, SPLITS, choose_rows, class_table, read_manifest
+from braintumor.data.manifest import KNOWN, SPLITS, choose_rows, class_numbers, read_manifest
 from braintumor.data.moved import find_images
 from braintumor.errors import CheckpointError, ConfigError, DataError, some
 from braintumor.evaluation.common_classes import (
@@ -38,7 +38,7 @@ from braintumor.statistics.decisions import Decisions
 from braintumor.workflows.arguments import EvalArguments, Request
 from braintumor.workflows.console import log
 from braintumor.workflows.cross_dataset import evaluate_across
-from braintumor.workflows.data import drawn, labels_of, read_again, read_data, restore
+from braintumor.workflows.data import drawn, read_again, read_data, restore
 from braintumor.workflows.describe import describe_data, write_evaluation
 from braintumor.workflows.outputs import check_output, held_output, named_folder
 from braintumor.workflows.results import CrossDatasetResult, EvaluationResult
@@ -54,8 +54,6 @@ def evaluate(request: Request) -> EvaluationResult | CrossDatasetResult:
     several = asked.ckpt if isinstance(asked.ckpt, list) else [asked.ckpt]
     if asked.on or len(several) > 1:
         return evaluate_across(request)
-    if (share := asked.prevalence) is not None and not 0 < share < 1:
-        raise ConfigError(f"prevalence={share:g} should be between 0 and 1, such as 0.01")
     ckpt = several[0] if several else None
     return _evaluate_checkpoint(find_checkpoint(ckpt and str(ckpt)), asked, request)
 
@@ -221,7 +219,7 @@ def _data_for(card: Card, request: Request, run: RunFolder) -> tuple[Dataset, st
     if (moved_here := _moved(data, request.settings["split"], run, card.fit)) is not None:
         return moved_here, name, True
     log.info("%s: %s at %d px", name, some(len(data.manifest), "image"), card.image_size)
-    describe_data(class_table(data.manifest), data.joined, data.ignored, len(data.unreadable))
+    describe_data(data)
     return data, name, False
 
 
@@ -234,18 +232,14 @@ def _labels_for(
     """
     labels = data.manifest["label"].tolist()
     if set(labels) <= set(card.classes):
-        return labels_of(data, card.classes), None, ""
+        return class_numbers(labels, card.classes), None, ""
     if set(card.classes) == set(BINARY):
         two = collapse_to_binary(labels)
-        return _numbers(two, card.classes), None, labels_joined(labels)
+        return class_numbers(two, card.classes), None, labels_joined(labels)
     wanted, why = fit_labels(card.classes, labels)
     if wanted is None:
         raise DataError(f"{why}; {ways_to_fit(card.classes, labels, in_folders=in_folders)}")
-    return _numbers(labels, wanted), wanted, answers_joined(card.classes, decisions)
-
-
-def _numbers(labels: Sequence[str], classes: tuple[str, ...]) -> np.ndarray:
-    return np.array([classes.index(label) for label in labels], dtype=np.int64)
+    return class_numbers(labels, wanted), wanted, answers_joined(card.classes, decisions)
 
 
 def _moved(data: Dataset, split: str | None, run: RunFolder, fit: Fit) -> Dataset | None:

@@ -15,7 +15,7 @@ from braintumor.config import typed
 from braintumor.data.dataset import Dataset, check_options
 from braintumor.data.host_images import ImageSplit, load_split
 from braintumor.data.images import Fit
-from braintumor.data.manifest import KNOWN
+from braintumor.data.manifest import KNOWN, class_numbers
 from braintumor.data.split import check_kind
 from braintumor.data.tensors import Augment, AugmentSettings, epoch_order
 from braintumor.errors import ConfigError, some
@@ -32,7 +32,7 @@ from braintumor.training.recipe import FeatureSettings, Phase, Recipe, TrainSett
 from braintumor.training.state import check_recipe
 from braintumor.workflows.arguments import Settings
 from braintumor.workflows.console import log
-from braintumor.workflows.data import labels_of, read_again, read_data, require_place, size_of
+from braintumor.workflows.data import read_again, read_data, require_place, size_of
 from braintumor.workflows.init import Start, find_start, take_weights, warn_of_known, with_start
 
 _ANY_CLASSES = 2  # of a head that is built before the data say how many they have
@@ -141,7 +141,7 @@ def setup(
         augment=Augment(known.augment, len(data.classes)),
         data_name=data_name,
         data=data,
-        labels=labels_of(data, data.classes),
+        labels=class_numbers(data.manifest["label"], data.classes),
         model=_finish(known.body, data.classes, recipe.train, known.start).to(device),
         recipe=recipe,
         device=device,
