@@ -18,7 +18,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = [
     {"errors", "_version"},
     {
-        "records", "files", "config", "quoting", "places", "privacy", "limits", "machine",
+        "records", "files", "config", "quoting", "places", "privacy", "limits", "machine", "ranges",
         "runtime", "interrupts", "cache", "cache_folder", "progress", "eager",
     },
     {"data", "models", "statistics"},

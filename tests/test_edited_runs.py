@@ -18,9 +18,9 @@ import yaml
 from braintumor.comparison.aggregate import read_own_metrics
 from braintumor.comparison.leaderboard import runs_table
 from braintumor.comparison.read import read_runs
-from braintumor.config import Within
 from braintumor.data.manifest import read_manifest, write_manifest
 from braintumor.errors import BraintumorError, CheckpointError
+from braintumor.ranges import Within
 from braintumor.runs.folder import RunFolder
 from braintumor.runs.history import read_rows
 from braintumor.workflows import fit

@@ -11,12 +11,10 @@ import dataclasses
 import difflib
 import importlib
 import inspect
-import math
 import pkgutil
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,39 +22,6 @@ from braintumor.errors import ConfigError
 from braintumor.places import as_path
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Within:
-    """The range of a number, which stands beside its type: `Annotated[float, Within(0, 1)]`.
-
-    ends: of a round bracket, the end itself is left out. Infinity and NaN are in no range.
-
-    >>> print(Within(0, 1, "[)")), 1.0 in Within(0, 1, "[)")
-    0 or more and below 1
-    (None, False)
-    """
-
-    low: float = 0
-    high: float = math.inf
-    ends: str = "[]"
-
-    def __contains__(self, value: float) -> bool:
-        above = value > self.low if self.ends[0] == "(" else value >= self.low
-        below = value < self.high if self.ends[1] == ")" else value <= self.high
-        return (isinstance(value, int) or math.isfinite(value)) and above and below
-
-    def __str__(self) -> str:
-        first = f"above {self.low:g}" if self.ends[0] == "(" else f"{self.low:g} or more"
-        last = f"below {self.high:g}" if self.ends[1] == ")" else f"at most {self.high:g}"
-        return first if math.isinf(self.high) else f"{first} and {last}"
-
-
-NotNegative = Annotated[float, Within()]
-Share = Annotated[float, Within(0, 1)]
-ShareBelow1 = Annotated[float, Within(0, 1, "[)")]
-Count = Annotated[int, Within(1)]
-Switch = bool | typing.Literal["auto"]
 
 
 def config_dir() -> Path:

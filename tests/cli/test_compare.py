@@ -61,7 +61,11 @@ def test_different_images_are_refused_with_what_to_do(bt: Command, tmp_path: Pat
 
 def test_wrong_settings_are_answered(bt: Command, tmp_path: Path) -> None:
     _run(tmp_path / "a", ["x", "y"])
-    for wrong, answer in (("by=tests", "test"), ("resamples=3", "too few"), ("runs=[]", "no runs")):
+    for wrong, answer in (
+        ("by=tests", "test"),
+        ("resamples=3", "100 or more"),
+        ("runs=[]", "no runs"),
+    ):
         done = bt("compare", "runs=[a]", wrong, cwd=tmp_path, code=2)
         assert answer in done.stderr
 

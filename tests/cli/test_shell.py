@@ -94,7 +94,7 @@ def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("train resume=nowhere", "there is no run folder nowhere"),
         ("eval ckpt=nowhere", "there is no run folder or checkpoint nowhere"),
         ("eval ckpt=[1,2] on=[phantom]", "there is no run folder or checkpoint 1"),
-        ("eval prevalence=2", "prevalence=2 should be between 0 and 1"),
+        ("eval prevalence=2", "`prevalence=2.0` should be above 0 and below 1"),
         ("predict ckpt=nowhere", "there is no run folder or checkpoint nowhere"),
         ("predict ckpt=nowhere run_dir=full", "carries no mark of braintumor"),
         ("data data=folder data.root=nowhere", "data.root=nowhere does not exist"),

@@ -254,4 +254,4 @@ def test_the_config_holds_every_default() -> None:
 )
 def test_shares_outside_0_and_1_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"decision.{next(iter(wrong))}="):
-        dataclasses.replace(SETTINGS, **wrong)
+        typed(DecisionSettings, dataclasses.asdict(SETTINGS) | wrong, "decision")

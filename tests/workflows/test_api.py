@@ -364,7 +364,7 @@ def test_a_missing_run_is_an_error_and_no_exit() -> None:
 def test_what_load_is_told_is_checked(trained: Path) -> None:
     with pytest.raises(ConfigError, match="precision=half"):
         bt.load(trained, precision="half")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="views=0 should be 1 or more"):
+    with pytest.raises(ConfigError, match="`views=0` should be 1 or more"):
         bt.load(trained, views=0)
 
 

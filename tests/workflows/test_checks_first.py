@@ -68,7 +68,7 @@ MISTAKES = [
     ("train.early_stopping.min_delta=-1", "`train.early_stopping.min_delta=-1.0` should be"),
     ("train.cuda_graphs=true device=cpu", "needs a CUDA device"),
     ("decision.sensitivity=2", "`decision.sensitivity=2.0`"),
-    ("decision.sensitivity=98", "0.05 for 5 %"),
+    ("decision.sensitivity=98", "should be above 0 and at most 1"),
     ("eval.views=0", "`eval.views=0` should be 1 or more"),
     ("eval.heatmaps=-1", "`eval.heatmaps=-1` should be 0 or more"),
     ("eval.cam=attention", "model with mhsa"),

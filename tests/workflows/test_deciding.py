@@ -196,7 +196,7 @@ def test_prevalence_changes_predictive_values_alone(bt: Command, run: Path) -> N
     assert after["ppv"] == pytest.approx(0.01 * sensitivity / positives)
     assert before["prevalence"] == pytest.approx(0.75)
     done = bt("eval", "ckpt=run", "prevalence=2", cwd=run.parent, code=2)
-    assert "prevalence=2 should be between 0 and 1" in done.stderr
+    assert "`prevalence=2.0` should be above 0 and below 1" in done.stderr
 
 
 def test_a_checkpoint_of_a_training_that_did_not_end_is_evaluated_as_it_is(

@@ -10,13 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from braintumor import limits
-from braintumor.config import Count, Within, did_you_mean, find_builder, typed
+from braintumor.config import did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
@@ -26,6 +25,7 @@ from braintumor.data.reading import Fingerprints, Reading, read_images
 from braintumor.data.sources import Item, KnowsLesions, Source, build_source
 from braintumor.data.sources._look import ask_a_table
 from braintumor.errors import ConfigError, DataError, listed_by_reason, some
+from braintumor.ranges import Count, PictureSide, ShareWithin
 
 # N images, S side of the square in pixels
 
@@ -35,14 +35,14 @@ class DataSettings:
     """What every data set is asked, whatever its format; configs/data/_common.yaml has units."""
 
     name: str
-    image_size: Annotated[int, Within(1, limits.IMAGE_SIDE)] | None
+    image_size: PictureSide | None
     fit: Fit
     class_names: None | list[str]  # noqa: RUF036
     binary: bool
     skip_unreadable: bool
     limit: Count | None
-    val_fraction: Annotated[float, Within(0, 1, "()")]
-    test_fraction: Annotated[float, Within(0, 1, "()")]
+    val_fraction: ShareWithin
+    test_fraction: ShareWithin
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from braintumor.config import did_you_mean, first_of
+from braintumor.config import checked, first_of
 from braintumor.data.folds import assign_folds, in_drawn_order, too_few_for
 from braintumor.data.manifest import KNOWN
 from braintumor.errors import ConfigError, DataError, some
@@ -20,7 +20,6 @@ from braintumor.runtime import mix_seed
 
 SplitKind = Literal["auto", "official", "official_clean", "stratified", "grouped"]
 
-_KINDS = get_args(SplitKind)
 _PARTS = ("train", "val", "test")
 
 
@@ -77,8 +76,7 @@ def assign_splits(
 
 def check_kind(kind: str, folds: int | None, fold: int | None) -> None:
     """Raises ConfigError when there is no such split, whatever the data are."""
-    if kind not in _KINDS:
-        raise ConfigError(f"split={kind} is not one of the choices; {did_you_mean(kind, _KINDS)}")
+    checked(kind, SplitKind, "split")
     _check_folds(kind, folds, fold)
 
 

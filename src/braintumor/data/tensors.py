@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor.config import NotNegative, Share, ShareBelow1, Within
+from braintumor.ranges import NotNegative, Share, ShareBelow1, Within
 from braintumor.runtime import mix_seed
 
 # N images, B of them a batch, C channels (1 when all pictures are grey, else 3), S side in px,

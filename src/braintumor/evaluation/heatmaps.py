@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from braintumor.config import did_you_mean
+from braintumor.config import checked
 from braintumor.errors import ConfigError
 from braintumor.models.attention.mhsa import SelfAttention
 from braintumor.models.classifier import Classifier
@@ -73,12 +73,8 @@ def heat_cells(
     if isinstance(model, Ensemble):
         maps = [heat_cells(each, images, targets, method, layer) for each in model.members]
         return np.asarray(np.mean(maps, axis=0), dtype=np.float32)
-    if method not in get_args(Method):
-        known = did_you_mean(str(method), get_args(Method))
-        raise ConfigError(f"there is no map method `{method}` (eval.cam); {known}")
-    if layer not in get_args(Layer):
-        known = did_you_mean(str(layer), get_args(Layer))
-        raise ConfigError(f"there is no layer `{layer}` to draw maps of; {known}")
+    checked(method, Method, "eval.cam")
+    checked(layer, Layer, "eval.cam_layer")
     check_method(model, method)
     cells = []
     # to the last bit the same map within an evaluation and for one picture alone

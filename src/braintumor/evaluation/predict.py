@@ -6,21 +6,19 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor import limits
-from braintumor.config import Within
 from braintumor.data.host_images import HostImages, ImageSplit
 from braintumor.data.tensors import AugmentSettings, move_alike
 from braintumor.errors import ConfigError
 from braintumor.evaluation.heatmaps import Layer, Method, device_of
 from braintumor.models.classifier import Classifier
 from braintumor.models.ensemble import LEAST, Ensemble, Network
+from braintumor.ranges import NotNegativeInt, Views
 from braintumor.records import Predictions
 from braintumor.runtime import mix_seed
 from braintumor.training.batches import predict_logits
@@ -39,12 +37,12 @@ _SMALL_MOVES = AugmentSettings(
 class EvalSettings:
     """The `eval` section. Documented in configs/evaluation/default.yaml."""
 
-    views: Annotated[int, Within(1, limits.VIEWS)]
-    examples: Annotated[int, Within()]
-    heatmaps: Annotated[int, Within()]
+    views: Views
+    examples: NotNegativeInt
+    heatmaps: NotNegativeInt
     cam: Method
     cam_layer: Layer
-    wrong_pictures: Annotated[int, Within()] = 0
+    wrong_pictures: NotNegativeInt = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from braintumor.config import Count, NotNegative, ShareBelow1
+from braintumor.ranges import Count, NotNegative, ShareBelow1
 
 # B batch, C channels, h w height and width of the map, K classes
 

@@ -5,16 +5,16 @@ A checkpoint may be a stranger's, so all that is used later is checked here, onc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from braintumor import limits
-from braintumor.config import Within, checked, setting, typed
+from braintumor.config import checked, setting, typed
 from braintumor.errors import CheckpointError, ConfigError
 from braintumor.models import ModelSections
+from braintumor.ranges import AboveZero, Finite, NotNegativeInt, PictureSide, Views
 from braintumor.runtime import Precision
 from braintumor.statistics.decisions import Decisions
 
@@ -40,15 +40,15 @@ class Card:
     data_name: str
     classes: tuple[str, ...]
     binary: bool
-    image_size: Annotated[int, Within(1, limits.IMAGE_SIDE)]
+    image_size: PictureSide
     fit: Literal["stretch", "pad"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[Finite, ...]
+    std: tuple[AboveZero, ...]
     model: dict[str, Any]
     settings: dict[str, Any]
-    epoch: Annotated[int, Within()]
+    epoch: NotNegativeInt
     validation: dict[str, float | bool | None]
-    parameters: Annotated[int, Within()]
+    parameters: NotNegativeInt
     training_hashes: tuple[str, ...]
     training_phashes: tuple[str, ...]
     patients: dict[str, int]
@@ -59,7 +59,7 @@ class Card:
 _USED: dict[str, Any] = {
     "data": Mapping, "data.root": str | None, "data.name": str | None,
     "train.channels_last": bool, "train.precision": Precision, "train.refit": bool,
-    "eval.views": Annotated[int, Within(1, limits.VIEWS)], "eval.cam": str,
+    "eval.views": Views, "eval.cam": str,
     "eval.cam_layer": str | int, "decision": Mapping, "decision.prevalence": float | None,
 }  # fmt: skip
 
@@ -91,11 +91,6 @@ def _check(card: Card) -> None:
         checked(setting(card.settings, key), kind, f"settings.{key}")
     if card.decisions is not None:
         typed(Decisions, card.decisions, "decisions")
-        if not card.decisions["temperature"] > 0:
-            raise ConfigError("`decisions.temperature` should be above 0")
-    numbers = [*card.mean, *card.std, *(card.decisions or {}).values()]
-    if not all(math.isfinite(n) for n in numbers if n is not None) or min(card.std, default=0) <= 0:
-        raise ConfigError("`mean`, `std` or `decisions` hold what is no finite number")
     if not len(card.mean) == len(card.std) == 3:
         raise ConfigError("`mean` and `std` should have 3 values")
     if not 1 <= len(set(card.classes)) == len(card.classes) <= limits.CLASSES:

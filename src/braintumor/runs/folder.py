@@ -11,10 +11,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from braintumor.config import Within, typed_part
+from braintumor.config import typed_part
 from braintumor.errors import CheckpointError, ConfigError, DataError, MachineError
 from braintumor.files import read_json, read_yaml, write_json
 from braintumor.privacy import start_of
+from braintumor.ranges import Within
 from braintumor.runs.kinds import RUN, SWEEP, EvaluationFile
 
 log = logging.getLogger(__name__)

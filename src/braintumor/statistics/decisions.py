@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from braintumor.errors import ConfigError, DataError, some
+from braintumor.errors import DataError, some
+from braintumor.ranges import AboveZero, Finite, ShareWithin, Within
 from braintumor.records import Predictions
 from braintumor.statistics.confidence import fit_confidence, fit_temperature
 
@@ -28,21 +29,11 @@ _log = logging.getLogger(__name__)
 class DecisionSettings:
     """The `decision` section. Documented in configs/decision/default.yaml."""
 
-    sensitivity: float
-    prevalence: float | None
-    coverage: float
-    risk: float
-    reject: float
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            # a sensitivity of 1 can be had: the threshold of the least sure tumour
-            if value is None or 0 < value < 1 or (name == "sensitivity" and value == 1):
-                continue
-            raise ConfigError(
-                f"`decision.{name}={value}` should be a share between 0 and 1, both left out; "
-                "give 0.05 for 5 %"
-            )
+    sensitivity: Annotated[float, Within(0, 1, "(]")]  # 1: the least sure tumour is called one
+    prevalence: ShareWithin | None
+    coverage: ShareWithin
+    risk: ShareWithin
+    reject: ShareWithin
 
 
 @dataclass(frozen=True)
@@ -63,16 +54,16 @@ class Decisions:
 
     n: int
     groups: int
-    temperature: float
-    sensitivity: float
-    threshold: float | None
-    coverage: float
-    conformal: float | None
-    reject: float
-    outlier_threshold: float | None
-    turned_threshold: float | None
-    risk: float
-    confidence: float | None
+    temperature: AboveZero
+    sensitivity: Finite
+    threshold: Finite | None
+    coverage: Finite
+    conformal: Finite | None
+    reject: Finite
+    outlier_threshold: Finite | None
+    turned_threshold: Finite | None
+    risk: Finite
+    confidence: Finite | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from braintumor.config import NotNegative, ShareBelow1, call_named
+from braintumor.config import call_named
+from braintumor.ranges import NotNegative, ShareBelow1
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (logits_BK, target) -> mean over the batch, in nats
 

@@ -10,11 +10,19 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from braintumor.config import Count, NotNegative, Share, ShareBelow1, Within, call_named, checked
+from braintumor.config import call_named, checked
 from braintumor.eager import eager
 from braintumor.errors import ConfigError
+from braintumor.ranges import (
+    AboveZero,
+    Count,
+    NotNegative,
+    NotNegativeInt,
+    Share,
+    ShareBelow1,
+    Within,
+)
 
-AboveZero = Annotated[float, Within(ends="(]")]
 Shape = Callable[[float, float], float]  # (epochs done, epochs in all) -> factor on the rate
 
 
@@ -189,7 +197,7 @@ def _cosine(start: float, end: float, progress: float) -> float:
 class Plateau:
     """Multiplies the rate by `factor` after more than `patience` epochs without improvement."""
 
-    patience: Annotated[int, Within()]
+    patience: NotNegativeInt
     factor: Annotated[float, Within(0, 1, "(]")]
     min_factor: Share
     best: float = field(init=False, default=math.inf)

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from braintumor.config import Count, NotNegative, ShareBelow1, Switch, Within, differences, first_of
+from braintumor.config import differences, first_of
 from braintumor.errors import CheckpointError, ConfigError, some
 from braintumor.quoting import pasteable
+from braintumor.ranges import AboveZero, Count, NotNegative, NotNegativeInt, ShareBelow1
 from braintumor.runtime import Precision
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class EarlyStoppingSettings:
 class FeatureSettings:
     """The `features` section. Documented in configs/features/default.yaml."""
 
-    views: Annotated[int, Within()] = 0
+    views: NotNegativeInt = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TrainSettings:
     max_epochs: Count | None
     precision: Precision
     imbalance: Literal["oversample", "class_weights", "none"]
-    clip_norm: Annotated[float, Within(ends="(]")] | None
+    clip_norm: AboveZero | None
     ema_decay: ShareBelow1
     channels_last: bool
     tensorboard: bool
@@ -67,7 +68,7 @@ class TrainSettings:
     epochs: Count | None = None
     refit: bool = False
     compile: bool = False
-    cuda_graphs: Switch = "auto"
+    cuda_graphs: bool | Literal["auto"] = "auto"
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from braintumor.config import NotNegative, checked
+from braintumor.config import checked
 from braintumor.errors import ConfigError, TrainingError
 from braintumor.models.classifier import Classifier
+from braintumor.ranges import NotNegative
 from braintumor.runs.items import misfit
 from braintumor.training.average import Average
 from braintumor.training.losses import build_loss
@@ -172,11 +173,11 @@ class FitState:
         self.phase, self.phase_epoch = index, 0
         self.best.begin_phase()
         self.model.set_trainable(phase.trainable)
-        rates = {
-            "optimizer.lr": options["lr"] if phase.lr is None else phase.lr,
-            "model.backbone.lr_scale": recipe.backbone_lr_scale,
-            "optimizer.head_lr_scale": options["head_lr_scale"],
-        }
+        rates = {"optimizer.lr": options["lr"]}
+        if phase.lr is not None:
+            rates = {f"train.phases[{index}].lr": phase.lr}
+        rates["model.backbone.lr_scale"] = recipe.backbone_lr_scale
+        rates["optimizer.head_lr_scale"] = options["head_lr_scale"]
         lr, backbone, head = (checked(rate, NotNegative, key) for key, rate in rates.items())
         scales = {"backbone": backbone, "head": head}
         self.optimizer = build_optimizer(options, self.model.parameter_groups(), lr, scales)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 
-from braintumor.config import Count, Within, config_dir, did_you_mean, flat, options_of
+from braintumor.config import config_dir, did_you_mean, flat, options_of
 from braintumor.errors import ConfigError
 from braintumor.quoting import hydra_value, key_of
+from braintumor.ranges import AboveZero, Count, Within
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -37,7 +38,7 @@ class TuneSettings:
 
     space: Mapping | str | None
     trials: Count
-    minutes: Annotated[float, Within(ends="(]")] | None
+    minutes: AboveZero | None
     storage: str | None
     workers: Count | None
     sampler: Literal["tpe", "random"]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from braintumor.config import typed, typed_part, with_changed
 from braintumor.data.names import split_of
@@ -19,6 +19,7 @@ from braintumor.errors import ConfigError
 from braintumor.models import BackboneCommon, ModelSections
 from braintumor.places import as_on_disk, as_path
 from braintumor.privacy import PrivacySettings
+from braintumor.ranges import BatchSize, ShareWithin, Views, Within
 from braintumor.runs.folder import run_around
 from braintumor.runtime import Precision
 
@@ -116,13 +117,13 @@ class EvalArguments(_Common):
     """Of bt-eval."""
 
     eval: Mapping
-    prevalence: float | None
+    prevalence: ShareWithin | None
     ckpt: Path | list | None
     on: Any
     split: str | None
     device: str | int
     precision: Precision | None
-    batch_size: int
+    batch_size: BatchSize
     copy_bits: int
     data: Mapping | None = None
 
@@ -142,8 +143,8 @@ class PredictArguments(_Common):
     skip_unreadable: bool
     device: str | int
     precision: Precision | None
-    batch_size: int
-    views: int | None
+    batch_size: BatchSize
+    views: Views | None
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class CompareArguments(_Common):
     split: str
     by: Literal["validation", "test"]
     different_images: bool
-    resamples: int
+    resamples: Annotated[int, Within(100)]  # for the ends of an interval
     bootstrap_seed: int
 
 

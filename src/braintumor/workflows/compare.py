@@ -37,11 +37,6 @@ def compare(request: Request) -> ComparisonResult:
     asked = request.arguments(CompareArguments)
     if not asked.runs:
         raise ConfigError("no runs given; name run folders, such as 'runs=[runs/a,runs/b]'")
-    if asked.resamples < 100:
-        raise ConfigError(
-            f"resamples={asked.resamples} is too few for the ends of an interval; give 100 or "
-            "more, such as resamples=2000"
-        )
     check_output(request, COMPARISON, "comparison")
     runs = asked.runs if isinstance(asked.runs, list) else [asked.runs]
     with held_output(request, COMPARISON, of_now("comparison")) as folder:

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from braintumor import limits
 from braintumor.config import typed
 from braintumor.data.host_images import load_split
-from braintumor.errors import ConfigError, DataError
+from braintumor.errors import DataError
 from braintumor.evaluation.heatmaps import device_of, heat_cells
 from braintumor.evaluation.postprocessing import PostProcessing, load_postprocessing
 from braintumor.evaluation.predict import Inference, predict_with_features
 from braintumor.models.ensemble import Network
+from braintumor.ranges import BatchSize, Views
 from braintumor.records import Predictions
 from braintumor.runs.checkpoint import Card, find_checkpoint
 from braintumor.runs.ensemble import load_network
@@ -39,15 +39,8 @@ class Use:
 
     device: str | int = "auto"  # a number is answered by choose_device
     precision: Precision | None = None
-    batch_size: int = 64
-    views: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "views"):
-            value = getattr(self, name)
-            most = limits.VIEWS if name == "views" else 1 << 20
-            if value is not None and not 1 <= value <= most:
-                raise ConfigError(f"{name}={value} should be 1 or more, and at most {most:,}")
+    batch_size: BatchSize = 64
+    views: Views | None = None
 
 
 def load(path: str | Path, how: Use | None = None) -> LoadedModel:

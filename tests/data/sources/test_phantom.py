@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from braintumor.config import config_dir
 from braintumor.data.sources import build_source
 from braintumor.data.sources.phantom import CLASSES, build
-from braintumor.errors import DataError
+from braintumor.errors import ConfigError
 from braintumor.files import natural_key
 
 SMALL = {"patients": 16, "slices_per_patient": 2, "size_px": 96, "seed": 0, "test_share": 0.25}
@@ -209,8 +209,8 @@ def test_every_class_has_slices_at_the_height_of_the_sella():
     [("patients", 7), ("slices_per_patient", 0), ("size_px", 32), ("test_share", 0.9)],
 )
 def test_options_out_of_range_are_refused_by_name(option, value):
-    with pytest.raises(DataError, match=f"data.{option}={value}"):
-        build(**SMALL | {option: value})
+    with pytest.raises(ConfigError, match=f"data.{option}={value}"):
+        build_source("phantom", SMALL | {option: value})
 
 
 def test_generates_forty_pictures_a_second():

@@ -13,7 +13,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -32,7 +32,7 @@ from braintumor.data.sources._phantom_head import (
     soft,
     span,
 )
-from braintumor.errors import DataError
+from braintumor.ranges import Count, Within
 from braintumor.runtime import mix_seed
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
@@ -44,27 +44,16 @@ _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less whole numbers, spread 
 class Phantom:
     """Generates a picture when it is read; nothing is kept.
 
-    Raises DataError when an option is out of range.
+    test_share: 0: no split of its own.
     """
 
-    patients: int
-    slices_per_patient: int
-    size_px: int
+    patients: Annotated[int, Within(2 * len(CLASSES))]
+    slices_per_patient: Count
+    size_px: Annotated[int, Within(48)]
     seed: int
-    test_share: float
+    test_share: Annotated[float, Within(0, 0.5)]
 
     ignored: ClassVar[Mapping[str, int]] = {}
-
-    def __post_init__(self) -> None:
-        least = {"patients": 2 * len(CLASSES), "slices_per_patient": 1, "size_px": 48}
-        for name, low in least.items():
-            if (value := getattr(self, name)) < low:
-                raise DataError(f"data.{name}={value} is too few for phantoms; use {low} or more")
-        if not 0 <= self.test_share <= 0.5:
-            raise DataError(
-                f"data.test_share={self.test_share} is out of range; use 0 (no split of its own) "
-                "to 0.5"
-            )
 
     @functools.cached_property
     def items(self) -> tuple[Item, ...]:

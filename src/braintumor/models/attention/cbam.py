@@ -12,9 +12,9 @@ from typing import Literal, cast
 import torch
 from torch import nn
 
-from braintumor.config import Count
 from braintumor.errors import ConfigError
 from braintumor.models.head import map_mean
+from braintumor.ranges import Count
 
 # B batch, C channels, h w height and width of the map
 

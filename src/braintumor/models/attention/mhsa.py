@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from braintumor.config import Count, NotNegative, ShareBelow1
 from braintumor.errors import ConfigError
 from braintumor.models.head import GaussianNoise, map_mean
+from braintumor.ranges import Count, NotNegative, ShareBelow1
 
 # B batch, C channels, h w height and width of the map, N = h*w tokens, H heads, d head width
 

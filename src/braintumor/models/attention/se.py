@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from braintumor.config import Count
 from braintumor.models.head import map_mean
+from braintumor.ranges import Count
 
 # B batch, C channels, h w height and width of the map, R = C / reduction
 

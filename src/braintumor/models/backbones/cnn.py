@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from braintumor.config import Count, ShareBelow1
 from braintumor.errors import ConfigError, WeightsError
 from braintumor.models.attention import build_attention
 from braintumor.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from braintumor.models.backbones._weights import load_into, read_weights
+from braintumor.ranges import Count, ShareBelow1
 
 
 class Cnn(Backbone):
