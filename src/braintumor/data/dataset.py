@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braintumor.config import did_you_mean, find_builder, typed
+from braintumor.config import checked, did_you_mean, find_builder, typed
 from braintumor.data.audit import Audit
 from braintumor.data.audit_summary import summarise
 from braintumor.data.images import Fit, resize
@@ -103,6 +103,7 @@ def read_dataset(
     there is one class only, or a class is left with no image.
     """
     settings, options = check_options(data)
+    checked(image_size, PictureSide, "data.image_size")
     source = build_source(settings.name, options)
     items, joined = _labelled(source.items, settings, classes or ())
     found = tuple(sorted({item.label for item in items}))

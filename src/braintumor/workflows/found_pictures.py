@@ -68,7 +68,7 @@ def _below(path: Path, passed_over: Counter[str]) -> tuple[Path, dict[str, Read]
     if path.is_file() and is_archive_name(path.name):
         return path, _in_archive(path, passed_over)
     if path.exists():
-        return path.parent, {path.name: partial(_of_file, path)}
+        return path.parent, {path.name: _of_file(path)}
     if not glob.has_magic(str(path)):
         raise DataError(f"there is no file or folder {path}; check the path")
     plain = [part for part in path.parts if not glob.has_magic(part)]
@@ -106,13 +106,13 @@ def _walked(folder: Path, passed_over: Counter[str]) -> list[str]:
 
 def _in_folder(root: Path, files: Iterable[str], passed_over: Counter[str]) -> dict[str, Read]:
     names = ["/".join(parts) for parts in image_paths(files, passed_over)]
-    return {name: partial(_of_file, root / name) for name in names}
+    return {name: _of_file(root / name) for name in names}
 
 
 def _in_archive(path: Path, passed_over: Counter[str]) -> dict[str, Read]:
     archive = open_archive(path)
     names = ["/".join(parts) for parts in image_paths(archive.files, passed_over)]
-    return {name: partial(_of_member, archive.read, name) for name in names}
+    return {name: partial(_decoded, archive.read, name) for name in names}
 
 
 def counted(passed_over: Mapping[str, int]) -> str:
@@ -124,17 +124,15 @@ def counted(passed_over: Mapping[str, int]) -> str:
     return ", ".join(said)
 
 
-def _of_file(path: Path) -> np.ndarray:
-    return decode(read_bounded(path, limits.FILE_BYTES)).pixels
+def _of_file(path: Path) -> Read:
+    return partial(_decoded, read_bounded, path, limits.FILE_BYTES)
 
 
-def _of_member(read: Callable[[str], bytes], name: str) -> np.ndarray:
-    return decode(read(name)).pixels
+def _decoded(read: Callable[..., bytes], *where: Any) -> np.ndarray:
+    return decode(read(*where)).pixels
 
 
 def _of_memory(picture: Any) -> np.ndarray:
-    if isinstance(picture, np.ndarray):
-        return decode(from_array(picture)).pixels
     if isinstance(picture, Image.Image):
         return from_pillow(picture)
     if hasattr(picture, "__array__"):

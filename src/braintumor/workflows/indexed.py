@@ -53,7 +53,7 @@ def _set_part(whole: list[Any], match: re.Match[str], word: str) -> None:
             f"{word}: {match[1]} has {some(len(whole), 'entry')}, which are counted from 0: "
             f"{match[1]}={hydra_value(whole)}"
         )
-    value = yaml.safe_load(word.partition("=")[2].strip("'\"")) if "=" in word else None
+    value = yaml.safe_load(word.partition("=")[2].strip("'\""))
     inner: Any = whole
     steps: list[Any] = [number, *match[4].split(".")[1:]]
     for step in steps[:-1]:

@@ -16,22 +16,9 @@ from braintumor.evaluation.provenance import data_title
 from braintumor.files import write_atomic
 from braintumor.privacy import without_names
 from braintumor.progress import bar, waiting
+from braintumor.report import predictions as pages
 from braintumor.report.plots.pictures import overlay
 from braintumor.report.plots.style import png_of
-from braintumor.report.predictions import (
-    HEAT_PX,
-    MOST_PICTURES,
-    PICTURE_PX,
-    UNDECIDED,
-    Illustration,
-    PredictionsPage,
-    doubt_of,
-    doubtful,
-    notes_of,
-    render_predictions,
-    shrink,
-    shrunk,
-)
 from braintumor.report.texts import rate
 from braintumor.runs.checkpoint import find_checkpoint
 from braintumor.runs.ensemble import read_model_card
@@ -74,14 +61,14 @@ def predict(request: Request) -> pd.DataFrame:
     answers = classifier.classify(pictures)
     table = unlabelled_table(answers.predictions, answers.columns)
     decisions = fitted.decisions if (fitted := classifier.postprocessing) else None
-    mapped = doubtful(table, max(asked.overlays, 0))
-    table = table.assign(doubt=doubt_of(table), overlay="")
+    mapped = pages.doubtful(table, max(asked.overlays, 0))
+    table = table.assign(doubt=pages.doubt_of(table), overlay="")
     table.loc[mapped, "overlay"] = [overlay_file(i) for i in mapped]
     with held_output(request, PREDICTIONS, of_now("predictions")) as folder:
         remove_own(folder, PREDICTIONS)
         # names that were given whole, as a list of files is
         written = table.assign(path=without_names([*table["path"]]))
-        unmapped = [i for i in doubtful(table, MOST_PICTURES) if i not in set(mapped)]
+        unmapped = [i for i in pages.doubtful(table, pages.MOST_PICTURES) if i not in set(mapped)]
         try:
             plain = _plain(pictures, unmapped)
             overlaid = _write_overlays(folder, classifier, pictures, mapped, answers)
@@ -89,7 +76,7 @@ def predict(request: Request) -> pd.DataFrame:
             remove_own(folder, PREDICTIONS)
             raise
         write_table(folder, written)
-        page = PredictionsPage(
+        page = pages.PredictionsPage(
             table=written,
             illustrations=plain | overlaid,
             model=card.model_name,
@@ -98,7 +85,7 @@ def predict(request: Request) -> pd.DataFrame:
             decisions=decisions,
             unreadable=pictures.unreadable,
         )
-        write_atomic(folder / PredictionsFile.PAGE, render_predictions(page))
+        write_atomic(folder / PredictionsFile.PAGE, pages.render_predictions(page))
         _write_unreadable(folder, pictures)
     _describe(table, decisions)
     if pictures.unreadable:
@@ -127,10 +114,10 @@ def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
     """A line a picture: the answer, how sure it is, and what is to be said of it."""
     is_undecided = False
     for row in table.head(_LISTED).to_dict("records"):
-        pred, notes = row["pred"], notes_of(row, decisions)
+        pred, notes = row["pred"], pages.notes_of(row, decisions)
         said = "".join(f"  {note}" for note in notes)
         log.info("%-40s %-14s %s%s", row["path"], pred, rate(row[f"prob_{pred}"]), said)
-        is_undecided = is_undecided or any(note.startswith(UNDECIDED) for note in notes)
+        is_undecided = is_undecided or any(note.startswith(pages.UNDECIDED) for note in notes)
     if len(table) > _LISTED:
         log.info("… and %d more", len(table) - _LISTED)
     if is_undecided:
@@ -141,11 +128,11 @@ def _describe(table: pd.DataFrame, decisions: Decisions | None) -> None:
     warn_of_formulas(table["path"])
 
 
-def _plain(pictures: PictureBatches, rows: Sequence[int]) -> dict[int, Illustration]:
+def _plain(pictures: PictureBatches, rows: Sequence[int]) -> dict[int, pages.Illustration]:
     """What the page shows of those without a heat map."""
 
-    def small(row: int) -> Illustration:
-        return Illustration(shrink(pictures.originals[row](), PICTURE_PX), None)
+    def small(row: int) -> pages.Illustration:
+        return pages.Illustration(pages.shrink(pictures.originals[row](), pages.PICTURE_PX), None)
 
     read, what = in_threads(small, rows), "reading the pictures of the page"
     shown = bar(what, read, total=len(rows), unit="pictures")
@@ -158,15 +145,15 @@ def _write_overlays(
     pictures: PictureBatches,
     mapped: Sequence[int],
     answers: Classified,
-) -> dict[int, Illustration]:
+) -> dict[int, pages.Illustration]:
     """Write cam/ of the rows `mapped`, and give what the page shows of the first of them."""
     from braintumor.workflows.load import at_own_size  # torch
 
-    made: dict[int, Illustration] = {}
+    made: dict[int, pages.Illustration] = {}
 
     def decoded(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, square = pictures.square(pictures.originals[row])
-        return shrink(picture, _LARGEST_PX), square
+        return pages.shrink(picture, _LARGEST_PX), square
 
     coming = in_threads(decoded, mapped, _BATCH)
     with bar("drawing heat maps", total=len(mapped), unit="pictures") as progress:
@@ -178,9 +165,10 @@ def _write_overlays(
             for i, picture, cells in zip(rows, large, maps, strict=True):
                 heat = at_own_size(cells, picture.shape[:2], model.card.fit)
                 write_atomic(folder / overlay_file(i), png_of(overlay(picture, heat)))
-                if len(made) < MOST_PICTURES:
-                    size = shrunk(picture.shape, HEAT_PX)
+                if len(made) < pages.MOST_PICTURES:
+                    size = pages.shrunk(picture.shape, pages.HEAT_PX)
                     heat = at_own_size(cells, size, model.card.fit)
-                    made[i] = Illustration(shrink(picture, PICTURE_PX), heat, cells.shape)
+                    small = pages.shrink(picture, pages.PICTURE_PX)
+                    made[i] = pages.Illustration(small, heat, cells.shape)
             progress.update(len(rows))
     return made
