@@ -47,4 +47,5 @@ Count = Annotated[int, Within(1)]
 NotNegativeInt = Annotated[int, Within()]
 PictureSide = Annotated[int, Within(1, limits.IMAGE_SIDE)]  # px
 BatchSize = Annotated[int, Within(1, 1 << 20)]  # in use; that of a training is a Count
+Folds = Annotated[int, Within(2, limits.FOLDS)]
 Views = Annotated[int, Within(1, limits.VIEWS)]

@@ -29,7 +29,7 @@ MISTAKES = [
     ("split=ofical", "did you mean `official`"),
     ("split=official", "has none: use split=stratified"),
     ("split=official_clean", "has none: use split=stratified"),
-    ("folds=1", "folds=1 should be"),
+    ("folds=1", "`folds=1` should be"),
     ("folds=5 split=official", "folds=5 divides all images anew"),
     ("folds=500", "class a has only 12 images"),
     ("fold=3", "fold=3"),

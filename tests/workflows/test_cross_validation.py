@@ -159,13 +159,13 @@ def test_parts_are_the_folds_of_each_seed() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"folds": 1}, "folds=1 should be a whole number of 2 or more"),
+        ({"folds": 1}, "`folds=1` should be 2 or more"),
         ({"folds": True}, "folds=True"),
         ({"folds": "five"}, "folds=five"),
         ({"seeds": []}, r"seeds=\[\] should be whole numbers"),
         ({"seeds": 3}, r"such as seeds=\[0,1,2\]"),
         ({"seeds": [0, 1.5]}, "seeds="),
-        ({"seeds": [0, 1, 0]}, "names a seed twice"),
+        ({"seeds": [0, 1, 0]}, r"seeds=\[0, 1, 0\] should be whole numbers, each once"),
         ({"seeds": [0, 1], "fold": 0, "folds": 2}, "fold=0 is one run"),
     ],
 )

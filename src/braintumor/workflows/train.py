@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from braintumor import limits
+from braintumor.config import checked
 from braintumor.errors import CheckpointError, ConfigError, DiskError, some
+from braintumor.ranges import Folds
 from braintumor.runs.folder import RunFolder, open_run, read_config
 from braintumor.runs.kinds import RUN, STATES
 from braintumor.runs.ownership import hold
@@ -98,17 +99,13 @@ def list_trials(settings: Settings) -> list[Trial]:
 
     Raises ConfigError when folds or seeds are not what they should be.
     """
-    folds, seeds = settings["folds"], settings["seeds"]
-    if folds is not None and (not _is_whole(folds) or folds < 2):
-        raise ConfigError(f"folds={folds} should be a whole number of 2 or more, such as folds=5")
-    if max(folds or 0, len(seeds) if isinstance(seeds, list) else 0) > limits.FOLDS:
+    folds, seeds = checked(settings["folds"], Folds | None, "folds"), settings["seeds"]
+    are_whole = isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
+    if seeds is not None and not (are_whole and 0 < len(set(seeds)) == len(seeds) <= limits.FOLDS):
         raise ConfigError(
-            f"folds={folds} or seeds would be over {limits.FOLDS:,} trainings; give fewer"
+            f"seeds={seeds!s:.60} should be whole numbers, each once and {limits.FOLDS:,} at most, "
+            "such as seeds=[0,1,2]"
         )
-    if seeds is not None and not (isinstance(seeds, list) and seeds and all(map(_is_whole, seeds))):
-        raise ConfigError(f"seeds={seeds} should be whole numbers, such as seeds=[0,1,2]")
-    if seeds is not None and len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds={seeds} names a seed twice; leave one of them out")
     if settings["fold"] is not None:
         raise ConfigError(
             f"fold={settings['fold']} is one run, and seeds={seeds} are several; leave one out"
@@ -120,10 +117,6 @@ def list_trials(settings: Settings) -> list[Trial]:
             name += "" if fold is None else f"fold_{fold}"
             trials.append(Trial(name.rstrip("_"), seed, fold))
     return trials
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def cross_validate(request: Request) -> Run:
