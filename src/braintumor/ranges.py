@@ -40,6 +40,8 @@ class Within:
 Finite = Annotated[float, Within(-math.inf)]
 NotNegative = Annotated[float, Within()]
 AboveZero = Annotated[float, Within(ends="(]")]
+Rgb = tuple[Finite, Finite, Finite]
+RgbAboveZero = tuple[AboveZero, AboveZero, AboveZero]
 Share = Annotated[float, Within(0, 1)]
 ShareWithin = Annotated[float, Within(0, 1, "()")]
 ShareBelow1 = Annotated[float, Within(0, 1, "[)")]

@@ -90,9 +90,9 @@ def test_files_that_do_not_fit_are_refused(weights: Path) -> None:
     ("content", "answer"),
     [
         ('{"arch": "resnet18"}', "weights of `resnet18`.*timm_name=resnet18"),
-        ('{"mean": [0.5]}', "`mean` in .* three numbers"),
-        ('{"std": [0, 1, 1]}', "`std` in .* three numbers"),
-        ('{"bn_eps": "small"}', "`bn_eps` in .* a number"),
+        ('{"mean": [0.5]}', r"\.json: `mean=\[0\.5\]` should have 3 values"),
+        ('{"std": [0, 1, 1]}', r"`std\[0\]=0\.0` should be above 0"),
+        ('{"bn_eps": "small"}', "`bn_eps=small` should be a number"),
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
     ],

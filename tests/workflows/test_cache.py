@@ -121,7 +121,7 @@ def test_room_is_made_in_a_marked_cache_alone(cache: Path, monkeypatch: pytest.M
 
 def test_another_word_is_refused(bt: Command, cache: Path, tmp_path: Path) -> None:
     done = bt("data", "cache=empty", cwd=tmp_path, BT_CACHE=str(cache), code=2)
-    assert "cache=size" in done.stderr
+    assert "`cache=empty` is not one of the choices; Known: clear, size" in done.stderr
     assert all((cache / name).is_file() for name in KEPT)
 
 

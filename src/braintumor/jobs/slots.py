@@ -8,8 +8,10 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from braintumor.config import checked
 from braintumor.errors import ConfigError
 from braintumor.machine import cores
+from braintumor.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,7 @@ def make_slots(
     Raises ConfigError on numbers below 1, and on a device that cannot be shared out.
     """
     for name, number in (("slots", wanted), ("slots_per_gpu", per_gpu)):
-        if number is not None and (not isinstance(number, int) or number < 1):
-            raise ConfigError(f"{name}={number} should be a whole number of 1 or more")
+        checked(number, Count | None, name)
     gpus = [] if device == "cpu" else find_gpus()
     if per_gpu is None:
         per_gpu = math.ceil((wanted or 1) / max(1, len(gpus)))

@@ -155,7 +155,7 @@ class DataArguments(_Common):
     seed: int
     split: str
     probe: bool
-    cache: str | None
+    cache: Literal["size", "clear"] | None
 
 
 @dataclass(frozen=True)

@@ -69,12 +69,7 @@ def explore(request: Request) -> Dataset | None:
 
 
 def _cache(what: str) -> None:
-    """Say what is kept for later runs, or remove it; no data set is touched.
-
-    Raises ConfigError when it is neither "size" nor "clear".
-    """
-    if what not in ("size", "clear"):
-        raise ConfigError(f"cache={what} is not known; use cache=size or cache=clear")
+    """Say what is kept for later runs, or remove it; no data set is touched."""
     log.info("cache: %s (BT_CACHE names another)", cache_dir())
     for name, files in list_files().items():
         size_mb = size_bytes(files) / 1e6

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from braintumor.config import first_of
-from braintumor.errors import WeightsError, first_line
+from braintumor.config import checked, first_of
+from braintumor.errors import ConfigError, WeightsError, first_line
 from braintumor.models.backbones import downloads_forbidden
+from braintumor.ranges import Rgb, RgbAboveZero
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10  # for the hub to answer; the download itself may take as long as it takes
 
 log = logging.getLogger(__name__)
+
+_TOLD: dict[str, Any] = {  # by the .json beside a file; all of it may be left out
+    "arch": str | None, "mean": Rgb | None, "std": RgbAboveZero | None, "pad_type": str | None,
+    "bn_eps": float | None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +51,8 @@ class WeightsFile:
 
     path: Path
     tensors: dict[str, torch.Tensor]
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
+    mean: Rgb | None
+    std: RgbAboveZero | None
     pad_type: str | None
     bn_eps: float | None
 
@@ -124,27 +130,10 @@ def _about(path: Path) -> dict[str, Any]:
             raise WeightsError(f"{path} is not JSON ({error}); mend or remove it") from error
         if not isinstance(content, dict):
             raise WeightsError(f"{path} is not a JSON object of mean, std, …; mend or remove it")
-    about: dict[str, Any] = dict.fromkeys(("arch", "pad_type", "bn_eps", "mean", "std"))
-    for key in about:
-        if (value := content.get(key)) is None:
-            continue
-        if key in ("mean", "std"):
-            about[key], wanted = rgb_numbers(value, key), "three numbers for R, G, B"
-        else:
-            kind, wanted = (float, "a number") if key == "bn_eps" else (str, "a text")
-            about[key] = value if isinstance(value, kind) else None
-        if about[key] is None:
-            raise WeightsError(
-                f"`{key}` in {path} should be {wanted}, not {value!r}; mend or remove it"
-            )
-    return about
-
-
-def rgb_numbers(value: Any, key: str) -> tuple[float, ...] | None:
-    """Three numbers, of a std above 0; None where the value is anything else."""
-    values = value if isinstance(value, Sequence) else ()
-    numbers = [v for v in values if isinstance(v, int | float) and (key == "mean" or v > 0)]
-    return tuple(map(float, numbers)) if len(numbers) == len(values) == 3 else None
+    try:
+        return {key: checked(content.get(key), kind, key) for key, kind in _TOLD.items()}
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}; mend or remove it") from error
 
 
 def fetch_pretrained(timm_name: str, source: PretrainedCfg) -> Path:

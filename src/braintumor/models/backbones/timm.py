@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from braintumor.errors import ConfigError, WeightsError, first_line
+from braintumor.errors import WeightsError, first_line
 from braintumor.models.backbones import Backbone, _probe, _weights
+from braintumor.ranges import Rgb, RgbAboveZero
 
 # B batch, S side of the picture, C channels, h w height and width of the map, N tokens
 
@@ -43,8 +44,8 @@ def build(
     image_size: int,
     timm_name: str | None,
     weights: str,
-    mean: Sequence | None,
-    std: Sequence | None,
+    mean: Rgb | None,
+    std: RgbAboveZero | None,
     pad_type: str | None,
     bn_eps: float | None,
 ) -> TimmBackbone:
@@ -76,10 +77,7 @@ def build(
         net.set_submodule(path, nn.Identity())
     if file is not None:
         _weights.load_into(net, file, droppable=shape.unused)
-    mean, std = (
-        _rgb_of(value, key) or tuple(getattr(source, key))
-        for key, value in (("mean", mean), ("std", std))
-    )
+    mean, std = mean or tuple(source.mean), std or tuple(source.std)
     # the last modules of the stages, as timm knows them
     info = getattr(net, "feature_info", None) or []
     ends = [entry["module"] for entry in getattr(info, "info", info) if entry.get("module")]
@@ -140,10 +138,3 @@ def _missing_keys() -> Iterator[list[str]]:
     finally:
         logger.removeFilter(note)
         logger.setLevel(level)
-
-
-def _rgb_of(value: Sequence | None, key: str) -> tuple[float, ...] | None:
-    numbers = _weights.rgb_numbers(value, key)
-    if value and numbers is None:
-        raise ConfigError(f"`model.backbone.{key}={value}` should be three numbers for R, G, B")
-    return numbers
