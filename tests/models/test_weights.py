@@ -94,7 +94,7 @@ def test_files_that_do_not_fit_are_refused(weights: Path) -> None:
         ('{"std": [0, 1, 1]}', r"`std\[0\]=0\.0` should be above 0"),
         ('{"bn_eps": "small"}', "`bn_eps=small` should be a number"),
         ("{", "is not JSON"),
-        ("[]", "is not a JSON object"),
+        ("[]", "is not a mapping"),
     ],
 )
 def test_wrong_json_gets_an_answer(weights: Path, content: str, answer: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from braintumor.config import first_of
 from braintumor.errors import CheckpointError, ConfigError, DataError
-from braintumor.files import MARKER, read_bounded, remove_if_empty
+from braintumor.files import MARKER, read_json, remove_if_empty
 from braintumor.privacy import without_names
 from braintumor.runs.commands import resume_command
 from braintumor.runs.folder import RunFolder
@@ -267,7 +267,6 @@ def _content(kind: Kind) -> bytes:
 def _read_marker(folder: Path) -> dict[str, Any]:
     """What the marker says; empty where there is none, or where its writer had no time for it."""
     try:
-        content = json.loads(read_bounded(folder / MARKER, 4 * _MARKER_BYTES))
-    except (OSError, ValueError, RecursionError, DataError):
+        return read_json(folder / MARKER)
+    except (OSError, DataError):
         return {}
-    return content if isinstance(content, dict) else {}

@@ -64,10 +64,7 @@ class Request:
     @classmethod
     def from_json(cls, text: str) -> Request:
         """What `to_json` wrote."""
-        read = json.loads(text)
-        if read["sweep_folder"]:
-            read["sweep_folder"] = Path(read["sweep_folder"])
-        return cls(**read | {key: tuple(read[key]) for key in ("overrides", "command")})
+        return typed(cls, json.loads(text), "")
 
 
 @dataclass(frozen=True)

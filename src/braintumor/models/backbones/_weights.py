@@ -7,7 +7,6 @@ Here the hub is asked once.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import socket
@@ -24,7 +23,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from braintumor.config import checked, first_of
-from braintumor.errors import ConfigError, WeightsError, first_line
+from braintumor.errors import ConfigError, DataError, WeightsError, first_line
+from braintumor.files import read_json
 from braintumor.models.backbones import downloads_forbidden
 from braintumor.ranges import Rgb, RgbAboveZero
 
@@ -122,17 +122,10 @@ def load_into(net: nn.Module, file: WeightsFile, droppable: Collection[str]) -> 
 
 def _about(path: Path) -> dict[str, Any]:
     """arch, mean, std, pad_type and bn_eps as a .json file gives them; null where it is silent."""
-    content: Any = {}
-    if path.is_file():
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise WeightsError(f"{path} is not JSON ({error}); mend or remove it") from error
-        if not isinstance(content, dict):
-            raise WeightsError(f"{path} is not a JSON object of mean, std, …; mend or remove it")
     try:
+        content = read_json(path) if path.is_file() else {}
         return {key: checked(content.get(key), kind, key) for key, kind in _TOLD.items()}
-    except ConfigError as error:
+    except (ConfigError, DataError) as error:
         raise WeightsError(f"{path}: {error}; mend or remove it") from error
 
 
