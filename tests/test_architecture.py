@@ -35,8 +35,8 @@ OPEN_FLOOR = 1  # its modules may import one another
 
 # without torch: what answers before work starts, and what reads only predictions
 TORCH_FREE = [
-    "errors.py", "limits.py", "records.py", "files.py", "config.py", "privacy.py", "cache.py",
-    "cache_folder.py", "runs/folder.py", "statistics",
+    "errors.py", "limits.py", "ranges.py", "records.py", "files.py", "config.py", "privacy.py",
+    "cache.py", "cache_folder.py", "runs/folder.py", "statistics",
     "report", "comparison", "tuning", "data/images.py", "data/labels.py", "data/names.py",
     "data/signatures.py", "data/manifest.py",
     "data/dataset.py", "data/split.py", "data/audit.py", "data/duplicates.py",

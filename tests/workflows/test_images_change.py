@@ -106,7 +106,7 @@ def test_no_answer_stands_beside_another_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """bt-predict reads pictures again for its page and its heat maps."""
-    choose = predict.doubtful
+    choose = predict.pages.doubtful
 
     def then(*given: Any) -> Any:
         change(place)
@@ -114,7 +114,7 @@ def test_no_answer_stands_beside_another_picture(
 
     words = [f"ckpt={trained}", "input=mri", f"overlays={overlays}", "run_dir=out"]
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "doubtful", then)
+        patch.setattr(predict.pages, "doubtful", then)
         said = bt("predict", *words, cwd=place, code=2).stderr
     assert "was changed or removed while it was answered; run the command again" in said
     assert not (place / "out").exists()
