@@ -299,7 +299,7 @@ def test_names_that_are_formulas_stay_and_are_told(bt: Command, tmp_path: Path) 
     (folder / "table.csv").write_text("\n".join(["path,label", *rows]))
     words = ["data=table", f"data.table={folder}/table.csv", f"run_dir={tmp_path}/out"]
     done = bt("data", *words, cwd=tmp_path, code=0)
-    assert "2 names that a spreadsheet may run as formulas (such as =1+1.png)" in done.stdout
+    assert "2 names that a spreadsheet may run as a formula (such as =1+1.png)" in done.stdout
     assert "=1+1.png" in read_manifest(tmp_path / "out/manifest.csv")["path"].tolist()
     done = bt("data", "data=folder", f"data.root={tmp_path}/mri", cwd=tmp_path)
     assert "formula" not in done.stdout  # where the name of a folder comes first

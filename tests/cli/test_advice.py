@@ -158,7 +158,7 @@ def test_python_is_answered_in_python(places: Path, typed: str) -> None:
         ("train seed=0,1,", "bt-train -m seed=0,1"),
         ("train epochs", "train.epochs=VALUE"),
         ("train experiment", "experiment=attention_scratch|"),
-        ("train train.phases[3].epochs=1", "has 1 entries"),
+        ("train train.phases[3].epochs=1", "has 1 entry"),
     ],
 )
 def test_what_has_no_better_words_is_said_in_one_line(

@@ -133,7 +133,7 @@ def test_the_same_sweep_goes_on_and_another_is_refused(tmp_path: Path) -> None:
         (sweep / str(number)).mkdir(exist_ok=True)
         (sweep / str(number) / "config.yaml").write_text("{}")
         RunFolder(sweep / str(number)).set_status("completed")
-    with pytest.raises(CheckpointError, match="all 4 jobs"):
+    with pytest.raises(CheckpointError, match="complete \\(4 jobs\\)"):
         ask("model=cnn,cnn_se", "seed=0,1")
 
 

@@ -112,6 +112,12 @@ def _page(p: Predictions, contaminated: np.ndarray, known: KnownPatients | None)
     return " ".join(html.unescape(text).split())
 
 
+def _first_screen(page: str) -> str:
+    """What stands below the index, up to the section after the result."""
+    start = page.index("How good it is")
+    return page[start : page.index("Copies in training", start)]
+
+
 @pytest.mark.parametrize("known", [ALL, SOME, NONE], ids=["all", "some", "none"])
 def test_page_claims_no_patient_that_the_data_do_not_name(
     make_predictions, known: KnownPatients
@@ -122,14 +128,14 @@ def test_page_claims_no_patient_that_the_data_do_not_name(
     assert ("share a picture, or a patient, with training" in page) == (known is not NONE)
     kin = "copies" if known is NONE else "copies or patients"
     assert f"excluded 3, {kin} of images held out" in page
-    first_screen = page[page.index("Skip to") : page.index("Copies in training")]
+    first_screen = _first_screen(page)
     assert ("may be too narrow" in first_screen) == (known is not ALL)
     assert (BOTH in first_screen) == (known is not ALL)
 
 
 def test_without_a_word_on_patients_they_are_not_known(make_predictions) -> None:
     page = _page(make_predictions(20), np.zeros(20, bool), None)
-    first_screen = page[page.index("Skip to") : page.index("Copies in training")]
+    first_screen = _first_screen(page)
     assert f"Patients are not known: {BOTH}" in first_screen
     assert "re-encoded, resized or mirrored." in page
     assert "None is of a patient" not in page

@@ -87,7 +87,7 @@ def test_without_a_best_temperature_it_stays_one_and_says_so(labels, caplog):
     logits = np.tile([4.0, 0.0], (4, 1))
     with caplog.at_level(logging.WARNING):
         assert fit_temperature(logits, np.array(labels)) == 1.0
-    assert f"on 4 validation images of which {labels.count(0)} are right" in caplog.text
+    assert f"on 4 validation images, {labels.count(0)} of them right" in caplog.text
 
 
 def test_temperature_of_no_image_is_an_error():

@@ -78,7 +78,7 @@ def test_a_run_is_evaluated_where_its_images_are_now(bt: Command, place: Path, m
     assert "bt-eval ckpt=run data=folder data.root=FOLDER split=test" in lost.stderr
     words = ["ckpt=run", "data=folder", "data.root='new place'", "split=test", "run_dir=out"]
     done = bt("eval", *words, "eval.heatmaps=0", cwd=moved, code=0)
-    assert "8 others, which are left out" in done.stdout
+    assert "(8 others are left out)" in done.stdout
     one = json.loads((place / "run" / "eval" / "test" / "metrics.json").read_text())
     other = json.loads((moved / "out" / "metrics.json").read_text())
     assert (one["all"], one["clean"], one["split"]) == (

@@ -254,7 +254,7 @@ def _moved(data: Dataset, split: str | None, run: RunFolder, fit: Fit) -> Datase
     found = find_images(before, data.manifest)
     has_own = data.manifest["split"].eq(split).any()
     if not found.missing and not (found.new and has_own):
-        there = "" if not found.new else f", and {some(len(found.new), 'other', 'is')} left out"
+        there = "" if not found.new else f" ({some(len(found.new), 'other', 'is')} left out)"
         return restore(
             data, before, found, f"the {some(len(before), 'image')} of {run.path}{there}", fit
         )
