@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import os
 import pickle
@@ -131,6 +132,25 @@ def test_phantoms_are_drawn_alike(begun: Decoders, monkeypatch: pytest.MonkeyPat
     for call, other in zip(calls, expected, strict=True):
         assert_same(begun.decode(call, SIZE, "pad", with_print=True), other)
     assert len(pickle.dumps(calls[0])) < 1000  # what is sent for each
+
+
+def test_a_source_of_the_users_own_is_found(
+    many_cores: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_source.py").write_text(
+        "import numpy as np\ndef read():\n    return np.eye(40, dtype=np.uint8)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    read = importlib.import_module("own_source").read
+    with Decoders(100) as later:
+        wait_until(lambda: later._free.qsize() == 3)
+        nobody_here(monkeypatch)
+        later.decode(read, SIZE, "pad", with_print=True)
+
+
+def test_a_signal_from_the_terminal_is_not_theirs(begun: Decoders) -> None:
+    for process in begun._processes:
+        assert os.getpgid(process._process.pid) != os.getpgid(0)
 
 
 def test_no_print_where_none_is_asked_for(begun: Decoders, raws: Sequence[bytes]) -> None:
